@@ -1,0 +1,113 @@
+"""Triangle meshes: one, and a batch of many packed into the same tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+__all__ = ["Mesh", "MeshBatch"]
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """One triangle mesh.
+
+    Attributes:
+        vertices: [V, 3] positions.
+        faces: [F, 3] vertex numbers, counter-clockwise seen from outside.
+    """
+
+    vertices: Float[Tensor, "v 3"]
+    faces: Int[Tensor, "f 3"]
+
+
+@dataclass(frozen=True)
+class MeshBatch:
+    """B meshes, concatenated. Faces number the packed vertices, so no loop is needed to use them together.
+
+    Attributes:
+        vertices: [V, 3] positions of all meshes.
+        faces: [F, 3] numbers into `vertices`.
+        vertex_offsets: [B + 1]; mesh b has the vertices from vertex_offsets[b] up to vertex_offsets[b + 1].
+        face_offsets: [B + 1], the same for faces.
+    """
+
+    vertices: Float[Tensor, "v 3"]
+    faces: Int[Tensor, "f 3"]
+    vertex_offsets: Int[Tensor, " b1"]
+    face_offsets: Int[Tensor, " b1"]
+
+    def __len__(self) -> int:
+        return self.face_offsets.shape[0] - 1
+
+    @classmethod
+    def from_meshes(cls, meshes: Sequence[Mesh]) -> Self:
+        """Packs meshes, in order.
+
+        Raises:
+            ValueError: there is no mesh.
+        """
+        if not meshes:
+            raise ValueError("a batch of meshes needs at least one mesh")
+        device = meshes[0].vertices.device
+        vertex_offsets = _offsets([mesh.vertices.shape[0] for mesh in meshes], device)
+        face_offsets = _offsets([mesh.faces.shape[0] for mesh in meshes], device)
+        faces = torch.cat([mesh.faces.long() for mesh in meshes])
+        shift = torch.repeat_interleave(vertex_offsets[:-1], face_offsets.diff())
+        return cls(torch.cat([mesh.vertices for mesh in meshes]), faces + shift[:, None], vertex_offsets, face_offsets)
+
+    def split(self) -> list[Mesh]:
+        """The meshes, each with faces that number its own vertices."""
+        vertices = self.vertices.split(self.vertex_offsets.diff().tolist())
+        faces = self.faces.split(self.face_offsets.diff().tolist())
+        starts = self.vertex_offsets[:-1]
+        return [Mesh(v, f - start) for v, f, start in zip(vertices, faces, starts, strict=True)]
+
+    def select(self, index: Int[Tensor, " n"]) -> Self:
+        """The meshes of the given numbers, in that order; a number may come many times (one mesh, many views)."""
+        vertices, vertex_offsets = _gather_ranges(self.vertex_offsets, index)
+        faces, face_offsets = _gather_ranges(self.face_offsets, index)
+        shift = torch.repeat_interleave(vertex_offsets[:-1] - self.vertex_offsets[index], face_offsets.diff())
+        return type(self)(self.vertices[vertices], self.faces[faces] + shift[:, None], vertex_offsets, face_offsets)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same meshes on another device."""
+        parts = (self.vertices, self.faces, self.vertex_offsets, self.face_offsets)
+        return type(self)(*(part.to(device) for part in parts))
+
+    @property
+    def vertex_shape(self) -> Int[Tensor, " v"]:
+        """The number of the mesh that each vertex belongs to."""
+        return torch.repeat_interleave(self.vertex_offsets.diff())
+
+    @property
+    def face_shape(self) -> Int[Tensor, " f"]:
+        """The number of the mesh that each face belongs to."""
+        return torch.repeat_interleave(self.face_offsets.diff())
+
+    def face_crosses(self) -> Float[Tensor, "f 3"]:
+        """Outward normals of the faces, as long as twice their areas."""
+        a, b, c = self.vertices[self.faces].unbind(1)
+        return torch.linalg.cross(b - a, c - a)
+
+    def vertex_normals(self) -> Float[Tensor, "v 3"]:
+        """Unit normals at the vertices, the mean of the faces around weighted by their areas; zero at a lone vertex."""
+        crosses = self.face_crosses().repeat_interleave(3, dim=0)
+        summed = torch.zeros_like(self.vertices).index_add(0, self.faces.flatten(), crosses)
+        return torch.nn.functional.normalize(summed, dim=1)
+
+
+def _offsets(counts: list[int], device: torch.device) -> Int[Tensor, " b1"]:
+    return torch.tensor([0, *counts], device=device).cumsum(0)
+
+
+def _gather_ranges(offsets: Int[Tensor, " b1"], index: Int[Tensor, " n"]) -> tuple[Tensor, Tensor]:
+    """Numbers of the elements of the chosen ranges, one range after the other, and the offsets of those."""
+    counts = offsets.diff()[index]
+    new = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
+    total = int(new[-1])
+    shift = torch.repeat_interleave(offsets[index] - new[:-1], counts, output_size=total)
+    return torch.arange(total, device=offsets.device) + shift, new
