@@ -1,0 +1,1 @@
+"""A generative model of textured 3D meshes, learned from pictures."""

@@ -1,8 +1,8 @@
 """Cameras on a sphere around the object, and the prior they are drawn from.
 
 Right-handed world, +Y up, object at the origin. A camera at azimuth θ, polar angle φ (from +Y) and radius r stands at
-r·(−sin φ sin θ, cos φ, −sin φ cos θ), looks at the origin and has no roll. In camera space x is right, y up, and the camera
-looks along −z.
+r·(−sin φ sin θ, cos φ, −sin φ cos θ), looks at the origin and has no roll. In camera space x is right, y up, and the
+camera looks along −z.
 """
 
 import math
@@ -116,12 +116,13 @@ class CameraPrior:
         """Draws `count` cameras, on the generator's device."""
         uniform = torch.rand(count, 2, generator=generator, device=generator.device)
         azimuth, polar = (
-            torch.deg2rad(low + (high - low) * uniform[:, i]) for i, (low, high) in enumerate((self.azimuth, self.polar))
+            torch.deg2rad(low + (high - low) * uniform[:, i])
+            for i, (low, high) in enumerate((self.azimuth, self.polar))
         )
         return Cameras(azimuth, polar, self.radius, math.radians(self.fov))
 
     def orbit(self, count: int, polar: float | None = None) -> Cameras:
-        """`count` cameras evenly around the object, at one polar angle in degrees (default: the middle of the range)."""
+        """`count` cameras evenly around the object, at one polar angle in degrees (default: the range's middle)."""
         low, high = self.azimuth
         azimuth = torch.deg2rad(low + (high - low) * torch.arange(count) / count)
         middle = math.radians(sum(self.polar) / 2 if polar is None else polar)

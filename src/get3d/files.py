@@ -19,7 +19,8 @@ class InputError(ValueError):
 def writing(path: Path | str) -> Iterator[Path]:
     """Gives a path beside `path` to write to; renames it to `path` when the block ends well, removes it otherwise.
 
-    The name keeps the suffix of `path`, so writers that choose a format by suffix work. Missing parent folders are made.
+    The name keeps the suffix of `path`, so writers that choose a format by suffix work. Missing parent folders
+    are made.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full.

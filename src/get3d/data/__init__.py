@@ -1,0 +1,1 @@
+"""Datasets: what a folder is, how it is made, checked and read."""

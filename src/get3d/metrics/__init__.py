@@ -1,0 +1,1 @@
+"""How good generated pictures and shapes are."""

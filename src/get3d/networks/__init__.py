@@ -1,0 +1,1 @@
+"""The networks: mapping, planes, volumes, fields, discriminators. No geometry in here."""

@@ -1,0 +1,1 @@
+"""How a generator learns from pictures."""

@@ -1,0 +1,26 @@
+"""Shapes and types of every annotated call are checked while the tests run; tests run on each device there is."""
+
+import importlib.util
+from pathlib import Path
+
+import jaxtyping
+import pytest
+import torch
+
+SOURCE = Path(importlib.util.find_spec("get3d").origin).parent
+
+
+def _module_names() -> list[str]:
+    """All modules but those of Warp kernels, which Warp must compile from their plain source."""
+    files = [path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rglob("*.py")]
+    return ["get3d." + ".".join(file.parts) for file in files if file.name not in ("__init__", "kernels")]
+
+
+jaxtyping.install_import_hook(_module_names(), "beartype.beartype")
+
+FIXTURES = Path(__file__).parent / "fixtures"
+
+
+@pytest.fixture(params=["cpu"] + (["cuda"] if torch.cuda.is_available() else []))
+def device(request: pytest.FixtureRequest) -> torch.device:
+    return torch.device(request.param)
