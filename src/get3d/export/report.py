@@ -1,0 +1,76 @@
+"""What a mesh is worth to a program that needs a solid: whether it is closed, manifold, in one part, inside in."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from torch import Tensor
+
+from get3d.meshes import Mesh
+
+__all__ = ["MeshReport", "mesh_report", "weld"]
+
+
+@dataclass(frozen=True)
+class MeshReport:
+    """Facts about a mesh whose vertices at the very same position are taken as one.
+
+    Attributes:
+        closed: it has faces, and along every edge as many run one way as the other, so that it bounds a volume.
+        manifold: every edge has exactly two faces, or one at a border.
+        components: how many parts are not joined by any edge.
+        volume: the volume enclosed, in cubed units; negative when the faces look inward. Without meaning if not closed.
+    """
+
+    closed: bool
+    manifold: bool
+    components: int
+    volume: float
+
+    @property
+    def watertight(self) -> bool:
+        """Closed, every edge between two faces, and facing outward: fit for printing and for culling back faces."""
+        return self.closed and self.manifold and self.volume > 0
+
+
+def weld(mesh: Mesh) -> tuple[Mesh, Int[Tensor, " v"]]:
+    """Joins vertices at the very same position and drops faces that thereby have less than three corners.
+
+    Returns:
+        The mesh, its vertices in the order of their first appearance, and for each the number of that first one.
+    """
+    vertices = mesh.vertices.detach().cpu().numpy() + 0.0  # -0.0 becomes 0.0
+    words = np.ascontiguousarray(vertices).view(np.dtype((np.void, vertices.itemsize * 3))).ravel()
+    _, first, number = np.unique(words, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    rank = np.empty_like(order)
+    rank[order] = np.arange(len(order))
+    source = torch.from_numpy(first[order]).to(mesh.faces.device)
+    faces = torch.from_numpy(rank[number]).to(mesh.faces.device)[mesh.faces.long()]
+    distinct = (faces != faces.roll(1, dims=1)).all(dim=1)
+    return Mesh(mesh.vertices[source], faces[distinct]), source
+
+
+def mesh_report(mesh: Mesh) -> MeshReport:
+    """Examines a mesh; seams of a texture, where vertices come twice, do not count as borders."""
+    welded, _ = weld(mesh)
+    faces = welded.faces.cpu().numpy()
+    count = welded.vertices.shape[0]
+    if len(faces) == 0:
+        return MeshReport(closed=False, manifold=False, components=0, volume=0.0)
+    start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
+    low, high = np.minimum(start, end), np.maximum(start, end)
+    _, edge, around = np.unique(low * count + high, return_inverse=True, return_counts=True)
+    forward = np.bincount(edge, weights=np.where(start < end, 1, -1))
+    graph = coo_array((np.ones(len(start)), (start, end)), shape=(count, count))
+    _, part = connected_components(graph, directed=False)
+    a, b, c = welded.vertices.detach().cpu().double()[welded.faces.cpu()].unbind(1)
+    return MeshReport(
+        closed=bool((forward == 0).all()),
+        manifold=bool((around <= 2).all()),
+        components=len(np.unique(part[faces[:, 0]])),
+        volume=float((a * torch.linalg.cross(b, c)).sum() / 6),
+    )
