@@ -1,0 +1,174 @@
+"""How alike two sets of pictures are, without any trained network: the sliced Wasserstein distance.
+
+Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", section 5: small
+patches of every level of a Laplacian pyramid (Burt and Adelson 1983), compared as sets by their Wasserstein distance
+along random directions.
+"""
+
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+from torch.nn import functional
+
+__all__ = ["sliced_wasserstein_distance", "sliced_wasserstein_levels"]
+
+COARSEST = 16
+PATCH = 7
+PATCHES_PER_IMAGE = 128
+DIRECTIONS = 512
+_IMAGES_AT_ONCE = 64
+_VALUES_AT_ONCE = 2**26
+
+Pictures = Float[Tensor, "_ _ _ _"] | UInt8[Tensor, "_ _ _ _"]
+
+
+def sliced_wasserstein_distance(
+    images_a: Pictures, images_b: Pictures, generator: torch.Generator | None = None
+) -> float:
+    """How far apart two sets of pictures are, the mean over the levels of `sliced_wasserstein_levels`.
+
+    Args:
+        images_a: square pictures of any number of channels (three for colour, one for masks), in any range.
+        images_b: the other set, of the same channels and size; the number of pictures may differ.
+        generator: draws patches and directions; without one they come from the seed 0, so that the same pictures give
+            the same number.
+
+    Returns:
+        10³ times the distance, the unit of the paper's tables. Zero for a set against itself; symmetric. Two finite
+        samples of one distribution do not give zero: report that floor beside the number.
+
+    Raises:
+        ValueError: as `sliced_wasserstein_levels`.
+    """
+    levels = sliced_wasserstein_levels(images_a, images_b, generator)
+    return sum(levels.values()) / len(levels)
+
+
+def sliced_wasserstein_levels(
+    images_a: Pictures, images_b: Pictures, generator: torch.Generator | None = None
+) -> dict[int, float]:
+    """The sliced Wasserstein distance of each level of the Laplacian pyramid, fine to coarse.
+
+    A level gives 128 patches of 7 × 7 pixels per picture, normalised per channel over the whole set by the set's own
+    mean and standard deviation; so brightness and contrast of the whole set do not count. They are projected on
+    512 random directions and compared along each as sorted lists. Both sets are cut at the same places, which lowers
+    the noise and makes a set equal to itself.
+
+    Args:
+        images_a: square pictures of any number of channels, in any range.
+        images_b: the other set, of the same channels and size.
+        generator: draws patches and directions; without one they come from the seed 0.
+
+    Returns:
+        10³ times the distance, by the side of the level in pixels; the coarsest level has at least 16.
+
+    Raises:
+        ValueError: the sets are empty, not square, of different sizes or channels, smaller than 16 pixels, or hold
+            numbers that are not finite.
+    """
+    _check(images_a, images_b)
+    generator = generator or torch.Generator().manual_seed(0)
+    count = max(len(images_a), len(images_b))
+    places = [_places(side, count, generator) for side in _sides(images_a.shape[-1])]
+    result = {}
+    for level, side in enumerate(_sides(images_a.shape[-1])):
+        a, b = (_patches(images, level, places[level]) for images in (images_a, images_b))
+        smaller = min(len(a), len(b))
+        order = torch.randperm(max(len(a), len(b)), generator=generator, device=generator.device)[:smaller]
+        a, b = (patches if len(patches) == smaller else patches[order.to(patches.device)] for patches in (a, b))
+        result[side] = 1000 * _sliced_distance(_normalised(a), _normalised(b), generator)
+    return result
+
+
+def _check(images_a: Tensor, images_b: Tensor) -> None:
+    for name, images in (("images_a", images_a), ("images_b", images_b)):
+        if images.shape[0] == 0:
+            raise ValueError(f"{name} holds no picture")
+        if images.shape[2] != images.shape[3] or images.shape[2] < COARSEST:
+            raise ValueError(
+                f"{name} holds pictures of {images.shape[2]} × {images.shape[3]} pixels; "
+                f"they must be square, with a side of at least {COARSEST}"
+            )
+        if not torch.isfinite(images).all():
+            raise ValueError(f"{name} holds numbers that are not finite")
+    if images_a.shape[1:] != images_b.shape[1:]:
+        raise ValueError(f"pictures of shape {tuple(images_a.shape[1:])} against {tuple(images_b.shape[1:])}")
+
+
+def _sides(side: int) -> list[int]:
+    """Sides of the pyramid's levels: halved as long as the next one is whole and at least 16."""
+    sides = [side]
+    while sides[-1] % 2 == 0 and sides[-1] // 2 >= COARSEST:
+        sides.append(sides[-1] // 2)
+    return sides
+
+
+def _places(side: int, count: int, generator: torch.Generator) -> Int[Tensor, "n patches"]:
+    """The flat number of the first pixel of each patch."""
+    corner = torch.randint(
+        side - PATCH + 1, (2, count, PATCHES_PER_IMAGE), generator=generator, device=generator.device
+    )
+    return corner[0] * side + corner[1]
+
+
+def _patches(images: Tensor, level: int, places: Tensor) -> Float[Tensor, "m c 49"]:
+    """All patches of one level of all pictures."""
+    found = []
+    for start in range(0, len(images), _IMAGES_AT_ONCE):
+        picture = _level(images[start : start + _IMAGES_AT_ONCE].float(), level)
+        n, c, side, _ = picture.shape
+        inside = torch.arange(PATCH, device=picture.device)
+        pixel = (
+            places[start : start + n].to(picture.device)[:, :, None] + (inside[:, None] * side + inside).flatten()[None]
+        )
+        index = pixel.reshape(n, 1, -1).expand(n, c, -1)
+        patches = picture.flatten(2).gather(2, index).reshape(n, c, PATCHES_PER_IMAGE, PATCH * PATCH)
+        found.append(patches.transpose(1, 2).flatten(0, 1))
+    return torch.cat(found)
+
+
+def _level(images: Tensor, level: int) -> Float[Tensor, "n c s s"]:
+    """One level of the Laplacian pyramid; the coarsest is the low-pass picture itself."""
+    coarsest = len(_sides(images.shape[-1])) - 1
+    for _ in range(level):
+        images = _low_pass(images)[:, :, ::2, ::2]
+    if level == coarsest:
+        return images
+    smaller = _low_pass(images)[:, :, ::2, ::2]
+    spread = torch.zeros_like(images)
+    spread[:, :, ::2, ::2] = 4 * smaller
+    return images - _low_pass(spread)
+
+
+def _low_pass(images: Tensor) -> Float[Tensor, "n c s s"]:
+    """The binomial filter 1 4 6 4 1 along both axes, mirrored at the border."""
+    channels = images.shape[1]
+    taps = images.new_tensor([1, 4, 6, 4, 1]) / 16
+    padded = functional.pad(images, (2, 2, 2, 2), mode="reflect")
+    rows = functional.conv2d(padded, taps.reshape(1, 1, 5, 1).expand(channels, -1, -1, -1), groups=channels)
+    return functional.conv2d(rows, taps.reshape(1, 1, 1, 5).expand(channels, -1, -1, -1), groups=channels)
+
+
+def _normalised(patches: Tensor) -> Float[Tensor, "m k"]:
+    """Each channel with mean 0 and deviation 1 over the set; a channel that does not vary is zero."""
+    deviation, mean = torch.std_mean(patches, dim=(0, 2), keepdim=True, correction=0)
+    return ((patches - mean) / deviation.clamp_min(1e-6)).flatten(1)
+
+
+def _sliced_distance(a: Tensor, b: Tensor, generator: torch.Generator) -> float:
+    """The mean over random directions of the Wasserstein-1 distance of two equally large sets along them."""
+    directions = torch.randn(a.shape[1], DIRECTIONS, generator=generator, device=generator.device)
+    directions = functional.normalize(directions, dim=0).to(a.device)
+    total = 0.0
+    for block in directions.split(max(1, _VALUES_AT_ONCE // len(a)), dim=1):
+        along_a, along_b = (_sorted((patches @ block).T.contiguous()) for patches in (a, b))
+        total += float((along_a - along_b).abs().mean(dim=1).sum())
+    return total / DIRECTIONS
+
+
+def _sorted(rows: Tensor) -> Float[Tensor, "r m"]:
+    """Each row in ascending order. NumPy's vectorised sort is an order of magnitude faster than torch's on a CPU."""
+    if rows.is_cuda:
+        return rows.sort(dim=1).values
+    rows.numpy().sort(axis=1)
+    return rows
