@@ -16,7 +16,7 @@ __all__ = ["MeshReport", "mesh_report", "weld"]
 
 @dataclass(frozen=True)
 class MeshReport:
-    """Facts about a mesh whose vertices at the very same position are taken as one.
+    """Facts about how the faces of a mesh hang together.
 
     Attributes:
         closed: it has faces, and along every edge as many run one way as the other, so that it bounds a volume.
@@ -55,10 +55,9 @@ def weld(mesh: Mesh) -> tuple[Mesh, Int[Tensor, " v"]]:
 
 
 def mesh_report(mesh: Mesh) -> MeshReport:
-    """Examines a mesh; seams of a texture, where vertices come twice, do not count as borders."""
-    welded, _ = weld(mesh)
-    faces = welded.faces.cpu().numpy()
-    count = welded.vertices.shape[0]
+    """Examines a mesh by its vertex numbers: where the seams of a texture split it, `weld` it first."""
+    faces = mesh.faces.cpu().numpy().astype(np.int64)
+    count = mesh.vertices.shape[0]
     if len(faces) == 0:
         return MeshReport(closed=False, manifold=False, components=0, volume=0.0)
     start, end = faces.ravel(), np.roll(faces, -1, axis=1).ravel()
@@ -67,7 +66,7 @@ def mesh_report(mesh: Mesh) -> MeshReport:
     forward = np.bincount(edge, weights=np.where(start < end, 1, -1))
     graph = coo_array((np.ones(len(start)), (start, end)), shape=(count, count))
     _, part = connected_components(graph, directed=False)
-    a, b, c = welded.vertices.detach().cpu().double()[welded.faces.cpu()].unbind(1)
+    a, b, c = mesh.vertices.detach().cpu().double()[torch.from_numpy(faces)].unbind(1)
     return MeshReport(
         closed=bool((forward == 0).all()),
         manifold=bool((around <= 2).all()),
