@@ -7,7 +7,6 @@ camera looks along −z.
 
 import math
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float
@@ -44,10 +43,10 @@ class Cameras:
     def __len__(self) -> int:
         return self.azimuth.shape[0]
 
-    def __getitem__(self, index: slice | Tensor) -> Self:
+    def __getitem__(self, index: slice | Tensor) -> "Cameras":
         return type(self)(*(value[index] for value in self._tensors()))
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Cameras":
         """The same cameras on another device."""
         return type(self)(*(value.to(device) for value in self._tensors()))
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -44,7 +43,7 @@ class MeshBatch:
         return self.face_offsets.shape[0] - 1
 
     @classmethod
-    def from_meshes(cls, meshes: Sequence[Mesh]) -> Self:
+    def from_meshes(cls, meshes: Sequence[Mesh]) -> "MeshBatch":
         """Packs meshes, in order.
 
         Raises:
@@ -66,14 +65,14 @@ class MeshBatch:
         starts = self.vertex_offsets[:-1]
         return [Mesh(v, f - start) for v, f, start in zip(vertices, faces, starts, strict=True)]
 
-    def select(self, index: Int[Tensor, " n"]) -> Self:
+    def select(self, index: Int[Tensor, " n"]) -> "MeshBatch":
         """The meshes of the given numbers, in that order; a number may come many times (one mesh, many views)."""
         vertices, vertex_offsets = _gather_ranges(self.vertex_offsets, index)
         faces, face_offsets = _gather_ranges(self.face_offsets, index)
         shift = torch.repeat_interleave(vertex_offsets[:-1] - self.vertex_offsets[index], face_offsets.diff())
         return type(self)(self.vertices[vertices], self.faces[faces] + shift[:, None], vertex_offsets, face_offsets)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "MeshBatch":
         """The same meshes on another device."""
         parts = (self.vertices, self.faces, self.vertex_offsets, self.face_offsets)
         return type(self)(*(part.to(device) for part in parts))
