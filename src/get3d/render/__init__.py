@@ -1,1 +1,8 @@
-"""From meshes and cameras to pixels. No networks in here."""
+"""Rasterisation: which face each pixel sees, values there, and masks with smooth, differentiable edges."""
+
+from get3d.render.antialias import mask_of, render_mask
+from get3d.render.interpolate import interpolate
+from get3d.render.kernels import visible_faces
+from get3d.render.rasterize import Fragments, rasterize
+
+__all__ = ["Fragments", "interpolate", "mask_of", "rasterize", "render_mask", "visible_faces"]

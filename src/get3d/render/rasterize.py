@@ -1,0 +1,95 @@
+"""From meshes and cameras to the pixels they cover."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from get3d.cameras import Cameras
+from get3d.meshes import MeshBatch
+from get3d.render.kernels import visible_faces
+
+__all__ = ["Fragments", "rasterize"]
+
+
+@dataclass(frozen=True)
+class Fragments:
+    """What is seen in B square pictures of r × r pixels: the covered pixels, packed.
+
+    Attributes:
+        face_index: [B, r, r] the face seen at each pixel's centre, −1 where there is none.
+        pixel: [P] numbers of the covered pixels, counted through all pictures row by row.
+        face: [P] the face seen there.
+        barycentric: [P, 3] where in the face, perspective-correct; differentiable in the mesh's vertices.
+        screen: [V, 3] the projected vertices, see `Cameras.project`.
+    """
+
+    face_index: Int[Tensor, "b r r"]
+    pixel: Int[Tensor, " p"]
+    face: Int[Tensor, " p"]
+    barycentric: Float[Tensor, "p 3"]
+    screen: Float[Tensor, "v 3"]
+
+    @property
+    def resolution(self) -> int:
+        """Side of the pictures in pixels."""
+        return self.face_index.shape[-1]
+
+    @property
+    def shape(self) -> Int[Tensor, " p"]:
+        """[P] which mesh is seen at each covered pixel."""
+        return self.pixel // self.resolution**2
+
+    @property
+    def covered(self) -> Bool[Tensor, "b 1 r r"]:
+        """Which pixels are covered at their centres."""
+        return self.face_index[:, None] >= 0
+
+    def scatter(self, values: Float[Tensor, "p c"], background: float) -> Float[Tensor, "b c r r"]:
+        """Pictures with the values at the covered pixels and `background` elsewhere."""
+        pictures, r, _ = self.face_index.shape
+        flat = values.new_full((pictures * r * r, values.shape[1]), background).index_copy(0, self.pixel, values)
+        return flat.view(pictures, r, r, -1).permute(0, 3, 1, 2)
+
+
+def rasterize(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Fragments:
+    """Finds which face is seen at each pixel, mesh b by camera b; for many views of one mesh see `MeshBatch.select`.
+
+    Both sides of faces are seen. Faces that are not wholly in front of the camera, or have a vertex that is not
+    finite, are left out.
+
+    Raises:
+        ValueError: the numbers of meshes and cameras differ.
+    """
+    screen = project(meshes, cameras, resolution)
+    seen = visible_faces(screen.detach().float(), meshes.faces, meshes.face_offsets, resolution, resolution)
+    face_index = seen.long()
+    (pixel,) = torch.nonzero(seen.flatten() >= 0, as_tuple=True)
+    face = face_index.flatten()[pixel]
+    return Fragments(face_index, pixel, face, _barycentric(screen, meshes.faces[face], pixel, resolution), screen)
+
+
+def project(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Float[Tensor, "v 3"]:
+    """The vertices of mesh b as camera b sees them, see `Cameras.project`.
+
+    Raises:
+        ValueError: the numbers of meshes and cameras differ.
+    """
+    if len(meshes) != len(cameras):
+        raise ValueError(f"{len(meshes)} meshes and {len(cameras)} cameras; each mesh needs one, see MeshBatch.select")
+    return cameras.project(meshes.vertices, meshes.vertex_shape, resolution)
+
+
+def _barycentric(
+    screen: Float[Tensor, "v 3"], corners: Int[Tensor, "p 3"], pixel: Int[Tensor, " p"], resolution: int
+) -> Float[Tensor, "p 3"]:
+    """Areas opposite the corners on the screen, weighted by 1/distance: perspective-correct, no division by depth."""
+    centre = torch.stack([pixel % resolution, pixel // resolution % resolution], dim=1) + 0.5
+    point = screen[corners]
+    offset = point[..., :2] - centre[:, None].to(screen.dtype)
+    x, y = torch.roll(offset, -1, dims=1), torch.roll(offset, -2, dims=1)
+    weight = (x[..., 0] * y[..., 1] - x[..., 1] * y[..., 0]) * point[..., 2]
+    total = weight.sum(1, keepdim=True)
+    # A face that is seen from its edge may cover a centre by rounding only.
+    return torch.where(total == 0, 1 / 3, weight / torch.where(total == 0, 1.0, total))
