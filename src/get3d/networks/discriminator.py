@@ -1,0 +1,186 @@
+"""The discriminator: how real a picture's colours, and its silhouette, look for the camera it was taken with."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from get3d.networks.layers import Conv, Dense, downsample
+from get3d.networks.mapping import LR_MULTIPLIER, normalized, one_hot
+
+__all__ = ["Discriminator", "DiscriminatorConfig", "Logits", "camera_features", "minibatch_deviation"]
+
+
+@dataclass(frozen=True)
+class Logits:
+    """How real pictures look; positive is real.
+
+    Attributes:
+        rgb: by their colours.
+        mask: by their silhouettes.
+    """
+
+    rgb: Float[Tensor, "n 1"]
+    mask: Float[Tensor, "n 1"]
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Sizes of a discriminator.
+
+    Attributes:
+        channel_base: a block of resolution r has channel_base / r channels, …
+        channel_max: … but no more than this.
+        condition: size of the mapped condition.
+        condition_layers: dense layers that map the condition.
+        group: pictures that are compared with each other (minibatch standard deviation).
+    """
+
+    channel_base: int = 32768
+    channel_max: int = 512
+    condition: int = 512
+    condition_layers: int = 8
+    group: int = 4
+
+    def width(self, resolution: int) -> int:
+        """Number of channels at that resolution."""
+        return max(min(self.channel_base // resolution, self.channel_max), 1)
+
+    def build(self, *, resolution: int, label_dim: int = 0) -> "Discriminator":
+        """The discriminator of pictures of a resolution, with random weights.
+
+        Args:
+            resolution: side of the pictures, a power of two, at least 8.
+            label_dim: number of classes; 0 for none.
+        """
+        return Discriminator(self, resolution=resolution, label_dim=label_dim)
+
+
+def camera_features(angles: Float[Tensor, "n 2"]) -> Float[Tensor, "n 14"]:
+    """What the discriminator is told of cameras: [sin a, cos a, sin 2a, cos 2a, sin 4a, cos 4a, a].
+
+    Args:
+        angles: azimuth and polar angle from +Y, in radians.
+    """
+    waves = [wave(frequency * angles) for frequency in (1, 2, 4) for wave in (torch.sin, torch.cos)]
+    return torch.cat([*waves, angles], dim=1)
+
+
+def minibatch_deviation(x: Float[Tensor, "n c h w"], group: int) -> Float[Tensor, "n 1 h w"]:
+    """The mean standard deviation of features within groups of pictures (Karras et al. 2018, section 3).
+
+    Args:
+        x: features of pictures; pictures next to each other are a group.
+        group: pictures of a group; all of them where there are fewer.
+
+    Raises:
+        ValueError: the number of pictures is not divisible by the size of a group.
+    """
+    n, _, h, w = x.shape
+    size = min(group, n)
+    if n % size:
+        raise ValueError(
+            f"a batch of {n} pictures cannot be split into groups of {size}; change the batch or the group"
+        )
+    grouped = x.float().reshape(n // size, size, -1)
+    deviation = (grouped.var(1, correction=0) + 1e-8).sqrt().mean(1)
+    return deviation.to(x.dtype).repeat_interleave(size)[:, None, None, None].expand(n, 1, h, w)
+
+
+class DiscriminatorBlock(nn.Module):
+    """One resolution: the picture read in, added to the features so far, convolved, and halved."""
+
+    def __init__(self, channels: int, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.read = Conv(channels, inputs, kernel=1)
+        self.conv0 = Conv(inputs, inputs)
+        self.conv1 = Conv(inputs, outputs, down=True)
+
+    def forward(self, x: Tensor | None, image: Tensor) -> Tensor:
+        """Features of half the resolution, from those so far and the picture at this resolution."""
+        read = self.read(image)
+        return self.conv1(self.conv0(read if x is None else x + read))
+
+
+class DiscriminatorBranch(nn.Module):
+    """One of the two discriminators: StyleGAN2's, "skip" architecture, with the condition projected onto its output.
+
+    Args:
+        config: sizes.
+        channels: of the pictures: 3 for colours, 1 for masks.
+        resolution: of the pictures.
+        label_dim: number of classes; 0 for none.
+    """
+
+    def __init__(self, config: DiscriminatorConfig, *, channels: int, resolution: int, label_dim: int) -> None:
+        super().__init__()
+        self.group = config.group
+        sides = [2**k for k in range(int(math.log2(resolution)), 2, -1)]
+        self.blocks = nn.ModuleList(
+            DiscriminatorBlock(channels, config.width(side), config.width(side // 2)) for side in sides
+        )
+        width = config.width(4)
+        self.read = Conv(channels, width, kernel=1)
+        self.conv = Conv(width + 1, width)
+        self.dense = Dense(width * 16, width, active=True)
+        self.out = Dense(width, config.condition)
+        self.embed = Dense(14 + label_dim, config.condition)
+        self.mapping = nn.Sequential(
+            *(
+                Dense(config.condition, config.condition, active=True, lr_multiplier=LR_MULTIPLIER)
+                for _ in range(config.condition_layers)
+            )
+        )
+
+    def forward(self, image: Float[Tensor, "n c r r"], condition: Float[Tensor, "n k"]) -> Float[Tensor, "n 1"]:
+        """Logits of pictures, given camera features and one-hot labels."""
+        x = None
+        for block in self.blocks:
+            x = block(x, image)
+            image = downsample(image)
+        x = self.read(image) if x is None else x + self.read(image)
+        x = self.conv(torch.cat([x, minibatch_deviation(x, self.group)], dim=1))
+        x = self.out(self.dense(x.flatten(1)))
+        mapped = self.mapping(normalized(self.embed(condition)))
+        return (x * mapped).sum(1, keepdim=True) / math.sqrt(x.shape[1])
+
+
+class Discriminator(nn.Module):
+    """Judges colours and silhouettes apart, in two branches of the same shape.
+
+    Args:
+        config: sizes.
+        resolution: side of the pictures, a power of two, at least 8.
+        label_dim: number of classes; 0 for none.
+    """
+
+    def __init__(self, config: DiscriminatorConfig, *, resolution: int, label_dim: int = 0) -> None:
+        super().__init__()
+        if resolution < 8 or resolution & (resolution - 1):
+            raise ValueError(f"resolution of pictures: {resolution} must be a power of two, at least 8")
+        self.resolution = resolution
+        self.label_dim = label_dim
+        self.rgb = DiscriminatorBranch(config, channels=3, resolution=resolution, label_dim=label_dim)
+        self.mask = DiscriminatorBranch(config, channels=1, resolution=resolution, label_dim=label_dim)
+
+    def forward(
+        self, images: Float[Tensor, "n 4 r r"], angles: Float[Tensor, "n 2"], label: Int[Tensor, " n"] | None = None
+    ) -> Logits:
+        """Logits of pictures.
+
+        Args:
+            images: RGB in [−1, 1] and mask in [0, 1].
+            angles: azimuth and polar angle of their cameras, in radians.
+            label: class numbers, for a discriminator of classes.
+
+        Raises:
+            ValueError: the pictures have another resolution; their number is not divisible by the size of a group; a
+                label is missing, or given where there are no classes.
+        """
+        if images.shape[-1] != self.resolution:
+            raise ValueError(f"pictures of {images.shape[-1]}² given to a discriminator of {self.resolution}²")
+        condition = torch.cat([camera_features(angles), one_hot(label, self.label_dim, angles)], dim=1)
+        images = images.contiguous(memory_format=torch.channels_last)
+        return Logits(rgb=self.rgb(images[:, :3], condition), mask=self.mask(images[:, 3:], condition))

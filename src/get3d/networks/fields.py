@@ -1,0 +1,356 @@
+"""Fields: what a generator knows of its shapes as functions of space — signed distance, deformation, colour.
+
+A synthesis network turns styles into `Fields`: plain tensors that can be evaluated at points, on lattices and at the
+visible points of pictures. Points are looked up relative to the cube [−size/2, size/2]³. As in the paper, no gradient
+flows to points.
+"""
+
+import math
+from dataclasses import dataclass, field
+from itertools import pairwise, product
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from get3d.networks.layers import Linear, ModulatedDense, ModulatedOutput, clamped
+from get3d.networks.lookup import linear_corners, separable_head, weighted_rows
+from get3d.networks.planes import PlanesConfig, PlaneSynthesis
+
+__all__ = [
+    "CUBE_WEIGHTS",
+    "Fields",
+    "GeometryField",
+    "GeometryValues",
+    "Head",
+    "HeadNetwork",
+    "PlaneGeometry",
+    "PlaneTexture",
+    "TriPlanes",
+    "UnifiedConfig",
+    "UnifiedSynthesis",
+]
+
+CUBE_WEIGHTS = 21
+"""FlexiCubes' numbers per cube: 12 edge weights β, 8 corner weights α, 1 quad weight γ."""
+
+CUBE_WEIGHT_GAIN = 0.1
+BLOCK = 1024
+"""Points that are evaluated together; a shape's packed points are filled up to a multiple of it."""
+
+
+@dataclass(frozen=True)
+class GeometryValues:
+    """What surfaces are extracted from, at points.
+
+    Attributes:
+        sdf: signed distance, positive inside.
+        deformation: how far the points move, before tanh.
+    """
+
+    sdf: Float[Tensor, "n p 1"]
+    deformation: Float[Tensor, "n p 3"]
+
+
+@runtime_checkable
+class GeometryField(Protocol):
+    """Where the surfaces of n shapes are."""
+
+    def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
+        """Values at points of each shape."""
+        ...
+
+    def on_lattice(self, axis: Float[Tensor, " m"]) -> GeometryValues:
+        """Values at the m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k, the same for all shapes."""
+        ...
+
+    def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
+        """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
+
+        Raises:
+            ValueError: the network was built without them.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Head:
+    """The dense layers between features and values, for n shapes; leaky ReLU between them, linear after the last.
+
+    Attributes:
+        layers: first to last. The √2 that follows each leaky ReLU is part of the layer before it.
+    """
+
+    layers: tuple[Linear, ...]
+
+    def __call__(self, x: Float[Tensor, "n p i"]) -> Float[Tensor, "n p o"]:
+        """Values of features, shape by shape."""
+        for layer in self.layers[:-1]:
+            x = F.leaky_relu(layer(x), 0.2)
+        return self.layers[-1](x)
+
+    def select(self, shape: Int[Tensor, " b"]) -> "Head":
+        """The layers of the shapes of given numbers."""
+        return Head(tuple(layer.select(shape) for layer in self.layers))
+
+    def beside(self, other: "Head") -> "Head":
+        """One head that gives this one's values and then the other's; both have one hidden layer and equal inputs."""
+        (first, last), (first2, last2) = self.layers, other.layers
+        padded = F.pad(last.weights, (0, last2.weights.shape[2])), F.pad(last2.weights, (last.weights.shape[2], 0))
+        return Head(
+            (
+                Linear(torch.cat([first.weights, first2.weights], dim=1), torch.cat([first.bias, first2.bias])),
+                Linear(torch.cat(padded, dim=1), torch.cat([last.bias, last2.bias])),
+            )
+        )
+
+
+@dataclass(frozen=True)
+class TriPlanes:
+    """Three planes of features for each of n shapes: (x, y), (y, z) and (x, z).
+
+    A point's features are the sum of what it finds on the three, bilinear with half-pixel centres, zeros outside.
+
+    Attributes:
+        features: [n, 3, c, r, r], kept channels-last; a plane's first coordinate runs along its width (the last axis).
+        size: side of the cube that the planes span.
+    """
+
+    features: Float[Tensor, "n 3 c r r"]
+    size: float
+
+    def at(self, points: Float[Tensor, "b p 3"], shape: Int[Tensor, " b"]) -> Float[Tensor, "b p c"]:
+        """Features at points that lie, row by row, in the shapes of the given numbers."""
+        table = self._texels.flatten(0, 3)
+        resolution = self.features.shape[-1]
+        columns, column_weights = self._corners(points[..., [0, 1, 0]])
+        lines, line_weights = self._corners(points[..., [1, 2, 2]])
+        planes = torch.arange(3, device=points.device, dtype=torch.int32)
+        lines = ((shape.int()[:, None, None, None] * resolution + lines) * resolution) * 3 + planes[:, None]
+        rows = lines[..., :, None] + 3 * columns[..., None, :]
+        weights = line_weights[..., :, None] * column_weights[..., None, :]
+        return weighted_rows(table, rows.view(-1, 12), weights.view(-1, 12)).view(*points.shape[:2], -1)
+
+    def on_grid(self, axis: Float[Tensor, " m"]) -> tuple[Float[Tensor, "n m m c"], ...]:
+        """What each plane holds at the m² points (axis[i], axis[j]) on it, [:, j, i], j along the plane's height."""
+        n, resolution, count = self.features.shape[0], self.features.shape[-1], axis.shape[0]
+        texel, weight = self._corners(axis)
+        shapes = torch.arange(n, device=axis.device, dtype=torch.int32) * resolution**2
+        rows = texel[:, None, :, None] * resolution + texel[:, None, :]
+        weights = (weight[:, None, :, None] * weight[:, None, :]).expand(n, -1, -1, -1, -1)
+        rows = shapes[:, None, None, None, None] + rows
+        sampled = weighted_rows(self._texels.flatten(0, 2).flatten(1), rows.view(-1, 4), weights.reshape(-1, 4))
+        return sampled.view(n, count, count, 3, -1).unbind(3)
+
+    @property
+    def _texels(self) -> Float[Tensor, "n r r 3 c"]:
+        return self.features.permute(0, 3, 4, 1, 2)
+
+    def _corners(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+        resolution = self.features.shape[-1]
+        position = (coordinates.detach() / self.size + 0.5).clamp(0, 1) * resolution - 0.5
+        return linear_corners(position, resolution)
+
+
+@dataclass(frozen=True)
+class PlaneGeometry:
+    """Surfaces of n shapes, from tri-planes.
+
+    Attributes:
+        planes: the features.
+        head: features → (signed distance, deformation), one hidden layer.
+        weight_head: features of a cube's eight corners, concatenated (x fastest, then y, then z) → FlexiCubes' weights,
+            one hidden layer; None where the network was built without.
+    """
+
+    planes: TriPlanes
+    head: Head
+    weight_head: Head | None
+
+    def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
+        """Values at points of each shape."""
+        return _geometry(self.head(self.planes.at(points, _all_shapes(points))))
+
+    def on_lattice(self, axis: Float[Tensor, " m"]) -> GeometryValues:
+        """Values at the m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k, the same for all shapes.
+
+        A point's feature is a sum of one per plane, so planes are sampled, and the first layer applied, at m² points.
+        """
+        first, last = self.head.layers
+        xy, yz, xz = (_pointwise(sampled, first.weights) for sampled in self.planes.on_grid(axis))
+        return _geometry(separable_head(xy + first.bias, yz, xz, last.weights, last.bias))
+
+    def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
+        """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
+
+        The first layer on eight corners is, per plane, a layer on four, with the weights summed along the axis that the
+        plane lacks.
+
+        Raises:
+            ValueError: the network was built without them.
+        """
+        if self.weight_head is None:
+            raise ValueError("this network has no FlexiCubes weights; build it with cube_weights=True")
+        first, last = self.weight_head.layers
+        corners = first.weights.unflatten(2, (2, 2, 2, -1))
+        planes = zip(self.planes.on_grid(axis), (2, 4, 3), strict=True)
+        xy, yz, xz = (_at_corners(sampled, corners.sum(absent)) for sampled, absent in planes)
+        return separable_head(xy + first.bias, yz, xz, last.weights, last.bias)
+
+
+@dataclass(frozen=True)
+class PlaneTexture:
+    """Colours of n shapes, from tri-planes.
+
+    Attributes:
+        planes: the features.
+        head: features → texture features.
+        to_rgb: texture features → RGB.
+    """
+
+    planes: TriPlanes
+    head: Head
+    to_rgb: Linear
+
+    def at(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 3"]:
+        """RGB, about in [−1, 1], at points of each shape."""
+        return self._of_shapes(points, _all_shapes(points))
+
+    def at_packed(self, points: Float[Tensor, "p 3"], shape: Int[Tensor, " p"]) -> Float[Tensor, "p 3"]:
+        """RGB, about in [−1, 1], at points of many shapes, one after the other.
+
+        Args:
+            points: positions.
+            shape: the number of the shape that each point belongs to, ascending.
+        """
+        counts = torch.bincount(shape, minlength=self.to_rgb.weights.shape[0])
+        blocks = (counts + BLOCK - 1) // BLOCK
+        block_shape = torch.repeat_interleave(blocks)
+        shift = (blocks.cumsum(0) - blocks) * BLOCK - (counts.cumsum(0) - counts)
+        slot = torch.arange(len(points), device=points.device) + shift[shape]
+        filled = points.new_zeros(len(block_shape) * BLOCK, 3).index_copy(0, slot, points.detach())
+        return self._of_shapes(filled.view(-1, BLOCK, 3), block_shape).flatten(0, 1)[slot]
+
+    def _of_shapes(self, points: Float[Tensor, "b p 3"], shape: Int[Tensor, " b"]) -> Float[Tensor, "b p 3"]:
+        features = self.head.select(shape)(self.planes.at(points, shape))
+        return clamped(self.to_rgb.select(shape)(features))
+
+
+@dataclass(frozen=True)
+class Fields:
+    """All that a synthesis network makes of n pairs of styles: where surfaces are, and what colour they have."""
+
+    geometry: GeometryField
+    texture: PlaneTexture
+
+
+class HeadNetwork(nn.Module):
+    """Makes heads from styles: modulated dense layers, one style each.
+
+    Args:
+        widths: number of inputs, of each hidden layer, and of outputs.
+        style: size of the style code.
+        gain: factor of the outputs.
+    """
+
+    def __init__(self, *widths: int, style: int, gain: float = 1.0) -> None:
+        super().__init__()
+        self.gain = gain
+        self.layers = nn.ModuleList(ModulatedDense(i, o, style=style) for i, o in pairwise(widths))
+
+    def forward(self, styles: Float[Tensor, "n l s"]) -> Head:
+        """The head for given styles, the first for the first layer; styles left over are not used."""
+        layers = [layer(styles[:, number]) for number, layer in enumerate(self.layers)]
+        return Head((*(layer.scaled(math.sqrt(2)) for layer in layers[:-1]), layers[-1].scaled(self.gain)))
+
+
+@dataclass(frozen=True)
+class UnifiedConfig:
+    """One network for both kinds of tri-planes, as in the paper's improved generator and its published checkpoints.
+
+    Attributes:
+        planes: sizes of the tri-plane network.
+        texture_features: size of what the texture head gives to the colour layer.
+    """
+
+    planes: PlanesConfig = field(default_factory=PlanesConfig)
+    texture_features: int = 16
+
+    def build(self, *, style: int, size: float, cube_weights: bool) -> "UnifiedSynthesis":
+        """The network, with random weights.
+
+        Args:
+            style: size of the style codes.
+            size: side of the cube that the fields fill.
+            cube_weights: also make FlexiCubes' weights.
+        """
+        return UnifiedSynthesis(self, style=style, size=size, cube_weights=cube_weights)
+
+
+class UnifiedSynthesis(nn.Module):
+    """From styles to fields, both from the same features: geometry and texture tri-planes, and their heads.
+
+    Geometry styles go to the convolutions and geometry read-outs of the planes, and the last two to the heads; texture
+    styles to the texture read-outs, the last two to the texture head, the very last also to the colour layer.
+
+    Attributes:
+        num_geometry_styles: how many geometry styles it takes.
+        num_texture_styles: how many texture styles it takes.
+    """
+
+    def __init__(self, config: UnifiedConfig, *, style: int, size: float, cube_weights: bool) -> None:
+        super().__init__()
+        channels = config.planes.channels
+        self.size = size
+        self.planes = PlaneSynthesis(config.planes, style=style, kinds=2)
+        self.sdf_head = HeadNetwork(channels, channels, 1, style=style)
+        self.deformation_head = HeadNetwork(channels, channels, 3, style=style)
+        self.weight_head = (
+            HeadNetwork(8 * channels, channels, CUBE_WEIGHTS, style=style, gain=CUBE_WEIGHT_GAIN)
+            if cube_weights
+            else None
+        )
+        self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=style)
+        self.to_rgb = ModulatedOutput(config.texture_features, 3, style=style)
+        self.num_geometry_styles = self.planes.num_styles + 2
+        self.num_texture_styles = self.planes.num_extra_styles + 2
+
+    def forward(self, geometry: Float[Tensor, "n g s"], texture: Float[Tensor, "n t s"]) -> Fields:
+        """The fields of n shapes from their geometry and texture styles."""
+        geometry, of_heads = geometry[:, :-2], geometry[:, -2:]
+        texture, of_texture = texture[:, :-2], texture[:, -2:]
+        geometry_planes, texture_planes = self.planes(geometry, texture)
+        return Fields(
+            geometry=PlaneGeometry(
+                TriPlanes(geometry_planes, self.size),
+                self.sdf_head(of_heads).beside(self.deformation_head(of_heads)),
+                self.weight_head(of_heads) if self.weight_head is not None else None,
+            ),
+            texture=PlaneTexture(
+                TriPlanes(texture_planes, self.size),
+                self.texture_head(of_texture),
+                self.to_rgb.at(of_texture[:, -1]),
+            ),
+        )
+
+
+def _geometry(values: Float[Tensor, "n p 4"]) -> GeometryValues:
+    return GeometryValues(values[..., :1], values[..., 1:])
+
+
+def _all_shapes(points: Float[Tensor, "n p 3"]) -> Int[Tensor, " n"]:
+    return torch.arange(points.shape[0], device=points.device)
+
+
+def _pointwise(sampled: Float[Tensor, "n v u c"], weight: Float[Tensor, "n h c"]) -> Float[Tensor, "n v u h"]:
+    """A layer without bias at every point of a sampled plane."""
+    return (sampled.flatten(1, 2) @ weight.transpose(1, 2)).unflatten(1, sampled.shape[1:3])
+
+
+def _at_corners(sampled: Float[Tensor, "n v u c"], weight: Float[Tensor, "n h 2 2 c"]) -> Float[Tensor, "n _ _ h"]:
+    """A layer without bias on the four corners of every square of a sampled plane; weight[:, :, v, u] is a corner's."""
+    rows, columns = sampled.shape[1] - 1, sampled.shape[2] - 1
+    squares = [sampled[:, v : v + rows, u : u + columns] for v, u in product((0, 1), repeat=2)]
+    return _pointwise(torch.cat(squares, dim=3), weight.flatten(2))

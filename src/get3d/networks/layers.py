@@ -1,0 +1,244 @@
+"""The layers that all networks are made of: equalised, style-modulated, and low-pass resampling.
+
+All weights are drawn from a unit normal distribution and scaled when used ("equalised learning rate", Karras et al.
+2018, section 4.1), so that one learning rate suits every layer. Pictures and planes are [n, channels, height, width] in
+channels-last memory, which the convolutions of CPUs and GPUs are fastest with.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+__all__ = [
+    "Conv",
+    "Dense",
+    "Linear",
+    "ModulatedConv",
+    "ModulatedDense",
+    "ModulatedOutput",
+    "blur",
+    "clamped",
+    "demodulation",
+    "downsample",
+    "lrelu",
+    "upsample",
+]
+
+CLAMP = 256.0
+"""Activations of convolutions are kept within ±CLAMP, so that half precision cannot overflow."""
+
+
+def lrelu(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2, times √2, which keeps the variance of a unit normal input about one."""
+    return F.leaky_relu(x, 0.2) * math.sqrt(2)
+
+
+def clamped(x: Tensor) -> Tensor:
+    """`x` within ±256."""
+    return x.clamp(-CLAMP, CLAMP)
+
+
+def demodulation(weight: Tensor, style: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
+    """The factor per sample and filter that brings a modulated filter back to unit length.
+
+    Karras et al. 2020 ("Analyzing and improving the image quality of StyleGAN"), equation 3:
+    1 / √(Σ (weight · style)² + 1e-8), summed over input channels and taps.
+
+    Args:
+        weight: [o, i, *taps] filters.
+        style: factors of the input channels.
+    """
+    energy = weight.square().flatten(2).sum(2) if weight.ndim > 2 else weight.square()
+    return torch.rsqrt(style.square() @ energy.T + 1e-8)
+
+
+def _fir(x: Tensor) -> Tensor:
+    """The low-pass kernel [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64, once per channel: [c, 1, 4, 4]."""
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype) / 8
+    return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
+
+
+def blur(x: Float[Tensor, "n c h w"], padding: int, stride: int = 1) -> Float[Tensor, "n c h2 w2"]:
+    """Low-pass filters pictures with [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64; zeros lie outside."""
+    return F.conv2d(x, _fir(x), padding=padding, stride=stride, groups=x.shape[1])
+
+
+def downsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
+    """Halves the resolution of pictures, low-pass filtered."""
+    return blur(x, padding=1, stride=2)
+
+
+def upsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
+    """Doubles the resolution of pictures: zeros put between the pixels, then the low-pass filter with gain 4.
+
+    Away from the border that is bilinear interpolation with half-pixel centres, (3·near + far) / 4 per axis. Zeros
+    outside are a ring of zero pixels, whose own doubled pixels are cut off.
+    """
+    doubled = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
+    return doubled[:, :, 2:-2, 2:-2]
+
+
+class Dense(nn.Module):
+    """y = act(x · (W·m/√in)ᵀ + b·m).
+
+    Args:
+        inputs: number of input features.
+        outputs: number of output features.
+        active: leaky ReLU (times √2) after it, else linear.
+        lr_multiplier: m, which slows learning of this layer down (0.01 in mapping networks).
+        bias: what every bias starts at.
+    """
+
+    def __init__(
+        self, inputs: int, outputs: int, *, active: bool = False, lr_multiplier: float = 1.0, bias: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((outputs,), bias / lr_multiplier))
+        self.active = active
+        self.weight_gain = lr_multiplier / math.sqrt(inputs)
+        self.bias_gain = lr_multiplier
+
+    def forward(self, x: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
+        """Applies the layer to the last axis."""
+        y = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        return lrelu(y) if self.active else y
+
+
+class Conv(nn.Module):
+    """A discriminator's convolution: equalised weights, leaky ReLU (times √2), clamped to ±256.
+
+    Args:
+        inputs: number of input channels.
+        outputs: number of output channels.
+        kernel: side of the filters, 1 or 3.
+        down: low-pass filter the input and halve the resolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, kernel: int = 3, down: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.gain = 1 / math.sqrt(inputs * kernel**2)
+        self.down = down
+
+    def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
+        """Convolves; the resolution stays or is halved."""
+        weight = self.weight * self.gain
+        if self.down:
+            x = F.conv2d(blur(x, padding=2), weight, self.bias, stride=2)
+        else:
+            x = F.conv2d(x, weight, self.bias, padding=weight.shape[2] // 2)
+        return clamped(lrelu(x))
+
+
+class ModulatedConv(nn.Module):
+    """A synthesis network's 3×3 convolution, its filters scaled per sample by a style and brought back to unit length.
+
+    Scaling the input by the style and the output by the demodulation factor is the same as scaling the filters, and
+    lets the whole batch share one convolution. A fixed noise image, times a learned strength, is added; then bias,
+    leaky ReLU (times √2), and the clamp to ±256.
+
+    Args:
+        inputs: number of input channels.
+        outputs: number of output channels.
+        style: size of the style code.
+        resolution: of the output.
+        up: double the resolution: zeros put between the pixels, true convolution, low-pass filter of gain 4.
+    """
+
+    noise_image: Tensor
+
+    def __init__(self, inputs: int, outputs: int, *, style: int, resolution: int, up: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_image", torch.randn(resolution, resolution))
+        self.affine = Dense(style, inputs, bias=1.0)
+        self.up = up
+
+    def forward(self, x: Float[Tensor, "n i h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o h2 w2"]:
+        """Convolves; the resolution stays or is doubled."""
+        scale = self.affine(style)
+        factor = demodulation(self.weight, scale)
+        x = x * scale.to(x.dtype)[:, :, None, None]
+        if self.up:
+            x = blur(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), padding=1)
+            factor = 4 * factor
+        else:
+            x = F.conv2d(x, self.weight, padding=1)
+        offset = self.bias[:, None, None] + self.noise_image * self.noise_strength
+        x = torch.addcmul(offset.to(x.dtype), x, factor.to(x.dtype)[:, :, None, None])
+        return clamped(lrelu(x))
+
+
+class ModulatedOutput(nn.Module):
+    """A 1×1 convolution from features to what they mean, its weights scaled by a style, not demodulated.
+
+    Linear, clamped to ±256.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, style: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.affine = Dense(style, inputs, bias=1.0)
+        self.gain = 1 / math.sqrt(inputs)
+
+    def at(self, style: Float[Tensor, "n s"]) -> "Linear":
+        """The layer as it is for given styles."""
+        return Linear(self.weight.flatten(1) * (self.affine(style) * self.gain)[:, None], self.bias)
+
+    def forward(self, x: Float[Tensor, "n i h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o h w"]:
+        """Applies the layer to every pixel."""
+        n, _, h, w = x.shape
+        y = clamped(self.at(style)(x.permute(0, 2, 3, 1).reshape(n, h * w, -1)))
+        return y.view(n, h, w, -1).permute(0, 3, 1, 2)
+
+
+class ModulatedDense(nn.Module):
+    """A field's dense layer, its weights scaled per sample by a style and brought back to unit length.
+
+    Called with styles, it gives the layer as it is for them: fields keep that, to be evaluated where points come up.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, style: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.affine = Dense(style, inputs, bias=1.0)
+
+    def forward(self, style: Float[Tensor, "n s"]) -> "Linear":
+        """The layer for given styles."""
+        scale = self.affine(style)
+        return Linear(self.weight * scale[:, None] * demodulation(self.weight, scale)[:, :, None], self.bias)
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A dense layer that differs between n samples.
+
+    Attributes:
+        weights: of each sample.
+        bias: of all.
+    """
+
+    weights: Float[Tensor, "n o i"]
+    bias: Float[Tensor, " o"]
+
+    def __call__(self, x: Float[Tensor, "n p i"]) -> Float[Tensor, "n p o"]:
+        """Applies each sample's layer to its features."""
+        return torch.baddbmm(self.bias.to(x.dtype), x, self.weights.transpose(1, 2).to(x.dtype))
+
+    def scaled(self, gain: float) -> "Linear":
+        """The layer with its output multiplied."""
+        return Linear(self.weights * gain, self.bias * gain)
+
+    def select(self, sample: Int[Tensor, " b"]) -> "Linear":
+        """The layers of the samples of given numbers."""
+        return Linear(self.weights[sample], self.bias)

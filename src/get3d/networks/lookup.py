@@ -1,0 +1,121 @@
+"""Features of planes and volumes at points: weighted sums of rows of a table, in both directions without atomics."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import FunctionCtx, once_differentiable
+
+__all__ = ["Corners", "linear_corners", "separable_head", "weighted_rows"]
+
+SLAB = 2**18
+"""Hidden features of a lattice that are held at once, as numbers."""
+
+Corners = tuple[Int[Tensor, "*p 2"], Float[Tensor, "*p 2"]]
+"""The two texels around a coordinate, and their weights."""
+
+
+def linear_corners(position: Float[Tensor, "*p"], resolution: int) -> Corners:
+    """The texels on both sides of positions, for linear interpolation; texels outside weigh nothing.
+
+    Args:
+        position: in texels; texel i has its centre at i.
+        resolution: number of texels.
+    """
+    low = position.floor()
+    high_weight = position - low
+    texel = torch.stack([low, low + 1], dim=-1)
+    weight = torch.stack([1 - high_weight, high_weight], dim=-1)
+    inside = (texel >= 0) & (texel < resolution)
+    return texel.clamp(0, resolution - 1).int(), weight * inside
+
+
+class _WeightedRows(torch.autograd.Function):
+    """Embedding bags; the gradient of the table is an embedding bag too, over the same entries ordered by row."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(rows, weights)
+        ctx.table_rows = table.shape[0]  # type: ignore[attr-defined]
+        return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
+        rows, weights = ctx.saved_tensors  # type: ignore[attr-defined]
+        flat = rows.flatten()
+        order = flat.argsort(stable=True)
+        counts = torch.bincount(flat, minlength=ctx.table_rows)  # type: ignore[attr-defined]
+        starts = counts.cumsum(0) - counts
+        bags = order // rows.shape[1]
+        table = F.embedding_bag(bags, gradient, starts, mode="sum", per_sample_weights=weights.flatten()[order])
+        return table, None, None
+
+
+def weighted_rows(
+    table: Float[Tensor, "t c"], rows: Int[Tensor, "p k"], weights: Float[Tensor, "p k"]
+) -> Float[Tensor, "p c"]:
+    """For each point, the weighted sum of k rows of a table: Σ_k weights[p, k] · table[rows[p, k]].
+
+    Differentiable once, in the table alone; deterministic, forward and backward.
+    """
+    return _WeightedRows.apply(table, rows, weights)
+
+
+class _SeparableHead(torch.autograd.Function):
+    """Slabs of the lattice are made, used and forgotten while they are in the cache; backwards they are made again."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, xy: Tensor, yz: Tensor, xz: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(xy, yz, xz, weight)
+        n, m, _, hidden = xy.shape
+        values = xy.new_empty(n, m, m * m, weight.shape[1])
+        for slab in _slabs(n, m, hidden):
+            h = F.leaky_relu_(_hidden(xy, yz, xz, slab), 0.2)
+            torch.matmul(h.flatten(2, 3), weight[:, None].transpose(2, 3), out=values[:, slab])
+        return values.add_(bias).view(n, m**3, -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, ...]:
+        xy, yz, xz, weight = ctx.saved_tensors  # type: ignore[attr-defined]
+        n, m, _, hidden = xy.shape
+        gradient = gradient.view(n, m, m * m, -1)
+        d_xy, d_yz, d_xz, d_weight = (torch.zeros_like(t) for t in (xy, yz, xz, weight))
+        for slab in _slabs(n, m, hidden):
+            g = gradient[:, slab]
+            h = _hidden(xy, yz, xz, slab)
+            d_h = torch.ops.aten.leaky_relu_backward((g @ weight[:, None]).view_as(h), h, 0.2, False)
+            h = F.leaky_relu_(h, 0.2)
+            d_weight += g.flatten(1, 2).transpose(1, 2) @ h.flatten(1, 3)
+            d_xy[:, :, slab] = d_h.sum(3).transpose(1, 2)
+            d_yz += d_h.sum(1).transpose(1, 2)
+            d_xz[:, :, slab] = d_h.sum(2).transpose(1, 2)
+        return d_xy, d_yz, d_xz, d_weight, gradient.sum((0, 1, 2))
+
+
+def _hidden(xy: Tensor, yz: Tensor, xz: Tensor, slab: slice) -> Float[Tensor, "n s m m h"]:
+    """The sum over the planes for some x: [n, x, y, z, h]."""
+    x_y, x_z, y_z = (t.transpose(1, 2) for t in (xy[:, :, slab], xz[:, :, slab], yz))
+    return (y_z[:, None] + x_z[:, :, None]).add_(x_y[:, :, :, None])
+
+
+def _slabs(n: int, m: int, hidden: int) -> list[slice]:
+    """Ranges of x whose hidden features take about SLAB numbers."""
+    step = max(SLAB // (n * m * m * hidden), 1)
+    return [slice(start, start + step) for start in range(0, m, step)]
+
+
+def separable_head(
+    xy: Float[Tensor, "n m m h"],
+    yz: Float[Tensor, "n m m h"],
+    xz: Float[Tensor, "n m m h"],
+    weight: Float[Tensor, "n o h"],
+    bias: Float[Tensor, " o"],
+) -> Float[Tensor, "n m*m*m o"]:
+    """A dense layer on the leaky ReLU of a sum over three planes, at every point of a lattice.
+
+    value[(i·m + j)·m + k] = weight · lrelu(xy[j, i] + yz[k, j] + xz[k, i]) + bias, where lrelu has slope 0.2 and no
+    gain. The hidden features of the lattice are never held all at once. Differentiable once.
+    """
+    return _SeparableHead.apply(xy, yz, xz, weight, bias)

@@ -1,0 +1,95 @@
+"""Mapping networks: from a latent code to the style that modulates a synthesis network."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from get3d.networks.layers import Dense
+
+__all__ = ["MappingNetwork", "normalized", "one_hot"]
+
+LR_MULTIPLIER = 0.01
+
+
+def normalized(x: Float[Tensor, "n c"]) -> Float[Tensor, "n c"]:
+    """Each row scaled to a second moment of one: x / √(mean(x²) + 1e-8)."""
+    return x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
+
+
+def one_hot(label: Int[Tensor, " n"] | None, classes: int, like: Tensor) -> Float[Tensor, "n k"]:
+    """Class numbers as rows with a single one; no columns where there are no classes.
+
+    Args:
+        label: class numbers, or None.
+        classes: how many there are; 0 is a network without labels.
+        like: a tensor of n rows, which gives count, dtype and device.
+
+    Raises:
+        ValueError: a label is given to a network without labels, or missing where one is needed.
+    """
+    if (label is None) != (classes == 0):
+        raise ValueError(f"a network of {classes} classes needs {'a' if classes else 'no'} label")
+    if label is None:
+        return like.new_zeros(like.shape[0], 0)
+    return torch.nn.functional.one_hot(label.long(), classes).to(like.dtype)
+
+
+class MappingNetwork(nn.Module):
+    """Dense layers from a latent code z to a style w (Karras et al. 2019, "A style-based generator architecture").
+
+    With labels, a learned embedding of the class, normalised, is put beside the normalised z.
+
+    Args:
+        z_dim: size of z.
+        w_dim: size of w.
+        layers: number of dense layers.
+        label_dim: number of classes; 0 for none.
+
+    Attributes:
+        w_avg: [w_dim] the mean style, towards which styles are truncated.
+    """
+
+    w_avg: Tensor
+
+    def __init__(self, *, z_dim: int, w_dim: int, layers: int = 8, label_dim: int = 0) -> None:
+        super().__init__()
+        self.label_dim = label_dim
+        self.z_dim = z_dim
+        self.w_dim = w_dim
+        self.embed = Dense(label_dim, w_dim) if label_dim else None
+        inputs = z_dim + (w_dim if label_dim else 0)
+        self.layers = nn.ModuleList(
+            Dense(inputs if i == 0 else w_dim, w_dim, active=True, lr_multiplier=LR_MULTIPLIER) for i in range(layers)
+        )
+        self.register_buffer("w_avg", torch.zeros(w_dim))
+
+    def forward(self, z: Float[Tensor, "n z"], label: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n w"]:
+        """Styles of latent codes.
+
+        Raises:
+            ValueError: a label is given to a network without labels, or missing where one is needed.
+        """
+        hot = one_hot(label, self.label_dim, z)
+        x = normalized(z)
+        if self.embed is not None:
+            x = torch.cat([x, normalized(self.embed(hot))], dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    def truncate(self, style: Float[Tensor, "n w"], psi: float) -> Float[Tensor, "n w"]:
+        """Styles drawn nearer to the mean style: w_avg + ψ·(w − w_avg); ψ = 1 changes nothing, 0 gives the mean."""
+        return style if psi == 1 else self.w_avg.lerp(style, psi)
+
+    @torch.no_grad()
+    def mean_style(self, samples: int, generator: torch.Generator) -> Float[Tensor, " w"]:
+        """The mean style of that many random latent codes (and random classes), drawn on the generator's device."""
+        total = torch.zeros_like(self.w_avg, dtype=torch.float64)
+        for start in range(0, samples, 10_000):
+            count = min(10_000, samples - start)
+            z = torch.randn(count, self.z_dim, generator=generator, device=generator.device)
+            label = None
+            if self.label_dim:
+                label = torch.randint(self.label_dim, (count,), generator=generator, device=generator.device)
+            total += self(z, label).double().sum(0)
+        return (total / samples).to(self.w_avg.dtype)

@@ -1,0 +1,123 @@
+"""Tri-plane synthesis: styles become three planes of features, with the skip architecture of StyleGAN2."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from get3d.networks.layers import ModulatedConv, ModulatedOutput, upsample
+
+__all__ = ["PlaneSynthesis", "PlanesConfig"]
+
+
+@dataclass(frozen=True)
+class PlanesConfig:
+    """Sizes of a tri-plane network.
+
+    Attributes:
+        resolution: side of a plane, a power of two, at least 4.
+        channels: features of a plane.
+        channel_base: a block of resolution r has channel_base / r channels inside, …
+        channel_max: … but no more than this.
+    """
+
+    resolution: int = 256
+    channels: int = 32
+    channel_base: int = 32768
+    channel_max: int = 512
+
+    def __post_init__(self) -> None:
+        if self.resolution < 4 or self.resolution & (self.resolution - 1):
+            raise ValueError(f"resolution of planes: {self.resolution} must be a power of two, at least 4")
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Resolutions of the blocks: 4, 8, … up to that of the planes."""
+        return tuple(2**k for k in range(2, int(math.log2(self.resolution)) + 1))
+
+    def width(self, resolution: int) -> int:
+        """Number of channels inside the block of that resolution."""
+        return max(min(self.channel_base // resolution, self.channel_max), 1)
+
+
+class PlaneBlock(nn.Module):
+    """One resolution: features doubled and convolved (at 4×4 a constant, convolved), and read out as planes."""
+
+    def __init__(self, inputs: int, width: int, *, resolution: int, style: int, outputs: tuple[int, ...]) -> None:
+        super().__init__()
+        if inputs:
+            self.conv0 = ModulatedConv(inputs, width, style=style, resolution=resolution, up=True)
+        else:
+            self.constant = nn.Parameter(torch.randn(width, resolution, resolution))
+        self.conv1 = ModulatedConv(width, width, style=style, resolution=resolution)
+        self.outputs = nn.ModuleList(ModulatedOutput(width, count, style=style) for count in outputs)
+
+    def forward(
+        self, x: Tensor | None, convolutions: list[Tensor], outputs: list[Tensor]
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Features of this resolution, and what is read out of them.
+
+        Args:
+            x: features of half the resolution; None at 4×4.
+            convolutions: the style of each convolution.
+            outputs: the style of each read-out.
+        """
+        if x is None:
+            x = self.constant.expand(outputs[0].shape[0], -1, -1, -1).contiguous(memory_format=torch.channels_last)
+        else:
+            x = self.conv0(x, convolutions[0])
+        x = self.conv1(x, convolutions[-1])
+        return x, [output(x, style).float() for output, style in zip(self.outputs, outputs, strict=True)]
+
+
+class PlaneSynthesis(nn.Module):
+    """Tri-planes of one kind (texture) or two (geometry and texture, from the same features).
+
+    Every block adds what it reads out to the doubled sum of the blocks before (Karras et al. 2020, figure 7b).
+
+    Args:
+        config: sizes.
+        style: size of the style code.
+        kinds: how many kinds of planes are read out. The first takes its styles from the same sequence as the
+            convolutions; a second has styles of its own, one a block.
+
+    Attributes:
+        num_styles: how many styles the sequence has: one per convolution and per first read-out.
+        num_extra_styles: how many styles of its own each further kind takes: one per block.
+    """
+
+    def __init__(self, config: PlanesConfig, *, style: int, kinds: int = 1) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.width(resolution) for resolution in config.blocks]
+        self.blocks = nn.ModuleList(
+            PlaneBlock(inputs, width, resolution=resolution, style=style, outputs=(3 * config.channels,) * kinds)
+            for resolution, inputs, width in zip(config.blocks, [0, *widths], widths, strict=False)
+        )
+        self.num_styles = 3 * len(self.blocks) - 1
+        self.num_extra_styles = len(self.blocks)
+
+    def forward(
+        self, styles: Float[Tensor, "n l s"], *extra: Float[Tensor, "n b s"]
+    ) -> tuple[Float[Tensor, "n 3 c r r"], ...]:
+        """Planes of each kind.
+
+        Args:
+            styles: the sequence: conv, read-out of the 4×4 block; conv, conv, read-out of every other block.
+            extra: the styles of each further kind.
+
+        Returns:
+            For each kind, planes (x, y), (y, z) and (x, z); a plane's first coordinate runs along its width.
+        """
+        x: Tensor | None = None
+        sums: list[Tensor] = []
+        taken = 0
+        for number, block in enumerate(self.blocks):
+            convolutions = 2 if number else 1
+            *own, first = styles[:, taken : taken + convolutions + 1].unbind(1)
+            taken += convolutions + 1
+            x, planes = block(x, own, [first, *(code[:, number] for code in extra)])
+            sums = [upsample(a) + b for a, b in zip(sums, planes, strict=True)] if number else planes
+        return tuple(planes.unflatten(1, (3, -1)) for planes in sums)
