@@ -1,0 +1,322 @@
+"""What a dataset folder is: our layout and the published one, read into one listing of pictures and cameras.
+
+Ours (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each picture, `pictures/<object>/<view>.png` and,
+where they are known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png` with
+`camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians.
+"""
+
+import csv
+import math
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from get3d.cameras import CameraPrior
+from get3d.files import InputError, contained, read_json, write_json, writing
+
+__all__ = ["SPLITS", "Description", "Listing", "read", "split_of", "write_cameras"]
+
+SPLITS = ("train", "val", "test")
+_FORMAT = 1
+_PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
+
+
+def split_of(number: int) -> str:
+    """The split of the object of a number: of ten in a row seven train, one val, two test, as in the paper."""
+    return _PATTERN[number % len(_PATTERN)]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `dataset.json` says.
+
+    Attributes:
+        kind: what the objects are.
+        resolution: side of the pictures in pixels.
+        scale: longest side of the objects' bounding boxes.
+        prior: where the cameras were drawn from; radius and field of view hold for all pictures.
+        splits: names of the objects in each split.
+        licence: of the pictures and meshes (an SPDX identifier where there is one).
+        source: how the dataset was made: command, seed, settings.
+    """
+
+    kind: str
+    resolution: int
+    scale: float
+    prior: CameraPrior
+    splits: dict[str, list[str]]
+    licence: str
+    source: dict[str, Any] = field(default_factory=dict)
+
+    def write(self, root: Path) -> None:
+        """Writes `dataset.json` in the folder."""
+        prior = {name: getattr(self.prior, name) for name in ("azimuth", "polar", "radius", "fov")}
+        write_json(
+            root / "dataset.json",
+            {
+                "format": _FORMAT,
+                "kind": self.kind,
+                "resolution": self.resolution,
+                "scale": self.scale,
+                "camera": prior,
+                "licence": self.licence,
+                "source": self.source,
+                "splits": self.splits,
+            },
+        )
+
+    @classmethod
+    def read(cls, root: Path) -> "Description":
+        """Reads `dataset.json` of the folder.
+
+        Raises:
+            InputError: it is missing, or a value is missing or of a wrong kind.
+        """
+        path = root / "dataset.json"
+        values = read_json(path)
+        if not isinstance(values, dict) or values.get("format") != _FORMAT:
+            found = values.get("format") if isinstance(values, dict) else type(values).__name__
+            raise InputError(f"{path}: format is {found!r}, this program reads {_FORMAT}; make the dataset again")
+        try:
+            return cls(
+                kind=str(values["kind"]),
+                resolution=int(values["resolution"]),
+                scale=float(values["scale"]),
+                prior=_prior(values["camera"]),
+                splits={str(split): [str(name) for name in names] for split, names in values["splits"].items()},
+                licence=str(values["licence"]),
+                source=dict(values["source"]),
+            )
+        except KeyError as error:
+            raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for what it means") from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: {error}; see docs/datasets.md for what each value means") from error
+
+
+def _prior(values: dict[str, Any]) -> CameraPrior:
+    ranges = []
+    for name in ("azimuth", "polar"):
+        low, high = (float(bound) for bound in values[name])
+        if not (math.isfinite(low) and low < high):
+            raise ValueError(f"camera.{name} is {values[name]!r}, not a lower and an upper bound in degrees")
+        ranges.append((low, high))
+    radius, fov = float(values["radius"]), float(values["fov"])
+    if not (0 < radius < math.inf and 1 < fov < 179):
+        raise ValueError(f"camera.radius is {radius:g} and camera.fov {fov:g}, not a distance and an angle in degrees")
+    if ranges[1][0] < 0 or ranges[1][1] > 180 or ranges[1][1] <= math.pi:
+        raise ValueError(f"camera.polar is {values['polar']!r}, not an angle in degrees from straight above (0 to 180)")
+    return CameraPrior(ranges[0], ranges[1], radius, fov)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All pictures of a dataset, by object and view.
+
+    Attributes:
+        root: the dataset folder.
+        folder: where the pictures lie in it.
+        pictures: n names in that folder.
+        objects: names of the objects.
+        object_index: [n] the number of each picture's object.
+        angles: [n, 2] azimuth and polar angle in radians.
+        splits: numbers of the objects in each split.
+        prior: where the cameras were drawn from.
+        resolution: what dataset.json says; None where there is none.
+        unlisted: names of pictures that have no camera.
+    """
+
+    root: Path
+    folder: str
+    pictures: list[str]
+    objects: list[str]
+    object_index: Int[np.ndarray, " n"]
+    angles: Float[np.ndarray, "n 2"]
+    splits: dict[str, Int[np.ndarray, " k"]]
+    prior: CameraPrior
+    resolution: int | None
+    unlisted: list[str]
+
+    def path(self, number: int) -> Path:
+        """Where a picture lies."""
+        return self.root / self.folder / self.pictures[number]
+
+    def of_split(self, split: str) -> Int[np.ndarray, " m"]:
+        """Numbers of the pictures of a split."""
+        return np.flatnonzero(np.isin(self.object_index, self.splits[split]))
+
+
+def write_cameras(root: Path, pictures: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
+    """Writes `cameras.csv`, the list of a finished dataset's pictures with azimuth and polar angle in degrees."""
+    with writing(root / "cameras.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("picture", "azimuth", "polar"))
+        rows.writerows((name, f"{a:.6f}", f"{p:.6f}") for name, (a, p) in zip(pictures, degrees.tolist(), strict=True))
+
+
+def read(root: Path | str, splits: Path | str | None = None) -> Listing:
+    """Lists a dataset folder in either layout.
+
+    Args:
+        root: the folder.
+        splits: folder with train.txt, val.txt and test.txt, each a list of object names (with or without their
+            group); takes the place of the splits the dataset has itself. The published layout has none: there, without
+            this folder, an object's split is a function of its name.
+
+    Raises:
+        InputError: the folder is missing or is no dataset, or one of its files cannot be read.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; make a dataset with `get3d synth chair --out {root}`")
+    if (root / "img").is_dir():
+        listing = _read_published(root)
+    elif (root / "dataset.json").is_file():
+        listing = _read_own(root)
+    else:
+        raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
+    if splits is None:
+        return listing
+    return Listing(**{**vars(listing), "splits": _read_splits(Path(splits), listing.objects)})
+
+
+def _read_own(root: Path) -> Listing:
+    description = Description.read(root)
+    table = root / "cameras.csv"
+    if not table.is_file():
+        command = description.source.get("command", "the command that makes it")
+        raise InputError(f"{table}: no such file, the dataset is not finished; repeat `{command}`")
+    pictures, angles = _read_cameras(table)
+    names = [picture.rpartition("/")[0] for picture in pictures]
+    objects = sorted(set(names))
+    numbers = {name: number for number, name in enumerate(objects)}
+    splits = {}
+    for split, members in description.splits.items():
+        lost = [name for name in members if name not in numbers]
+        if lost:
+            raise InputError(
+                f"{table}: the object {lost[0]!r} of the split {split!r} in dataset.json has no picture "
+                f"({len(lost)} such objects); finish the dataset or take them out of the split"
+            )
+        splits[split] = np.array([numbers[name] for name in members], dtype=np.int64)
+    return Listing(
+        root=root,
+        folder="pictures",
+        pictures=pictures,
+        objects=objects,
+        object_index=np.array([numbers[name] for name in names], dtype=np.int64),
+        angles=np.radians(angles),
+        splits=splits,
+        prior=description.prior,
+        resolution=description.resolution,
+        unlisted=sorted(set(_files_below(root / "pictures")) - set(pictures)),
+    )
+
+
+def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
+    pictures, angles = [], []
+    root = path.parent / "pictures"
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        if next(rows, None) != ["picture", "azimuth", "polar"]:
+            raise InputError(f"{path}: the first line is not `picture,azimuth,polar`; see docs/datasets.md")
+        for row in rows:
+            try:
+                name, azimuth, polar = row
+                angle = float(azimuth), float(polar)
+            except ValueError as error:
+                raise InputError(
+                    f"{path}: line {rows.line_num} is {','.join(row)!r}, not a picture and two angles in degrees"
+                ) from error
+            if ".." in name or name.startswith("/"):
+                contained(root, name)
+            pictures.append(name)
+            angles.append(angle)
+    if not pictures:
+        raise InputError(f"{path}: lists no picture, the dataset is empty; make it again")
+    return pictures, np.array(angles)
+
+
+def _files_below(folder: Path) -> list[str]:
+    """Names, relative to `folder`, of all files in its folders, with `/` between."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        prefix = Path(place).relative_to(folder).as_posix()
+        found += [name if prefix == "." else f"{prefix}/{name}" for name in sorted(files) if not name.startswith(".")]
+    return found
+
+
+def _read_published(root: Path) -> Listing:
+    pictures: list[str] = []
+    objects: list[str] = []
+    object_index: list[int] = []
+    angles, unlisted = [], []
+    by_object: dict[str, list[str]] = {}
+    for name in _files_below(root / "img"):
+        if name.endswith(".png"):
+            by_object.setdefault(name.rpartition("/")[0], []).append(name)
+    for name, views in by_object.items():
+        degrees = _read_published_cameras(root / "camera" / name)
+        unlisted += views[len(degrees) :]
+        # A camera without a picture keeps its place in the list under the name the picture would have.
+        listed = views[: len(degrees)] + [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
+        pictures += listed
+        object_index += [len(objects)] * len(listed)
+        objects.append(name)
+        angles.append(degrees)
+    if not pictures:
+        raise InputError(f"{root}: holds no picture with a camera under img/ and camera/; see docs/datasets.md")
+    described = Description.read(root) if (root / "dataset.json").is_file() else None
+    chosen = np.array([SPLITS.index(split_of(zlib.crc32(name.encode()))) for name in objects])
+    return Listing(
+        root=root,
+        folder="img",
+        pictures=pictures,
+        objects=objects,
+        object_index=np.array(object_index, dtype=np.int64),
+        angles=np.radians(np.concatenate(angles)),
+        splits={split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)},
+        prior=CameraPrior() if described is None else described.prior,
+        resolution=None if described is None else described.resolution,
+        unlisted=unlisted,
+    )
+
+
+def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
+    """Azimuth and polar angle in degrees of one object's views; none where the files are missing."""
+    columns = []
+    for name in ("rotation", "elevation"):
+        path = folder / f"{name}.npy"
+        if not path.is_file():
+            return np.zeros((0, 2))
+        try:
+            columns.append(np.load(path, allow_pickle=False).astype(np.float64).ravel())
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error
+    rotation, elevation = columns
+    if len(rotation) != len(elevation):
+        raise InputError(f"{folder}: {len(rotation)} rotations and {len(elevation)} elevations; each view needs both")
+    return np.stack([rotation, 90 - elevation], axis=1)
+
+
+def _read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
+    numbers: dict[str, int] = {}
+    for number, name in enumerate(objects):
+        numbers[name] = numbers[name.rpartition("/")[2]] = number
+    splits = {}
+    for split in SPLITS:
+        path = folder / f"{split}.txt"
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; a folder of splits holds train.txt, val.txt and test.txt")
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # The published lists name more objects than were rendered for some kinds, so absent ones are left out.
+        splits[split] = np.array(sorted({numbers[name] for name in names if name in numbers}), dtype=np.int64)
+        if not len(splits[split]):
+            raise InputError(f"{path}: names none of the {len(objects)} objects of the dataset; check the file")
+    return splits

@@ -1,0 +1,210 @@
+"""Endless objects of a kind, and datasets of them: `get3d synth`."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import tyro
+from PIL import Image
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from get3d.cameras import CameraPrior, Cameras
+from get3d.data.assemble import assemble
+from get3d.data.chairs import chair
+from get3d.data.layout import SPLITS, Description, split_of, write_cameras
+from get3d.data.parts import Part
+from get3d.data.shading import shade
+from get3d.export.write import TexturedMesh
+from get3d.files import InputError, require_writable, writing
+
+__all__ = ["KINDS", "Kind", "SynthConfig", "make", "synthesize"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of objects.
+
+    Attributes:
+        parts: draws the parts of one object.
+        scale: longest side of the bounding box, unless one asks for another.
+        roughness: of the surface, 0 to 1.
+    """
+
+    parts: Callable[[np.random.Generator], list[Part]]
+    scale: float
+    roughness: float
+
+
+KINDS = {"chair": Kind(chair, scale=0.7, roughness=0.7)}
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """A dataset of procedural objects: pictures with cameras, and the meshes they show."""
+
+    kind: Annotated[Literal["chair", "car", "vase"], tyro.conf.Positional]
+    """What to make."""
+    out: Path
+    """Folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes."""
+    shapes: int = 200
+    """How many objects; of ten, seven are for training, one for validation and two for testing."""
+    views: int = 24
+    """Pictures of each object."""
+    resolution: int = 128
+    """Side of the pictures in pixels, a power of two."""
+    seed: int = 0
+    """Another seed, other objects and cameras. An object depends on the seed and its number only."""
+    scale: float | None = None
+    """Longest side of the objects; the camera stands 1.2 away. Default: chair 0.7, car 0.9, vase 0.8."""
+    texture: int = 512
+    """Side of the objects' textures in texels."""
+    prior: CameraPrior = field(default_factory=CameraPrior)
+    """Where the cameras are drawn from."""
+    workers: int = 0
+    """Processes that work side by side; 0: one for each processor core."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("shapes", 1, 10**6), ("views", 1, 1000), ("texture", 256, 8192), ("workers", 0, 1024)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"--{name} is {value}, but it must lie between {low} and {high}")
+        if self.resolution not in [2**n for n in range(4, 12)]:
+            raise InputError(f"--resolution is {self.resolution}, but it must be a power of two from 16 to 2048")
+        if self.scale is not None and not 0.01 <= self.scale <= 1.0:
+            raise InputError(
+                f"--scale is {self.scale}, but it must lie between 0.01 and 1 (the camera stands 1.2 away)"
+            )
+
+
+def make(kind: str, seed: int, index: int, scale: float | None = None, texture: int = 512) -> TexturedMesh:
+    """Object number `index` of a kind; the same numbers always give the same object.
+
+    Args:
+        kind: one of `KINDS`.
+        seed: names a series of objects.
+        index: which one of the series.
+        scale: longest side of the bounding box; None: the kind's own.
+        texture: side of the texture in texels.
+    """
+    chosen = KINDS[kind]
+    generator = np.random.default_rng([seed, index])
+    return assemble(
+        chosen.parts(generator), chosen.scale if scale is None else scale, texture, generator, 0.0, chosen.roughness
+    )
+
+
+def synthesize(config: SynthConfig) -> Path:
+    """Makes a dataset folder, or goes on with it where it was left; gives its path.
+
+    Raises:
+        InputError: the folder cannot be written to, or holds a dataset made with other settings.
+    """
+    root = require_writable(config.out)
+    description = _describe(config)
+    if (root / "dataset.json").exists():
+        _require_same_settings(root, description)
+    elif any(root.iterdir()):
+        raise InputError(f"{root}: is not empty and holds no dataset.json; choose a new folder with --out")
+    (root / "cameras.csv").unlink(missing_ok=True)
+    description.write(root)
+    missing = [index for index in range(config.shapes) if not _mesh_path(root, index).exists()]
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns) as progress:
+        task = progress.add_task(f"{config.kind}s", total=config.shapes, completed=config.shapes - len(missing))
+        for _ in _work(config, missing):
+            progress.advance(task)
+    names = [f"{_name(index)}/{view:03d}.png" for index in range(config.shapes) for view in range(config.views)]
+    angles = torch.cat([_cameras(config, index).angles for index in range(config.shapes)])
+    write_cameras(root, names, np.degrees(angles.double().numpy()))
+    return root
+
+
+def _name(index: int) -> str:
+    return f"{index:06d}"
+
+
+def _mesh_path(root: Path, index: int) -> Path:
+    return root / "meshes" / f"{_name(index)}.glb"
+
+
+def _describe(config: SynthConfig) -> Description:
+    scale = KINDS[config.kind].scale if config.scale is None else config.scale
+    settings = {"kind": config.kind, "views": config.views, "texture": config.texture}
+    command = (
+        f"get3d synth {config.kind} --out {config.out} --shapes {config.shapes} --views {config.views} "
+        f"--resolution {config.resolution} --seed {config.seed} --scale {scale:g} --texture {config.texture}"
+    )
+    if config.prior != CameraPrior():
+        (a, b), (c, d) = config.prior.azimuth, config.prior.polar
+        command += f" --prior.azimuth {a:g} {b:g} --prior.polar {c:g} {d:g}"
+        command += f" --prior.radius {config.prior.radius!r} --prior.fov {config.prior.fov!r}"
+    numbers = range(config.shapes)
+    return Description(
+        kind=config.kind,
+        resolution=config.resolution,
+        scale=scale,
+        prior=config.prior,
+        splits={split: [_name(index) for index in numbers if split_of(index) == split] for split in SPLITS},
+        licence="CC0-1.0",
+        source={"command": command, "seed": config.seed, "settings": settings},
+    )
+
+
+def _require_same_settings(root: Path, wanted: Description) -> None:
+    found = Description.read(root)
+    for name in ("kind", "resolution", "scale", "prior", "licence"):
+        if getattr(found, name) != getattr(wanted, name):
+            _refuse(root, name, getattr(found, name), getattr(wanted, name))
+    for name in ("seed", "settings"):
+        if found.source.get(name) != wanted.source[name]:
+            _refuse(root, name, found.source.get(name), wanted.source[name])
+    before, after = (sum(map(len, splits.values())) for splits in (found.splits, wanted.splits))
+    if before > after:
+        _refuse(root, "shapes", before, after)
+
+
+def _refuse(root: Path, name: str, found: object, wanted: object) -> None:
+    raise InputError(
+        f"{root / 'dataset.json'}: the dataset there has {name} {found}, asked for is {wanted}; "
+        "choose another --out, or the same settings to go on with it"
+    )
+
+
+def _work(config: SynthConfig, missing: list[int]) -> Iterator[int]:
+    """Renders the missing objects, here or in processes of their own, and gives the number of each that is done."""
+    workers = min(config.workers or os.cpu_count() or 1, len(missing))
+    if workers <= 1:
+        for index in missing:
+            yield _render(config, index)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        futures = [pool.submit(_render, config, index) for index in missing]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _render(config: SynthConfig, index: int) -> int:
+    """Writes the pictures of one object, then its mesh: the mesh's file says that the object is done."""
+    mesh = make(config.kind, config.seed, index, config.scale, config.texture)
+    pictures = shade(mesh, _cameras(config, index), config.resolution).permute(0, 2, 3, 1).numpy()
+    for view, picture in enumerate(pictures):
+        with writing(config.out / "pictures" / _name(index) / f"{view:03d}.png") as temporary:
+            Image.fromarray(picture).save(temporary, format="PNG")
+    mesh.save(_mesh_path(config.out, index))
+    return index
+
+
+def _cameras(config: SynthConfig, index: int) -> Cameras:
+    seed = np.random.SeedSequence([config.seed, index, 1]).generate_state(1, np.uint64)[0]
+    generator = torch.Generator().manual_seed(int(seed) & (2**63 - 1))
+    return config.prior.sample(config.views, generator)
