@@ -13,7 +13,7 @@ SOURCE = Path(importlib.util.find_spec("get3d").origin).parent
 def _module_names() -> list[str]:
     """All modules but those of Warp kernels, which Warp must compile from their plain source."""
     files = [path.relative_to(SOURCE).with_suffix("") for path in SOURCE.rglob("*.py")]
-    return ["get3d." + ".".join(file.parts) for file in files if file.name not in ("__init__", "kernels")]
+    return ["get3d." + ".".join(file.parts) for file in files if not file.name.endswith(("__init__", "kernels"))]
 
 
 jaxtyping.install_import_hook(_module_names(), "beartype.beartype")

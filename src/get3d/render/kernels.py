@@ -15,7 +15,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-__all__ = ["visible_faces"]
+__all__ = ["start_warp", "visible_faces"]
 
 wp.set_module_options({"enable_backward": False})
 
@@ -116,7 +116,7 @@ def _draw(
 
 
 @functools.cache
-def _start() -> None:
+def start_warp() -> None:
     """Starts Warp, silently."""
     wp.config.log_level = wp.LOG_WARNING
     with contextlib.nullcontext() if torch.cuda.is_available() else _muted_stderr():
@@ -154,7 +154,7 @@ def visible_faces(screen: Tensor, faces: Tensor, face_offsets: Tensor, height: i
         [B, height, width] int32: the face's number, −1 where there is none. Of faces at the same depth the one with
         the lowest number is seen.
     """
-    _start()
+    start_warp()
     device = screen.device
     nearest = torch.zeros(len(face_offsets) - 1, height, width, dtype=torch.int64, device=device)
     if len(faces):
