@@ -1,20 +1,35 @@
 """Tensors and their description in one safetensors file: checksummed, written whole or not at all, never executed."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+import cattrs
 import torch
+from cattrs.preconf.json import make_converter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from get3d.files import InputError, writing
 
-__all__ = ["Stored", "load_tensors", "read_description", "save_tensors", "with_prefix", "without_prefix"]
+__all__ = [
+    "Stored",
+    "describe",
+    "load_tensors",
+    "read_description",
+    "restore",
+    "save_tensors",
+    "with_prefix",
+    "without_prefix",
+]
+
+Config = TypeVar("Config")
+_converter = make_converter(forbid_extra_keys=True)
 
 
 @dataclass(frozen=True)
@@ -106,3 +121,23 @@ def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]
 def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors whose names begin with `prefix`, without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def describe(config: Any) -> dict[str, Any]:
+    """A configuration, a dataclass of dataclasses, as a JSON value."""
+    described: dict[str, Any] = _converter.unstructure(config)
+    return described
+
+
+def restore(kind: type[Config], value: Any, source: Path | str) -> Config:
+    """The configuration that `describe` made `value` of; fields it does not name take their defaults.
+
+    Raises:
+        InputError: `value`, read from `source`, has an unknown field or a value of the wrong type.
+    """
+    try:
+        return _converter.structure(value, kind)
+    except cattrs.BaseValidationError as error:
+        problems = "; ".join(cattrs.transform_error(error))
+        names = ", ".join(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
+        raise InputError(f"{source}: is not a {kind.__name__} ({problems}); its fields are {names}") from error

@@ -1,0 +1,75 @@
+"""The commands. Flags come from the configurations of the rooms that do the work; there is no logic in here."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from get3d import bench, gallery, presets
+from get3d.data import check as checking
+from get3d.data import procedural
+from get3d.files import InputError
+from get3d.training import loop
+from get3d.training.config import TrainConfig
+
+__all__ = ["main"]
+
+_console = Console()
+_flat = tyro.conf.arg(name="")
+_Presets = tyro.extras.subcommand_type_from_defaults(
+    {name: preset.config for name, preset in presets.PRESETS.items()},
+    {name: preset.description for name, preset in presets.PRESETS.items()},
+    prefix_names=False,
+)
+
+
+def synth(config: Annotated[procedural.SynthConfig, _flat]) -> None:
+    """Make a dataset of procedural objects: pictures, cameras and ground-truth meshes, free to use."""
+    procedural.synthesize(config, _console)
+
+
+def check(data: tyro.conf.Positional[Path]) -> None:
+    """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on.
+
+    Args:
+        data: the dataset's folder.
+    """
+    report = checking.check(data)
+    _console.print(str(report), highlight=False)
+    sys.exit(0 if report.usable else 1)
+
+
+def train(config: Annotated[TrainConfig, _flat]) -> None:
+    """Train a generator on a dataset, from a preset; any field of it can be overridden. Repeat the command to go on."""
+    loop.train(config, _console)
+
+
+train.__annotations__["config"] = Annotated[_Presets, _flat]
+
+
+def generate(config: Annotated[gallery.GenerateConfig, _flat]) -> None:
+    """Make new textured meshes with a trained model, with a contact sheet and a turntable."""
+    gallery.generate(config, _console)
+
+
+def benchmark(config: Annotated[bench.BenchConfig, _flat]) -> None:
+    """Time each stage of a training step and of generation beside slow, plain references, in one run."""
+    bench.run(config, _console)
+
+
+COMMANDS = {"synth": synth, "check": check, "train": train, "generate": generate, "bench": benchmark}
+
+
+def main() -> None:
+    """Runs a command; bad input ends with one clear line and exit status 2."""
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS,
+            prog="get3d",
+            description="Learn from pictures of objects of one kind to make new textured 3D meshes.",
+        )
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,294 @@
+"""From latents and cameras to meshes and pictures: where networks, surface and render meet.
+
+A latent's way: `Generator.styles` (mapping), `Generator.shapes` (tri-planes; SDF and deformation on the grid; triangles), then
+`Generator.draw` (visibility, and the texture field at the covered pixels) or `Generator.textured` (for other programs).
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from get3d.cameras import CameraPrior, Cameras
+from get3d.export.write import TexturedMesh
+from get3d.files import InputError
+from get3d.meshes import MeshBatch
+from get3d.networks import Fields, MappingNetwork, UnifiedConfig
+from get3d.render import interpolate, mask_of, rasterize
+from get3d.storage import load_tensors, restore, without_prefix
+from get3d.surface import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
+
+__all__ = ["WEIGHTS", "Field", "Generator", "GeneratorConfig", "Images", "Latents", "Shapes", "Styles", "load", "mix"]
+
+WEIGHTS = "generator_ema."
+"""What the names of a model's tensors begin with in its file."""
+
+BACKGROUND = -1.0
+"""Colour where nothing is seen: black."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of a generator.
+
+    Attributes:
+        z_dim: size of a latent, for geometry and for texture.
+        w_dim: size of a style.
+        mapping_layers: dense layers from latent to style.
+        synthesis: sizes of planes and fields.
+        grid_resolution: lattice points of the tetrahedral grid along a side.
+        grid_size: side of the cube that shapes live in.
+        cameras: the cameras of the pictures it learnt from.
+    """
+
+    z_dim: int = 512
+    w_dim: int = 512
+    mapping_layers: int = 8
+    synthesis: UnifiedConfig = field(default_factory=UnifiedConfig)
+    grid_resolution: int = 90
+    grid_size: float = 1.0
+    cameras: CameraPrior = field(default_factory=CameraPrior)
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Random codes of n shapes.
+
+    Attributes:
+        geometry: [n, z].
+        texture: [n, z].
+    """
+
+    geometry: Float[Tensor, "n z"]
+    texture: Float[Tensor, "n z"]
+
+    def __len__(self) -> int:
+        return self.geometry.shape[0]
+
+    def __getitem__(self, index: slice) -> Self:
+        return type(self)(self.geometry[index], self.texture[index])
+
+
+@dataclass(frozen=True)
+class Styles:
+    """A style for every layer of the synthesis network.
+
+    Attributes:
+        geometry: [n, layers, w].
+        texture: [n, layers, w].
+    """
+
+    geometry: Float[Tensor, "n lg w"]
+    texture: Float[Tensor, "n lt w"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """Pictures of n shapes.
+
+    Attributes:
+        rgb: [n, 3, r, r] in about [−1, 1]; black where nothing is seen.
+        mask: [n, 1, r, r] in [0, 1], how much of a pixel is covered.
+    """
+
+    rgb: Float[Tensor, "n 3 r r"]
+    mask: Float[Tensor, "n 1 r r"]
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """n shapes, ready to be drawn.
+
+    Attributes:
+        meshes: their surfaces.
+        fields: what they are made from.
+        sdf_loss: mean over the shapes of the regulariser on SDF signs; for empty shapes, the mean |SDF|.
+        empty: [n] shapes whose SDF has one sign; their mesh is a placeholder without gradient.
+    """
+
+    meshes: MeshBatch
+    fields: Fields
+    sdf_loss: Float[Tensor, ""]
+    empty: Bool[Tensor, " n"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """n shapes as functions of space.
+
+    Attributes:
+        fields: what the synthesis network made.
+    """
+
+    fields: Fields
+
+    def sdf(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 1"]:
+        """Signed distance, positive inside."""
+        return self.fields.geometry.at(points).sdf
+
+    def deformation(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 3"]:
+        """Offset of a grid vertex before tanh and scaling."""
+        return self.fields.geometry.at(points).deformation
+
+    def color(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 3"]:
+        """RGB in about [−1, 1]."""
+        return self.fields.texture.at(points)
+
+
+class Generator(nn.Module):
+    """Makes textured shapes from latents (GET3D, section 3)."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.config = config
+        sizes = {"z_dim": config.z_dim, "w_dim": config.w_dim, "layers": config.mapping_layers}
+        self.mapping_geometry = MappingNetwork(**sizes)
+        self.mapping_texture = MappingNetwork(**sizes)
+        self.synthesis = config.synthesis.build(style=config.w_dim, size=config.grid_size, cube_weights=False)
+        self.grid = TetrahedralGrid(config.grid_resolution, config.grid_size)
+
+    def sample_latents(self, n: int, seed: int) -> Latents:
+        """Latents of the shapes with the seeds seed, seed + 1, …; a seed is the same shape however many are asked for."""
+        z_dim = self.config.z_dim
+        draws = [torch.randn(2, z_dim, generator=torch.Generator().manual_seed(seed + i)) for i in range(n)]
+        codes = torch.stack(draws).to(self.grid.vertices.device)
+        return Latents(codes[:, 0], codes[:, 1])
+
+    def styles(self, latents: Latents, psi: float = 1.0) -> Styles:
+        """The styles of latents, the same for every layer.
+
+        Args:
+            latents: of n shapes.
+            psi: truncation towards the mean style: w̄ + ψ·(w − w̄).
+        """
+        geometry = self.mapping_geometry.truncate(self.mapping_geometry(latents.geometry), psi)
+        texture = self.mapping_texture.truncate(self.mapping_texture(latents.texture), psi)
+        return Styles(
+            geometry[:, None].expand(-1, self.synthesis.num_geometry_styles, -1),
+            texture[:, None].expand(-1, self.synthesis.num_texture_styles, -1),
+        )
+
+    @torch.no_grad()
+    def estimate_mean_styles(self, samples: int = 100_000, seed: int = 0) -> None:
+        """Sets the mean styles that truncation draws towards, from random latents."""
+        for mapping in (self.mapping_geometry, self.mapping_texture):
+            generator = torch.Generator(mapping.w_avg.device).manual_seed(seed)
+            mapping.w_avg.copy_(mapping.mean_style(samples, generator))
+
+    def shapes(self, styles: Styles) -> Shapes:
+        """Fields and surfaces of styles; differentiable."""
+        fields = self.synthesis(styles.geometry, styles.texture)
+        grid = self.grid
+        parts = [fields.geometry.on_lattice(axis) for axis in grid.lattices]
+        sdf = torch.cat([part.sdf[..., 0] for part in parts], dim=1)
+        raw = torch.cat([part.deformation for part in parts], dim=1)
+        vertices = grid.vertices + torch.tanh(raw) / grid.resolution
+        solid, empty = solid_where_empty(sdf, grid.centre, grid.boundary)
+        meshes = marching_tetrahedra(vertices, solid, grid.tetrahedra, grid.topology)
+        loss = torch.where(empty, sdf.abs().mean(1), sdf_sign_loss(sdf, grid.edges))
+        return Shapes(meshes, fields, loss.mean(), empty)
+
+    def draw(self, shapes: Shapes, cameras: Cameras, resolution: int) -> Images:
+        """Pictures of shapes, the i-th by the i-th camera; differentiable in shape and colour."""
+        fragments = rasterize(shapes.meshes, cameras, resolution)
+        with torch.no_grad():
+            points = interpolate(shapes.meshes.vertices, shapes.meshes.faces, fragments)
+        colors = shapes.fields.texture.at_packed(points, fragments.shape)
+        return Images(fragments.scatter(colors, BACKGROUND), mask_of(shapes.meshes, fragments))
+
+    @torch.no_grad()
+    def field(self, latents: Latents, psi: float = 1.0) -> Field:
+        """The shapes of latents as functions of space."""
+        styles = self.styles(latents, psi)
+        return Field(self.synthesis(styles.geometry, styles.texture))
+
+    @torch.no_grad()
+    def meshes(self, latents: Latents, psi: float = 0.7) -> MeshBatch:
+        """The surfaces of latents."""
+        return self.shapes(self.styles(latents, psi)).meshes
+
+    @torch.no_grad()
+    def render(self, latents: Latents, cameras: Cameras, resolution: int, psi: float = 0.7) -> Images:
+        """Pictures of latents, the i-th by the i-th camera."""
+        return self.draw(self.shapes(self.styles(latents, psi)), cameras, resolution)
+
+    @torch.no_grad()
+    def textured(
+        self, latents: Latents, psi: float = 0.7, texture_resolution: int = 1024, faces: int | None = None
+    ) -> list[TexturedMesh]:
+        """Meshes with a texture, for other programs.
+
+        Args:
+            latents: of n shapes.
+            psi: truncation.
+            texture_resolution: side of the texture in pixels.
+            faces: most triangles of a mesh; None keeps all.
+        """
+        shapes = self.shapes(self.styles(latents, psi))
+        results = []
+        for number, mesh in enumerate(shapes.meshes.split()):
+
+            def color(points: Float[Tensor, "p 3"], number: int = number) -> Float[Tensor, "p 3"]:
+                shape = torch.full(points.shape[:1], number, device=points.device)
+                return shapes.fields.texture.at_packed(points, shape)
+
+            results.append(textured_mesh(mesh, color, texture_resolution, faces))
+        return results
+
+
+def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
+    """Style mixing: early layers from the first styles, the later ones from the second (Karras et al. 2019, section 3.1).
+
+    Args:
+        first: styles of n shapes.
+        second: styles of as many others.
+        kept: share of the layers that the first keep, for geometry and texture; at least one layer, 1 keeps all.
+    """
+
+    def crossed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+        layers = a.shape[1]
+        cut = 1 + torch.floor(share * (layers - 1))
+        return torch.where((torch.arange(layers, device=a.device) < cut[:, None])[..., None], a, b)
+
+    return Styles(
+        crossed(first.geometry, second.geometry, kept[:, 0]), crossed(first.texture, second.texture, kept[:, 1])
+    )
+
+
+def load(path_or_name: str | Path, device: torch.device | str = "cpu") -> Generator:
+    """Reads a model.
+
+    Args:
+        path_or_name: a model file, its folder, the folder of a training run (its newest checkpoint), or a checkpoint.
+        device: where to put it; "auto" takes a GPU where there is one.
+
+    Raises:
+        InputError: there is no model, or its file is damaged or another program's.
+    """
+    path = _model_file(Path(path_or_name))
+    stored = load_tensors(path, prefix=WEIGHTS)
+    config = restore(GeneratorConfig, stored.description.get("generator"), path)
+    generator = Generator(config)
+    try:
+        generator.load_state_dict(without_prefix(WEIGHTS, stored.tensors))
+    except RuntimeError as error:
+        raise InputError(f"{path}: its weights are not those of its configuration ({error}); use another copy") from error
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return generator.to(device).eval().requires_grad_(False)
+
+
+def _model_file(path: Path) -> Path:
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise InputError(f"{path}: no such model; give a model file, its folder, or the folder of a training run")
+    if (path / "model.safetensors").is_file():
+        return path / "model.safetensors"
+    checkpoints = sorted(path.glob("checkpoints/checkpoint-*.safetensors"))
+    if not checkpoints:
+        raise InputError(f"{path}: holds neither model.safetensors nor checkpoints; train first, or give another folder")
+    return checkpoints[-1]

@@ -1,0 +1,152 @@
+"""Everything a run needs to go on as if it had not been stopped, in one file that is also a model.
+
+A checkpoint holds both networks, the averaged generator, both optimisers, the sums of the statistics that are not yet
+written, and progress. The randomness of a step and the order of the pictures depend on the seed and the number of pictures
+shown alone, so progress is all the random state and data position there is.
+"""
+
+import os
+import re
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from get3d.files import InputError, writing
+from get3d.generator import WEIGHTS, Generator
+from get3d.networks import Discriminator
+from get3d.storage import load_tensors, save_tensors, with_prefix, without_prefix
+
+__all__ = ["BEST", "TrainingState", "checkpoints_in", "resume", "save_checkpoint"]
+
+BEST = "best.safetensors"
+_NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
+
+
+@dataclass
+class TrainingState:
+    """What changes while training.
+
+    Attributes:
+        generator, discriminator: the trained networks.
+        average: the moving average of the generator, which is what users get.
+        generator_optimizer, discriminator_optimizer: with their moments.
+        shown: real pictures shown so far.
+        sums: of each statistic since it was last written, [2] (sum, count), float64.
+        best: lowest value so far of the metric that names the best checkpoint.
+        bad_steps: steps in a row that were skipped for a gradient that was not finite.
+    """
+
+    generator: Generator
+    average: Generator
+    discriminator: Discriminator
+    generator_optimizer: Optimizer
+    discriminator_optimizer: Optimizer
+    shown: int = 0
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    best: float | None = None
+    bad_steps: int = 0
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"generator.": self.generator, WEIGHTS: self.average, "discriminator.": self.discriminator}
+
+    def _optimizers(self) -> dict[str, Optimizer]:
+        return {
+            "generator_optimizer.": self.generator_optimizer,
+            "discriminator_optimizer.": self.discriminator_optimizer,
+        }
+
+
+def save_checkpoint(folder: Path, state: TrainingState, description: dict[str, Any], *, keep: int, best: bool) -> Path:
+    """Writes a checkpoint, removes those before the last `keep`, and marks it as the best where it is.
+
+    Args:
+        folder: where checkpoints of the run lie.
+        state: what to save.
+        description: the run's configuration; "generator" and "discriminator" must be those of the networks.
+        keep: how many to keep, the best not counted.
+        best: whether this is the best so far.
+    """
+    tensors = with_prefix("sums.", state.sums)
+    for prefix, network in state._networks().items():
+        tensors |= with_prefix(prefix, network.state_dict())
+    for prefix, optimizer in state._optimizers().items():
+        for number, moments in optimizer.state_dict()["state"].items():
+            tensors |= with_prefix(f"{prefix}{number}.", moments)
+    progress = {"shown": state.shown, "best": state.best, "bad_steps": state.bad_steps}
+    path = folder / f"checkpoint-{state.shown:012d}.safetensors"
+    save_tensors(path, tensors, description | {"progress": progress})
+    if best:
+        with writing(folder / BEST) as temporary:
+            _link(path, temporary)
+    for old in checkpoints_in(folder)[keep:]:
+        old.unlink()
+    return path
+
+
+def _link(source: Path, target: Path) -> None:
+    """The same content under a second name, without a second copy where the file system can."""
+    target.unlink()
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def checkpoints_in(folder: Path) -> list[Path]:
+    """The checkpoints of a folder, the newest first."""
+    found = folder.iterdir() if folder.is_dir() else iter(())
+    return sorted((path for path in found if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def resume(folder: Path, state: TrainingState, description: dict[str, Any], console: Console) -> bool:
+    """Takes up the newest checkpoint that can be read, and says which newer ones could not. False where there is none.
+
+    Raises:
+        InputError: there are checkpoints, but none can be read, or they are of other networks.
+    """
+    paths = checkpoints_in(folder)
+    problems = []
+    for path in paths:
+        try:
+            stored = load_tensors(path)
+        except InputError as error:
+            problems.append(str(error))
+            console.print(f"[yellow]{error}; going back to the checkpoint before[/]", highlight=False)
+            continue
+        for part in ("generator", "discriminator"):
+            _require_same(path, part, stored.description.get(part), description[part])
+        _restore(state, stored.tensors, stored.description["progress"])
+        return True
+    if problems:
+        raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start anew. {problems[0]}")
+    return False
+
+
+def _require_same(path: Path, part: str, saved: Any, wanted: dict[str, Any]) -> None:
+    saved = saved if isinstance(saved, dict) else {}
+    different = sorted(key for key in saved.keys() | wanted.keys() if saved.get(key) != wanted.get(key))
+    if different:
+        key = different[0]
+        raise InputError(
+            f"{path}: its {part} has {key} = {saved.get(key)}, this run asks for {wanted.get(key)}; "
+            "repeat the settings it was started with, or choose another --out"
+        )
+
+
+def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+    device = next(state.generator.parameters()).device
+    for prefix, network in state._networks().items():
+        network.load_state_dict(without_prefix(prefix, tensors))
+    for prefix, optimizer in state._optimizers().items():
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in without_prefix(prefix, tensors).items():
+            number, key = name.split(".", 1)
+            moments.setdefault(int(number), {})[key] = tensor
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+    state.sums = {name: tensor.to(device) for name, tensor in without_prefix("sums.", tensors).items()}
+    state.shown, state.best, state.bad_steps = progress["shown"], progress["best"], progress["bad_steps"]

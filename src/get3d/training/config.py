@@ -1,0 +1,126 @@
+"""What a training run is, and the proof that it can be done."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torch import nn
+from torch.optim import Adam
+
+from get3d.data.dataset import Pictures
+from get3d.files import InputError, require_writable
+from get3d.generator import GeneratorConfig
+from get3d.networks import DiscriminatorConfig
+from get3d.training.objective import ObjectiveConfig
+
+__all__ = ["Opened", "OptimizerConfig", "TrainConfig", "opened"]
+
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """Adam, corrected for terms that are taken lazily (Karras et al. 2020, appendix B).
+
+    Attributes:
+        learning_rate: of both networks.
+        betas: of both networks.
+        generator_interval: steps between the generator's lazy terms that its settings are corrected for; 0 for none.
+    """
+
+    learning_rate: float = 0.002
+    betas: tuple[float, float] = (0.0, 0.99)
+    generator_interval: int = 4
+
+    def build(self, network: nn.Module, interval: int) -> Adam:
+        """The optimiser of a network, one of whose terms is taken every `interval` steps."""
+        ratio = interval / (interval + 1) if interval else 1.0
+        first, second = (beta**ratio for beta in self.betas)
+        return Adam(network.parameters(), lr=self.learning_rate * ratio, betas=(first, second), eps=1e-8)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A training run.
+
+    Attributes:
+        data: dataset folder.
+        out: folder of the run; the same folder again goes on.
+        resolution: side of the pictures in pixels, a power of two; pictures of the dataset must have it.
+        batch: pictures of a step.
+        kimg: length of the run, in thousands of real pictures shown.
+        generator: the generator's sizes; its cameras are taken from the dataset.
+        discriminator: the discriminator's sizes.
+        objective: weights of the terms.
+        optimizer: settings of Adam.
+        ema_half_life: pictures, in thousands, after which a past generator counts half in the average.
+        ema_ramp_up: share of the pictures shown that bounds the half-life early on.
+        log_kimg: how often statistics are written.
+        snapshot_kimg: how often pictures are drawn, the metric is taken and a checkpoint is written.
+        metric_pictures: pictures the metric compares with held-out ones.
+        keep: how many checkpoints are kept, besides the best.
+        bad_steps: steps in a row with a gradient that is not finite after which the run stops.
+        device: "auto" takes a GPU where there is one.
+        seed: of everything random.
+    """
+
+    data: Path = Path("data")
+    out: Path = Path("runs/model")
+    resolution: int = 64
+    batch: int = 32
+    kimg: float = 1000.0
+    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
+    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    ema_half_life: float = 10.0
+    ema_ramp_up: float = 0.05
+    log_kimg: float = 1.0
+    snapshot_kimg: float = 10.0
+    metric_pictures: int = 512
+    keep: int = 2
+    bad_steps: int = 10
+    device: str = "auto"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run that can be done.
+
+    Attributes:
+        config: with what follows from the dataset filled in.
+        pictures: to train on.
+        held_out: pictures of objects that training never sees.
+    """
+
+    config: TrainConfig
+    pictures: Pictures
+    held_out: Pictures
+
+
+def opened(config: TrainConfig) -> Opened:
+    """Opens the dataset and proves that the run can be done, before any work.
+
+    Raises:
+        InputError: an option is out of its range, the dataset cannot be used, or the folder cannot be written to.
+    """
+    _require(config.batch > 0, "--batch", config.batch, "a positive number")
+    group = config.discriminator.group
+    _require(config.batch % group == 0, "--batch", config.batch, f"a multiple of --discriminator.group, {group}")
+    power = config.resolution >= 8 and config.resolution & (config.resolution - 1) == 0
+    _require(power, "--resolution", config.resolution, "a power of two, at least 8")
+    for name in ("kimg", "log_kimg", "snapshot_kimg"):
+        _require(getattr(config, name) > 0, "--" + name.replace("_", "-"), getattr(config, name), "positive")
+    _require(config.keep > 0, "--keep", config.keep, "at least 1")
+    pictures = Pictures(config.data, "train")
+    if pictures.resolution != config.resolution:
+        raise InputError(
+            f"{config.data}: its pictures are {pictures.resolution}², this run asks for {config.resolution}²; "
+            f"use --resolution {pictures.resolution}, or make the dataset again at {config.resolution}²"
+        )
+    require_writable(config.out)
+    resolved = replace(config, generator=replace(config.generator, cameras=pictures.prior))
+    return Opened(resolved, pictures, Pictures(config.data, "val"))
+
+
+def _require(holds: bool, option: str, value: object, mend: str) -> None:
+    if not holds:
+        raise InputError(f"{option} is {value}; it must be {mend}")

@@ -1,0 +1,121 @@
+"""What a person sees of a run: a progress line, curves, a line of JSON a tick, and pictures of the same latents over time."""
+
+import json
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import torch
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from torch import Tensor
+
+from get3d.files import writing
+from get3d.pictures import contact_sheet
+
+__all__ = ["Monitor", "add_statistic"]
+
+
+def add_statistic(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
+    """Adds a value to the running (sum, count) of a statistic, without waiting for the device."""
+    value = value.detach().double()
+    pair = torch.stack([value, torch.ones_like(value)])
+    sums[name] = sums[name] + pair if name in sums else pair
+
+
+class Monitor:
+    """Writes to the folder of a run and to the terminal.
+
+    Lines of `stats.jsonl` that are later than the point where a run goes on are dropped first, so that the file reads as if
+    the run had never been stopped.
+    """
+
+    def __init__(self, folder: Path, console: Console, *, shown: int, total: int) -> None:
+        # SummaryWriter's module takes a second to import; commands that do not train should not wait for it.
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self._folder, self._console, self._total = folder, console, total
+        self._stats = folder / "stats.jsonl"
+        self._drop_after(shown)
+        self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=shown)  # type: ignore[no-untyped-call]
+        self._live = Live(console=console, refresh_per_second=2, transient=True)
+        self._start = self._tick = (time.monotonic(), shown)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._live.stop()
+        self._curves.close()  # type: ignore[no-untyped-call]
+
+    def _drop_after(self, shown: int) -> None:
+        if not self._stats.exists():
+            return
+        kept = []
+        for line in self._stats.read_text(encoding="utf-8").splitlines():
+            try:
+                if json.loads(line)["shown"] <= shown:
+                    kept.append(line)
+            except ValueError:
+                break  # the line that a kill cut short is the last
+        with writing(self._stats) as temporary:
+            temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+
+    def say(self, message: str) -> None:
+        """A line above the progress line."""
+        self._console.print(message, highlight=False)
+
+    def progress(self, shown: int) -> None:
+        """Moves the progress line on."""
+        since, before = self._start
+        rate = (shown - before) / max(time.monotonic() - since, 1e-9)
+        left = (self._total - shown) / rate if rate > 0 else float("inf")
+        self._live.update(
+            Text(f"{shown / 1000:.2f} of {self._total / 1000:g} kimg  {rate:.1f} img/s  {_clock(left)} left  {self._last}")
+        )
+
+    _last = ""
+
+    def write(self, sums: dict[str, Tensor], shown: int, extra: dict[str, float] | None = None) -> None:
+        """Writes the means of the statistics since the last tick, and clears them."""
+        values = {name: float(pair[0] / pair[1]) for name, pair in sorted(sums.items())} | (extra or {})
+        sums.clear()
+        since, before = self._tick
+        now = time.monotonic()
+        self._tick = (now, shown)
+        rate = (shown - before) / max(now - since, 1e-9)
+        line = {"shown": shown, "kimg": shown / 1000, **values, "images_per_second": round(rate, 2)}
+        with self._stats.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        for name, value in (values | {"images_per_second": rate}).items():
+            self._curves.add_scalar(name, value, shown)  # type: ignore[no-untyped-call]
+        self._last = "  ".join(f"{name.removeprefix('loss/')} {value:.3g}" for name, value in values.items())
+        self.progress(shown)
+        if not self._console.is_terminal:
+            self.say(f"{shown / 1000:.2f} kimg  {rate:.1f} img/s  {self._last}")
+
+    def pictures(self, name: str, images: Tensor, shown: int, *, columns: int) -> None:
+        """Saves a sheet of pictures [n, 3, r, r] in [−1, 1] as `name.png`, and shows it in TensorBoard."""
+        sheet = contact_sheet(images, columns=columns)
+        with writing(self._folder / f"{name}.png") as temporary:
+            sheet.save(temporary)
+        self._curves.add_image(name.split("-")[0], _as_tensor(sheet), shown, dataformats="HWC")  # type: ignore[no-untyped-call]
+
+
+def _as_tensor(sheet: object) -> Tensor:
+    import numpy as np
+
+    return torch.from_numpy(np.asarray(sheet).copy())
+
+
+def _clock(seconds: float) -> str:
+    if seconds == float("inf"):
+        return "?"
+    minutes = int(seconds // 60)
+    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes} min"
