@@ -38,3 +38,11 @@ def assert_closed_manifold(faces: Tensor, vertex_count: int) -> None:
             break
         label = lower
     assert len(torch.unique(label)) == vertex_count
+
+
+def assert_same_points(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
+    """Two sets of points are the same, in any order."""
+    assert a.shape == b.shape
+    distance, nearest = torch.cdist(a.double(), b.double(), compute_mode="donot_use_mm_for_euclid_dist").min(1)
+    assert float(distance.max()) < tolerance
+    assert len(torch.unique(nearest)) == len(b)

@@ -6,7 +6,14 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-__all__ = ["TETRAHEDRON_EDGES", "TETRAHEDRON_TRIANGLES", "unique_edges"]
+__all__ = [
+    "CUBE_EDGES",
+    "CUBE_PATCHES",
+    "CUBE_PINCHES",
+    "TETRAHEDRON_EDGES",
+    "TETRAHEDRON_TRIANGLES",
+    "unique_edges",
+]
 
 TETRAHEDRON_EDGES = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (2, 3))
 """The corners of a tetrahedron's six edges."""
@@ -38,6 +45,57 @@ def _tetrahedron_triangles() -> list[list[list[int]]]:
 TETRAHEDRON_TRIANGLES: Int[Tensor, "16 2 3"] = torch.tensor(_tetrahedron_triangles())
 """For each pattern of inside corners (bit i: corner i), the edges whose crossings up to two triangles connect, -1 for
 none, counter-clockwise seen from outside in a positively oriented tetrahedron."""
+
+
+CUBE_EDGES = ((0, 1), (1, 5), (4, 5), (0, 4), (2, 3), (3, 7), (6, 7), (2, 6), (0, 2), (1, 3), (5, 7), (4, 6))
+"""The corners of a cube's twelve edges, in the order of the published models' β weights. The bits of a corner's number
+are its place along x, y and z."""
+
+_CUBE_FACES = [[c for c in range(8) if c >> axis & 1 == side] for axis in range(3) for side in range(2)]
+
+
+def _cube_patches(code: int) -> list[int]:
+    """For each edge of a cube the surface patch that crosses it, -1 for none; bit c of the code: corner c is inside.
+
+    On each face the crossed edges are joined in pairs, as the outline of the surface runs. Of the two ways to do so
+    where all four are crossed, the one that cuts off the two inside corners from each other is taken. Edges that are
+    joined, directly or not, are crossed by one patch.
+    """
+    inside = [code >> corner & 1 for corner in range(8)]
+    crossed = [edge for edge, (a, b) in enumerate(CUBE_EDGES) if inside[a] != inside[b]]
+    first = {edge: edge for edge in crossed}
+    for face in _CUBE_FACES:
+        on_face = [edge for edge in crossed if set(CUBE_EDGES[edge]) <= set(face)]
+        if len(on_face) == 4:
+            joined = [[edge for edge in on_face if corner in CUBE_EDGES[edge]] for corner in face if inside[corner]]
+        else:
+            joined = [on_face] if on_face else []
+        for a, b in joined:
+            low, high = sorted((first[a], first[b]))
+            first = {edge: low if label == high else label for edge, label in first.items()}
+    order = sorted(set(first.values()))
+    return [order.index(first[edge]) if edge in first else -1 for edge in range(len(CUBE_EDGES))]
+
+
+CUBE_PATCHES: Int[Tensor, "256 12"] = torch.tensor([_cube_patches(code) for code in range(256)])
+"""For each pattern of inside corners (bit c: corner c) and each edge, the number of the surface patch that crosses it,
+-1 for none: the table of dual marching cubes (Nielson, "Dual Marching Cubes" (2004)), found from how a cube is made."""
+
+
+def _cube_pinch(code: int) -> int:
+    """The face that one patch crosses twice, 2 · axis + side, -1 for none; there is never more than one."""
+    for number, face in enumerate(_CUBE_FACES):
+        on_face = [edge for edge, ends in enumerate(CUBE_EDGES) if set(ends) <= set(face)]
+        patches = {int(CUBE_PATCHES[code, edge]) for edge in on_face}
+        if len(patches) == 1 and -1 not in patches:
+            return number
+    return -1
+
+
+CUBE_PINCHES: Int[Tensor, " 256"] = torch.tensor([_cube_pinch(code) for code in range(256)])
+"""For each pattern of inside corners the face that one patch crosses twice, 2 · axis + side, -1 for none (cases C16 and
+C19 of dual marching cubes). Where both cubes at a face do so, four faces of the dual mesh would meet in one edge. That
+face is the only one of such a cube with two ways to join its edges, so a cube may take the other way by itself."""
 
 
 def unique_edges(cells: Int[Tensor, "n c"], corners: tuple[tuple[int, int], ...]) -> tuple[Tensor, Tensor]:
