@@ -1,6 +1,26 @@
 """From a mesh and a colour field to files that other programs open."""
 
-from get3d.export.report import MeshReport, mesh_report, weld
+from get3d.export.bake import RESOLUTIONS, Color, bake
+from get3d.export.repair import repair, weld
+from get3d.export.report import MeshReport, mesh_report
+from get3d.export.simplify import simplify
+from get3d.export.textured import textured_mesh
+from get3d.export.unwrap import UnwrappedMesh, unwrap
 from get3d.export.write import FORMATS, TexturedMesh, sample_texture
 
-__all__ = ["FORMATS", "MeshReport", "TexturedMesh", "mesh_report", "sample_texture", "weld"]
+__all__ = [
+    "FORMATS",
+    "RESOLUTIONS",
+    "Color",
+    "MeshReport",
+    "TexturedMesh",
+    "UnwrappedMesh",
+    "bake",
+    "mesh_report",
+    "repair",
+    "sample_texture",
+    "simplify",
+    "textured_mesh",
+    "unwrap",
+    "weld",
+]

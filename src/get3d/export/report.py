@@ -4,19 +4,18 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from torch import Tensor
 
+from get3d.export.repair import weld
 from get3d.meshes import Mesh
 
-__all__ = ["MeshReport", "mesh_report", "weld"]
+__all__ = ["MeshReport", "mesh_report"]
 
 
 @dataclass(frozen=True)
 class MeshReport:
-    """Facts about how the faces of a mesh hang together.
+    """Facts about how the faces of a mesh hang together, vertices at the very same position taken as one.
 
     Attributes:
         closed: it has faces, and along every edge as many run one way as the other, so that it bounds a volume.
@@ -36,27 +35,10 @@ class MeshReport:
         return self.closed and self.manifold and self.volume > 0
 
 
-def weld(mesh: Mesh) -> tuple[Mesh, Int[Tensor, " v"]]:
-    """Joins vertices at the very same position and drops faces that thereby have less than three corners.
-
-    Returns:
-        The mesh, its vertices in the order of their first appearance, and for each the number of that first one.
-    """
-    vertices = mesh.vertices.detach().cpu().numpy() + 0.0  # -0.0 becomes 0.0
-    words = np.ascontiguousarray(vertices).view(np.dtype((np.void, vertices.itemsize * 3))).ravel()
-    _, first, number = np.unique(words, return_index=True, return_inverse=True)
-    order = np.argsort(first)
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    source = torch.from_numpy(first[order]).to(mesh.faces.device)
-    faces = torch.from_numpy(rank[number]).to(mesh.faces.device)[mesh.faces.long()]
-    distinct = (faces != faces.roll(1, dims=1)).all(dim=1)
-    return Mesh(mesh.vertices[source], faces[distinct]), source
-
-
 def mesh_report(mesh: Mesh) -> MeshReport:
-    """Examines a mesh by its vertex numbers: where the seams of a texture split it, `weld` it first."""
-    faces = mesh.faces.cpu().numpy().astype(np.int64)
+    """Examines a mesh, as programs see it that join equal positions: the seams of a texture are no borders."""
+    mesh, _ = weld(mesh)
+    faces = mesh.faces.cpu().numpy()
     count = mesh.vertices.shape[0]
     if len(faces) == 0:
         return MeshReport(closed=False, manifold=False, components=0, volume=0.0)

@@ -14,7 +14,8 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from get3d.export.report import mesh_report, weld
+from get3d.export.repair import weld
+from get3d.export.report import mesh_report
 from get3d.files import InputError, writing
 from get3d.meshes import Mesh
 

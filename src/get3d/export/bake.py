@@ -1,0 +1,100 @@
+"""From a colour for every point in space to a texture for a surface."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from get3d.export.unwrap import UnwrappedMesh
+from get3d.files import InputError
+from get3d.render import visible_faces
+
+__all__ = ["RESOLUTIONS", "Color", "bake", "require_resolution"]
+
+Color = Callable[[Tensor], Tensor]
+
+RESOLUTIONS = range(16, 8193)
+
+# Points asked for at once: bounds the memory that a colour function of some hundred features needs to about 100 MB.
+_CHUNK = 1 << 16
+
+
+def require_resolution(resolution: int) -> None:
+    """Sees to it that textures of this side can be made.
+
+    Raises:
+        InputError: they cannot.
+    """
+    if resolution not in RESOLUTIONS:
+        first, last = RESOLUTIONS[0], RESOLUTIONS[-1]
+        raise InputError(f"texture resolution: {resolution} is out of range; choose {first} to {last}")
+
+
+@torch.no_grad()
+def bake(unwrapped: UnwrappedMesh, color: Color, resolution: int) -> UInt8[Tensor, "r r 3"]:
+    """The texture that paints the surface with the colour function, without black or foreign colours at its seams.
+
+    Texels whose centre lies in a chart get the colour of the surface there, those that only hold a corner of a chart
+    the colour at that vertex, and all others that of the nearest of these; so bilinear reading at a seam, and smaller
+    copies of the texture, see colours of the surface only.
+
+    Args:
+        unwrapped: the surface, with its places in the texture.
+        color: takes points [P, 3] on the device of the surface, gives their colours [P, 3], sRGB-encoded, in [-1, 1].
+        resolution: side of the texture in texels.
+
+    Raises:
+        InputError: the resolution is out of range.
+        ValueError: the colour function gives numbers that are not finite.
+    """
+    require_resolution(resolution)
+    texel, points = _surface_points(unwrapped, resolution)
+    painted = torch.cat([_encode(color(part)) for part in points.split(_CHUNK)]).cpu()
+    texture = torch.zeros(resolution * resolution, 3, dtype=torch.uint8)
+    texture[texel.cpu()] = painted
+    empty = torch.ones(resolution * resolution, dtype=torch.bool)
+    empty[texel.cpu()] = False
+    return texture[_nearest_filled(empty.view(resolution, resolution))].view(resolution, resolution, 3)
+
+
+def _surface_points(unwrapped: UnwrappedMesh, resolution: int) -> tuple[Int[Tensor, " p"], Float[Tensor, "p 3"]]:
+    """Texels with a part of the surface in them, counted row by row from the top, and a point of each part."""
+    place = torch.stack([unwrapped.uv[:, 0], 1 - unwrapped.uv[:, 1]], dim=1) * resolution
+    screen = torch.cat([place, torch.ones_like(place[:, :1])], dim=1).float()
+    faces = unwrapped.faces
+    offsets = torch.tensor([0, faces.shape[0]], device=faces.device)
+    seen = visible_faces(screen, faces, offsets, resolution, resolution).flatten().long()
+    (inside,) = torch.nonzero(seen >= 0, as_tuple=True)
+    corners = faces[seen[inside]]
+    centre = torch.stack([inside % resolution, inside // resolution], dim=1) + 0.5
+    arms = place[corners].double() - centre[:, None]
+    ahead, behind = arms.roll(-1, dims=1), arms.roll(-2, dims=1)
+    weight = ahead[..., 0] * behind[..., 1] - ahead[..., 1] * behind[..., 0]
+    # A face without area in the texture may cover a centre by rounding only.
+    total = weight.sum(dim=1, keepdim=True)
+    weight = torch.where(total == 0, 1 / 3, weight / torch.where(total == 0, 1, total)).to(place)
+    points = (unwrapped.vertices[corners] * weight[..., None]).sum(dim=1)
+
+    column, row = place.long().clamp(0, resolution - 1).unbind(1)
+    holder = row * resolution + column
+    (lonely,) = torch.nonzero(seen[holder] < 0, as_tuple=True)
+    nobody = place.shape[0]
+    owner = torch.full_like(seen, nobody).scatter_reduce(0, holder[lonely], lonely, "amin")
+    (touched,) = torch.nonzero(owner < nobody, as_tuple=True)
+    return torch.cat([inside, touched]), torch.cat([points, unwrapped.vertices[owner[touched]]])
+
+
+def _encode(color: Float[Tensor, "p 3"]) -> UInt8[Tensor, "p 3"]:
+    """Colours in [-1, 1] as 0..255."""
+    if not color.isfinite().all():
+        raise ValueError("the colour function gives numbers that are not finite; check the model")
+    return ((color.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def _nearest_filled(empty: Tensor) -> Int[Tensor, " n"]:
+    """For each texel the number of the nearest that is not empty, itself where it is not."""
+    rows, columns = distance_transform_edt(empty.numpy(), return_distances=False, return_indices=True)
+    return torch.from_numpy((rows.astype(np.int64) * empty.shape[1] + columns).ravel())

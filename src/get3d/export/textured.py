@@ -1,0 +1,40 @@
+"""The whole way from a mesh of the generator to an object with a texture."""
+
+from get3d.export.bake import Color, bake, require_resolution
+from get3d.export.repair import repair
+from get3d.export.simplify import simplify
+from get3d.export.unwrap import unwrap
+from get3d.export.write import TexturedMesh
+from get3d.meshes import Mesh, MeshBatch
+
+__all__ = ["textured_mesh"]
+
+
+def textured_mesh(mesh: Mesh, color: Color, texture_resolution: int = 1024, faces: int | None = None) -> TexturedMesh:
+    """Simplifies a mesh, unwraps it and bakes its texture.
+
+    Args:
+        mesh: positions and faces as they come from the surface; all faces are kept when `faces` is None.
+        color: takes points [P, 3] on the device of the mesh, gives their colours [P, 3], sRGB-encoded, in [-1, 1].
+        texture_resolution: side of the texture in texels.
+        faces: at most so many faces, 4 or more.
+
+    Raises:
+        InputError: `texture_resolution` or `faces` is out of range.
+        ValueError: the mesh is empty, or positions or colours are not finite.
+    """
+    require_resolution(texture_resolution)
+    if mesh.faces.shape[0] == 0:
+        raise ValueError("a mesh without faces cannot be textured; this shape is empty, try another seed")
+    if not mesh.vertices.isfinite().all():
+        raise ValueError("the mesh has positions that are not finite; check the model")
+    bare = repair(mesh) if faces is None else simplify(mesh, faces)
+    unwrapped = unwrap(bare, texture_resolution)
+    normals = MeshBatch.from_meshes([bare]).vertex_normals()
+    return TexturedMesh(
+        vertices=unwrapped.vertices.cpu(),
+        faces=unwrapped.faces.cpu(),
+        normals=normals[unwrapped.source].cpu(),
+        uv=unwrapped.uv.cpu(),
+        texture=bake(unwrapped, color, texture_resolution),
+    )
