@@ -128,7 +128,7 @@ class Listing:
         splits: numbers of the objects in each split.
         prior: where the cameras were drawn from.
         resolution: what dataset.json says; None where there is none.
-        unlisted: names of pictures that have no camera.
+        present: names of the picture files that are there.
     """
 
     root: Path
@@ -140,7 +140,7 @@ class Listing:
     splits: dict[str, Int[np.ndarray, " k"]]
     prior: CameraPrior
     resolution: int | None
-    unlisted: list[str]
+    present: list[str]
 
     def path(self, number: int) -> Path:
         """Where a picture lies."""
@@ -214,7 +214,7 @@ def _read_own(root: Path) -> Listing:
         splits=splits,
         prior=description.prior,
         resolution=description.resolution,
-        unlisted=sorted(set(_files_below(root / "pictures")) - set(pictures)),
+        present=_pictures_below(root / "pictures"),
     )
 
 
@@ -242,13 +242,14 @@ def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
     return pictures, np.array(angles)
 
 
-def _files_below(folder: Path) -> list[str]:
-    """Names, relative to `folder`, of all files in its folders, with `/` between."""
+def _pictures_below(folder: Path) -> list[str]:
+    """Names, relative to `folder` and with `/` between, of all pictures in its folders, in order."""
     found = []
     for place, folders, files in os.walk(folder):
         folders.sort()
         prefix = Path(place).relative_to(folder).as_posix()
-        found += [name if prefix == "." else f"{prefix}/{name}" for name in sorted(files) if not name.startswith(".")]
+        pictures = sorted(name for name in files if name.endswith(".png") and not name.startswith("."))
+        found += pictures if prefix == "." else [f"{prefix}/{name}" for name in pictures]
     return found
 
 
@@ -256,15 +257,14 @@ def _read_published(root: Path) -> Listing:
     pictures: list[str] = []
     objects: list[str] = []
     object_index: list[int] = []
-    angles, unlisted = [], []
+    angles = []
+    present = _pictures_below(root / "img")
     by_object: dict[str, list[str]] = {}
-    for name in _files_below(root / "img"):
-        if name.endswith(".png"):
-            by_object.setdefault(name.rpartition("/")[0], []).append(name)
+    for name in present:
+        by_object.setdefault(name.rpartition("/")[0], []).append(name)
     for name, views in by_object.items():
         degrees = _read_published_cameras(root / "camera" / name)
-        unlisted += views[len(degrees) :]
-        # A camera without a picture keeps its place in the list under the name the picture would have.
+        # A camera without a picture is listed under the name that its picture would have.
         listed = views[: len(degrees)] + [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
         pictures += listed
         object_index += [len(objects)] * len(listed)
@@ -284,7 +284,7 @@ def _read_published(root: Path) -> Listing:
         splits={split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)},
         prior=CameraPrior() if described is None else described.prior,
         resolution=None if described is None else described.resolution,
-        unlisted=unlisted,
+        present=present,
     )
 
 

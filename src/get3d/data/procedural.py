@@ -12,6 +12,7 @@ import numpy as np
 import torch
 import tyro
 from PIL import Image
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from get3d.cameras import CameraPrior, Cameras
@@ -19,6 +20,7 @@ from get3d.data.assemble import assemble
 from get3d.data.chairs import chair
 from get3d.data.layout import SPLITS, Description, split_of, write_cameras
 from get3d.data.parts import Part
+from get3d.data.problems import RESOLUTIONS
 from get3d.data.shading import shade
 from get3d.export.write import TexturedMesh
 from get3d.files import InputError, require_writable, writing
@@ -46,35 +48,38 @@ KINDS = {"chair": Kind(chair, scale=0.7, roughness=0.7)}
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """A dataset of procedural objects: pictures with cameras, and the meshes they show."""
+    """A dataset of procedural objects: pictures with cameras, and the meshes they show.
+
+    Attributes:
+        kind: what to make.
+        out: folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes.
+        shapes: how many objects; of ten, seven are for training, one for validation and two for testing.
+        views: pictures of each object.
+        resolution: side of the pictures in pixels, a power of two.
+        seed: another seed, other objects and cameras; an object depends on the seed and its number only.
+        scale: longest side of the objects; the camera stands 1.2 away. Default: chair 0.7, car 0.9, vase 0.8.
+        texture: side of the objects' textures in texels.
+        prior: where the cameras are drawn from.
+        workers: processes that work side by side; 0: one for each processor core.
+    """
 
     kind: Annotated[Literal["chair", "car", "vase"], tyro.conf.Positional]
-    """What to make."""
     out: Path
-    """Folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes."""
     shapes: int = 200
-    """How many objects; of ten, seven are for training, one for validation and two for testing."""
     views: int = 24
-    """Pictures of each object."""
     resolution: int = 128
-    """Side of the pictures in pixels, a power of two."""
     seed: int = 0
-    """Another seed, other objects and cameras. An object depends on the seed and its number only."""
     scale: float | None = None
-    """Longest side of the objects; the camera stands 1.2 away. Default: chair 0.7, car 0.9, vase 0.8."""
     texture: int = 512
-    """Side of the objects' textures in texels."""
     prior: CameraPrior = field(default_factory=CameraPrior)
-    """Where the cameras are drawn from."""
     workers: int = 0
-    """Processes that work side by side; 0: one for each processor core."""
 
     def __post_init__(self) -> None:
         for name, low, high in (("shapes", 1, 10**6), ("views", 1, 1000), ("texture", 256, 8192), ("workers", 0, 1024)):
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"--{name} is {value}, but it must lie between {low} and {high}")
-        if self.resolution not in [2**n for n in range(4, 12)]:
+        if self.resolution not in RESOLUTIONS:
             raise InputError(f"--resolution is {self.resolution}, but it must be a power of two from 16 to 2048")
         if self.scale is not None and not 0.01 <= self.scale <= 1.0:
             raise InputError(
@@ -99,7 +104,7 @@ def make(kind: str, seed: int, index: int, scale: float | None = None, texture: 
     )
 
 
-def synthesize(config: SynthConfig) -> Path:
+def synthesize(config: SynthConfig, console: Console) -> Path:
     """Makes a dataset folder, or goes on with it where it was left; gives its path.
 
     Raises:
@@ -115,7 +120,7 @@ def synthesize(config: SynthConfig) -> Path:
     description.write(root)
     missing = [index for index in range(config.shapes) if not _mesh_path(root, index).exists()]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns) as progress:
+    with Progress(*columns, console=console) as progress:
         task = progress.add_task(f"{config.kind}s", total=config.shapes, completed=config.shapes - len(missing))
         for _ in _work(config, missing):
             progress.advance(task)

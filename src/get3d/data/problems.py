@@ -1,0 +1,173 @@
+"""What can be wrong with a dataset and shows without decoding a picture: done at every start of training."""
+
+import math
+import os
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from get3d.data.layout import Listing
+from get3d.files import InputError
+
+__all__ = ["RESOLUTIONS", "Problem", "head_problem", "quick_problems"]
+
+_HEADS = 20_000
+"""At most so many pictures, evenly spread, have their first and last bytes read; `get3d check` reads all."""
+RESOLUTIONS = tuple(2**power for power in range(4, 12))
+"""Sides of pictures that networks can be built for."""
+_END = b"IEND\xaeB`\x82"
+_COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha"}
+_RGBA = 6
+_TOLERANCE = 0.01
+"""Degrees by which an angle may lie outside the prior."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a dataset.
+
+    Attributes:
+        file: where.
+        what: what is wrong, with the value found.
+        mend: what to do about it.
+    """
+
+    file: Path
+    what: str
+    mend: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.what}; {self.mend}"
+
+
+def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
+    """The pictures' resolution, and what is wrong with files, cameras and splits, without decoding a picture.
+
+    Raises:
+        InputError: the resolution cannot be told, because not even the first picture can be read.
+    """
+    resolution = listing.resolution or _resolution_of(listing)
+    problems = []
+    if resolution not in RESOLUTIONS:
+        problems.append(
+            Problem(
+                listing.root / "dataset.json" if listing.resolution else listing.path(0),
+                f"the resolution is {resolution}",
+                "it must be a power of two from 16 to 2048: make the pictures again",
+            )
+        )
+    problems += _file_problems(listing) + _split_problems(listing) + _angle_problems(listing)
+    step = max(1, math.ceil(len(listing.pictures) / _HEADS))
+    for number in range(0, len(listing.pictures), step):
+        problem = _ends_problem(listing.path(number), resolution)
+        if problem is not None:
+            problems.append(problem)
+    return resolution, problems
+
+
+def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
+    """What the first 26 bytes of a picture say against it: no PNG, no alpha channel, another size."""
+    if len(head) < 26 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
+        return Problem(path, "is not a PNG file, or is cut short", "make the picture again")
+    width, height, _, color = struct.unpack(">IIBB", head[16:26])
+    if color != _RGBA:
+        kind = _COLOR_TYPES.get(color, "unknown")
+        return Problem(path, f"has no alpha channel beside colours ({kind})", "save it as RGBA, the object masked")
+    if (width, height) != (resolution, resolution):
+        what = f"is {width} × {height}, the dataset's pictures are {resolution} × {resolution}"
+        return Problem(path, what, "make the picture again")
+    return None
+
+
+def _resolution_of(listing: Listing) -> int:
+    path = listing.path(0)
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or remove its camera") from error
+    if len(head) < 26:
+        raise InputError(f"{path}: is not a PNG file, or is cut short; make the picture again")
+    return int(struct.unpack(">I", head[16:20])[0])
+
+
+def _ends_problem(path: Path, resolution: int) -> Problem | None:
+    try:
+        with path.open("rb") as file:
+            problem = head_problem(path, file.read(26), resolution)
+            if problem is not None:
+                return problem
+            file.seek(-len(_END), os.SEEK_END)
+            end = file.read()
+    except OSError:
+        return None  # A missing picture is told of with the files.
+    if end != _END:
+        return Problem(path, "is cut short, a PNG file ends with IEND", "make the picture again")
+    return None
+
+
+def _file_problems(listing: Listing) -> list[Problem]:
+    folder = listing.root / listing.folder
+    present, cameras = set(listing.present), Counter(listing.pictures)
+    missing = [
+        Problem(folder / name, "has a camera but is missing", "restore the picture or remove its camera")
+        for name in cameras
+        if name not in present
+    ]
+    unlisted = [
+        Problem(folder / name, "has no camera", "add its camera or remove the picture")
+        for name in listing.present
+        if name not in cameras
+    ]
+    repeated = [
+        Problem(folder / name, f"has {count} cameras", "keep one of them")
+        for name, count in cameras.items()
+        if count > 1
+    ]
+    return missing + unlisted + repeated
+
+
+def _split_problems(listing: Listing) -> list[Problem]:
+    problems = []
+    for first, second in combinations(sorted(listing.splits), 2):
+        both = np.intersect1d(listing.splits[first], listing.splits[second])
+        if len(both):
+            problems.append(
+                Problem(
+                    listing.root,
+                    f"the object {listing.objects[both[0]]!r} is in the splits {first} and {second} "
+                    f"({len(both)} such objects)",
+                    "an object may be in one split only",
+                )
+            )
+    return problems
+
+
+def _angle_problems(listing: Listing) -> list[Problem]:
+    """Angles that are not finite, in the wrong unit, or outside the prior."""
+    degrees = np.degrees(listing.angles)
+    azimuth, polar = degrees.T
+    (low, high), (top, bottom) = listing.prior.azimuth, listing.prior.polar
+    table = listing.root / ("cameras.csv" if listing.folder == "pictures" else "camera")
+    if len(degrees) >= 8 and high - low > 20 and np.abs(azimuth).max() <= 2 * math.pi + 1e-3:
+        what = f"no azimuth is larger than {np.abs(azimuth).max():.3f}, so the angles seem to be radians"
+        return [Problem(table, what, "write angles in degrees")]
+    finite = np.isfinite(degrees).all(axis=1)
+    inside = (azimuth - low + _TOLERANCE) % 360 <= high - low + 2 * _TOLERANCE
+    inside |= high - low >= 360
+    inside &= (polar >= top - _TOLERANCE) & (polar <= bottom + _TOLERANCE)
+    wrong = np.flatnonzero(~(finite & inside))
+    prior = f"outside azimuth {low:g}° to {high:g}°, polar angle {top:g}° to {bottom:g}°"
+    return [
+        Problem(
+            table,
+            f"the camera of {listing.pictures[number]} has azimuth {azimuth[number]:g}° and polar angle "
+            f"{polar[number]:g}° from straight above, {prior}",
+            "correct it, or the range in dataset.json (`camera`)",
+        )
+        for number in wrong
+    ]
