@@ -11,6 +11,7 @@ from get3d.networks.fields import (
 )
 from get3d.networks.mapping import MappingNetwork
 from get3d.networks.planes import PlanesConfig
+from get3d.networks.volume import SeparateConfig, SeparateSynthesis, VolumeConfig
 
 __all__ = [
     "Discriminator",
@@ -22,6 +23,9 @@ __all__ = [
     "MappingNetwork",
     "PlaneTexture",
     "PlanesConfig",
+    "SeparateConfig",
+    "SeparateSynthesis",
     "UnifiedConfig",
     "UnifiedSynthesis",
+    "VolumeConfig",
 ]

@@ -1,0 +1,306 @@
+"""The separate generator: geometry from feature volumes, texture from tri-planes of its own."""
+
+import math
+from dataclasses import dataclass, field
+from itertools import product
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from get3d.networks.fields import (
+    CUBE_WEIGHT_GAIN,
+    CUBE_WEIGHTS,
+    Fields,
+    GeometryValues,
+    Head,
+    HeadNetwork,
+    PlaneTexture,
+    TriPlanes,
+)
+from get3d.networks.layers import Dense, ModulatedOutput, clamped, demodulation, lrelu
+from get3d.networks.lookup import linear_corners, weighted_rows
+from get3d.networks.planes import PlanesConfig, PlaneSynthesis
+
+__all__ = ["SeparateConfig", "SeparateSynthesis", "Volume", "VolumeConfig", "VolumeGeometry", "VolumeSynthesis"]
+
+POSITION = 6
+"""Numbers that tell a volume's head where a point is: sine and cosine of three coordinates."""
+
+CHUNK = 2**16
+"""Points that go through the wide heads at once."""
+
+
+@dataclass(frozen=True)
+class VolumeConfig:
+    """Sizes of a volume network.
+
+    Attributes:
+        resolution: side of a volume, a power of two, at least 4.
+        channel_base: a block of resolution r has channel_base / r channels, …
+        channel_max: … but no more than this.
+        hidden: width of the dense layers that follow.
+    """
+
+    resolution: int = 32
+    channel_base: int = 2048
+    channel_max: int = 256
+    hidden: int = 256
+
+    def __post_init__(self) -> None:
+        if self.resolution < 4 or self.resolution & (self.resolution - 1):
+            raise ValueError(f"resolution of volumes: {self.resolution} must be a power of two, at least 4")
+
+    @property
+    def blocks(self) -> tuple[int, ...]:
+        """Resolutions of the blocks: 4, 8, … up to that of the volume."""
+        return tuple(2**k for k in range(2, int(math.log2(self.resolution)) + 1))
+
+    def width(self, resolution: int) -> int:
+        """Number of channels of the block of that resolution."""
+        return max(min(self.channel_base // resolution, self.channel_max), 1)
+
+
+@dataclass(frozen=True)
+class Volume:
+    """Features in a cube, for n shapes; trilinear between texels, the outermost of which lie on the cube's faces.
+
+    Attributes:
+        features: [n, c, r, r, r], kept channels-last; x runs along the last axis.
+        size: side of the cube.
+    """
+
+    features: Float[Tensor, "n c r r r"]
+    size: float
+
+    def at(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p c"]:
+        """Features at points of each shape."""
+        n, resolution = self.features.shape[0], self.features.shape[-1]
+        position = (points.detach() / self.size + 0.5).clamp(0, 1) * (resolution - 1)
+        texel, weight = linear_corners(position, resolution)
+        x, y, z = (texel[:, :, axis] for axis in range(3))
+        x_weight, y_weight, z_weight = (weight[:, :, axis] for axis in range(3))
+        z = z + resolution * torch.arange(n, device=points.device, dtype=torch.int32)[:, None, None]
+        lines = z[..., :, None] * resolution + y[..., None, :]
+        rows = lines[..., None] * resolution + x[..., None, None, :]
+        weights = (z_weight[..., :, None] * y_weight[..., None, :])[..., None] * x_weight[..., None, None, :]
+        table = self.features.permute(0, 2, 3, 4, 1).flatten(0, 3)
+        return weighted_rows(table, rows.view(-1, 8), weights.view(-1, 8)).view(n, points.shape[1], -1)
+
+
+@dataclass(frozen=True)
+class VolumeGeometry:
+    """Surfaces of n shapes, from two volumes.
+
+    Attributes:
+        sdf: features for the signed distance.
+        sdf_head: where a point is, and its features → signed distance.
+        deformation: features for the deformation.
+        deformation_head: the same → deformation.
+        weight_head: deformation features of a cube's eight corners, concatenated (x fastest, then y, then z) →
+            FlexiCubes' weights, one hidden layer; None where the network was built without.
+    """
+
+    sdf: Volume
+    sdf_head: Head
+    deformation: Volume
+    deformation_head: Head
+    weight_head: Head | None
+
+    def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
+        """Values at points of each shape."""
+        chunks = points.detach().split(CHUNK, dim=1)
+        sdf = [self.sdf_head(_located(self.sdf, chunk)) for chunk in chunks]
+        deformation = [self.deformation_head(_located(self.deformation, chunk)) for chunk in chunks]
+        return GeometryValues(torch.cat(sdf, dim=1), torch.cat(deformation, dim=1))
+
+    def on_lattice(self, axis: Float[Tensor, " m"]) -> GeometryValues:
+        """Values at the m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k, the same for all shapes."""
+        return self.at(self._lattice(axis))
+
+    def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
+        """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
+
+        Raises:
+            ValueError: the network was built without them.
+        """
+        if self.weight_head is None:
+            raise ValueError("this network has no FlexiCubes weights; build it with cube_weights=True")
+        m, first = len(axis), self.weight_head.layers[0]
+        features = self.deformation.at(self._lattice(axis)).unflatten(1, (m, m, m))
+        corners = [
+            features[:, x : x + m - 1, y : y + m - 1, z : z + m - 1].flatten(1, 3)
+            for z, y, x in product((0, 1), repeat=3)
+        ]
+        return self.weight_head(torch.cat(corners, dim=2))
+
+    def _lattice(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n m*m*m 3"]:
+        points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).flatten(0, 2)
+        return points.expand(self.sdf.features.shape[0], -1, -1)
+
+
+class VolumeConv(nn.Module):
+    """A 3×3×3 convolution, its filters scaled per sample by a style and brought back to unit length.
+
+    Bias, leaky ReLU (times √2), clamp to ±256. Published models carry a noise image that is never added; it is kept so
+    that they can be written back.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, style: int, resolution: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.affine = Dense(style, inputs, bias=1.0)
+        self.register_buffer("noise_strength", torch.zeros(()))
+        self.register_buffer("noise_image", torch.zeros(resolution, resolution))
+
+    def forward(self, x: Float[Tensor, "n i d h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o d h w"]:
+        """Convolves; the resolution stays."""
+        scale = self.affine(style)
+        factor = demodulation(self.weight, scale).to(x.dtype)
+        y = F.conv3d(x * scale.to(x.dtype)[:, :, None, None, None], self.weight, padding=1)
+        bias = self.bias.to(x.dtype)[:, None, None, None]
+        return clamped(lrelu(torch.addcmul(bias, y, factor[:, :, None, None, None])))
+
+
+class VolumeBlock(nn.Module):
+    """One resolution: the features doubled, and a residual of two convolutions (at 4³: a constant, convolved once)."""
+
+    def __init__(self, inputs: int, width: int, *, resolution: int, style: int) -> None:
+        super().__init__()
+        if inputs:
+            self.skip = nn.Parameter(torch.randn(width, inputs, 1, 1, 1))
+            self.conv0 = VolumeConv(inputs, width, style=style, resolution=resolution)
+        else:
+            self.constant = nn.Parameter(torch.randn(width, resolution, resolution, resolution))
+        self.conv1 = VolumeConv(width, width, style=style, resolution=resolution)
+
+    def forward(self, x: Tensor | None, styles: tuple[Tensor, ...]) -> Tensor:
+        """Features of this resolution, from those of half of it (None at 4³) and a style for each convolution."""
+        if x is None:
+            x = self.constant.expand(styles[0].shape[0], -1, -1, -1, -1)
+            return self.conv1(x.contiguous(memory_format=torch.channels_last_3d), styles[0])
+        skip = F.conv3d(x, self.skip * math.sqrt(0.5 / x.shape[1]))
+        x, skip = (F.interpolate(t, scale_factor=2, mode="trilinear", align_corners=False) for t in (x, skip))
+        return skip + self.conv1(self.conv0(x, styles[0]), styles[1]) * math.sqrt(0.5)
+
+
+class VolumeSynthesis(nn.Module):
+    """Features in a cube, and the dense layers that read them: one of the separate generator's two geometry networks.
+
+    Args:
+        config: sizes.
+        style: size of the style code.
+        hidden_layers: how many hidden layers read the features.
+        outputs: how many values are read.
+        size: side of the cube.
+
+    Attributes:
+        num_styles: how many styles it takes: one per convolution, then one per dense layer.
+    """
+
+    def __init__(self, config: VolumeConfig, *, style: int, hidden_layers: int, outputs: int, size: float) -> None:
+        super().__init__()
+        widths = [config.width(resolution) for resolution in config.blocks]
+        self.size = size
+        self.blocks = nn.ModuleList(
+            VolumeBlock(inputs, width, resolution=resolution, style=style)
+            for resolution, inputs, width in zip(config.blocks, [0, *widths], widths, strict=False)
+        )
+        hidden = [config.hidden] * hidden_layers
+        self.head = HeadNetwork(POSITION + widths[-1], *hidden, outputs, style=style)
+        self.num_convolutions = 2 * len(self.blocks) - 1
+        self.num_styles = self.num_convolutions + hidden_layers + 1
+
+    def forward(self, styles: Float[Tensor, "n l s"]) -> tuple[Volume, Head]:
+        """Features, and the head that reads them; styles left over are not used."""
+        x: Tensor | None = None
+        taken = 0
+        for number, block in enumerate(self.blocks):
+            count = 2 if number else 1
+            x = block(x, styles[:, taken : taken + count].unbind(1))
+            taken += count
+        return Volume(x.float(), self.size), self.head(styles[:, taken:])
+
+
+@dataclass(frozen=True)
+class SeparateConfig:
+    """Volumes for geometry and tri-planes for texture, as in the paper's first generator.
+
+    Attributes:
+        volume: sizes of each of the two volume networks.
+        planes: sizes of the texture's tri-plane network.
+        texture_features: size of what the texture head gives to the colour layer.
+    """
+
+    volume: VolumeConfig = field(default_factory=VolumeConfig)
+    planes: PlanesConfig = field(default_factory=PlanesConfig)
+    texture_features: int = 16
+
+    def build(self, *, style: int, size: float, cube_weights: bool) -> "SeparateSynthesis":
+        """The network, with random weights.
+
+        Args:
+            style: size of the style codes.
+            size: side of the cube that the fields fill.
+            cube_weights: also make FlexiCubes' weights.
+        """
+        return SeparateSynthesis(self, style=style, size=size, cube_weights=cube_weights)
+
+
+class SeparateSynthesis(nn.Module):
+    """From styles to fields, by separate networks: volumes for signed distance and deformation, planes for texture.
+
+    Both volumes read the same geometry styles. Texture is modulated by texture and geometry style together, the last
+    geometry style repeated for the layers that geometry does not have; the colour layer by the last texture style.
+
+    Attributes:
+        num_geometry_styles: how many geometry styles it takes.
+        num_texture_styles: how many texture styles it takes.
+    """
+
+    def __init__(self, config: SeparateConfig, *, style: int, size: float, cube_weights: bool) -> None:
+        super().__init__()
+        channels, features = config.planes.channels, config.volume.width(config.volume.resolution)
+        self.size = size
+        self.sdf = VolumeSynthesis(config.volume, style=style, hidden_layers=3, outputs=1, size=size)
+        self.deformation = VolumeSynthesis(config.volume, style=style, hidden_layers=2, outputs=3, size=size)
+        self.weight_head = (
+            HeadNetwork(8 * features, features, CUBE_WEIGHTS, style=style, gain=CUBE_WEIGHT_GAIN)
+            if cube_weights
+            else None
+        )
+        self.planes = PlaneSynthesis(config.planes, style=2 * style)
+        self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=2 * style)
+        self.to_rgb = ModulatedOutput(config.texture_features, 3, style=style)
+        self.num_geometry_styles = self.sdf.num_styles
+        self.num_texture_styles = self.planes.num_styles + 2
+
+    def forward(self, geometry: Float[Tensor, "n g s"], texture: Float[Tensor, "n t s"]) -> Fields:
+        """The fields of n shapes from their geometry and texture styles."""
+        sdf, sdf_head = self.sdf(geometry)
+        deformation, deformation_head = self.deformation(geometry)
+        of_heads = geometry[:, self.deformation.num_convolutions :]
+        missing = max(texture.shape[1] - geometry.shape[1], 0)
+        repeated = torch.cat([geometry, geometry[:, -1:].expand(-1, missing, -1)], dim=1)
+        both = torch.cat([texture, repeated[:, : texture.shape[1]]], dim=2)
+        (planes,) = self.planes(both[:, :-2])
+        return Fields(
+            geometry=VolumeGeometry(
+                sdf,
+                sdf_head,
+                deformation,
+                deformation_head,
+                self.weight_head(of_heads) if self.weight_head is not None else None,
+            ),
+            texture=PlaneTexture(
+                TriPlanes(planes, self.size), self.texture_head(both[:, -2:]), self.to_rgb.at(texture[:, -1])
+            ),
+        )
+
+
+def _located(volume: Volume, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p c"]:
+    """Where points are, then their features."""
+    angles = math.pi * points
+    return torch.cat([torch.sin(angles), torch.cos(angles), volume.at(points)], dim=2)
