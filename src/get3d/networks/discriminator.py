@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from get3d.networks.layers import Conv, Dense, downsample
+from get3d.networks.layers import Conv, Dense, downsample, pyramid
 from get3d.networks.mapping import LR_MULTIPLIER, normalized, one_hot
 
 __all__ = ["Discriminator", "DiscriminatorConfig", "Logits", "camera_features", "minibatch_deviation"]
@@ -44,15 +44,11 @@ class DiscriminatorConfig:
     condition_layers: int = 8
     group: int = 4
 
-    def width(self, resolution: int) -> int:
-        """Number of channels at that resolution."""
-        return max(min(self.channel_base // resolution, self.channel_max), 1)
-
     def build(self, *, resolution: int, label_dim: int = 0) -> "Discriminator":
         """The discriminator of pictures of a resolution, with random weights.
 
         Args:
-            resolution: side of the pictures, a power of two, at least 8.
+            resolution: side of the pictures, a power of two, at least 4.
             label_dim: number of classes; 0 for none.
         """
         return Discriminator(self, resolution=resolution, label_dim=label_dim)
@@ -117,11 +113,12 @@ class DiscriminatorBranch(nn.Module):
     def __init__(self, config: DiscriminatorConfig, *, channels: int, resolution: int, label_dim: int) -> None:
         super().__init__()
         self.group = config.group
-        sides = [2**k for k in range(int(math.log2(resolution)), 2, -1)]
+        widths = pyramid(resolution, config.channel_base, config.channel_max)
+        width = widths.pop(4)
         self.blocks = nn.ModuleList(
-            DiscriminatorBlock(channels, config.width(side), config.width(side // 2)) for side in sides
+            DiscriminatorBlock(channels, inputs, widths.get(side // 2, width))
+            for side, inputs in reversed(widths.items())
         )
-        width = config.width(4)
         self.read = Conv(channels, width, kernel=1)
         self.conv = Conv(width + 1, width)
         self.dense = Dense(width * 16, width, active=True)
@@ -152,14 +149,12 @@ class Discriminator(nn.Module):
 
     Args:
         config: sizes.
-        resolution: side of the pictures, a power of two, at least 8.
+        resolution: side of the pictures, a power of two, at least 4.
         label_dim: number of classes; 0 for none.
     """
 
     def __init__(self, config: DiscriminatorConfig, *, resolution: int, label_dim: int = 0) -> None:
         super().__init__()
-        if resolution < 8 or resolution & (resolution - 1):
-            raise ValueError(f"resolution of pictures: {resolution} must be a power of two, at least 8")
         self.resolution = resolution
         self.label_dim = label_dim
         self.rgb = DiscriminatorBranch(config, channels=3, resolution=resolution, label_dim=label_dim)

@@ -1,13 +1,12 @@
 """Tri-plane synthesis: styles become three planes of features, with the skip architecture of StyleGAN2."""
 
-import math
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from get3d.networks.layers import ModulatedConv, ModulatedOutput, upsample
+from get3d.networks.layers import ModulatedConv, ModulatedOutput, pyramid, upsample
 
 __all__ = ["PlaneSynthesis", "PlanesConfig"]
 
@@ -28,18 +27,9 @@ class PlanesConfig:
     channel_base: int = 32768
     channel_max: int = 512
 
-    def __post_init__(self) -> None:
-        if self.resolution < 4 or self.resolution & (self.resolution - 1):
-            raise ValueError(f"resolution of planes: {self.resolution} must be a power of two, at least 4")
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """Resolutions of the blocks: 4, 8, … up to that of the planes."""
-        return tuple(2**k for k in range(2, int(math.log2(self.resolution)) + 1))
-
-    def width(self, resolution: int) -> int:
-        """Number of channels inside the block of that resolution."""
-        return max(min(self.channel_base // resolution, self.channel_max), 1)
+    def widths(self) -> dict[int, int]:
+        """The resolution of each block, and the number of channels inside it."""
+        return pyramid(self.resolution, self.channel_base, self.channel_max)
 
 
 class PlaneBlock(nn.Module):
@@ -90,11 +80,11 @@ class PlaneSynthesis(nn.Module):
 
     def __init__(self, config: PlanesConfig, *, style: int, kinds: int = 1) -> None:
         super().__init__()
-        self.config = config
-        widths = [config.width(resolution) for resolution in config.blocks]
+        widths = config.widths()
+        outputs = (3 * config.channels,) * kinds
         self.blocks = nn.ModuleList(
-            PlaneBlock(inputs, width, resolution=resolution, style=style, outputs=(3 * config.channels,) * kinds)
-            for resolution, inputs, width in zip(config.blocks, [0, *widths], widths, strict=False)
+            PlaneBlock(widths.get(resolution // 2, 0), width, resolution=resolution, style=style, outputs=outputs)
+            for resolution, width in widths.items()
         )
         self.num_styles = 3 * len(self.blocks) - 1
         self.num_extra_styles = len(self.blocks)

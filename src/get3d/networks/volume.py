@@ -19,7 +19,7 @@ from get3d.networks.fields import (
     PlaneTexture,
     TriPlanes,
 )
-from get3d.networks.layers import Dense, ModulatedOutput, clamped, demodulation, lrelu
+from get3d.networks.layers import Dense, ModulatedOutput, clamped, demodulation, lrelu, pyramid
 from get3d.networks.lookup import linear_corners, weighted_rows
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
 
@@ -48,18 +48,9 @@ class VolumeConfig:
     channel_max: int = 256
     hidden: int = 256
 
-    def __post_init__(self) -> None:
-        if self.resolution < 4 or self.resolution & (self.resolution - 1):
-            raise ValueError(f"resolution of volumes: {self.resolution} must be a power of two, at least 4")
-
-    @property
-    def blocks(self) -> tuple[int, ...]:
-        """Resolutions of the blocks: 4, 8, … up to that of the volume."""
-        return tuple(2**k for k in range(2, int(math.log2(self.resolution)) + 1))
-
-    def width(self, resolution: int) -> int:
-        """Number of channels of the block of that resolution."""
-        return max(min(self.channel_base // resolution, self.channel_max), 1)
+    def widths(self) -> dict[int, int]:
+        """The resolution of each block, and its number of channels."""
+        return pyramid(self.resolution, self.channel_base, self.channel_max)
 
 
 @dataclass(frozen=True)
@@ -127,13 +118,15 @@ class VolumeGeometry:
         """
         if self.weight_head is None:
             raise ValueError("this network has no FlexiCubes weights; build it with cube_weights=True")
-        m, first = len(axis), self.weight_head.layers[0]
-        features = self.deformation.at(self._lattice(axis)).unflatten(1, (m, m, m))
-        corners = [
-            features[:, x : x + m - 1, y : y + m - 1, z : z + m - 1].flatten(1, 3)
-            for z, y, x in product((0, 1), repeat=3)
-        ]
-        return self.weight_head(torch.cat(corners, dim=2))
+        first, last = self.weight_head.layers
+        m, cubes = len(axis), len(axis) - 1
+        features = self.deformation.at(self._lattice(axis))
+        hidden = first.bias
+        corners = first.weights.chunk(8, dim=2)
+        for (z, y, x), weight in zip(product((0, 1), repeat=3), corners, strict=True):
+            at_points = (features @ weight.transpose(1, 2)).unflatten(1, (m, m, m))
+            hidden = hidden + at_points[:, x : x + cubes, y : y + cubes, z : z + cubes]
+        return last(F.leaky_relu(hidden, 0.2).flatten(1, 3))
 
     def _lattice(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n m*m*m 3"]:
         points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).flatten(0, 2)
@@ -176,7 +169,7 @@ class VolumeBlock(nn.Module):
             self.constant = nn.Parameter(torch.randn(width, resolution, resolution, resolution))
         self.conv1 = VolumeConv(width, width, style=style, resolution=resolution)
 
-    def forward(self, x: Tensor | None, styles: tuple[Tensor, ...]) -> Tensor:
+    def forward(self, x: Tensor | None, styles: list[Tensor]) -> Tensor:
         """Features of this resolution, from those of half of it (None at 4³) and a style for each convolution."""
         if x is None:
             x = self.constant.expand(styles[0].shape[0], -1, -1, -1, -1)
@@ -202,26 +195,23 @@ class VolumeSynthesis(nn.Module):
 
     def __init__(self, config: VolumeConfig, *, style: int, hidden_layers: int, outputs: int, size: float) -> None:
         super().__init__()
-        widths = [config.width(resolution) for resolution in config.blocks]
+        widths = config.widths()
         self.size = size
         self.blocks = nn.ModuleList(
-            VolumeBlock(inputs, width, resolution=resolution, style=style)
-            for resolution, inputs, width in zip(config.blocks, [0, *widths], widths, strict=False)
+            VolumeBlock(widths.get(resolution // 2, 0), width, resolution=resolution, style=style)
+            for resolution, width in widths.items()
         )
         hidden = [config.hidden] * hidden_layers
-        self.head = HeadNetwork(POSITION + widths[-1], *hidden, outputs, style=style)
+        self.head = HeadNetwork(POSITION + widths[config.resolution], *hidden, outputs, style=style)
         self.num_convolutions = 2 * len(self.blocks) - 1
         self.num_styles = self.num_convolutions + hidden_layers + 1
 
     def forward(self, styles: Float[Tensor, "n l s"]) -> tuple[Volume, Head]:
         """Features, and the head that reads them; styles left over are not used."""
-        x: Tensor | None = None
-        taken = 0
-        for number, block in enumerate(self.blocks):
-            count = 2 if number else 1
-            x = block(x, styles[:, taken : taken + count].unbind(1))
-            taken += count
-        return Volume(x.float(), self.size), self.head(styles[:, taken:])
+        x = self.blocks[0](None, [styles[:, 0]])
+        for number, block in enumerate(self.blocks[1:]):
+            x = block(x, [styles[:, 2 * number + 1], styles[:, 2 * number + 2]])
+        return Volume(x.float(), self.size), self.head(styles[:, self.num_convolutions :])
 
 
 @dataclass(frozen=True)
@@ -262,7 +252,7 @@ class SeparateSynthesis(nn.Module):
 
     def __init__(self, config: SeparateConfig, *, style: int, size: float, cube_weights: bool) -> None:
         super().__init__()
-        channels, features = config.planes.channels, config.volume.width(config.volume.resolution)
+        channels, features = config.planes.channels, config.volume.widths()[config.volume.resolution]
         self.size = size
         self.sdf = VolumeSynthesis(config.volume, style=style, hidden_layers=3, outputs=1, size=size)
         self.deformation = VolumeSynthesis(config.volume, style=style, hidden_layers=2, outputs=3, size=size)
