@@ -2,9 +2,8 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
@@ -51,40 +50,54 @@ def bake(unwrapped: UnwrappedMesh, color: Color, resolution: int) -> UInt8[Tenso
         ValueError: the colour function gives numbers that are not finite.
     """
     require_resolution(resolution)
-    texel, points = _surface_points(unwrapped, resolution)
-    painted = torch.cat([_encode(color(part)) for part in points.split(_CHUNK)]).cpu()
-    texture = torch.zeros(resolution * resolution, 3, dtype=torch.uint8)
-    texture[texel.cpu()] = painted
-    empty = torch.ones(resolution * resolution, dtype=torch.bool)
-    empty[texel.cpu()] = False
-    return texture[_nearest_filled(empty.view(resolution, resolution))].view(resolution, resolution, 3)
-
-
-def _surface_points(unwrapped: UnwrappedMesh, resolution: int) -> tuple[Int[Tensor, " p"], Float[Tensor, "p 3"]]:
-    """Texels with a part of the surface in them, counted row by row from the top, and a point of each part."""
     place = torch.stack([unwrapped.uv[:, 0], 1 - unwrapped.uv[:, 1]], dim=1) * resolution
-    screen = torch.cat([place, torch.ones_like(place[:, :1])], dim=1).float()
-    faces = unwrapped.faces
-    offsets = torch.tensor([0, faces.shape[0]], device=faces.device)
-    seen = visible_faces(screen, faces, offsets, resolution, resolution).flatten().long()
+    seen = _visible(place, unwrapped.faces, resolution)
+    texture = torch.zeros(resolution * resolution, 3, dtype=torch.uint8, device=place.device)
     (inside,) = torch.nonzero(seen >= 0, as_tuple=True)
-    corners = faces[seen[inside]]
-    centre = torch.stack([inside % resolution, inside // resolution], dim=1) + 0.5
+    for texel in inside.split(_CHUNK):
+        texture[texel] = _encode(color(_points(unwrapped, place, seen[texel].long(), texel, resolution)))
+    touched, vertex = _touched(place, seen, resolution)
+    for texel, corner in zip(touched.split(_CHUNK), vertex.split(_CHUNK), strict=True):
+        texture[texel] = _encode(color(unwrapped.vertices[corner]))
+    seen[touched] = 0
+    return _fill((seen < 0).view(resolution, resolution).cpu(), texture.view(resolution, resolution, 3).cpu())
+
+
+def _visible(place: Float[Tensor, "v 2"], faces: Int[Tensor, "f 3"], resolution: int) -> Int[Tensor, " n"]:
+    """The face of the chart that lies over each texel's centre, −1 where there is none; row by row from the top."""
+    screen = torch.cat([place, torch.ones_like(place[:, :1])], dim=1).float()
+    offsets = torch.tensor([0, faces.shape[0]], device=faces.device)
+    return visible_faces(screen, faces, offsets, resolution, resolution).flatten()
+
+
+def _points(
+    unwrapped: UnwrappedMesh,
+    place: Float[Tensor, "v 2"],
+    face: Int[Tensor, " p"],
+    texel: Int[Tensor, " p"],
+    resolution: int,
+) -> Float[Tensor, "p 3"]:
+    """The points of the surface at texel centres."""
+    corners = unwrapped.faces[face]
+    centre = torch.stack([texel % resolution, texel // resolution], dim=1) + 0.5
     arms = place[corners].double() - centre[:, None]
     ahead, behind = arms.roll(-1, dims=1), arms.roll(-2, dims=1)
     weight = ahead[..., 0] * behind[..., 1] - ahead[..., 1] * behind[..., 0]
     # A face without area in the texture may cover a centre by rounding only.
     total = weight.sum(dim=1, keepdim=True)
     weight = torch.where(total == 0, 1 / 3, weight / torch.where(total == 0, 1, total)).to(place)
-    points = (unwrapped.vertices[corners] * weight[..., None]).sum(dim=1)
+    return (unwrapped.vertices[corners] * weight[..., None]).sum(dim=1)
 
+
+def _touched(
+    place: Float[Tensor, "v 2"], seen: Int[Tensor, " n"], resolution: int
+) -> tuple[Int[Tensor, " t"], Int[Tensor, " t"]]:
+    """Texels that hold a vertex though no chart covers their centres, and of their vertices the lowest number."""
     column, row = place.long().clamp(0, resolution - 1).unbind(1)
     holder = row * resolution + column
     (lonely,) = torch.nonzero(seen[holder] < 0, as_tuple=True)
-    nobody = place.shape[0]
-    owner = torch.full_like(seen, nobody).scatter_reduce(0, holder[lonely], lonely, "amin")
-    (touched,) = torch.nonzero(owner < nobody, as_tuple=True)
-    return torch.cat([inside, touched]), torch.cat([points, unwrapped.vertices[owner[touched]]])
+    touched, slot = holder[lonely].unique(return_inverse=True)
+    return touched, torch.zeros_like(touched).scatter_reduce(0, slot, lonely, "amin", include_self=False)
 
 
 def _encode(color: Float[Tensor, "p 3"]) -> UInt8[Tensor, "p 3"]:
@@ -94,7 +107,7 @@ def _encode(color: Float[Tensor, "p 3"]) -> UInt8[Tensor, "p 3"]:
     return ((color.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def _nearest_filled(empty: Tensor) -> Int[Tensor, " n"]:
-    """For each texel the number of the nearest that is not empty, itself where it is not."""
+def _fill(empty: Bool[Tensor, "h w"], texture: UInt8[Tensor, "h w 3"]) -> UInt8[Tensor, "h w 3"]:
+    """The texture with every empty texel in the colour of the nearest that is not empty."""
     rows, columns = distance_transform_edt(empty.numpy(), return_distances=False, return_indices=True)
-    return torch.from_numpy((rows.astype(np.int64) * empty.shape[1] + columns).ravel())
+    return torch.from_numpy(texture.numpy()[rows, columns])
