@@ -1,3 +1,4 @@
+import plain_surface as plain
 import torch
 
 from get3d.surface.tables import (
