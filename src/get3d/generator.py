@@ -6,20 +6,21 @@ A latent's way: `Generator.styles` (mapping), `Generator.shapes` (tri-planes; SD
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
 import torch
-from jaxtyping import Bool, Float
+import tyro
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from get3d.cameras import CameraPrior, Cameras
-from get3d.export.write import TexturedMesh
+from get3d.export import TexturedMesh, textured_mesh
 from get3d.files import InputError
+from get3d.isosurface import ISOSURFACES, IsosurfaceName, Surfaces
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork, UnifiedConfig
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.storage import load_tensors, restore, without_prefix
-from get3d.surface import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
 
 __all__ = ["WEIGHTS", "Field", "Generator", "GeneratorConfig", "Images", "Latents", "Shapes", "Styles", "load", "mix"]
 
@@ -39,18 +40,20 @@ class GeneratorConfig:
         w_dim: size of a style.
         mapping_layers: dense layers from latent to style.
         synthesis: sizes of planes and fields.
-        grid_resolution: lattice points of the tetrahedral grid along a side.
-        grid_size: side of the cube that shapes live in.
-        cameras: the cameras of the pictures it learnt from.
+        isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
+        grid_resolution: steps of the grid along a side.
+        grid_size: side of the cube that shapes live in. Training sets it from the dataset.
+        cameras: the cameras of the pictures it learns from. Training sets them from the dataset.
     """
 
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
     synthesis: UnifiedConfig = field(default_factory=UnifiedConfig)
+    isosurface: IsosurfaceName = "tetrahedra"
     grid_resolution: int = 90
-    grid_size: float = 1.0
-    cameras: CameraPrior = field(default_factory=CameraPrior)
+    grid_size: Annotated[float, tyro.conf.Suppress] = 1.0
+    cameras: Annotated[CameraPrior, tyro.conf.Suppress] = field(default_factory=CameraPrior)
 
 
 @dataclass(frozen=True)
@@ -103,16 +106,12 @@ class Shapes:
     """n shapes, ready to be drawn.
 
     Attributes:
-        meshes: their surfaces.
+        surfaces: their meshes, and what regularises them.
         fields: what they are made from.
-        sdf_loss: mean over the shapes of the regulariser on SDF signs; for empty shapes, the mean |SDF|.
-        empty: [n] shapes whose SDF has one sign; their mesh is a placeholder without gradient.
     """
 
-    meshes: MeshBatch
+    surfaces: Surfaces
     fields: Fields
-    sdf_loss: Float[Tensor, ""]
-    empty: Bool[Tensor, " n"]
 
 
 @dataclass(frozen=True)
@@ -147,14 +146,16 @@ class Generator(nn.Module):
         sizes = {"z_dim": config.z_dim, "w_dim": config.w_dim, "layers": config.mapping_layers}
         self.mapping_geometry = MappingNetwork(**sizes)
         self.mapping_texture = MappingNetwork(**sizes)
-        self.synthesis = config.synthesis.build(style=config.w_dim, size=config.grid_size, cube_weights=False)
-        self.grid = TetrahedralGrid(config.grid_resolution, config.grid_size)
+        self.isosurface = ISOSURFACES[config.isosurface](config.grid_resolution, config.grid_size)
+        self.synthesis = config.synthesis.build(
+            style=config.w_dim, size=config.grid_size, cube_weights=self.isosurface.cube_weights
+        )
 
     def sample_latents(self, n: int, seed: int) -> Latents:
         """Latents of the shapes with the seeds seed, seed + 1, …; a seed is the same shape however many are asked for."""
         z_dim = self.config.z_dim
         draws = [torch.randn(2, z_dim, generator=torch.Generator().manual_seed(seed + i)) for i in range(n)]
-        codes = torch.stack(draws).to(self.grid.vertices.device)
+        codes = torch.stack(draws).to(self.mapping_geometry.w_avg.device)
         return Latents(codes[:, 0], codes[:, 1])
 
     def styles(self, latents: Latents, psi: float = 1.0) -> Styles:
@@ -181,23 +182,16 @@ class Generator(nn.Module):
     def shapes(self, styles: Styles) -> Shapes:
         """Fields and surfaces of styles; differentiable."""
         fields = self.synthesis(styles.geometry, styles.texture)
-        grid = self.grid
-        parts = [fields.geometry.on_lattice(axis) for axis in grid.lattices]
-        sdf = torch.cat([part.sdf[..., 0] for part in parts], dim=1)
-        raw = torch.cat([part.deformation for part in parts], dim=1)
-        vertices = grid.vertices + torch.tanh(raw) / grid.resolution
-        solid, empty = solid_where_empty(sdf, grid.centre, grid.boundary)
-        meshes = marching_tetrahedra(vertices, solid, grid.tetrahedra, grid.topology)
-        loss = torch.where(empty, sdf.abs().mean(1), sdf_sign_loss(sdf, grid.edges))
-        return Shapes(meshes, fields, loss.mean(), empty)
+        return Shapes(self.isosurface(fields.geometry), fields)
 
     def draw(self, shapes: Shapes, cameras: Cameras, resolution: int) -> Images:
         """Pictures of shapes, the i-th by the i-th camera; differentiable in shape and colour."""
-        fragments = rasterize(shapes.meshes, cameras, resolution)
+        meshes = shapes.surfaces.meshes
+        fragments = rasterize(meshes, cameras, resolution)
         with torch.no_grad():
-            points = interpolate(shapes.meshes.vertices, shapes.meshes.faces, fragments)
+            points = interpolate(meshes.vertices, meshes.faces, fragments)
         colors = shapes.fields.texture.at_packed(points, fragments.shape)
-        return Images(fragments.scatter(colors, BACKGROUND), mask_of(shapes.meshes, fragments))
+        return Images(fragments.scatter(colors, BACKGROUND), mask_of(meshes, fragments))
 
     @torch.no_grad()
     def field(self, latents: Latents, psi: float = 1.0) -> Field:
@@ -208,7 +202,7 @@ class Generator(nn.Module):
     @torch.no_grad()
     def meshes(self, latents: Latents, psi: float = 0.7) -> MeshBatch:
         """The surfaces of latents."""
-        return self.shapes(self.styles(latents, psi)).meshes
+        return self.shapes(self.styles(latents, psi)).surfaces.meshes
 
     @torch.no_grad()
     def render(self, latents: Latents, cameras: Cameras, resolution: int, psi: float = 0.7) -> Images:
@@ -229,7 +223,7 @@ class Generator(nn.Module):
         """
         shapes = self.shapes(self.styles(latents, psi))
         results = []
-        for number, mesh in enumerate(shapes.meshes.split()):
+        for number, mesh in enumerate(shapes.surfaces.meshes.split()):
 
             def color(points: Float[Tensor, "p 3"], number: int = number) -> Float[Tensor, "p 3"]:
                 shape = torch.full(points.shape[:1], number, device=points.device)

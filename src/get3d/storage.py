@@ -125,7 +125,7 @@ def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tens
 
 def describe(config: Any) -> dict[str, Any]:
     """A configuration, a dataclass of dataclasses, as a JSON value."""
-    described: dict[str, Any] = _converter.unstructure(config)
+    described: dict[str, Any] = json.loads(json.dumps(_converter.unstructure(config)))
     return described
 
 

@@ -61,11 +61,13 @@ class Pictures:
         angles: [n, 2] azimuth and polar angle of each picture's camera, radians.
         prior: where the cameras were drawn from.
         resolution: side of the pictures in pixels.
+        scale: longest side of the objects' bounding boxes.
     """
 
     angles: Float[Tensor, "n 2"]
     prior: CameraPrior
     resolution: int
+    scale: float
 
     def __init__(
         self, root: Path | str, split: str, splits: Path | str | None = None, cache_bytes: int = 2 * 1024**3
@@ -92,6 +94,7 @@ class Pictures:
         self._paths = [listing.path(number) for number in numbers]
         self.angles = torch.from_numpy(listing.angles[numbers]).float()
         self.prior = listing.prior
+        self.scale = listing.scale
         shape = (len(numbers), 4, self.resolution, self.resolution)
         fits = int(np.prod(shape)) <= cache_bytes
         self._cache = torch.empty(shape, dtype=torch.uint8) if fits else None

@@ -23,6 +23,8 @@ from get3d.files import InputError, contained, read_json, write_json, writing
 __all__ = ["SPLITS", "Description", "Listing", "read", "split_of", "write_cameras"]
 
 SPLITS = ("train", "val", "test")
+PUBLISHED_SCALE = 0.9
+"""Longest side of the objects in published renderings, where no dataset.json says otherwise."""
 _FORMAT = 1
 _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
 
@@ -127,6 +129,7 @@ class Listing:
         angles: [n, 2] azimuth and polar angle in radians.
         splits: numbers of the objects in each split.
         prior: where the cameras were drawn from.
+        scale: longest side of the objects' bounding boxes.
         resolution: what dataset.json says; None where there is none.
         present: names of the picture files that are there.
     """
@@ -139,6 +142,7 @@ class Listing:
     angles: Float[np.ndarray, "n 2"]
     splits: dict[str, Int[np.ndarray, " k"]]
     prior: CameraPrior
+    scale: float
     resolution: int | None
     present: list[str]
 
@@ -213,6 +217,7 @@ def _read_own(root: Path) -> Listing:
         angles=np.radians(angles),
         splits=splits,
         prior=description.prior,
+        scale=description.scale,
         resolution=description.resolution,
         present=_pictures_below(root / "pictures"),
     )
@@ -283,6 +288,7 @@ def _read_published(root: Path) -> Listing:
         angles=np.radians(np.concatenate(angles)),
         splits={split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)},
         prior=CameraPrior() if described is None else described.prior,
+        scale=PUBLISHED_SCALE if described is None else described.scale,
         resolution=None if described is None else described.resolution,
         present=present,
     )

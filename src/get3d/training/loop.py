@@ -124,10 +124,12 @@ def train_step(
     state.discriminator.requires_grad_(False)
     loss = generator_loss(state.discriminator(fakes, draws.cameras.angles))
     add_statistic(state.sums, "loss/generator", loss)
-    add_statistic(state.sums, "loss/sdf", shapes.sdf_loss)
-    add_statistic(state.sums, "shapes/empty", shapes.empty.float().mean())
-    add_statistic(state.sums, "shapes/faces", shapes.meshes.face_offsets.diff().float().mean())
-    (loss + surface_loss(shapes, objective)).backward()
+    surfaces = shapes.surfaces
+    for name, value in surfaces.regularizers.items():
+        add_statistic(state.sums, f"surface/{name}", value)
+    add_statistic(state.sums, "surface/empty", surfaces.empty.float().mean())
+    add_statistic(state.sums, "surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
+    (loss + surface_loss(surfaces, objective)).backward()
     problem = problem or _update(state.generator, state.generator_optimizer, "generator")
 
     state.bad_steps = state.bad_steps + 1 if problem else 0
@@ -202,7 +204,7 @@ def _start(config: TrainConfig) -> TrainingState:
     torch.manual_seed(_mixed(config.seed))
     generator = Generator(config.generator).to(device)
     discriminator = config.discriminator.build(resolution=config.resolution).to(device)
-    average = copy.deepcopy(generator).requires_grad_(False)
+    average = copy.deepcopy(generator).eval().requires_grad_(False)
     optimizer = config.optimizer
     return TrainingState(
         generator=generator,

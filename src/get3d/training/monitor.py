@@ -67,7 +67,7 @@ class Monitor:
 
     def say(self, message: str) -> None:
         """A line above the progress line."""
-        self._console.print(message, highlight=False)
+        self._console.print(message, highlight=False, soft_wrap=True)
 
     def progress(self, shown: int) -> None:
         """Moves the progress line on."""

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from get3d.generator import Shapes
+from get3d.isosurface import Surfaces
 from get3d.networks import Logits
 
 __all__ = ["ObjectiveConfig", "discriminator_loss", "generator_loss", "gradient_penalty", "surface_loss"]
@@ -57,9 +57,8 @@ def gradient_penalty(real: Logits, images: Float[Tensor, "n 4 r r"]) -> Float[Te
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
-def surface_loss(shapes: Shapes, config: ObjectiveConfig) -> Float[Tensor, ""]:
-    """The regularisers that a generated batch brings with it."""
-    loss = config.sdf_weight * shapes.sdf_loss
-    if shapes.deviation is not None and shapes.cube_weights is not None:
-        loss = loss + config.deviation_weight * shapes.deviation + config.cube_weight * shapes.cube_weights
-    return loss
+def surface_loss(surfaces: Surfaces, config: ObjectiveConfig) -> Float[Tensor, ""]:
+    """The weighted regularisers that generated surfaces bring with them."""
+    weights = {"sdf": config.sdf_weight, "deviation": config.deviation_weight, "weights": config.cube_weight}
+    losses = [weights[name] * value for name, value in surfaces.regularizers.items()]
+    return torch.stack(losses).sum()
