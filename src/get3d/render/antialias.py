@@ -1,9 +1,17 @@
 """A mask with smooth edges, right also where triangles are smaller than a pixel, with a gradient in the vertices.
 
 The mask is measured on the lines through pixel centres, rows and columns: how much of each pixel's piece of line lies
-in the union of the triangles. Rows measure steep silhouettes well and columns flat ones, so each pixel takes a mean
-of both, weighted by how the silhouette runs near it. Moving a vertex moves the places where lines enter and leave the
-union; this is the boundary integral for the derivative of the covered area, by one sample per line.
+in the union of the triangles. Rows measure steep silhouettes well and columns flat ones, so each pixel takes a mean of
+both, weighted by how the silhouette runs near it.
+
+The gradient is that of the covered area. When the boundary ∂S of a covered region moves with velocity v, an integral
+over the region changes by the boundary integral (Reynolds' transport theorem)
+
+    d/dt ∫_S g dA = ∫_∂S g (n · v) ds,
+
+and the places where lines enter or leave the union are samples of that boundary: a row meets a piece ds with
+frequency |n_x| ds, a column with |n_y| ds. With weights |n_x| for rows and |n_y| for columns each piece is counted
+n_x² + n_y² = 1 times, however small or jagged it is, and no sample weighs more than 1.
 """
 
 from dataclasses import dataclass
@@ -11,7 +19,6 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn import functional
 
 from get3d.cameras import Cameras
 from get3d.meshes import MeshBatch
@@ -20,141 +27,184 @@ from get3d.render.rasterize import Fragments, project
 __all__ = ["mask_of", "render_mask"]
 
 _SUBPIXELS = 2**20
+"""Crossings are ordered by place in these parts of a pixel."""
 
 
 def render_mask(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Float[Tensor, "b 1 r r"]:
     """How much of each pixel mesh b covers for camera b, in [0, 1]; differentiable in the vertices.
 
+    Faces are left out as in `rasterize`. No gradient reaches a silhouette outside the picture.
+
     Raises:
         ValueError: the numbers of meshes and cameras differ.
     """
-    return _coverage(project(meshes, cameras, resolution), meshes, resolution)
+    return _mask(project(meshes, cameras, resolution), meshes, resolution)
 
 
 def mask_of(meshes: MeshBatch, fragments: Fragments) -> Float[Tensor, "b 1 r r"]:
     """The same as `render_mask`, for meshes that have been rasterised already."""
-    return _coverage(fragments.screen, meshes, fragments.resolution)
-
-
-def _coverage(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> Float[Tensor, "b 1 r r"]:
-    crossings = _union_ends(_crossings(_contour(screen, meshes), len(meshes), resolution))
-    rows, columns = _covered_parts(crossings, 2 * len(meshes), resolution).view(2, -1, 1, resolution, resolution)
-    columns = columns.transpose(2, 3)
-    weight = _steepness((rows + columns).detach())
-    return weight * rows + (1 - weight) * columns
+    return _mask(fragments.screen, meshes, fragments.resolution)
 
 
 @dataclass(frozen=True)
 class _Edges:
-    """Edges of triangles on the screen, along their triangle's circumference; n of them.
+    """Edges of triangles, k of them.
 
     Attributes:
-        start: [n, 2] x and y.
-        end: [n, 2] x and y.
-        image: [n] in which picture.
-        turn: [n] 1 where the triangle lies in the direction (−Δy, Δx), −1 where it lies opposite.
+        vertices: [k, 2] first and second in the order of the triangle's corners.
+        picture: [k] which picture shows them.
+        turn: [k] on the screen, 1 where the triangle lies in the direction (−Δy, Δx) of the edge, −1 where opposite.
     """
 
-    start: Float[Tensor, "n 2"]
-    end: Float[Tensor, "n 2"]
-    image: Int[Tensor, " n"]
-    turn: Int[Tensor, " n"]
+    vertices: Int[Tensor, "k 2"]
+    picture: Int[Tensor, " k"]
+    turn: Int[Tensor, " k"]
 
 
 @dataclass(frozen=True)
-class _Crossings:
-    """Where lines cross edges; n of them.
+class _Ends:
+    """Places where lines enter or leave the union of a picture's triangles, n of them.
 
     Attributes:
-        line: [n] the line's number: rows of picture 0, picture 1, …, then columns of picture 0, ….
-        place: [n] where on the line, in pixels; differentiable.
-        step: [n] 1 where the edge's triangle lies after the crossing, −1 where it lies before.
+        line: [n] the line's number: rows of picture 0, 1, …, B − 1, then columns of picture 0, ….
+        place: [n] where on the line, in pixels.
+        step: [n] 1 where the line enters, −1 where it leaves.
+        edge: [n, 2] the vertices of the edge that is crossed.
+        part: [n] where on the edge, 0 at the first vertex and 1 at the second.
+        direction: [n, 2] the edge's direction, a unit vector: along the line, across it.
     """
 
     line: Int[Tensor, " n"]
     place: Float[Tensor, " n"]
     step: Int[Tensor, " n"]
+    edge: Int[Tensor, "n 2"]
+    part: Float[Tensor, " n"]
+    direction: Float[Tensor, "n 2"]
 
 
-def _contour(screen: Float[Tensor, "v 3"], meshes: MeshBatch) -> _Edges:
+def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> Float[Tensor, "b 1 r r"]:
+    pictures, r = len(meshes), resolution
+    with torch.no_grad():
+        ends = _union_ends(screen, meshes, r)
+        rows, columns = _covered_parts(ends, pictures, r, screen.dtype)
+        is_column = ends.line >= pictures * r
+        across, along = ends.line % r, ends.place.long().clamp_max(r - 1)
+        i, j = torch.where(is_column, along, across), torch.where(is_column, across, along)
+        picture = ends.line // r % pictures
+        length = ends.direction[:, 1].abs()
+        normal_x = torch.where(is_column, ends.direction[:, 0], ends.direction[:, 1])
+        weight = _local_mean(normal_x.square(), length, torch.stack([picture, i, j], dim=1), rows)
+        value = (columns + weight * (rows - columns)).clamp(0, 1)
+        # How much of the pixel is covered more when the edge moves along the line and across it, by a weight |n|.
+        growth = (ends.step * ends.direction[:, 1])[:, None] * ends.direction.flip(1)
+        growth = growth * growth.new_tensor([-1.0, 1.0]) * ((ends.place > 0) & (ends.place < r))[:, None]
+        growth = torch.where(is_column[:, None], growth.flip(1), growth).to(screen.dtype)
+        part = ends.part[:, None].to(screen.dtype)
+    start, end = screen[ends.edge][..., :2].unbind(1)
+    covers = (growth * torch.lerp(start, end, part)).sum(1)
+    change = torch.zeros_like(value).view(-1).index_add(0, (picture * r + i) * r + j, covers - covers.detach())
+    return (value + change.view_as(value))[:, None]
+
+
+def _contour(points: Float[Tensor, "v 2"], meshes: MeshBatch) -> _Edges:
     """The edges that do not have as many triangles on one side as on the other: all that can bound the union.
 
-    Edges are matched without sorting: each has a random 64-bit number, which its triangles add to one place of a
-    table, positive or negative by the side they lie on. Where the sum is zero, the edges of that place are balanced.
+    They are found without sorting. Each edge has a random 64-bit number, which every triangle adds to the edge's place
+    in a table, or subtracts, by the side on which it lies. An edge is left out where the sum is zero. Edges that share
+    a place may let a balanced edge through, whose crossings then cancel each other.
     """
     faces = meshes.faces
-    with torch.no_grad():
-        corners = screen[faces].double()
-        a, b, c = corners.unbind(1)
-        turned = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
-        drawn = corners.isfinite().all(2).all(1) & (corners[..., 2] > 0).all(1)
-        turn = torch.where(drawn, turned.sign(), 0).long()[:, None].expand(-1, 3).flatten()
-        start, end = faces.flatten(), faces.roll(-1, 1).flatten()
-        number = _scrambled(torch.minimum(start, end) * len(screen) + torch.maximum(start, end))
-        place = number & (2 ** (2 * len(faces)).bit_length() - 1)
-        table = number.new_zeros(2 ** (2 * len(faces)).bit_length())
-        table.index_add_(0, place, torch.where(start < end, turn, -turn) * number)
-        (chosen,) = torch.nonzero((table[place] != 0) & (turn != 0), as_tuple=True)
-    ends = screen[torch.stack([start[chosen], end[chosen]])][..., :2]
-    return _Edges(ends[0], ends[1], meshes.face_shape[chosen // 3], turn[chosen])
+    a, b, c = points[faces].unbind(1)
+    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    # Comparisons, unlike a sign, make nothing of NaN.
+    turn = (area > 0).long() - (area < 0).long()
+    start = _random_numbers(len(points), faces.device)[faces]
+    end = start.roll(-1, 1)
+    both = start * end
+    place = (both >> 24) & (2 ** (2 * len(faces)).bit_length() - 1)
+    table = both.new_zeros(2 ** (2 * len(faces)).bit_length())
+    table.index_add_(0, place.flatten(), (both * (start - end) * turn[:, None]).flatten())
+    face, corner = torch.nonzero((table[place] != 0) & (turn != 0)[:, None], as_tuple=True)
+    vertices = torch.stack([faces[face, corner], faces[face, (corner + 1) % 3]], dim=1)
+    return _Edges(vertices, meshes.face_shape[face], turn[face])
 
 
-def _scrambled(number: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
-    """The number's 64 bits, mixed so that no pattern is left; another number for each."""
+def _random_numbers(count: int, device: torch.device) -> Int[Tensor, " n"]:
+    """The same `count` 64-bit numbers each time, without a pattern: a count, mixed by multiplications and shifts."""
+    number = torch.arange(1, count + 1, device=device)
     for factor in (-0x61C8864680B583EB, -0x4B47D0C5A1B0F4B5):
         number = number * factor
         number = number ^ (number >> 31)
     return number
 
 
-def _crossings(edges: _Edges, images: int, resolution: int) -> _Crossings:
-    """Where rows and columns through pixel centres cross the edges."""
+def _union_ends(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> _Ends:
+    """Where the lines through pixel centres, rows and columns, enter and leave the union of the triangles.
+
+    Along a line, the number of triangles that lie over it changes by one at each crossing of a triangle's edge.
+    """
+    drawn = screen.isfinite().all(1, keepdim=True) & (screen[:, 2:] > 0)
+    points = torch.where(drawn, screen[:, :2], torch.nan).double()
+    edges = _contour(points, meshes)
     # Columns are rows of the mirrored picture, where triangles turn the other way round.
-    start = torch.cat([edges.start, edges.start.flip(1)])
-    end = torch.cat([edges.end, edges.end.flip(1)])
-    image = torch.cat([edges.image, edges.image + images])
-    step = torch.cat([-edges.turn, edges.turn])
-    downward = (start[:, 1] < end[:, 1])[:, None]
-    step = torch.where(downward[:, 0], step, -step)
-    # Always from the upper end, so that the triangles of an edge find the same place.
-    upper, lower = torch.where(downward, start, end), torch.where(downward, end, start)
-    first, after = ((y.detach() - 0.5).ceil().clamp(0, resolution).long() for y in (upper[:, 1], lower[:, 1]))
-    count = after - first
+    ends = points[edges.vertices]
+    ends, vertices = torch.cat([ends, ends.flip(2)]), edges.vertices.repeat(2, 1)
+    picture = torch.cat([edges.picture, edges.picture + len(meshes)])
+    # Always from the upper vertex, so that all triangles of an edge find the same place.
+    down = ends[:, 0, 1] < ends[:, 1, 1]
+    step = torch.cat([-edges.turn, edges.turn]) * (2 * down.long() - 1)
+    ends, vertices = (
+        torch.where(down[:, None, None], ends, ends.flip(1)),
+        torch.where(down[:, None], vertices, vertices.flip(1)),
+    )
+    first, last = (ends[..., 1] - 0.5).ceil().clamp(0, resolution).long().unbind(1)
+    count = last - first
     edge = torch.repeat_interleave(count)
     row = torch.arange(len(edge), device=edge.device) - (count.cumsum(0) - count - first)[edge]
-    upper, slope = upper[edge], ((lower - upper)[:, 0] / (lower - upper)[:, 1])[edge]
-    place = upper[:, 0] + (row + 0.5 - upper[:, 1]) * slope
-    return _Crossings(image[edge] * resolution + row, place.clamp(0, resolution), step[edge])
-
-
-def _union_ends(crossings: _Crossings) -> _Crossings:
-    """The crossings where a line enters or leaves the union of all triangles."""
-    place = (crossings.place.detach() * _SUBPIXELS).long()
+    line, step = picture[edge] * resolution + row, step[edge]
+    span = ends[:, 1] - ends[:, 0]
+    part = (row + 0.5 - ends[edge, 0, 1]) / span[edge, 1]
+    place = (ends[edge, 0, 0] + part * span[edge, 0]).clamp(0, resolution)
     # At one place, entering comes first: triangles that touch leave no gap.
-    order = (crossings.line * 2**40 + place * 2 + (crossings.step < 0)).argsort()
-    depth = crossings.step[order].cumsum(0)
-    before = depth - crossings.step[order]
-    chosen = order[((before == 0) & (depth > 0)) | ((before > 0) & (depth == 0))]
-    return _Crossings(crossings.line[chosen], crossings.place[chosen], crossings.step[chosen])
+    order = (line * 2**40 + (place * _SUBPIXELS).long() * 2 + (step < 0)).argsort()
+    after = step[order].cumsum(0)
+    before = after - step[order]
+    chosen = order[((before == 0) & (after > 0)) | ((before > 0) & (after == 0))]
+    edge = edge[chosen]
+    direction = torch.nn.functional.normalize(span[edge], dim=1)
+    return _Ends(line[chosen], place[chosen], step[chosen], vertices[edge], part[chosen], direction)
 
 
-def _covered_parts(ends: _Crossings, blocks: int, resolution: int) -> Float[Tensor, "l r"]:
-    """How much of each pixel of each line lies in the union."""
-    lines, width = blocks * resolution, resolution + 1
-    cell = ends.place.detach().long()
-    slot = ends.line * width + cell
-    zero = ends.place.new_zeros(lines * width)
-    step = ends.step.to(zero.dtype)
-    steps = zero.index_add(0, slot, step).view(lines, width)
-    part = zero.index_add(0, slot, step * (cell + 1 - ends.place)).view(lines, width)
-    return (steps.cumsum(1) - steps + part)[:, :resolution]
+def _covered_parts(ends: _Ends, pictures: int, resolution: int, dtype: torch.dtype) -> Float[Tensor, "2 b r r"]:
+    """How much of each pixel's piece of row, and of column, lies in the union."""
+    cell = ends.place.long()
+    shape = 2 * pictures * resolution, resolution + 1
+    slot = ends.line * shape[1] + cell
+    zero = ends.place.new_zeros(shape[0] * shape[1], dtype=dtype)
+    entered = zero.index_add(0, slot, ends.step.to(dtype)).view(shape)
+    part = zero.index_add(0, slot, (ends.step * (cell + 1 - ends.place)).to(dtype)).view(shape)
+    covered = (entered.cumsum(1) - entered + part)[:, :resolution].view(2, pictures, resolution, resolution)
+    return torch.stack([covered[0], covered[1].mT])
 
 
-def _steepness(coverage: Float[Tensor, "b 1 r r"]) -> Float[Tensor, "b 1 r r"]:
-    """How much the silhouette runs along y rather than along x near each pixel, in [0, 1]: from its structure tensor."""
-    smooth = coverage.new_tensor([1.0, 2.0, 1.0])
-    difference = coverage.new_tensor([-1.0, 0.0, 1.0])
-    sobel = torch.stack([smooth[:, None] * difference, difference[:, None] * smooth])[:, None]
-    squared = functional.conv2d(coverage, sobel, padding=1).square()
-    across, down = functional.avg_pool2d(squared, 3, stride=1, padding=1).split(1, dim=1)
-    return torch.where(across + down > 0, across / (across + down).clamp_min(1e-12), 0.5)
+def _local_mean(
+    values: Float[Tensor, " n"], weights: Float[Tensor, " n"], pixels: Int[Tensor, "n 3"], like: Float[Tensor, "b r r"]
+) -> Float[Tensor, "b r r"]:
+    """Weighted means of the values in the 3 × 3 pixels around each pixel, 0 where there are none.
+
+    Args:
+        values: of samples.
+        weights: of samples.
+        pixels: [n, 3] picture, row and column of each sample.
+        like: gives the pictures' shape.
+    """
+    size = like.shape[-1] + 2
+    around = torch.arange(3, device=pixels.device)
+    rows = pixels[:, 0, None] * size + pixels[:, 1, None] + around
+    slots = (rows[:, :, None] * size + (pixels[:, 2, None] + around)[:, None]).flatten(1)
+    zero = like.new_zeros(like.shape[0] * size * size)
+    total, weight = (
+        zero.index_add(0, slots.flatten(), v.to(like.dtype).repeat_interleave(9)) for v in (values * weights, weights)
+    )
+    mean = total / weight.clamp_min(torch.finfo(like.dtype).tiny)
+    return mean.view(-1, size, size)[:, 1:-1, 1:-1]
