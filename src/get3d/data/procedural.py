@@ -17,11 +17,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from get3d.cameras import CameraPrior, Cameras
 from get3d.data.assemble import assemble
+from get3d.data.cars import car
 from get3d.data.chairs import chair
 from get3d.data.layout import SPLITS, Description, split_of, write_cameras
 from get3d.data.parts import Part
 from get3d.data.problems import RESOLUTIONS
 from get3d.data.shading import shade
+from get3d.data.vases import vase
 from get3d.export.write import TexturedMesh
 from get3d.files import InputError, require_writable, writing
 
@@ -43,7 +45,11 @@ class Kind:
     roughness: float
 
 
-KINDS = {"chair": Kind(chair, scale=0.7, roughness=0.7)}
+KINDS = {
+    "chair": Kind(chair, scale=0.7, roughness=0.7),
+    "car": Kind(car, scale=0.9, roughness=0.35),
+    "vase": Kind(vase, scale=0.8, roughness=0.3),
+}
 
 
 @dataclass(frozen=True)
