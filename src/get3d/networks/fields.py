@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from get3d.networks.layers import Linear, ModulatedDense, ModulatedOutput, clamped
+from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import linear_corners, separable_head, weighted_rows
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
 
@@ -88,7 +88,7 @@ class Head:
     def __call__(self, x: Float[Tensor, "n p i"]) -> Float[Tensor, "n p o"]:
         """Values of features, shape by shape."""
         for layer in self.layers[:-1]:
-            x = F.leaky_relu(layer(x), 0.2)
+            x = F.leaky_relu(layer(x), SLOPE)
         return self.layers[-1](x)
 
     def select(self, shape: Int[Tensor, " b"]) -> "Head":

@@ -12,22 +12,27 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 
 __all__ = [
+    "SLOPE",
     "Conv",
     "Dense",
     "Linear",
     "ModulatedConv",
     "ModulatedDense",
     "ModulatedOutput",
+    "activated",
     "blur",
     "clamped",
     "demodulation",
     "downsample",
-    "lrelu",
     "pyramid",
     "upsample",
 ]
+
+SLOPE = 0.2
+"""Of the leaky ReLU."""
 
 CLAMP = 256.0
 """Activations of convolutions are kept within ±CLAMP, so that half precision cannot overflow."""
@@ -45,14 +50,35 @@ def pyramid(resolution: int, channel_base: int, channel_max: int) -> dict[int, i
     return {side: max(min(channel_base // side, channel_max), 1) for side in sides}
 
 
-def lrelu(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2, times √2, which keeps the variance of a unit normal input about one."""
-    return F.leaky_relu(x, 0.2) * math.sqrt(2)
+class _Activation(torch.autograd.Function):
+    """In place, and keeping only its output: that tells which way the gradient went."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        y = F.hardtanh_(F.leaky_relu_(x, SLOPE), -CLAMP, CLAMP)
+        ctx.mark_dirty(y)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
+        y = ctx.saved_tensors[0].detach()  # type: ignore[attr-defined]
+        gradient = torch.ops.aten.hardtanh_backward(gradient, y, -CLAMP, CLAMP)
+        return torch.ops.aten.leaky_relu_backward(gradient, y, SLOPE, True)
+
+
+def activated(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2, clamped to ±256, written over `x`. Twice differentiable.
+
+    The gain of √2, which keeps the variance of a unit normal input about one, belongs to the layer before it: scaling
+    weights is cheaper than scaling features.
+    """
+    return _Activation.apply(x)
 
 
 def clamped(x: Tensor) -> Tensor:
-    """`x` within ±256."""
-    return x.clamp(-CLAMP, CLAMP)
+    """`x` within ±256, written over it."""
+    return F.hardtanh_(x, -CLAMP, CLAMP)
 
 
 def demodulation(weight: Tensor, style: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
@@ -75,24 +101,50 @@ def _fir(x: Tensor) -> Tensor:
     return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
 
 
-def blur(x: Float[Tensor, "n c h w"], padding: int, stride: int = 1) -> Float[Tensor, "n c h2 w2"]:
-    """Low-pass filters pictures with [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64; zeros lie outside."""
-    return F.conv2d(x, _fir(x), padding=padding, stride=stride, groups=x.shape[1])
+class _Blur(torch.autograd.Function):
+    """The kernel is symmetric, so gradients of any order are blurs too; PyTorch's own loop over the channels."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, padding: int) -> Tensor:
+        ctx.padding = padding  # type: ignore[attr-defined]
+        return F.conv2d(x, _fir(x), padding=padding, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Blur.apply(gradient, 3 - ctx.padding), None  # type: ignore[attr-defined]
+
+
+class _Resize(torch.autograd.Function):
+    """Halving and doubling are each other's gradient, but for the gain."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, double: bool) -> Tensor:
+        ctx.double = double  # type: ignore[attr-defined]
+        convolve, gain = (F.conv_transpose2d, 4) if double else (F.conv2d, 1)
+        return convolve(x, gain * _fir(x), padding=1, stride=2, groups=x.shape[1])
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
+        double = ctx.double  # type: ignore[attr-defined]
+        return _Resize.apply(gradient, not double) * (4 if double else 0.25), None
+
+
+def blur(x: Float[Tensor, "n c h w"], padding: int) -> Float[Tensor, "n c h2 w2"]:
+    """Low-pass filters pictures with [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64; `padding` zeros (0 to 3) lie around them."""
+    return _Blur.apply(x, padding)
 
 
 def downsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
-    """Halves the resolution of pictures, low-pass filtered."""
-    return blur(x, padding=1, stride=2)
+    """Halves the resolution of pictures, low-pass filtered; zeros lie outside."""
+    return _Resize.apply(x, False)
 
 
 def upsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
     """Doubles the resolution of pictures: zeros put between the pixels, then the low-pass filter with gain 4.
 
-    Away from the border that is bilinear interpolation with half-pixel centres, (3·near + far) / 4 per axis. Zeros
-    outside are a ring of zero pixels, whose own doubled pixels are cut off.
+    Away from the border that is bilinear interpolation with half-pixel centres.
     """
-    doubled = F.interpolate(F.pad(x, (1, 1, 1, 1)), scale_factor=2, mode="bilinear", align_corners=False)
-    return doubled[:, :, 2:-2, 2:-2]
+    return _Resize.apply(x, True)
 
 
 class Dense(nn.Module):
@@ -113,13 +165,13 @@ class Dense(nn.Module):
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
         self.bias = nn.Parameter(torch.full((outputs,), bias / lr_multiplier))
         self.active = active
-        self.weight_gain = lr_multiplier / math.sqrt(inputs)
-        self.bias_gain = lr_multiplier
+        self.bias_gain = lr_multiplier * (math.sqrt(2) if active else 1)
+        self.weight_gain = self.bias_gain / math.sqrt(inputs)
 
     def forward(self, x: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
         """Applies the layer to the last axis."""
         y = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
-        return lrelu(y) if self.active else y
+        return F.leaky_relu(y, SLOPE) if self.active else y
 
 
 class Conv(nn.Module):
@@ -136,17 +188,15 @@ class Conv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.gain = 1 / math.sqrt(inputs * kernel**2)
+        self.gain = math.sqrt(2 / (inputs * kernel**2))
         self.down = down
 
     def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
         """Convolves; the resolution stays or is halved."""
-        weight = self.weight * self.gain
+        weight, bias = self.weight * self.gain, self.bias * math.sqrt(2)
         if self.down:
-            x = F.conv2d(blur(x, padding=2), weight, self.bias, stride=2)
-        else:
-            x = F.conv2d(x, weight, self.bias, padding=weight.shape[2] // 2)
-        return clamped(lrelu(x))
+            return activated(F.conv2d(blur(x, padding=2), weight, bias, stride=2))
+        return activated(F.conv2d(x, weight, bias, padding=weight.shape[2] // 2))
 
 
 class ModulatedConv(nn.Module):
@@ -178,16 +228,15 @@ class ModulatedConv(nn.Module):
     def forward(self, x: Float[Tensor, "n i h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o h2 w2"]:
         """Convolves; the resolution stays or is doubled."""
         scale = self.affine(style)
-        factor = demodulation(self.weight, scale)
+        factor = demodulation(self.weight, scale) * math.sqrt(2)
+        offset = (self.bias[:, None, None] + self.noise_image * self.noise_strength) * math.sqrt(2)
         x = x * scale.to(x.dtype)[:, :, None, None]
         if self.up:
             x = blur(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), padding=1)
             factor = 4 * factor
         else:
             x = F.conv2d(x, self.weight, padding=1)
-        offset = self.bias[:, None, None] + self.noise_image * self.noise_strength
-        x = torch.addcmul(offset.to(x.dtype), x, factor.to(x.dtype)[:, :, None, None])
-        return clamped(lrelu(x))
+        return activated(torch.addcmul(offset.to(x.dtype), x, factor.to(x.dtype)[:, :, None, None]))
 
 
 class ModulatedOutput(nn.Module):

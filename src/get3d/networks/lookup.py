@@ -6,6 +6,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from get3d.networks.layers import SLOPE
+
 __all__ = ["Corners", "linear_corners", "separable_head", "weighted_rows"]
 
 SLAB = 2**18
@@ -71,7 +73,7 @@ class _SeparableHead(torch.autograd.Function):
         n, m, _, hidden = xy.shape
         values = xy.new_empty(n, m, m * m, weight.shape[1])
         for slab in _slabs(n, m, hidden):
-            h = F.leaky_relu_(_hidden(xy, yz, xz, slab), 0.2)
+            h = F.leaky_relu_(_hidden(xy, yz, xz, slab), SLOPE)
             torch.matmul(h.flatten(2, 3), weight[:, None].transpose(2, 3), out=values[:, slab])
         return values.add_(bias).view(n, m**3, -1)
 
@@ -85,8 +87,8 @@ class _SeparableHead(torch.autograd.Function):
         for slab in _slabs(n, m, hidden):
             g = gradient[:, slab]
             h = _hidden(xy, yz, xz, slab)
-            d_h = torch.ops.aten.leaky_relu_backward((g @ weight[:, None]).view_as(h), h, 0.2, False)
-            h = F.leaky_relu_(h, 0.2)
+            d_h = torch.ops.aten.leaky_relu_backward((g @ weight[:, None]).view_as(h), h, SLOPE, False)
+            h = F.leaky_relu_(h, SLOPE)
             d_weight += g.flatten(1, 2).transpose(1, 2) @ h.flatten(1, 3)
             d_xy[:, :, slab] = d_h.sum(3).transpose(1, 2)
             d_yz += d_h.sum(1).transpose(1, 2)

@@ -109,5 +109,5 @@ class PlaneSynthesis(nn.Module):
             *own, first = styles[:, taken : taken + convolutions + 1].unbind(1)
             taken += convolutions + 1
             x, planes = block(x, own, [first, *(code[:, number] for code in extra)])
-            sums = [upsample(a) + b for a, b in zip(sums, planes, strict=True)] if number else planes
+            sums = [upsample(a).add_(b) for a, b in zip(sums, planes, strict=True)] if number else planes
         return tuple(planes.unflatten(1, (3, -1)) for planes in sums)

@@ -19,7 +19,7 @@ from get3d.networks.fields import (
     PlaneTexture,
     TriPlanes,
 )
-from get3d.networks.layers import Dense, ModulatedOutput, clamped, demodulation, lrelu, pyramid
+from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, activated, demodulation, pyramid
 from get3d.networks.lookup import linear_corners, weighted_rows
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
 
@@ -126,7 +126,7 @@ class VolumeGeometry:
         for (z, y, x), weight in zip(product((0, 1), repeat=3), corners, strict=True):
             at_points = (features @ weight.transpose(1, 2)).unflatten(1, (m, m, m))
             hidden = hidden + at_points[:, x : x + cubes, y : y + cubes, z : z + cubes]
-        return last(F.leaky_relu(hidden, 0.2).flatten(1, 3))
+        return last(F.leaky_relu(hidden, SLOPE).flatten(1, 3))
 
     def _lattice(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n m*m*m 3"]:
         points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).flatten(0, 2)
@@ -151,10 +151,10 @@ class VolumeConv(nn.Module):
     def forward(self, x: Float[Tensor, "n i d h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o d h w"]:
         """Convolves; the resolution stays."""
         scale = self.affine(style)
-        factor = demodulation(self.weight, scale).to(x.dtype)
+        factor = (demodulation(self.weight, scale) * math.sqrt(2)).to(x.dtype)
         y = F.conv3d(x * scale.to(x.dtype)[:, :, None, None, None], self.weight, padding=1)
-        bias = self.bias.to(x.dtype)[:, None, None, None]
-        return clamped(lrelu(torch.addcmul(bias, y, factor[:, :, None, None, None])))
+        bias = (self.bias * math.sqrt(2)).to(x.dtype)[:, None, None, None]
+        return activated(torch.addcmul(bias, y, factor[:, :, None, None, None]))
 
 
 class VolumeBlock(nn.Module):
