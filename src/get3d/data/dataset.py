@@ -46,7 +46,7 @@ def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {re
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or make the dataset again") from error
     problem = head_problem(path, content[:26], resolution)
     if problem is not None:
-        raise InputError(str(problem))
+        raise InputError(problem.message)
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
             return np.ascontiguousarray(np.asarray(picture.convert("RGBA")).transpose(2, 0, 1))
@@ -87,7 +87,7 @@ class Pictures:
         self.resolution, problems = quick_problems(listing)
         if problems:
             more = f"; {len(problems) - 1} more, see `get3d check {root}`" if len(problems) > 1 else ""
-            raise InputError(f"{problems[0]}{more}")
+            raise InputError(f"{problems[0].message}{more}")
         numbers = listing.of_split(split)
         if not len(numbers):
             raise InputError(f"{root}: no object is in the split {split!r}; make a dataset of at least 10 shapes")

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -32,16 +33,16 @@ class Problem:
 
     Attributes:
         file: where.
-        what: what is wrong, with the value found.
-        mend: what to do about it.
+        message: the file, what is wrong with it, with the value found, and what to do about it.
     """
 
     file: Path
-    what: str
-    mend: str
+    message: str
 
-    def __str__(self) -> str:
-        return f"{self.file}: {self.what}; {self.mend}"
+    @classmethod
+    def found(cls, file: Path, what: str, mend: str) -> Self:
+        """A problem whose message is put together from its parts."""
+        return cls(file, f"{file}: {what}; {mend}")
 
 
 def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
@@ -54,7 +55,7 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
     problems = []
     if resolution not in RESOLUTIONS:
         problems.append(
-            Problem(
+            Problem.found(
                 listing.root / "dataset.json" if listing.resolution else listing.path(0),
                 f"the resolution is {resolution}",
                 "it must be a power of two from 16 to 2048: make the pictures again",
@@ -72,14 +73,16 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
 def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
     """What the first 26 bytes of a picture say against it: no PNG, no alpha channel, another size."""
     if len(head) < 26 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
-        return Problem(path, "is not a PNG file, or is cut short", "make the picture again")
+        return Problem.found(path, "is not a PNG file, or is cut short", "make the picture again")
     width, height, _, color = struct.unpack(">IIBB", head[16:26])
     if color != _RGBA:
         kind = _COLOR_TYPES.get(color, "unknown")
-        return Problem(path, f"has no alpha channel beside colours ({kind})", "save it as RGBA, the object masked")
+        return Problem.found(
+            path, f"has no alpha channel beside colours ({kind})", "save it as RGBA, the object masked"
+        )
     if (width, height) != (resolution, resolution):
         what = f"is {width} × {height}, the dataset's pictures are {resolution} × {resolution}"
-        return Problem(path, what, "make the picture again")
+        return Problem.found(path, what, "make the picture again")
     return None
 
 
@@ -106,7 +109,7 @@ def _ends_problem(path: Path, resolution: int) -> Problem | None:
     except OSError:
         return None  # A missing picture is told of with the files.
     if end != _END:
-        return Problem(path, "is cut short, a PNG file ends with IEND", "make the picture again")
+        return Problem.found(path, "is cut short, a PNG file ends with IEND", "make the picture again")
     return None
 
 
@@ -114,17 +117,17 @@ def _file_problems(listing: Listing) -> list[Problem]:
     folder = listing.root / listing.folder
     present, cameras = set(listing.present), Counter(listing.pictures)
     missing = [
-        Problem(folder / name, "has a camera but is missing", "restore the picture or remove its camera")
+        Problem.found(folder / name, "has a camera but is missing", "restore the picture or remove its camera")
         for name in cameras
         if name not in present
     ]
     unlisted = [
-        Problem(folder / name, "has no camera", "add its camera or remove the picture")
+        Problem.found(folder / name, "has no camera", "add its camera or remove the picture")
         for name in listing.present
         if name not in cameras
     ]
     repeated = [
-        Problem(folder / name, f"has {count} cameras", "keep one of them")
+        Problem.found(folder / name, f"has {count} cameras", "keep one of them")
         for name, count in cameras.items()
         if count > 1
     ]
@@ -137,7 +140,7 @@ def _split_problems(listing: Listing) -> list[Problem]:
         both = np.intersect1d(listing.splits[first], listing.splits[second])
         if len(both):
             problems.append(
-                Problem(
+                Problem.found(
                     listing.root,
                     f"the object {listing.objects[both[0]]!r} is in the splits {first} and {second} "
                     f"({len(both)} such objects)",
@@ -163,7 +166,7 @@ def _angle_problems(listing: Listing) -> list[Problem]:
     wrong = np.flatnonzero(~(finite & inside))
     prior = f"outside azimuth {low:g}° to {high:g}°, polar angle {top:g}° to {bottom:g}°"
     return [
-        Problem(
+        Problem.found(
             table,
             f"the camera of {listing.pictures[number]} has azimuth {azimuth[number]:g}° and polar angle "
             f"{polar[number]:g}° from straight above, {prior}",
