@@ -1,0 +1,32 @@
+"""Running a Warp kernel on PyTorch tensors."""
+
+import torch
+import warp as wp
+from torch import Tensor
+
+from get3d.render.kernels import start_warp
+
+__all__ = ["launch"]
+
+
+def launch(
+    kernel: wp.Kernel, dim: tuple[int, ...], device: torch.device, *arguments: Tensor | tuple[Tensor, type] | int
+) -> None:
+    """Runs a kernel on PyTorch's current stream; tensors are passed in place.
+
+    Args:
+        kernel: what to run.
+        dim: the number of threads along each axis; none are run where one is zero.
+        device: where the tensors are.
+        arguments: the kernel's, in order; a tensor with a type is passed as an array of that type.
+    """
+    start_warp()
+    inputs = []
+    for value in arguments:
+        if isinstance(value, tuple):
+            tensor, dtype = value
+            inputs.append(wp.from_torch(tensor, dtype=dtype))
+        else:
+            inputs.append(wp.from_torch(value) if isinstance(value, Tensor) else value)
+    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
+    wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream)
