@@ -36,9 +36,10 @@ def require_resolution(resolution: int) -> None:
 def bake(unwrapped: UnwrappedMesh, color: Color, resolution: int) -> UInt8[Tensor, "r r 3"]:
     """The texture that paints the surface with the colour function, without black or foreign colours at its seams.
 
-    Texels whose centre lies in a chart get the colour of the surface there, those that only hold a corner of a chart
-    the colour at that vertex, and all others that of the nearest of these; so bilinear reading at a seam, and smaller
-    copies of the texture, see colours of the surface only.
+    Texels whose centre lies in a chart get the colour of the surface there, and those around them the colour where
+    the plane of the next face goes on, so that bilinear reading is as exact at a seam as elsewhere. A vertex in a texel
+    that is still empty gives it its colour: no chart is too small to have one. All others take that of the nearest
+    texel, for smaller copies of the texture.
 
     Args:
         unwrapped: the surface, with its places in the texture.
@@ -51,10 +52,10 @@ def bake(unwrapped: UnwrappedMesh, color: Color, resolution: int) -> UInt8[Tenso
     """
     require_resolution(resolution)
     place = torch.stack([unwrapped.uv[:, 0], 1 - unwrapped.uv[:, 1]], dim=1) * resolution
-    seen = _visible(place, unwrapped.faces, resolution)
+    seen = _spread(_visible(place, unwrapped.faces, resolution)).flatten()
     texture = torch.zeros(resolution * resolution, 3, dtype=torch.uint8, device=place.device)
-    (inside,) = torch.nonzero(seen >= 0, as_tuple=True)
-    for texel in inside.split(_CHUNK):
+    (painted,) = torch.nonzero(seen >= 0, as_tuple=True)
+    for texel in painted.split(_CHUNK):
         texture[texel] = _encode(color(_points(unwrapped, place, seen[texel].long(), texel, resolution)))
     touched, vertex = _touched(place, seen, resolution)
     for texel, corner in zip(touched.split(_CHUNK), vertex.split(_CHUNK), strict=True):
@@ -63,11 +64,20 @@ def bake(unwrapped: UnwrappedMesh, color: Color, resolution: int) -> UInt8[Tenso
     return _fill((seen < 0).view(resolution, resolution).cpu(), texture.view(resolution, resolution, 3).cpu())
 
 
-def _visible(place: Float[Tensor, "v 2"], faces: Int[Tensor, "f 3"], resolution: int) -> Int[Tensor, " n"]:
-    """The face of the chart that lies over each texel's centre, −1 where there is none; row by row from the top."""
+def _visible(place: Float[Tensor, "v 2"], faces: Int[Tensor, "f 3"], resolution: int) -> Int[Tensor, "r r"]:
+    """The face that lies over each texel's centre, −1 where there is none."""
     screen = torch.cat([place, torch.ones_like(place[:, :1])], dim=1).float()
     offsets = torch.tensor([0, faces.shape[0]], device=faces.device)
-    return visible_faces(screen, faces, offsets, resolution, resolution).flatten()
+    return visible_faces(screen, faces, offsets, resolution, resolution)[0]
+
+
+def _spread(seen: Int[Tensor, "r r"]) -> Int[Tensor, "r r"]:
+    """The same, with texels next to a covered one given its face; neighbours by a side go before those by a corner."""
+    rows, columns = seen.shape
+    padded = torch.nn.functional.pad(seen, (1, 1, 1, 1), value=-1)
+    for row, column in ((0, 1), (1, 0), (1, 2), (2, 1), (0, 0), (0, 2), (2, 0), (2, 2)):
+        seen = torch.where(seen < 0, padded[row : row + rows, column : column + columns], seen)
+    return seen
 
 
 def _points(
@@ -77,7 +87,7 @@ def _points(
     texel: Int[Tensor, " p"],
     resolution: int,
 ) -> Float[Tensor, "p 3"]:
-    """The points of the surface at texel centres."""
+    """The points at texel centres in the planes of the given faces."""
     corners = unwrapped.faces[face]
     centre = torch.stack([texel % resolution, texel // resolution], dim=1) + 0.5
     arms = place[corners].double() - centre[:, None]

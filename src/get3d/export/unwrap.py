@@ -45,10 +45,8 @@ def unwrap(mesh: Mesh, resolution: int = 1024) -> UnwrappedMesh:
         raise ValueError("a mesh without faces cannot be unwrapped; check the mesh first")
     atlas = xatlas.Atlas()
     points = mesh.vertices.detach().cpu().float().numpy()
-    atlas.add_mesh(
-        points * (_EXTENT / max(np.ptp(points, axis=0).max(), np.finfo(np.float32).tiny)),
-        mesh.faces.cpu().numpy().astype(np.uint32),
-    )
+    extent = max(np.ptp(points, axis=0).max(), np.finfo(np.float32).tiny)
+    atlas.add_mesh(points * (_EXTENT / extent), mesh.faces.cpu().numpy().astype(np.uint32))
     charts = xatlas.ChartOptions()
     charts.max_cost = 1.0
     charts.normal_deviation_weight = 4.0
