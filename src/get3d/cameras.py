@@ -88,11 +88,15 @@ class Cameras:
             has its centre at (i + ½, j + ½); 1/distance along the view axis is affine on the screen, larger is nearer,
             and negative behind the camera.
         """
-        local = torch.einsum("pij,pj->pi", self.rotations[camera], points - self.positions[camera])
-        inverse = -1 / local[:, 2]
-        scale = (0.5 * resolution / torch.tan(0.5 * torch.as_tensor(self.fov)))[camera] * inverse
-        half = 0.5 * resolution
-        return torch.stack([half + scale * local[:, 0], half - scale * local[:, 1], inverse], dim=1)
+        # Elementwise and in the points' precision: autocast would round a matrix product to bf16.
+        scale = 0.5 * resolution / torch.tan(0.5 * torch.as_tensor(self.fov))
+        axes = self.rotations * torch.stack([scale, -scale, -torch.ones_like(scale)], dim=1)[:, :, None]
+        origin = -(axes * self.positions[:, None]).sum(2, keepdim=True)
+        right_down_forward = torch.cat([axes, origin], dim=2).to(points.dtype).mT.flatten(1)
+        x_part, y_part, z_part, constant = right_down_forward.index_select(0, camera).view(-1, 4, 3).unbind(1)
+        local = constant + x_part * points[:, :1] + y_part * points[:, 1:2] + z_part * points[:, 2:]
+        inverse = 1 / local[:, 2:]
+        return torch.cat([0.5 * resolution + local[:, :2] * inverse, inverse], dim=1)
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> F
         growth = growth * growth.new_tensor([-1.0, 1.0]) * ((ends.place > 0) & (ends.place < r))[:, None]
         growth = torch.where(is_column[:, None], growth.flip(1), growth).to(screen.dtype)
         part = ends.part[:, None].to(screen.dtype)
-    start, end = screen[ends.edge][..., :2].unbind(1)
+    start, end = screen.index_select(0, ends.edge.T.flatten())[:, :2].chunk(2)
     covers = (growth * torch.lerp(start, end, part)).sum(1)
     change = torch.zeros_like(value).view(-1).index_add(0, (picture * r + i) * r + j, covers - covers.detach())
     return (value + change.view_as(value))[:, None]
@@ -113,19 +113,20 @@ def _contour(points: Float[Tensor, "v 2"], meshes: MeshBatch) -> _Edges:
     in a table, or subtracts, by the side on which it lies. An edge is left out where the sum is zero. Edges that share
     a place may let a balanced edge through, whose crossings then cancel each other.
     """
-    faces = meshes.faces
-    a, b, c = points[faces].unbind(1)
+    corners = meshes.faces.flatten()
+    a, b, c = points.index_select(0, corners).view(-1, 3, 2).unbind(1)
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     # Comparisons, unlike a sign, make nothing of NaN.
     turn = (area > 0).long() - (area < 0).long()
-    start = _random_numbers(len(points), faces.device)[faces]
+    start = _random_numbers(len(points), corners.device).index_select(0, corners).view(-1, 3)
     end = start.roll(-1, 1)
     both = start * end
-    place = (both >> 24) & (2 ** (2 * len(faces)).bit_length() - 1)
-    table = both.new_zeros(2 ** (2 * len(faces)).bit_length())
-    table.index_add_(0, place.flatten(), (both * (start - end) * turn[:, None]).flatten())
-    face, corner = torch.nonzero((table[place] != 0) & (turn != 0)[:, None], as_tuple=True)
-    vertices = torch.stack([faces[face, corner], faces[face, (corner + 1) % 3]], dim=1)
+    table = both.new_zeros(2 ** (2 * len(turn)).bit_length())
+    place = ((both >> 24) & (len(table) - 1)).flatten()
+    table.index_add_(0, place, (both * (start - end) * turn[:, None]).flatten())
+    unbalanced = table.index_select(0, place).view(-1, 3) * turn[:, None]
+    face, corner = torch.nonzero(unbalanced, as_tuple=True)
+    vertices = torch.stack([meshes.faces[face, corner], meshes.faces[face, (corner + 1) % 3]], dim=1)
     return _Edges(vertices, meshes.face_shape[face], turn[face])
 
 

@@ -19,5 +19,8 @@ def interpolate(
             can be read with faces of their own.
         fragments: what `rasterize` found.
     """
-    corners = attributes[faces[fragments.face]]
-    return (corners * fragments.barycentric[..., None]).sum(1)
+    a, b, c = (
+        attributes.index_select(0, faces.index_select(0, fragments.face).flatten()).unflatten(0, (-1, 3)).unbind(1)
+    )
+    u, v, w = fragments.barycentric.split(1, dim=1)
+    return a * u + b * v + c * w
