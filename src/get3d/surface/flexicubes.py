@@ -147,7 +147,7 @@ def flexicubes(
             f"fit {shapes} shapes on a grid of resolution {resolution}"
         )
     crossed = _crossed_cubes(sdf < 0, cubes, resolution)
-    duals, l_dev = _dual_vertices(vertices, sdf, cubes, beta, alpha, crossed)
+    duals, l_dev = _dual_vertices(vertices, sdf, beta, alpha, crossed)
     quads = _quads(crossed, resolution)
 
     pull = WEIGHT_SCALE * gamma.reshape(-1).index_select(0, crossed.flat).sigmoid() + (1 - WEIGHT_SCALE) / 2
@@ -183,7 +183,8 @@ class _Crossed:
     Attributes:
         shape, cube: [K] numbers of the shape and of the cube on the grid.
         flat: [K] number of the cube among those of all shapes.
-        place: [B·C] position in this list by that number; undefined for cubes that are not crossed.
+        corners: [K, 8] numbers of the cube's vertices among those of all shapes.
+        place: [B·C] position in this list by `flat`; undefined for cubes that are not crossed.
         signs: [K] inside corners, bit c for corner c.
         patch: [K, 12] number of the patch that crosses each edge, among those of all shapes; -1 for none.
         patch_shape: [D] the shape that each patch belongs to.
@@ -192,6 +193,7 @@ class _Crossed:
     shape: Int[Tensor, " k"]
     cube: Int[Tensor, " k"]
     flat: Int[Tensor, " k"]
+    corners: Int[Tensor, "k 8"]
     place: Int[Tensor, " bc"]
     signs: Int[Tensor, " k"]
     patch: Int[Tensor, "k 12"]
@@ -201,14 +203,14 @@ class _Crossed:
 def _crossed_cubes(inside: Bool[Tensor, "b v"], cubes: Int[Tensor, "c 8"], resolution: int) -> _Crossed:
     device = inside.device
     packed = pack(inside)
-    corners = [look_up(packed, column) for column in cubes.unbind(1)]
-    found = find(reduce(or_, corners) & ~reduce(and_, corners))
+    signs_at = [look_up(packed, column) for column in cubes.unbind(1)]
+    found = find(reduce(or_, signs_at) & ~reduce(and_, signs_at))
     flat = found.shape * len(cubes) + found.element
     # Only the crossed cubes' places are ever read, so the rest need no value.
     place = torch.empty(len(inside) * len(cubes), dtype=torch.int64, device=device)
     place[flat] = torch.arange(len(flat), device=device)
-    at = found.shape[:, None] * inside.shape[1] + cubes[found.element]
-    signs = (inside.flatten()[at] << torch.arange(8, device=device)).sum(1)
+    corners = found.shape[:, None] * inside.shape[1] + cubes.index_select(0, found.element)
+    signs = (inside.flatten()[corners] << torch.arange(8, device=device)).sum(1)
 
     # Where the patches of both cubes at a face would pinch, both take the other way to join that face's edges, which
     # is that of the opposite signs.
@@ -227,25 +229,24 @@ def _crossed_cubes(inside: Bool[Tensor, "b v"], cubes: Int[Tensor, "c 8"], resol
     count = patch.amax(1) + 1
     ends = count.cumsum(0)
     patch = torch.where(patch >= 0, patch + (ends - count)[:, None], -1)
-    return _Crossed(found.shape, found.element, flat, place, signs, patch, found.shape.repeat_interleave(count))
+    patch_shape = found.shape.repeat_interleave(count)
+    return _Crossed(found.shape, found.element, flat, corners, place, signs, patch, patch_shape)
 
 
 def _dual_vertices(
-    vertices: Float[Tensor, "*b v 3"],
+    vertices: Float[Tensor, "v 3"] | Float[Tensor, "b v 3"],
     sdf: Float[Tensor, "b v"],
-    cubes: Int[Tensor, "c 8"],
     beta: Float[Tensor, "b c 12"],
     alpha: Float[Tensor, "b c 8"],
     crossed: _Crossed,
 ) -> tuple[Float[Tensor, "d 3"], Float[Tensor, " b"]]:
-    """The vertex of each patch (equations 3 and 4 of the paper), and L_dev of each shape."""
+    """The vertex of each patch and L_dev of each shape."""
     shapes, count = sdf.shape
     place, edge = (crossed.patch >= 0).nonzero(as_tuple=True)
     patch, shape, flat = crossed.patch[place, edge], crossed.shape[place], crossed.flat[place]
     corner = _CORNERS.to(sdf.device)[edge]
-    end = cubes[crossed.cube[place, None], corner]
-    at = (shape[:, None] * count + end).flatten()
-    ends = vertices.reshape(-1, 3).index_select(0, end.flatten() if vertices.ndim == 2 else at).view(-1, 2, 3)
+    at = crossed.corners.flatten().index_select(0, (place[:, None] * 8 + corner).flatten())
+    ends = vertices.reshape(-1, 3).index_select(0, at % count if vertices.ndim == 2 else at).view(-1, 2, 3)
     values = sdf.reshape(-1).index_select(0, at).view(-1, 2)
     pull = alpha.reshape(-1).index_select(0, (flat[:, None] * 8 + corner).flatten()).tanh().view(-1, 2)
     crossings = _zeros(ends, values * (1 + WEIGHT_SCALE * pull))

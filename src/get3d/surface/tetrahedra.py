@@ -138,7 +138,7 @@ def marching_tetrahedra(
     The topology of the grid is fixed, so nothing is sorted: signs are compared edge by edge, crossings numbered in the
     order of (shape, edge), and faces looked up by the signs of a tetrahedron's corners. A shape's mesh does not depend
     on the batch it is in. Method: Doi and Koide, "An Efficient Method of Triangulating Equi-Valued Surfaces by Using
-    Tetrahedral Cells" (1991); its use for learning: Shen et al., "Deep Marching Tetrahedra" (2021), section 3.1.3.
+    Tetrahedral Cells" (1991); its use for learning: Shen et al., "Deep Marching Tetrahedra" (2021).
 
     Args:
         vertices: [V, 3] grid for all shapes, or [B, V, 3] deformed for each.
@@ -206,7 +206,7 @@ def sdf_sign_loss(sdf: Float[Tensor, "b v"], edges: Int[Tensor, "e 2"]) -> Float
 
     The mean, over the edges between vertices of different sign, of the binary cross-entropy between the sigmoid of each
     end's value and the sign of the other end, summed over the two ends (Munkberg et al., "Extracting Triangular 3D
-    Models, Materials, and Lighting From Images" (2022), equation 2). Zero has a sign of its own, neither in nor out.
+    Models, Materials, and Lighting From Images" (2022)). Zero has a sign of its own, neither in nor out.
 
     Args:
         sdf: [B, V] signed distances, positive inside.
