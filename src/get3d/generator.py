@@ -6,7 +6,7 @@ A latent's way: `Generator.styles` (mapping), `Generator.shapes` (tri-planes; SD
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated
 
 import torch
 import tyro
@@ -18,7 +18,7 @@ from get3d.export import TexturedMesh, textured_mesh
 from get3d.files import InputError
 from get3d.isosurface import ISOSURFACES, IsosurfaceName, Surfaces
 from get3d.meshes import MeshBatch
-from get3d.networks import Fields, MappingNetwork, UnifiedConfig
+from get3d.networks import Fields, MappingNetwork, SeparateConfig, UnifiedConfig
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.storage import load_tensors, restore, without_prefix
 
@@ -39,7 +39,7 @@ class GeneratorConfig:
         z_dim: size of a latent, for geometry and for texture.
         w_dim: size of a style.
         mapping_layers: dense layers from latent to style.
-        synthesis: sizes of planes and fields.
+        synthesis: the synthesis network and its sizes.
         isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
         grid_resolution: steps of the grid along a side.
         grid_size: side of the cube that shapes live in. Training sets it from the dataset.
@@ -49,7 +49,9 @@ class GeneratorConfig:
     z_dim: int = 512
     w_dim: int = 512
     mapping_layers: int = 8
-    synthesis: UnifiedConfig = field(default_factory=UnifiedConfig)
+    synthesis: Annotated[UnifiedConfig | SeparateConfig, tyro.conf.AvoidSubcommands] = field(
+        default_factory=UnifiedConfig
+    )
     isosurface: IsosurfaceName = "tetrahedra"
     grid_resolution: int = 90
     grid_size: Annotated[float, tyro.conf.Suppress] = 1.0
@@ -71,8 +73,8 @@ class Latents:
     def __len__(self) -> int:
         return self.geometry.shape[0]
 
-    def __getitem__(self, index: slice) -> Self:
-        return type(self)(self.geometry[index], self.texture[index])
+    def __getitem__(self, index: slice) -> "Latents":
+        return Latents(self.geometry[index], self.texture[index])
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,7 @@ class Discriminator(nn.Module):
 
     def __init__(self, config: DiscriminatorConfig, *, resolution: int, label_dim: int = 0) -> None:
         super().__init__()
+        self.config = config
         self.resolution = resolution
         self.label_dim = label_dim
         self.rgb = DiscriminatorBranch(config, channels=3, resolution=resolution, label_dim=label_dim)
