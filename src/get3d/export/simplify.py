@@ -3,6 +3,8 @@
 import fast_simplification
 import numpy as np
 import torch
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from get3d.export.repair import repair
 from get3d.files import InputError
@@ -15,7 +17,8 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
     """The mesh with at most so many faces, closed, manifold and outward where the mesh is closed and outward.
 
     Edges are collapsed in the order of their quadric errors (Garland and Heckbert, "Surface Simplification Using
-    Quadric Error Metrics", 1997). What the collapses leave non-manifold is repaired; see `repair`.
+    Quadric Error Metrics", 1997). What the collapses leave non-manifold is repaired; see `repair`. A budget too small
+    for all parts of a shape leaves the smallest parts out.
 
     Raises:
         InputError: fewer than 4 faces are asked for, or nothing of the mesh is left with so few.
@@ -28,7 +31,25 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
         points, triangles = fast_simplification.simplify(points, triangles, target_count=faces)
         device = mesh.vertices.device
         mesh = Mesh(torch.from_numpy(points).to(mesh.vertices), torch.from_numpy(triangles).to(device, torch.int64))
-    mesh = repair(mesh)
+    mesh = _largest_parts(repair(mesh), faces)
     if mesh.faces.shape[0] == 0:
         raise InputError(f"faces: with {faces} nothing is left of this shape; ask for more")
     return mesh
+
+
+def _largest_parts(mesh: Mesh, faces: int) -> Mesh:
+    """The parts of the largest surfaces that have at most so many faces together; all of them where they fit."""
+    if mesh.faces.shape[0] <= faces:
+        return mesh
+    corners = mesh.faces.cpu().numpy()
+    vertices = mesh.vertices.shape[0]
+    joins = corners.ravel(), np.roll(corners, -1, axis=1).ravel()
+    graph = coo_array((np.ones(corners.size, dtype=bool), joins), shape=(vertices, vertices))
+    part = connected_components(graph, directed=False)[1][corners[:, 0]]
+    a, b, c = mesh.vertices.detach().cpu()[mesh.faces.cpu()].unbind(1)
+    area = np.bincount(part, weights=torch.linalg.cross(b - a, c - a).norm(dim=1).numpy())
+    order = np.argsort(-area, kind="stable")
+    chosen = order[np.cumsum(np.bincount(part)[order]) <= faces]
+    kept = torch.from_numpy(np.isin(part, chosen)).to(mesh.faces.device)
+    used, numbers = mesh.faces[kept].unique(return_inverse=True)
+    return Mesh(mesh.vertices[used], numbers)

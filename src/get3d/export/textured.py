@@ -1,5 +1,7 @@
 """The whole way from a mesh of the generator to an object with a texture."""
 
+import torch
+
 from get3d.export.bake import Color, bake, require_resolution
 from get3d.export.repair import repair
 from get3d.export.simplify import simplify
@@ -31,6 +33,8 @@ def textured_mesh(mesh: Mesh, color: Color, texture_resolution: int = 1024, face
     bare = repair(mesh) if faces is None else simplify(mesh, faces)
     unwrapped = unwrap(bare, texture_resolution)
     normals = MeshBatch.from_meshes([bare]).vertex_normals()
+    # Where only faces without area meet there is none, but files must hold unit normals.
+    normals = torch.where(normals.norm(dim=1, keepdim=True) < 0.5, normals.new_tensor([0.0, 1.0, 0.0]), normals)
     return TexturedMesh(
         vertices=unwrapped.vertices.cpu(),
         faces=unwrapped.faces.cpu(),

@@ -87,12 +87,13 @@ def sample_texture(texture: UInt8[Tensor, "h w 3"], uv: Float[Tensor, "p 2"]) ->
 
 
 def _write_glb(textured: TexturedMesh, path: Path) -> None:
+    report = mesh_report(textured.mesh)
     material = trimesh.visual.material.PBRMaterial(
         name="surface",
         baseColorTexture=Image.fromarray(textured.texture.numpy()),
         metallicFactor=textured.metallic,
         roughnessFactor=textured.roughness,
-        doubleSided=not mesh_report(textured.mesh).watertight,
+        doubleSided=not (report.closed and report.volume > 0),
     )
     shape = trimesh.Trimesh(
         vertices=textured.vertices.numpy(),
