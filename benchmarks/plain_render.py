@@ -12,7 +12,8 @@ from torch import Tensor
 def visible_faces(screen: Tensor, faces: Tensor, height: int, width: int) -> Tensor:
     """The face [height, width] seen at each pixel centre, −1 where none: face after face, in 64 bits.
 
-    A centre lies in a triangle when an odd number of its edges lie to the left, on the centre's row.
+    A centre lies in a triangle when an odd number of its edges lie to the left, on the centre's row; where, is rounded
+    to 32 bits, so that an edge that leads through the centre does so exactly.
     """
     y, x = (torch.arange(size, dtype=torch.float64) + 0.5 for size in (height, width))
     nearest = torch.zeros(height, width, dtype=torch.float64)
@@ -27,7 +28,7 @@ def visible_faces(screen: Tensor, faces: Tensor, height: int, width: int) -> Ten
             upper, lower = (p, q) if p[1] <= q[1] else (q, p)
             rows = (upper[1] <= y) & (y < lower[1])
             crossing = upper[0] + (y - upper[1]) * ((lower[0] - upper[0]) / (lower[1] - upper[1]))
-            inside ^= rows[:, None] & (crossing[:, None] <= x)
+            inside ^= rows[:, None] & (crossing.float()[:, None] <= x)
         v = ((x - a[0]) * (c[1] - a[1]) - (y - a[1])[:, None] * (c[0] - a[0])) / area
         w = ((y - a[1])[:, None] * (b[0] - a[0]) - (x - a[0]) * (b[1] - a[1])) / area
         depth = a[2] + v * (b[2] - a[2]) + w * (c[2] - a[2])
