@@ -1,11 +1,11 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manifold import assert_closed_manifold, signed_volume
-from solids import soup, sponge, torus
 
 from get3d.export import repair, weld
 from get3d.meshes import Mesh
+from manifold import assert_closed_manifold, signed_volume
+from solids import soup, sponge, torus
 
 TETRAHEDRON = [[0, 2, 1], [0, 1, 3], [1, 2, 3], [2, 0, 3]]
 

@@ -2,13 +2,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manifold import area, assert_closed_manifold, signed_volume
 from scipy.spatial import cKDTree
-from solids import sponge, torus
 
 from get3d.export import simplify
 from get3d.files import InputError
 from get3d.meshes import Mesh
+from manifold import area, assert_closed_manifold, signed_volume
+from solids import sponge, torus
 
 
 @pytest.mark.parametrize("faces", [4000, 1000, 200])
@@ -74,5 +74,3 @@ def test_nothing_left_is_an_error() -> None:
 def test_too_few_faces_are_refused(faces: int) -> None:
     with pytest.raises(InputError, match=rf"^faces: {faces} .* 4 or more"):
         simplify(torus(20), faces)
-
-
