@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 import plain_lightfield as plain
 from conftest import FIXTURES
-from get3d.meshes import Mesh
-from get3d.metrics import LightFieldDescriptors, light_field_descriptors, light_field_distance, lightfield
+from get3d.meshes import Mesh, MeshBatch
+from get3d.metrics import LightFieldDescriptors, in_unit_cube, light_field_descriptors, light_field_distance, lightfield
 
 FOLDER = FIXTURES / "lfd"
 PAIRS = json.loads((FOLDER / "lfd_pairwise.json").read_text())
@@ -184,7 +184,8 @@ def test_drawing_sets_the_pixels_whose_centres_are_inside(device):
     corners[20:] = corners[20:, :1] + 0.02 * corners[20:]
     mesh = Mesh(corners.flatten(0, 1), torch.arange(120).reshape(40, 3))
     axes = lightfield._view_axes()
-    unit = lightfield._unit(mesh, 0).vertices.double()
+    exact = Mesh(mesh.vertices.double(), mesh.faces)
+    unit = in_unit_cube(MeshBatch.from_meshes([exact])).vertices.float().double()
     screen = (0.5 * 256 * 256 * (torch.einsum("kij,vj->kvi", axes, unit) + 1)).round().long()[::10]
     centre = 256 * torch.arange(256) + 128
     x, y = centre[None, :], centre[:, None]
@@ -246,17 +247,21 @@ TRIANGLE = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
 
 
 @pytest.mark.parametrize(
-    ("mesh", "message"),
+    "mesh",
     [
-        (Mesh(TRIANGLE, torch.zeros(0, 3, dtype=torch.int64)), "mesh 1 has no face"),
-        (Mesh(torch.ones(3, 3), torch.tensor([[0, 1, 2]])), "mesh 1 has an extent of 0"),
-        (Mesh(TRIANGLE * torch.nan, torch.tensor([[0, 1, 2]])), "mesh 1 has an extent of nan"),
-        (Mesh(TRIANGLE * torch.inf, torch.tensor([[0, 1, 2]])), "mesh 1 has an extent of nan"),
+        Mesh(TRIANGLE, torch.zeros(0, 3, dtype=torch.int64)),
+        Mesh(torch.ones(3, 3), torch.tensor([[0, 1, 2]])),
+        Mesh(TRIANGLE * torch.nan, torch.tensor([[0, 1, 2]])),
+        Mesh(TRIANGLE * torch.inf, torch.tensor([[0, 1, 2]])),
     ],
 )
-def test_shapes_without_a_silhouette_are_refused(mesh, message):
-    with pytest.raises(ValueError, match=message):
-        light_field_descriptors([Mesh(TRIANGLE, torch.tensor([[0, 1, 2]])), mesh])
+def test_shapes_without_a_silhouette_are_refused(mesh, monkeypatch):
+    good = Mesh(TRIANGLE, torch.tensor([[0, 1, 2]]))
+    with pytest.raises(ValueError, match="mesh 1 has no face or an extent"):
+        light_field_descriptors([good, mesh])
+    monkeypatch.setattr(lightfield, "_MESHES_AT_ONCE", 2)
+    with pytest.raises(ValueError, match="mesh 3 has no face or an extent"):
+        light_field_descriptors([good, good, good, mesh])
 
 
 def test_no_shapes_are_refused():

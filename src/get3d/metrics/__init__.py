@@ -2,11 +2,20 @@
 
 from get3d.metrics.images import sliced_wasserstein_distance, sliced_wasserstein_levels
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_descriptors, light_field_distance
+from get3d.metrics.sampling import in_unit_cube, sample_outer_surface, sample_surface
+from get3d.metrics.shapes import chamfer_distance, coverage, minimum_matching_distance, nearest_neighbour_accuracy
 
 __all__ = [
     "LightFieldDescriptors",
+    "chamfer_distance",
+    "coverage",
+    "in_unit_cube",
     "light_field_descriptors",
     "light_field_distance",
+    "minimum_matching_distance",
+    "nearest_neighbour_accuracy",
+    "sample_outer_surface",
+    "sample_surface",
     "sliced_wasserstein_distance",
     "sliced_wasserstein_levels",
 ]

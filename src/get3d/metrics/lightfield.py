@@ -7,7 +7,6 @@ from the vertices of a turned dodecahedron. Where that program does what its pap
 
 import functools
 import json
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -21,6 +20,7 @@ from get3d.meshes import Mesh, MeshBatch
 from get3d.metrics.contour_kernels import COEFFICIENTS, describe_contours
 from get3d.metrics.distance_kernels import DIMENSIONS, FIELDS, Lanes, match_descriptors
 from get3d.metrics.launching import launch
+from get3d.metrics.sampling import in_unit_cube
 from get3d.metrics.silhouette_kernels import (
     CELLS,
     SIDE,
@@ -150,27 +150,17 @@ def silhouettes(meshes: Sequence[Mesh], first: int = 0) -> Int32[Tensor, "views 
     Raises:
         ValueError: as `light_field_descriptors`.
     """
-    batch = MeshBatch.from_meshes([_unit(mesh, first + number) for number, mesh in enumerate(meshes)])
-    device = batch.vertices.device
-    screen = torch.empty(VIEWS, batch.vertices.shape[0], 2, dtype=torch.int32, device=device)
-    axes = _view_axes().to(batch.vertices)
-    launch(project_vertices, screen.shape[:2], device, (batch.vertices, wp.vec3), (axes, wp.vec3), (screen, wp.vec2i))
+    batch = MeshBatch.from_meshes(meshes)
+    exact = MeshBatch(batch.vertices.double(), batch.faces, batch.vertex_offsets, batch.face_offsets)
+    vertices = in_unit_cube(exact, first).vertices.float().contiguous()
+    device = vertices.device
+    screen = torch.empty(VIEWS, vertices.shape[0], 2, dtype=torch.int32, device=device)
+    axes = _view_axes().to(vertices)
+    launch(project_vertices, screen.shape[:2], device, (vertices, wp.vec3), (axes, wp.vec3), (screen, wp.vec2i))
     bits = torch.zeros(len(meshes) * VIEWS, SIDE, WORDS, dtype=torch.int32, device=device)
     dim = (VIEWS, batch.faces.shape[0])
     launch(draw_silhouettes, dim, device, (screen, wp.vec2i), batch.faces, batch.face_shape, (bits, wp.uint32))
     return bits
-
-
-def _unit(mesh: Mesh, number: int) -> Mesh:
-    """The mesh with the middle of its bounding box at the origin and its longest side 1; lone vertices do not count."""
-    if mesh.faces.shape[0] == 0:
-        raise ValueError(f"mesh {number} has no face and so no silhouette")
-    used = mesh.vertices[mesh.faces.flatten()].double()
-    low, high = used.amin(dim=0), used.amax(dim=0)
-    longest = float((high - low).max())
-    if not 0 < longest < math.inf:
-        raise ValueError(f"mesh {number} has an extent of {longest}; it must be positive and finite")
-    return Mesh(((mesh.vertices.double() - (low + high) / 2) / longest).float().contiguous(), mesh.faces)
 
 
 @functools.cache

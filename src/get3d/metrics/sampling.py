@@ -1,0 +1,155 @@
+"""Points on the surfaces of shapes, evenly by area."""
+
+import math
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from get3d.meshes import MeshBatch
+from get3d.render import visible_faces
+
+__all__ = ["in_unit_cube", "sample_outer_surface", "sample_surface"]
+
+OUTER_VIEWS = 64
+OUTER_RESOLUTION = 512
+OUTER_TRIES = 8
+"""Points drawn for each one wanted; interiors of cars take up to three quarters of the area."""
+
+
+def in_unit_cube(meshes: MeshBatch, first: int = 0) -> MeshBatch:
+    """Each mesh with the middle of its bounding box at the origin and its longest side 1; lone vertices do not count.
+
+    Args:
+        meshes: the shapes.
+        first: the number that an error gives to the first mesh.
+
+    Raises:
+        ValueError: a mesh has no face, no extent, or a vertex that is not finite.
+    """
+    corner = meshes.vertices[meshes.faces].flatten(0, 1)
+    shape = meshes.face_shape.repeat_interleave(3)[:, None].expand(-1, 3)
+    empty = corner.new_zeros(len(meshes), 3)
+    low = empty.scatter_reduce(0, shape, corner, "amin", include_self=False)
+    high = empty.scatter_reduce(0, shape, corner, "amax", include_self=False)
+    longest = (high - low).amax(dim=1)
+    unusable = torch.nonzero(~((longest > 0) & torch.isfinite(longest))).flatten()
+    if len(unusable):
+        raise ValueError(
+            f"mesh {first + int(unusable[0])} has no face or an extent that is not positive and finite, as have "
+            f"{len(unusable) - 1} more"
+        )
+    of_vertex = meshes.vertex_shape
+    vertices = (meshes.vertices - ((low + high) / 2)[of_vertex]) / longest[of_vertex][:, None]
+    return MeshBatch(vertices, meshes.faces, meshes.vertex_offsets, meshes.face_offsets)
+
+
+def sample_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> Float[Tensor, "b {count} 3"]:
+    """Points spread evenly over the area of each mesh.
+
+    Args:
+        meshes: shapes with faces of positive area.
+        count: points for each mesh.
+        generator: what the points are drawn from.
+
+    Raises:
+        ValueError: a mesh has no area.
+    """
+    face, barycentric = _draw(meshes, count, generator)
+    return _points(meshes, face, barycentric)
+
+
+def sample_outer_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> Float[Tensor, "b {count} 3"]:
+    """Points spread evenly over the part of each mesh that can be seen from outside; the seats of a car do not count.
+
+    A point counts as seen when it is nearest to the eye, to within the size of a pixel, in one of 64 parallel views
+    from all around. Points are drawn until there are enough; where a shape shows little of itself they repeat.
+
+    Args:
+        meshes: shapes with faces of positive area, about as large as the unit cube around the origin.
+        count: points for each mesh.
+        generator: what the points are drawn from.
+
+    Raises:
+        ValueError: a mesh has no area.
+    """
+    face, barycentric = _draw(meshes, OUTER_TRIES * count, generator)
+    points = _points(meshes, face, barycentric)
+    seen = _seen(meshes, points.flatten(0, 1), face.flatten()).view(face.shape)
+    found = seen.sum(dim=1).clamp_min(1)
+    # Seen points come first, in the order they were drawn; where they are too few they start again.
+    order = torch.argsort((~seen).to(torch.uint8), dim=1, stable=True)
+    turn = torch.arange(count, device=points.device)[None] % found[:, None]
+    return points.gather(1, order.gather(1, turn)[:, :, None].expand(-1, -1, 3))
+
+
+def _draw(
+    meshes: MeshBatch, count: int, generator: torch.Generator
+) -> tuple[Int[Tensor, "b n"], Float[Tensor, "b n 3"]]:
+    """Faces, each as likely as it is large, and places in them."""
+    device = meshes.vertices.device
+    uniform = torch.rand(3, len(meshes), count, generator=generator, dtype=torch.float64, device=generator.device)
+    uniform = uniform.to(device)
+    area = meshes.face_crosses().double().norm(dim=1)
+    below = torch.cat([area.new_zeros(1), area.cumsum(0)])
+    start, end = below[meshes.face_offsets[:-1]], below[meshes.face_offsets[1:]]
+    flat = torch.nonzero(~(end > start)).flatten()
+    if len(flat):
+        raise ValueError(f"mesh {int(flat[0])} has no area, as have {len(flat) - 1} more; no point can be drawn on it")
+    target = torch.lerp(start[:, None], end[:, None], uniform[0])
+    face = torch.searchsorted(below, target, right=True) - 1
+    face = face.clamp(meshes.face_offsets[:-1, None], meshes.face_offsets[1:, None] - 1)
+    root = uniform[1].sqrt()
+    barycentric = torch.stack([1 - root, root * (1 - uniform[2]), root * uniform[2]], dim=2)
+    return face, barycentric.to(meshes.vertices.dtype)
+
+
+def _points(meshes: MeshBatch, face: Tensor, barycentric: Tensor) -> Float[Tensor, "b n 3"]:
+    return (meshes.vertices[meshes.faces[face]] * barycentric[..., None]).sum(dim=2)
+
+
+def _seen(meshes: MeshBatch, points: Float[Tensor, "p 3"], face: Int[Tensor, " p"]) -> Bool[Tensor, " p"]:
+    """Which points, each on its face, are seen from outside."""
+    seen = torch.zeros(len(points), dtype=torch.bool, device=points.device)
+    half = OUTER_RESOLUTION / 2
+    # The unit cube's diagonal fits whichever way it is turned.
+    scale = half / math.sqrt(0.75)
+    tolerance = 2 / OUTER_RESOLUTION
+    shape = meshes.face_shape[face]
+    for axes in _directions().to(points):
+        # x and y in pixels, then nearness: positive, larger is nearer.
+        screen = meshes.vertices @ axes.T
+        screen = torch.stack(
+            [half + scale * screen[:, 0], half - scale * screen[:, 1], 2 + screen[:, 2]], dim=1
+        ).float()
+        first = visible_faces(screen, meshes.faces, meshes.face_offsets, OUTER_RESOLUTION, OUTER_RESOLUTION)
+        place = points @ axes.T
+        column, row = half + scale * place[:, 0], half - scale * place[:, 1]
+        limit = OUTER_RESOLUTION - 1
+        hit = first[shape, row.long().clamp(0, limit), column.long().clamp(0, limit)].long()
+        nearness = _nearness(screen[meshes.faces[hit.clamp_min(0)]], column, row)
+        seen |= (hit == face) | (hit < 0) | (2 + place[:, 2] > nearness - tolerance)
+    return seen
+
+
+def _nearness(triangle: Float[Tensor, "p 3 3"], x: Tensor, y: Tensor) -> Float[Tensor, " p"]:
+    """How near the planes of triangles on the screen are at (x, y); no nearer than their nearest corner."""
+    a, ab, ac = triangle[:, 0], triangle[:, 1] - triangle[:, 0], triangle[:, 2] - triangle[:, 0]
+    normal = torch.linalg.cross(ab, ac)
+    steep = normal[:, 2].abs() < 1e-12
+    offset = normal[:, 0] * (x - a[:, 0]) + normal[:, 1] * (y - a[:, 1])
+    nearness = a[:, 2] - torch.where(steep, 0, offset / torch.where(steep, 1, normal[:, 2]))
+    depths = triangle[:, :, 2]
+    return torch.minimum(torch.maximum(nearness, depths.amin(dim=1)), depths.amax(dim=1))
+
+
+def _directions() -> Float[Tensor, "views 3 3"]:
+    """Axes to the right, up and towards the eye, for directions spread evenly over the sphere along a spiral."""
+    number = torch.arange(OUTER_VIEWS, dtype=torch.float64) + 0.5
+    height = 1 - 2 * number / OUTER_VIEWS
+    angle = math.pi * (1 + math.sqrt(5)) * number
+    ring = torch.sqrt(1 - height * height)
+    towards = torch.stack([ring * torch.cos(angle), height, ring * torch.sin(angle)], dim=1)
+    right = torch.linalg.cross(towards.new_tensor([[0.0, 1, 0]]).expand_as(towards), towards)
+    right = torch.nn.functional.normalize(right, dim=1)
+    return torch.stack([right, torch.linalg.cross(towards, right), towards], dim=1)
