@@ -6,8 +6,9 @@ generator a file holds, and all sizes, follow from its tensors.
 
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -80,12 +81,13 @@ class Published:
     discriminator: Discriminator
 
 
-def load_published(path: Path | str, kind: PublishedClass = "car") -> Published:
+def load_published(path: Path | str, kind: PublishedClass = "car", grid_resolution: int = 90) -> Published:
     """Reads a published checkpoint. Nothing in the file is executed.
 
     Args:
         path: the file.
         kind: what it makes, which sets the size of its grid.
+        grid_resolution: of the grid that surfaces are extracted on.
 
     Raises:
         InputError: the file is missing, cut short, no checkpoint, another project's or would run code; tensors are
@@ -93,15 +95,15 @@ def load_published(path: Path | str, kind: PublishedClass = "car") -> Published:
     """
     path = Path(path)
     parts = _parts(path)
-    grid_size = GRID_SIZES[kind]
+    grid = (grid_resolution, GRID_SIZES[kind])
     return Published(
-        generator=generator_from_published(parts["G"], f"{path}: G", grid_size),
-        generator_ema=generator_from_published(parts["G_ema"], f"{path}: G_ema", grid_size),
+        generator=generator_from_published(parts["G"], f"{path}: G", *grid),
+        generator_ema=generator_from_published(parts["G_ema"], f"{path}: G_ema", *grid),
         discriminator=discriminator_from_published(parts["D"], f"{path}: D"),
     )
 
 
-def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car") -> Path:
+def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car", grid_resolution: int = 90) -> Path:
     """Writes a published checkpoint as one of our models, to be used or trained on, and gives the file's path.
 
     The averaged generator's mean styles, which truncation draws towards, are estimated anew, as the published inference
@@ -111,11 +113,12 @@ def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car") -> 
         path: the published file.
         out: folder to write to.
         kind: what it makes.
+        grid_resolution: of the grid that surfaces are extracted on.
 
     Raises:
         InputError: as `load_published`; the folder cannot be written to.
     """
-    published = load_published(path, kind)
+    published = load_published(path, kind, grid_resolution)
     average = published.generator_ema
     stored = {name: tensor.clone() for name, tensor in average.state_dict().items() if name.endswith(".w_avg")}
     average.estimate_mean_styles()
@@ -144,9 +147,12 @@ def convert_back(model: Path | str, path: Path | str) -> None:
             counterpart; the file cannot be written.
     """
     stored = load_tensors(model)
-    config = restore(GeneratorConfig, stored.description.get("generator"), model)
-    judge = restore(DiscriminatorConfig, stored.description.get("discriminator"), model)
-    resolution = restore(int, stored.description.get("resolution"), model)
+    absent = [key for key in ("generator", "discriminator", "resolution") if key not in stored.description]
+    if absent:
+        raise InputError(f"{model}: describes no {absent[0]}; give a whole checkpoint, not a lone generator")
+    config = restore(GeneratorConfig, stored.description["generator"], model)
+    judge = restore(DiscriminatorConfig, stored.description["discriminator"], model)
+    resolution = int(stored.description["resolution"])
     tensors = stored.tensors | without_prefix(STORED_MEAN, stored.tensors)
     names = generator_names(config)
     parts = {
@@ -159,18 +165,21 @@ def convert_back(model: Path | str, path: Path | str) -> None:
         torch.save(checkpoint, temporary)
 
 
-def generator_from_published(tensors: Mapping[str, Tensor], source: str, grid_size: float = 1.0) -> Generator:
+def generator_from_published(
+    tensors: Mapping[str, Tensor], source: str, grid_resolution: int = 90, grid_size: float = 1.0
+) -> Generator:
     """The generator that published tensors are of, unified or separate, for tetrahedra or FlexiCubes.
 
     Args:
         tensors: a published state dictionary.
         source: where they come from, for messages.
+        grid_resolution: of the grid that surfaces are extracted on.
         grid_size: side of the grid.
 
     Raises:
         InputError: they are not a generator's; some are missing, too many, or of the wrong shape.
     """
-    config = _generator_config(tensors, source, grid_size)
+    config = replace(_generator_config(tensors, source), grid_resolution=grid_resolution, grid_size=grid_size)
     return _filled(Generator(config), tensors, generator_names(config), source)
 
 
@@ -290,7 +299,7 @@ class _Sizes:
         return tensor.shape[axis] if tensor is not None and tensor.ndim > axis else default
 
 
-def _generator_config(tensors: Mapping[str, Tensor], source: str, grid_size: float) -> GeneratorConfig:
+def _generator_config(tensors: Mapping[str, Tensor], source: str) -> GeneratorConfig:
     size = _Sizes(tensors)
 
     def planes(prefix: str, output: str) -> PlanesConfig:
@@ -326,7 +335,6 @@ def _generator_config(tensors: Mapping[str, Tensor], source: str, grid_size: flo
         mapping_layers=_count(tensors, r"mapping\.fc(\d+)\."),
         synthesis=synthesis,
         isosurface="flexicubes" if any(f"{_UNIFIED}mlp_synthesis_weight" in name for name in tensors) else "tetrahedra",
-        grid_size=grid_size,
     )
 
 
@@ -389,9 +397,7 @@ def _filled(network: Network, tensors: Mapping[str, Tensor], names: Mapping[str,
 def _to_published(ours: Mapping[str, Tensor], names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
     missing = {own for own in names.values() if own is not None} - ours.keys()
     if missing:
-        raise InputError(
-            f"{source} lacks tensors: {_named(sorted(missing))}; give a whole checkpoint, not a lone model"
-        )
+        raise InputError(f"{source} lacks tensors: {_named(sorted(missing))}; give a whole checkpoint")
     extra = ours.keys() - set(names.values())
     if extra:
         raise InputError(f"{source} has tensors that no published network has: {_named(sorted(extra))}")
@@ -406,7 +412,8 @@ def _named(items: list[str]) -> str:
 def _parts(path: Path) -> dict[str, Any]:
     """The three state dictionaries of a published file, read without executing anything in it."""
     try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except pickle.UnpicklingError as error:
