@@ -1,5 +1,6 @@
 """How good generated pictures and shapes are."""
 
+from get3d.metrics.features import frechet_distance
 from get3d.metrics.images import sliced_wasserstein_distance, sliced_wasserstein_levels
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_descriptors, light_field_distance
 from get3d.metrics.sampling import in_unit_cube, sample_outer_surface, sample_surface
@@ -9,6 +10,7 @@ __all__ = [
     "LightFieldDescriptors",
     "chamfer_distance",
     "coverage",
+    "frechet_distance",
     "in_unit_cube",
     "light_field_descriptors",
     "light_field_distance",

@@ -1,0 +1,214 @@
+"""How alike two sets of pictures are in the eyes of a trained network: FID, KID, precision and recall.
+
+Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule" (Fréchet distance); Bińkowski et al. 2018,
+"Demystifying MMD GANs" (kernel distance); Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric".
+"""
+
+import hashlib
+import os
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, Float32, Float64, UInt8
+from torch import Tensor
+
+from get3d.files import InputError
+
+__all__ = [
+    "INCEPTION_SHA256",
+    "INCEPTION_URL",
+    "FeatureNetwork",
+    "PrecisionRecall",
+    "frechet_distance",
+    "frechet_feature_distance",
+    "inception_path",
+    "kernel_distance",
+    "precision_recall",
+]
+
+INCEPTION_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
+INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
+"""The network of 2015 that FID is defined with, as TorchScript: bytes in, 2,048 features out."""
+
+_ROWS_AT_ONCE = 1024
+
+
+def inception_path() -> Path:
+    """Where the network is looked for when no path is given."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "get3d" / INCEPTION_URL.rpartition("/")[2]
+
+
+class FeatureNetwork:
+    """A TorchScript network from pictures to features."""
+
+    def __init__(self, path: Path | str | None = None, sha256: str = INCEPTION_SHA256) -> None:
+        """Reads the network; nothing in the file is read before its hash is found right.
+
+        Args:
+            path: the file; by default the one at `inception_path()`.
+            sha256: what the file's SHA-256 must be.
+
+        Raises:
+            InputError: there is no such file, or it is another one.
+        """
+        path = inception_path() if path is None else Path(path)
+        mend = f"download {INCEPTION_URL} to {path}, or give another place with --inception"
+        try:
+            with path.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise InputError(f"{path}: no Inception network there ({error.strerror}); {mend}") from error
+        if found != sha256:
+            raise InputError(
+                f"{path}: its SHA-256 is {found}, not {sha256}, so it is another file or cut short; {mend}"
+            )
+        with warnings.catch_warnings():
+            # PyTorch advises another format; the standard file is in this one.
+            warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch.jit")
+            self._network = torch.jit.load(str(path), map_location="cpu").eval()
+
+    @torch.no_grad()
+    def __call__(self, images: UInt8[Tensor, "n 3 h w"]) -> Float32[Tensor, "n d"]:
+        """Features of pictures of any size, on their device; the network resizes them in its own, customary way."""
+        self._network.to(images.device)
+        return self._network(images, return_features=True).float()
+
+    def of_batches(self, batches: Iterable[UInt8[Tensor, "_ 3 h w"]]) -> Float32[Tensor, "n d"]:
+        """Features of all pictures of the batches, on the CPU."""
+        return torch.cat([self(images).cpu() for images in batches])
+
+
+def frechet_distance(
+    mean_a: Float[Tensor, " d"],
+    covariance_a: Float[Tensor, "d d"],
+    mean_b: Float[Tensor, " d"],
+    covariance_b: Float[Tensor, "d d"],
+) -> float:
+    """The squared Fréchet distance of two normal distributions: |μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½).
+
+    Args:
+        mean_a: mean of the one.
+        covariance_a: its covariance, symmetric; may be singular.
+        mean_b: mean of the other.
+        covariance_b: its covariance.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
+    moments = [tensor.double() for tensor in (mean_a, covariance_a, mean_b, covariance_b)]
+    if not all(bool(torch.isfinite(moment).all()) for moment in moments):
+        raise ValueError("means or covariances hold numbers that are not finite")
+    mean_a, covariance_a, mean_b, covariance_b = moments
+    # With Σ = R Rᵀ the eigenvalues of Σa Σb are the squared singular values of Raᵀ Rb: no root of a small difference.
+    cross = torch.linalg.svdvals(_root(covariance_a).T @ _root(covariance_b)).sum()
+    trace = covariance_a.diagonal().sum() + covariance_b.diagonal().sum() - 2 * cross
+    return float((mean_a - mean_b).square().sum() + trace)
+
+
+def _root(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
+    values, vectors = torch.linalg.eigh(covariance)
+    return vectors * values.clamp_min(0).sqrt()
+
+
+def frechet_feature_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
+    """The Fréchet distance of the normal distributions that fit two sets of features; FID with Inception features.
+
+    It falls with the number of pictures even where nothing else changes, so compare equal numbers only.
+
+    Raises:
+        ValueError: a set has fewer than two pictures, or numbers that are not finite.
+    """
+    if min(len(a), len(b)) < 2:
+        raise ValueError(f"{len(a)} and {len(b)} pictures; a covariance needs at least 2 on each side")
+    return frechet_distance(
+        a.double().mean(dim=0), torch.cov(a.double().T), b.double().mean(dim=0), torch.cov(b.double().T)
+    )
+
+
+def kernel_distance(
+    a: Float[Tensor, "n d"],
+    b: Float[Tensor, "m d"],
+    generator: torch.Generator,
+    subsets: int = 100,
+    subset_size: int = 1000,
+) -> float:
+    """The squared maximum mean discrepancy under the kernel (x·y/d + 1)³, unbiased; KID with Inception features.
+
+    Args:
+        a: features of the one set.
+        b: features of the other.
+        generator: draws the subsets.
+        subsets: how many random subsets the mean is taken over.
+        subset_size: pictures in each, or all of the smaller set.
+
+    Returns:
+        About zero for two samples of one distribution, also below; unlike FID it does not depend on their number.
+
+    Raises:
+        ValueError: a set has fewer than two pictures.
+    """
+    size = min(subset_size, len(a), len(b))
+    if size < 2:
+        raise ValueError(f"{len(a)} and {len(b)} pictures; an unbiased estimate needs at least 2 on each side")
+    total = 0.0
+    for _ in range(subsets):
+        x, y = (
+            features[torch.randperm(len(features), generator=generator, device=generator.device)[:size]].double()
+            for features in (a, b)
+        )
+        xx, yy, xy = _kernel(x, x), _kernel(y, y), _kernel(x, y)
+        within = (xx.sum() - xx.diagonal().sum() + yy.sum() - yy.diagonal().sum()) / (size * (size - 1))
+        total += float(within - 2 * xy.mean())
+    return total / subsets
+
+
+def _kernel(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> Float64[Tensor, "n m"]:
+    return (x @ y.T / x.shape[1] + 1) ** 3
+
+
+@dataclass(frozen=True)
+class PrecisionRecall:
+    """Two sides of likeness, each from 0 to 1.
+
+    Attributes:
+        precision: share of the generated pictures that look like real ones.
+        recall: share of the real pictures that the generated ones reach.
+    """
+
+    precision: float
+    recall: float
+
+
+def precision_recall(
+    real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], neighbours: int = 3
+) -> PrecisionRecall:
+    """Improved precision and recall: a picture is reached when it lies within some picture's k-th neighbour distance.
+
+    Args:
+        real: features of real pictures.
+        generated: features of generated ones.
+        neighbours: k.
+
+    Raises:
+        ValueError: a set has no more than k pictures.
+    """
+    if min(len(real), len(generated)) <= neighbours:
+        raise ValueError(f"{len(real)} and {len(generated)} pictures; there must be more than {neighbours} of each")
+    return PrecisionRecall(_share_within(real, generated, neighbours), _share_within(generated, real, neighbours))
+
+
+def _share_within(centres: Tensor, queries: Tensor, neighbours: int) -> float:
+    # The nearest of a picture's own set is itself, at distance 0.
+    radii = torch.cat(
+        [_distances(block, centres).kthvalue(neighbours + 1, dim=1).values for block in centres.split(_ROWS_AT_ONCE)]
+    )
+    inside = sum(int((_distances(block, centres) <= radii).any(dim=1).sum()) for block in queries.split(_ROWS_AT_ONCE))
+    return inside / len(queries)
+
+
+def _distances(x: Tensor, y: Tensor) -> Float64[Tensor, "n m"]:
+    return torch.cdist(x.double(), y.double())
