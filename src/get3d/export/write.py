@@ -130,12 +130,15 @@ def _write_obj(textured: TexturedMesh, path: Path) -> None:
         "usemtl surface",
         *["f {0}/{0}/{0} {1}/{1}/{1} {2}/{2}/{2}".format(*face) for face in corners.tolist()],
     ]
-    with writing(path.with_name(f"{name}.png")) as temporary:
-        temporary.write_bytes(_png(textured.texture))
-    with writing(path.with_name(f"{name}.mtl")) as temporary:
-        temporary.write_text("\n".join(material) + "\n", encoding="ascii")
-    with writing(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="ascii")
+    # All three are written before the first is renamed; the one that names the others comes last.
+    with (
+        writing(path) as object_file,
+        writing(path.with_name(f"{name}.mtl")) as material_file,
+        writing(path.with_name(f"{name}.png")) as texture_file,
+    ):
+        object_file.write_text("\n".join(lines) + "\n", encoding="ascii")
+        material_file.write_text("\n".join(material) + "\n", encoding="ascii")
+        texture_file.write_bytes(_png(textured.texture))
 
 
 def _write_ply(textured: TexturedMesh, path: Path) -> None:

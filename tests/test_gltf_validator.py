@@ -1,0 +1,65 @@
+"""The Khronos glTF validator reads what we write. `make test` installs it."""
+
+import dataclasses
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+
+from get3d.export import TexturedMesh, textured_mesh
+from solids import ripples, sponge, torus
+
+HERE = Path(__file__).parent
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or not (HERE.parent / ".tools/node_modules/gltf-validator").is_dir(),
+    reason="needs node and the glTF validator: make .tools/node_modules/gltf-validator",
+)
+
+
+def reports(*files: Path) -> list[dict]:
+    run = subprocess.run(
+        ["node", HERE / "validate_gltf.cjs", *files], capture_output=True, text=True, check=True, timeout=120
+    )
+    return [json.loads(line) for line in run.stdout.splitlines()]
+
+
+def objects() -> dict[str, TexturedMesh]:
+    smooth = textured_mesh(torus(), ripples, 128, 1000)
+    line = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])
+    flat = torch.tensor([[0, 1, 2]]) + len(torus(20).vertices)
+    torn = dataclasses.replace(torus(20), faces=torch.cat([torus(20).faces[3:], flat]))
+    torn = dataclasses.replace(torn, vertices=torch.cat([torn.vertices, line]))
+    return {
+        "smooth": smooth,
+        "wild": textured_mesh(sponge(0), ripples, 256, 3000),
+        "all faces": textured_mesh(sponge(1), ripples, 64),
+        "open, with a face without area": textured_mesh(torn, ripples, 16),
+        "metal": dataclasses.replace(smooth, metallic=1.0, roughness=0.0),
+    }
+
+
+def test_validator_finds_no_error_and_no_warning(tmp_path: Path) -> None:
+    files = []
+    for name, mesh in objects().items():
+        files.append(tmp_path / f"{name}.glb")
+        mesh.save(files[-1])
+    for file, report in zip(files, reports(*files), strict=True):
+        problems = [message for message in report["issues"]["messages"] if message["severity"] < 2]
+        assert not problems, file.name
+        assert report["info"]["materialCount"] == 1
+        assert report["info"]["resources"][-1]["image"]["format"] == "rgb"
+        assert report["info"]["hasTextures"]
+
+
+def test_validator_would_find_a_fault(tmp_path: Path) -> None:
+    """The check above can fail: normals of the wrong length are seen."""
+    mesh = objects()["smooth"]
+    mesh.save(tmp_path / "x.glb")
+    data = (tmp_path / "x.glb").read_bytes()
+    (tmp_path / "x.glb").write_bytes(data[:-4000] + bytes(4000))
+    (report,) = reports(tmp_path / "x.glb")
+    assert report["issues"]["numErrors"] > 0
