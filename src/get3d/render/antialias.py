@@ -91,13 +91,14 @@ def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> F
         across, along = ends.line % r, ends.place.long().clamp_max(r - 1)
         i, j = torch.where(is_column, along, across), torch.where(is_column, across, along)
         picture = ends.line // r % pictures
-        length = ends.direction[:, 1].abs()
+        on_picture = (ends.place > 0) & (ends.place < r)
+        length = ends.direction[:, 1].abs() * on_picture
         normal_x = torch.where(is_column, ends.direction[:, 0], ends.direction[:, 1])
         weight = _local_mean(normal_x.square(), length, torch.stack([picture, i, j], dim=1), rows)
         value = (columns + weight * (rows - columns)).clamp(0, 1)
         # How much of the pixel is covered more when the edge moves along the line and across it, by a weight |n|.
         growth = (ends.step * ends.direction[:, 1])[:, None] * ends.direction.flip(1)
-        growth = growth * growth.new_tensor([-1.0, 1.0]) * ((ends.place > 0) & (ends.place < r))[:, None]
+        growth = growth * growth.new_tensor([-1.0, 1.0]) * on_picture[:, None]
         growth = torch.where(is_column[:, None], growth.flip(1), growth).to(screen.dtype)
         part = ends.part[:, None].to(screen.dtype)
     start, end = screen.index_select(0, ends.edge.T.flatten())[:, :2].chunk(2)
