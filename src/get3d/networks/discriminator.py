@@ -80,7 +80,7 @@ def minibatch_deviation(x: Float[Tensor, "n c h w"], group: int) -> Float[Tensor
         raise ValueError(
             f"a batch of {n} pictures cannot be split into groups of {size}; change the batch or the group"
         )
-    grouped = x.float().reshape(n // size, size, -1)
+    grouped = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(n // size, size, -1)
     deviation = (grouped.var(1, correction=0) + 1e-8).sqrt().mean(1)
     return deviation.to(x.dtype).repeat_interleave(size)[:, None, None, None].expand(n, 1, h, w)
 
@@ -141,7 +141,7 @@ class DiscriminatorBranch(nn.Module):
         x = self.conv(torch.cat([x, minibatch_deviation(x, self.group)], dim=1))
         x = self.out(self.dense(x.flatten(1)))
         mapped = self.mapping(normalized(self.embed(condition)))
-        return (x * mapped).sum(1, keepdim=True) / math.sqrt(x.shape[1])
+        return (x.to(condition.dtype) * mapped).sum(1, keepdim=True) / math.sqrt(x.shape[1])
 
 
 class Discriminator(nn.Module):

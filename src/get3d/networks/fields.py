@@ -131,7 +131,7 @@ class TriPlanes:
         lines = ((shape.int()[:, None, None, None] * resolution + lines) * resolution) * 3 + planes[:, None]
         rows = lines[..., :, None] + 3 * columns[..., None, :]
         weights = line_weights[..., :, None] * column_weights[..., None, :]
-        return weighted_rows(table, rows.view(-1, 12), weights.view(-1, 12)).view(*points.shape[:2], -1)
+        return weighted_rows(table, rows.view(-1, 12), weights.view(-1, 12)).view(*points.shape[:2], table.shape[1])
 
     def on_grid(self, axis: Float[Tensor, " m"]) -> tuple[Float[Tensor, "n m m c"], ...]:
         """What each plane holds at the m² points (axis[i], axis[j]) on it, [:, j, i], j along the plane's height."""

@@ -107,7 +107,8 @@ class _Blur(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, padding: int) -> Tensor:
         ctx.padding = padding  # type: ignore[attr-defined]
-        return F.conv2d(x, _fir(x), padding=padding, groups=x.shape[1])
+        with torch.autocast(x.device.type, enabled=False):
+            return F.conv2d(x, _fir(x), padding=padding, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
@@ -121,7 +122,8 @@ class _Resize(torch.autograd.Function):
     def forward(ctx: FunctionCtx, x: Tensor, double: bool) -> Tensor:
         ctx.double = double  # type: ignore[attr-defined]
         convolve, gain = (F.conv_transpose2d, 4) if double else (F.conv2d, 1)
-        return convolve(x, gain * _fir(x), padding=1, stride=2, groups=x.shape[1])
+        with torch.autocast(x.device.type, enabled=False):
+            return convolve(x, gain * _fir(x), padding=1, stride=2, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:

@@ -59,7 +59,8 @@ class PlaneBlock(nn.Module):
         else:
             x = self.conv0(x, convolutions[0])
         x = self.conv1(x, convolutions[-1])
-        return x, [output(x, style).float() for output, style in zip(self.outputs, outputs, strict=True)]
+        full = self.conv1.weight.dtype
+        return x, [output(x, style).to(full) for output, style in zip(self.outputs, outputs, strict=True)]
 
 
 class PlaneSynthesis(nn.Module):

@@ -77,7 +77,7 @@ class Volume:
         rows = lines[..., None] * resolution + x[..., None, None, :]
         weights = (z_weight[..., :, None] * y_weight[..., None, :])[..., None] * x_weight[..., None, None, :]
         table = self.features.permute(0, 2, 3, 4, 1).flatten(0, 3)
-        return weighted_rows(table, rows.view(-1, 8), weights.view(-1, 8)).view(n, points.shape[1], -1)
+        return weighted_rows(table, rows.view(-1, 8), weights.view(-1, 8)).view(n, points.shape[1], table.shape[1])
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class VolumeSynthesis(nn.Module):
         x = self.blocks[0](None, [styles[:, 0]])
         for number, block in enumerate(self.blocks[1:]):
             x = block(x, [styles[:, 2 * number + 1], styles[:, 2 * number + 2]])
-        return Volume(x.float(), self.size), self.head(styles[:, self.num_convolutions :])
+        return Volume(x.to(next(self.parameters()).dtype), self.size), self.head(styles[:, self.num_convolutions :])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,169 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from get3d.networks import fields
+from get3d.networks.fields import Fields, GeometryField, Head, TriPlanes, UnifiedConfig, UnifiedSynthesis
+from get3d.networks.planes import PlanesConfig
+
+CONFIG = UnifiedConfig(PlanesConfig(resolution=8, channels=4, channel_base=32, channel_max=8), texture_features=5)
+SIZE = 0.8
+
+
+def _made(n: int = 2, style: int = 6, cube_weights: bool = True) -> tuple[UnifiedSynthesis, Fields]:
+    torch.manual_seed(0)
+    network = CONFIG.build(style=style, size=SIZE, cube_weights=cube_weights)
+    for name, parameter in network.named_parameters():
+        if name.endswith("bias") and "affine" not in name:
+            torch.nn.init.normal_(parameter)
+    geometry = torch.randn(n, network.num_geometry_styles, style)
+    return network, network(geometry, torch.randn(n, network.num_texture_styles, style))
+
+
+def _points(n: int, count: int) -> Tensor:
+    """Also outside of the cube, and on its faces."""
+    points = 1.2 * SIZE * (torch.rand(n, count, 3, generator=torch.Generator().manual_seed(1)) - 0.5)
+    points[:, :8] = points[:, :8].sign() * SIZE / 2
+    return points
+
+
+def _lattice(axis: Tensor) -> Tensor:
+    return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(-1, 3)
+
+
+def _sampled(planes: TriPlanes, points: Tensor) -> Tensor:
+    """PyTorch's own bilinear sampling, plane by plane."""
+    position = (points / planes.size + 0.5).clamp(0, 1) * 2 - 1
+    total = 0
+    for number, axes in enumerate(([0, 1], [1, 2], [0, 2])):
+        grid = position[:, :, None][..., axes]
+        total = total + F.grid_sample(planes.features[:, number], grid, align_corners=False)[..., 0].transpose(1, 2)
+    return total
+
+
+def _evaluated(head: Head, features: Tensor) -> Tensor:
+    """Layers applied shape by shape."""
+    values = []
+    for shape, x in enumerate(features):
+        for number, layer in enumerate(head.layers):
+            x = (F.leaky_relu(x, 0.2) if number else x) @ layer.weights[shape].T + layer.bias
+        values.append(x)
+    return torch.stack(values)
+
+
+def test_styles_are_counted_as_published() -> None:
+    full = UnifiedConfig(PlanesConfig(channel_base=256)).build(style=2, size=1.0, cube_weights=False)
+    assert (full.num_geometry_styles, full.num_texture_styles) == (22, 9)
+
+
+def test_planes_are_sampled_as_pytorch_does() -> None:
+    _, made = _made()
+    planes, points = made.texture.planes, _points(2, 200)
+    found, expected = planes.at(points, torch.arange(2)), _sampled(planes, points)
+    torch.testing.assert_close(found, expected)
+    outward = torch.randn_like(found)
+    for shapes in ([1, 0, 1], [0]):
+        swapped = planes.at(points[shapes], torch.tensor(shapes))
+        torch.testing.assert_close(swapped, found[shapes])
+    gradients = [torch.autograd.grad((y * outward).sum(), planes.features)[0] for y in (found, expected)]
+    torch.testing.assert_close(*gradients)
+
+
+def test_values_at_points_are_the_heads_of_the_features() -> None:
+    network, made = _made()
+    geometry, points = made.geometry, _points(2, 100)
+    features = _sampled(geometry.planes, points)
+    values = geometry.at(points)
+    expected = _evaluated(geometry.head, features)
+    torch.testing.assert_close(values.sdf, expected[..., :1])
+    torch.testing.assert_close(values.deformation, expected[..., 1:])
+    styles = torch.randn(2, 2, 6)
+    sdf, deformation = network.sdf_head(styles), network.deformation_head(styles)
+    torch.testing.assert_close(
+        sdf.beside(deformation)(features), torch.cat([sdf(features), deformation(features)], dim=2)
+    )
+
+
+@pytest.mark.parametrize("axis", [torch.linspace(-0.5, 0.5, 7), torch.linspace(-0.4, 0.3, 4), torch.zeros(1)])
+def test_a_lattice_gives_what_its_points_give(axis: Tensor, device: torch.device) -> None:
+    network, _ = _made()
+    network, axis = network.to(device), SIZE * axis.to(device)
+    counts = (network.num_geometry_styles, network.num_texture_styles)
+    geometry = network(*(torch.randn(2, count, 6, device=device) for count in counts)).geometry
+    points = _lattice(axis).expand(2, -1, -1)
+    found, expected = geometry.on_lattice(axis), geometry.at(points)
+    torch.testing.assert_close(found.sdf, expected.sdf, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(found.deformation, expected.deformation, atol=1e-5, rtol=1e-5)
+    outward = torch.randn_like(found.deformation)
+    gradients = []
+    for values in (found, expected):
+        loss = (values.deformation * outward).sum() + values.sdf.sum()
+        gradients.append(torch.autograd.grad(loss, geometry.planes.features, retain_graph=True)[0])
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
+
+
+def test_cube_weights_are_the_head_of_eight_concatenated_corners() -> None:
+    _, made = _made()
+    geometry, axis = made.geometry, torch.linspace(-0.5, 0.5, 5) * SIZE
+    features = _sampled(geometry.planes, _lattice(axis).expand(2, -1, -1)).unflatten(1, (5, 5, 5))
+    corners = [
+        features[:, x : x + 4, y : y + 4, z : z + 4].flatten(1, 3) for z in (0, 1) for y in (0, 1) for x in (0, 1)
+    ]
+    expected = _evaluated(geometry.weight_head, torch.cat(corners, dim=2))
+    torch.testing.assert_close(geometry.cube_weights(axis), expected, atol=1e-5, rtol=1e-5)
+    assert expected.shape == (2, 64, fields.CUBE_WEIGHTS)
+
+
+def test_without_cube_weights_there_are_none() -> None:
+    _, made = _made(cube_weights=False)
+    assert isinstance(made.geometry, GeometryField)
+    with pytest.raises(ValueError, match="build it with cube_weights=True"):
+        made.geometry.cube_weights(torch.zeros(2))
+
+
+@pytest.mark.parametrize("counts", [[0, 0, 0], [5, 0, 9], [0, 1, 0], [4, 4, 4]])
+def test_packed_colours_are_the_colours_of_each_shape(monkeypatch: pytest.MonkeyPatch, counts: list[int]) -> None:
+    monkeypatch.setattr(fields, "BLOCK", 4)
+    network, made = _made(3)
+    points = _points(3, 9)
+    shape = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
+    packed = torch.cat([points[number, :count] for number, count in enumerate(counts)])
+    found = made.texture.at_packed(packed, shape)
+    dense = made.texture.at(points)
+    expected = torch.cat([dense[number, :count] for number, count in enumerate(counts)])
+    torch.testing.assert_close(found, expected)
+    weights = torch.randn(len(shape), 3)
+    gradients = [
+        torch.autograd.grad((y * weights).sum(), network.texture_head.parameters(), retain_graph=True)
+        for y in (found, expected)
+    ]
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-4)
+
+
+def test_colours_are_the_rgb_layer_of_texture_features() -> None:
+    _, made = _made()
+    texture, points = made.texture, _points(2, 50)
+    features = _evaluated(texture.head, _sampled(texture.planes, points))
+    expected = features @ texture.to_rgb.weights.transpose(1, 2) + texture.to_rgb.bias
+    torch.testing.assert_close(texture.at(points), expected)
+
+
+def test_no_gradient_flows_to_points() -> None:
+    _, made = _made()
+    points = _points(2, 10).requires_grad_()
+    packed = made.texture.at_packed(points[0], torch.zeros(10, dtype=torch.long))
+    values = [made.geometry.at(points).sdf, made.texture.at(points), packed]
+    for value in values:
+        (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, retain_graph=True)
+        assert gradient is None
+
+
+def test_every_parameter_has_a_gradient() -> None:
+    network, made = _made()
+    axis = torch.linspace(-0.5, 0.5, 4) * SIZE
+    values = made.geometry.on_lattice(axis)
+    parts = [values.sdf, values.deformation, made.geometry.cube_weights(axis), made.texture.at(_points(2, 30))]
+    sum(part.square().sum() for part in parts).backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters() if parameter.ndim)
