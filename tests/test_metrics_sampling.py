@@ -27,8 +27,9 @@ def batch(device) -> MeshBatch:
 
 
 def test_points_lie_on_their_mesh_and_are_even_by_area(batch):
-    points = sample_surface(batch, 20_000, generator()).cpu().numpy()
-    for found, mesh in zip(points, batch.to("cpu").split(), strict=True):
+    drawn = sample_surface(batch, 20_000, generator())
+    faces = drawn.faces.cpu() - batch.face_offsets[:-1, None].cpu()
+    for found, own, mesh in zip(drawn.positions.cpu().numpy(), faces, batch.to("cpu").split(), strict=True):
         shape = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
         # Which face a point is on: the one whose plane and barycentric coordinates fit best.
         triangles = shape.triangles
@@ -43,6 +44,7 @@ def test_points_lie_on_their_mesh_and_are_even_by_area(batch):
             off = np.maximum(off, -side)
         face = off.argmin(1)
         assert off[np.arange(len(face)), face].max() < 1e-5
+        assert off[np.arange(len(face)), own].max() < 1e-5
         counted = np.bincount(face, minlength=len(area))
         assert chisquare(counted, area / area.sum() * len(face)).pvalue > 1e-3
         mean = (shape.triangles_center * area[:, None]).sum(0) / area.sum()
@@ -50,14 +52,14 @@ def test_points_lie_on_their_mesh_and_are_even_by_area(batch):
 
 
 def test_points_are_the_same_for_the_same_generator(batch):
-    first, second = (sample_surface(batch, 100, generator()) for _ in range(2))
+    first, second = (sample_surface(batch, 100, generator()).positions for _ in range(2))
     assert torch.equal(first, second)
 
 
 def test_faces_without_area_get_no_point(device):
     vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 5, 5]], device=device)
     faces = torch.tensor([[3, 3, 3], [0, 1, 2], [3, 3, 0]], device=device)
-    points = sample_surface(MeshBatch.from_meshes([Mesh(vertices, faces)]), 500, generator())
+    points = sample_surface(MeshBatch.from_meshes([Mesh(vertices, faces)]), 500, generator()).positions
     assert points[..., 2].abs().max() == 0
     assert points.sum(2).max() <= 1 + 1e-6
 
@@ -76,7 +78,7 @@ def test_what_is_inside_is_not_on_the_outer_surface(device):
     outer, inner = trimesh.creation.icosphere(3, radius=0.5), trimesh.creation.icosphere(3, radius=0.45)
     shape = mesh_of(trimesh.util.concatenate([outer, inner]))
     box = mesh_of(trimesh.creation.box([0.9, 0.5, 0.4]))
-    points = sample_outer_surface(MeshBatch.from_meshes([shape, box]).to(device), 2000, generator())
+    points = sample_outer_surface(MeshBatch.from_meshes([shape, box]).to(device), 2000, generator()).positions
     assert points[0].norm(dim=1).min() > 0.48
     # Nothing of a box is hidden, so its faces are met as they are large.
     on_ends = (points[1, :, 0].abs() > 0.4499).float().mean()
@@ -89,7 +91,9 @@ def test_a_cavity_with_a_mouth_is_seen_as_far_as_light_falls(device):
     inner.apply_translation([0, 0, 0.05])
     inner.update_faces(inner.face_normals[:, 2] < 0.9)
     outer.update_faces(outer.face_normals[:, 2] < 0.9)
-    points = sample_outer_surface(MeshBatch.from_meshes([mesh_of(outer + inner)]).to(device), 4000, generator())[0]
+    points = sample_outer_surface(
+        MeshBatch.from_meshes([mesh_of(outer + inner)]).to(device), 4000, generator()
+    ).positions[0]
     radius = points[:, :2].norm(dim=1)
     assert float(((radius > 0.4) & (radius < 0.46)).float().mean()) > 0.2
 
@@ -98,7 +102,7 @@ def test_too_few_seen_points_repeat():
     hidden = trimesh.creation.icosphere(4, radius=0.49)
     shells = [trimesh.creation.icosphere(4, radius=0.49 - 0.01 * k) for k in range(1, 20)]
     batch = MeshBatch.from_meshes([mesh_of(trimesh.util.concatenate([hidden, *shells]))])
-    points = sample_outer_surface(batch, 300, generator())[0]
+    points = sample_outer_surface(batch, 300, generator()).positions[0]
     assert points.norm(dim=1).min() > 0.475
     assert len(points.unique(dim=0)) < 300
 

@@ -10,7 +10,10 @@ __all__ = ["launch"]
 
 
 def launch(
-    kernel: wp.Kernel, dim: tuple[int, ...], device: torch.device, *arguments: Tensor | tuple[Tensor, type] | int
+    kernel: wp.Kernel,
+    dim: tuple[int, ...],
+    device: torch.device,
+    *arguments: Tensor | tuple[Tensor, type] | int | float,
 ) -> None:
     """Runs a kernel on PyTorch's current stream; tensors are passed in place.
 

@@ -1,6 +1,7 @@
 """Points on the surfaces of shapes, evenly by area."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,12 +10,25 @@ from torch import Tensor
 from get3d.meshes import MeshBatch
 from get3d.render import visible_faces
 
-__all__ = ["in_unit_cube", "sample_outer_surface", "sample_surface"]
+__all__ = ["SurfacePoints", "in_unit_cube", "sample_outer_surface", "sample_surface"]
 
 OUTER_VIEWS = 64
 OUTER_RESOLUTION = 512
 OUTER_TRIES = 8
 """Points drawn for each one wanted; interiors of cars take up to three quarters of the area."""
+
+
+@dataclass(frozen=True)
+class SurfacePoints:
+    """n points on each of b meshes.
+
+    Attributes:
+        positions: [b, n, 3].
+        faces: [b, n], the packed face that each lies on.
+    """
+
+    positions: Float[Tensor, "b n 3"]
+    faces: Int[Tensor, "b n"]
 
 
 def in_unit_cube(meshes: MeshBatch, first: int = 0) -> MeshBatch:
@@ -44,7 +58,7 @@ def in_unit_cube(meshes: MeshBatch, first: int = 0) -> MeshBatch:
     return MeshBatch(vertices, meshes.faces, meshes.vertex_offsets, meshes.face_offsets)
 
 
-def sample_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> Float[Tensor, "b {count} 3"]:
+def sample_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> SurfacePoints:
     """Points spread evenly over the area of each mesh.
 
     Args:
@@ -55,11 +69,26 @@ def sample_surface(meshes: MeshBatch, count: int, generator: torch.Generator) ->
     Raises:
         ValueError: a mesh has no area.
     """
-    face, barycentric = _draw(meshes, count, generator)
-    return _points(meshes, face, barycentric)
+    device = meshes.vertices.device
+    uniform = torch.rand(3, len(meshes), count, generator=generator, dtype=torch.float64, device=generator.device)
+    uniform = uniform.to(device)
+    area = meshes.face_crosses().double().norm(dim=1)
+    below = torch.cat([area.new_zeros(1), area.cumsum(0)])
+    start, end = below[meshes.face_offsets[:-1]], below[meshes.face_offsets[1:]]
+    flat = torch.nonzero(~(end > start)).flatten()
+    if len(flat):
+        raise ValueError(f"mesh {int(flat[0])} has no area, as have {len(flat) - 1} more; no point can be drawn on it")
+    # A face is as likely as it is large.
+    target = torch.lerp(start[:, None], end[:, None], uniform[0])
+    face = torch.searchsorted(below, target, right=True) - 1
+    face = face.clamp(meshes.face_offsets[:-1, None], meshes.face_offsets[1:, None] - 1)
+    root = uniform[1].sqrt()
+    barycentric = torch.stack([1 - root, root * (1 - uniform[2]), root * uniform[2]], dim=2)
+    corners = meshes.vertices[meshes.faces[face]]
+    return SurfacePoints((corners * barycentric.to(corners)[..., None]).sum(dim=2), face)
 
 
-def sample_outer_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> Float[Tensor, "b {count} 3"]:
+def sample_outer_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> SurfacePoints:
     """Points spread evenly over the part of each mesh that can be seen from outside; the seats of a car do not count.
 
     A point counts as seen when it is nearest to the eye, to within the size of a pixel, in one of 64 parallel views
@@ -73,39 +102,15 @@ def sample_outer_surface(meshes: MeshBatch, count: int, generator: torch.Generat
     Raises:
         ValueError: a mesh has no area.
     """
-    face, barycentric = _draw(meshes, OUTER_TRIES * count, generator)
-    points = _points(meshes, face, barycentric)
-    seen = _seen(meshes, points.flatten(0, 1), face.flatten()).view(face.shape)
+    drawn = sample_surface(meshes, OUTER_TRIES * count, generator)
+    seen = _seen(meshes, drawn.positions.flatten(0, 1), drawn.faces.flatten()).view(drawn.faces.shape)
     found = seen.sum(dim=1).clamp_min(1)
     # Seen points come first, in the order they were drawn; where they are too few they start again.
     order = torch.argsort((~seen).to(torch.uint8), dim=1, stable=True)
-    turn = torch.arange(count, device=points.device)[None] % found[:, None]
-    return points.gather(1, order.gather(1, turn)[:, :, None].expand(-1, -1, 3))
-
-
-def _draw(
-    meshes: MeshBatch, count: int, generator: torch.Generator
-) -> tuple[Int[Tensor, "b n"], Float[Tensor, "b n 3"]]:
-    """Faces, each as likely as it is large, and places in them."""
-    device = meshes.vertices.device
-    uniform = torch.rand(3, len(meshes), count, generator=generator, dtype=torch.float64, device=generator.device)
-    uniform = uniform.to(device)
-    area = meshes.face_crosses().double().norm(dim=1)
-    below = torch.cat([area.new_zeros(1), area.cumsum(0)])
-    start, end = below[meshes.face_offsets[:-1]], below[meshes.face_offsets[1:]]
-    flat = torch.nonzero(~(end > start)).flatten()
-    if len(flat):
-        raise ValueError(f"mesh {int(flat[0])} has no area, as have {len(flat) - 1} more; no point can be drawn on it")
-    target = torch.lerp(start[:, None], end[:, None], uniform[0])
-    face = torch.searchsorted(below, target, right=True) - 1
-    face = face.clamp(meshes.face_offsets[:-1, None], meshes.face_offsets[1:, None] - 1)
-    root = uniform[1].sqrt()
-    barycentric = torch.stack([1 - root, root * (1 - uniform[2]), root * uniform[2]], dim=2)
-    return face, barycentric.to(meshes.vertices.dtype)
-
-
-def _points(meshes: MeshBatch, face: Tensor, barycentric: Tensor) -> Float[Tensor, "b n 3"]:
-    return (meshes.vertices[meshes.faces[face]] * barycentric[..., None]).sum(dim=2)
+    turn = torch.arange(count, device=seen.device)[None] % found[:, None]
+    chosen = order.gather(1, turn)
+    positions = drawn.positions.gather(1, chosen[:, :, None].expand(-1, -1, 3))
+    return SurfacePoints(positions, drawn.faces.gather(1, chosen))
 
 
 def _seen(meshes: MeshBatch, points: Float[Tensor, "p 3"], face: Int[Tensor, " p"]) -> Bool[Tensor, " p"]:

@@ -1,0 +1,158 @@
+"""Whether meshes are fit for use: closed, in one part, without faces that cut each other, slivers or thin sheets."""
+
+from dataclasses import dataclass
+
+import torch
+import warp as wp
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from get3d.export import TexturedMesh, mesh_report, weld
+from get3d.meshes import Mesh, MeshBatch
+from get3d.metrics.launching import launch
+from get3d.metrics.quality_kernels import mark_intersections, measure_thickness
+from get3d.metrics.sampling import in_unit_cube, sample_surface
+from get3d.render import visible_faces
+from get3d.render.kernels import start_warp
+
+__all__ = ["THIN", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
+
+THIN = 0.01
+"""A sheet is thin below this share of the shape's longest side."""
+
+BLACK = 2
+"""The greatest byte of a channel that counts as black."""
+
+_SAMPLES = 4096
+_START = 1e-5
+
+
+@dataclass(frozen=True)
+class MeshQuality:
+    """What a program that needs a solid asks of a mesh; vertices at the very same position are taken as one.
+
+    Attributes:
+        faces: how many there are.
+        watertight: closed, every edge between two faces, facing outward.
+        manifold: no edge has more than two faces.
+        components: parts that no edge joins.
+        genus: handles, all parts together; None where the mesh is not closed and manifold.
+        intersecting: share of the faces that cut a face which they have no vertex in common with.
+        thin: share of the area behind which the shape is thinner than 1 % of its longest side.
+        smallest_angle: [F] degrees, of each face; 60 is best.
+        aspect: [F] longest side of each face over its least height, scaled so that 1 is best.
+    """
+
+    faces: int
+    watertight: bool
+    manifold: bool
+    components: int
+    genus: int | None
+    intersecting: float
+    thin: float
+    smallest_angle: Float[Tensor, " f"]
+    aspect: Float[Tensor, " f"]
+
+
+def mesh_quality(mesh: Mesh) -> MeshQuality:
+    """Examines a mesh.
+
+    Raises:
+        ValueError: it has no face, no area, or a vertex that is not finite.
+    """
+    welded, _ = weld(mesh)
+    unit = in_unit_cube(MeshBatch.from_meshes([welded]))
+    report = mesh_report(welded)
+    closed = report.closed and report.manifold
+    angle, aspect = _face_shapes(unit.vertices[unit.faces])
+    solid = _Solid(unit)
+    return MeshQuality(
+        faces=len(unit.faces),
+        watertight=report.watertight,
+        manifold=report.manifold,
+        components=report.components,
+        genus=_genus(unit.faces, report.components) if closed else None,
+        intersecting=float(solid.intersecting().float().mean()),
+        thin=float((solid.thickness() < THIN).float().mean()),
+        smallest_angle=angle,
+        aspect=aspect,
+    )
+
+
+def _genus(faces: Int[Tensor, "f 3"], components: int) -> int:
+    """From Euler's formula V − E + F = 2 (components − genus); in a closed mesh three faces share two edges."""
+    vertices = len(faces.unique())
+    return components - (vertices - len(faces) // 2) // 2
+
+
+def _face_shapes(corners: Float[Tensor, "f 3 3"]) -> tuple[Float[Tensor, " f"], Float[Tensor, " f"]]:
+    """The smallest angle of each triangle in degrees, and its aspect."""
+    sides = corners.roll(-1, dims=1) - corners
+    length = sides.norm(dim=2)
+    twice_area = torch.linalg.cross(sides[:, 0], sides[:, 1]).norm(dim=1)
+    # At each corner two sides meet: tan = |cross| / dot.
+    dot = -(sides * sides.roll(1, dims=1)).sum(dim=2)
+    angle = torch.rad2deg(torch.atan2(twice_area[:, None].expand_as(dot), dot)).amin(dim=1)
+    longest = length.amax(dim=1)
+    return angle, 0.75**0.5 * longest.square() / twice_area.clamp_min(torch.finfo(corners.dtype).tiny)
+
+
+class _Solid:
+    """A mesh that can be asked which faces are near a box or on a ray."""
+
+    def __init__(self, batch: MeshBatch) -> None:
+        start_warp()
+        self._batch = batch
+        self._indices = batch.faces.to(torch.int32).flatten().contiguous()
+        self._vertices = batch.vertices.float().contiguous()
+        self._mesh = wp.Mesh(wp.from_torch(self._vertices, dtype=wp.vec3), wp.from_torch(self._indices))
+
+    def intersecting(self) -> Bool[Tensor, " f"]:
+        """Which faces cut a face that is no neighbour."""
+        marked = torch.zeros_like(self._indices[::3])
+        launch(mark_intersections, marked.shape, marked.device, self._mesh.id, self._indices, marked)
+        return marked.bool()
+
+    def thickness(self) -> Float[Tensor, " n"]:
+        """How far the other side is at points spread evenly over the area; at most the diagonal."""
+        drawn = sample_surface(self._batch, _SAMPLES, torch.Generator().manual_seed(0))
+        points = drawn.positions[0].float().contiguous()
+        inward = -torch.nn.functional.normalize(self._batch.face_crosses().double(), dim=1)[drawn.faces[0]].float()
+        thickness = torch.empty_like(points[:, 0])
+        arguments = (points, wp.vec3), (inward, wp.vec3), _START, 2.0, thickness
+        launch(measure_thickness, thickness.shape, points.device, self._mesh.id, *arguments)
+        return thickness
+
+
+@dataclass(frozen=True)
+class TextureQuality:
+    """What can be seen to be wrong with a texture.
+
+    Attributes:
+        used: share of the texels that a face shows.
+        black: share of the used texels that are black.
+        seam: share of the used texels at the border of a chart.
+    """
+
+    used: float
+    black: float
+    seam: float
+
+
+def texture_quality(textured: TexturedMesh) -> TextureQuality:
+    """Examines the texels whose centres lie in a face."""
+    height, width = textured.texture.shape[:2]
+    screen = torch.stack(
+        [textured.uv[:, 0] * width, (1 - textured.uv[:, 1]) * height, torch.ones_like(textured.uv[:, 0])], dim=1
+    ).float()
+    faces = textured.faces.long()
+    used = visible_faces(screen, faces, torch.tensor([0, len(faces)]), height, width)[0] >= 0
+    count = max(1, int(used.sum()))
+    padded = torch.nn.functional.pad(used, (1, 1, 1, 1))
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    black = (textured.texture <= BLACK).all(dim=2)
+    return TextureQuality(
+        used=float(used.float().mean()),
+        black=float((used & black).sum()) / count,
+        seam=float((used & ~inner).sum()) / count,
+    )
