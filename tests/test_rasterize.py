@@ -2,13 +2,13 @@ import math
 import subprocess
 import sys
 
-import plain_render as plain
 import pytest
 import torch
 import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from get3d.bench import plain_render as plain
 from get3d.cameras import CameraPrior, Cameras
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import interpolate, rasterize, visible_faces

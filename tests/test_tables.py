@@ -1,6 +1,6 @@
-import plain_surface as plain
 import torch
 
+from get3d.bench import plain_surface as plain
 from get3d.surface.tables import (
     CUBE_EDGES,
     CUBE_PATCHES,

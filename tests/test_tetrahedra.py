@@ -1,11 +1,11 @@
 import numpy as np
-import plain_surface as plain
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import FIXTURES
+from get3d.bench import plain_surface as plain
 from get3d.meshes import Mesh
 from get3d.surface import (
     TetrahedralGrid,

@@ -47,8 +47,8 @@ def marching_tetrahedra(vertices: Tensor, sdf: Tensor, tetrahedra: Tensor) -> tu
     points = vertices[start] * (1 - weight[:, None]) + vertices[end] * weight[:, None]
 
     table = torch.full((16, 6), -1, dtype=torch.long)
-    for code, row in enumerate(TETRAHEDRON_TRIANGLES):
-        table[code, : len(row)] = torch.tensor(row, dtype=torch.long)
+    for signs, row in enumerate(TETRAHEDRON_TRIANGLES):
+        table[signs, : len(row)] = torch.tensor(row, dtype=torch.long)
     table = table.to(sdf.device)
     code = (corners.long() * torch.tensor([1, 2, 4, 8], device=sdf.device)).sum(1)
     triangles = table[code]

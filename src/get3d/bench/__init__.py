@@ -1,0 +1,1 @@
+"""How fast each part is, beside plain versions of it: `get3d bench`."""
