@@ -1,7 +1,7 @@
 """What is painted on a car by position: coats, stripes, windows, lights, grille, plates, the lines of doors."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -46,7 +46,7 @@ class Livery:
     plate: Color
 
     @classmethod
-    def draw(cls, generator: np.random.Generator) -> Self:
+    def draw(cls, generator: np.random.Generator) -> "Livery":
         """A livery at random."""
         coat = hexadecimal(_COATS[generator.integers(len(_COATS))])
         if generator.random() < 0.35:

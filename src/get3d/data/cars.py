@@ -12,12 +12,9 @@ from scipy.interpolate import PchipInterpolator
 
 from get3d.data.car_paint import Livery, car_paint, rim_paint
 from get3d.data.materials import hexadecimal, plain
-from get3d.data.parts import Grid, Part, bar, ellipse, lathe, rounded_rectangle, slab, tube
+from get3d.data.parts import Grid, Part, Y, bar, ellipse, lathe, rounded_rectangle, slab, tube
 
 __all__ = ["CarPlan", "car"]
-
-
-Y = (0.0, 1.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -181,7 +178,7 @@ def _plan(generator: np.random.Generator) -> CarPlan:
 def _body(plan: CarPlan, generator: np.random.Generator) -> Grid:
     """Everything below the windows: rings across the car, from the nose to the tail."""
     half = plan.length / 2
-    section = ellipse(1, 1, 56, (generator.uniform(3.5, 7.0), generator.uniform(5.0, 8.0)))
+    section = ellipse(1.0, 1.0, 56, (generator.uniform(3.5, 7.0), generator.uniform(5.0, 8.0)))
     across, level = 2 * section[:, 0], section[:, 1] + 0.5
     tuck, shoulder = generator.uniform(0.03, 0.1), generator.uniform(0.02, 0.1)
     across = (
@@ -241,7 +238,7 @@ def _cabin(plan: CarPlan, generator: np.random.Generator) -> Grid:
     lean = generator.uniform(0.7, 0.85) if plan.style != "van" else generator.uniform(0.84, 0.94)
     bow, crown = generator.uniform(0.05, 0.16), generator.uniform(0.03, 0.09)
     corner = generator.uniform(0.08, 0.2)
-    outline = rounded_rectangle(1, 1, corner, corner=5, edge=4)
+    outline = rounded_rectangle(1.0, 1.0, corner, corner=5, edge=4)
     edge = 0.93 * plan.width
 
     def ring(rise: float, inset: float, height: float) -> Float[np.ndarray, "s 3"]:
@@ -315,7 +312,7 @@ def _bumpers(plan: CarPlan, livery: Livery, generator: np.random.Generator) -> l
 def _extras(plan: CarPlan, livery: Livery, generator: np.random.Generator) -> list[Part]:
     """Mirrors; sometimes a spoiler, a roof rack, a roof box, side steps."""
     dark, body = plain(np.full(3, 0.1)), plain(livery.main)
-    mirror = slab(ellipse(0.2, 0.13, 16, 3), 0.09, 0.035)
+    mirror = slab(ellipse(0.2, 0.13, 16, 3.0), 0.09, 0.035)
     mirror = np.stack([mirror[..., 0], mirror[..., 2], mirror[..., 1]], axis=-1)
     place = (0.47 * plan.width + 0.1, plan.belt + 0.09, plan.base[0] + 0.32)
     right = Part(mirror, body if generator.random() < 0.6 else dark).moved(place)
@@ -337,7 +334,7 @@ def _extras(plan: CarPlan, livery: Livery, generator: np.random.Generator) -> li
             y, z = plan.roof + 0.04, roof + t * span
             parts.append(Part(bar((-x, y, z), (x, y, z), ellipse(0.05, 0.03, 8), up=Y), dark))
     if plan.style in ("suv", "wagon", "sedan", "hatchback") and generator.random() < 0.12:
-        box = slab(ellipse(0.75, min(0.9 * span, 1.9), 28, 4), 0.3, 0.1, dome=0.04)
+        box = slab(ellipse(0.75, min(0.9 * span, 1.9), 28, 4.0), 0.3, 0.1, dome=0.04)
         parts.append(Part(box, plain(livery.second)).moved((0, plan.roof - 0.01, roof)))
     if plan.style in ("suv", "pickup") and generator.random() < 0.4:
         x, y = 0.5 * plan.width - 0.02, plan.clearance + 0.03

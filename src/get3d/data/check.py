@@ -1,7 +1,6 @@
 """Reads a whole dataset and says what is wrong with each of its files: `get3d check`."""
 
 import os
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,13 +118,9 @@ def _picture_problem(path: Path, resolution: int) -> Problem | bool:
     except InputError as error:
         return Problem(path, str(error))
     if alpha.max() <= _EDGE:
-        return Problem(
-            path, "its alpha is empty, no object is seen", "make the picture again or remove it and its camera"
-        )
+        return Problem.found(path, "its alpha is empty, nothing is seen", "make it again, or remove it and its camera")
     if alpha.min() > _EDGE:
-        return Problem(
-            path, "its alpha is full, nothing tells object from background", "save it with the object masked"
-        )
+        return Problem.found(path, "its alpha is full, all is object", "save it with the background transparent")
     border = np.concatenate([alpha[[0, -1]].ravel(), alpha[:, [0, -1]].ravel()])
     return bool(border.max() > _EDGE)
 
@@ -141,7 +136,7 @@ def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[float | Non
         except InputError as error:
             problems.append(Problem(paths[number], str(error)))
             continue
-        views = np.flatnonzero(listing.object_index == number)[:_COMPARED]
+        views = np.flatnonzero(listing.object_index == number)[:_COMPARED].tolist()
         alpha = np.stack([decode(listing.path(view), resolution)[3] for view in views])
         overlap = _overlap(mesh, listing, views, alpha)
         overlaps.append(overlap)
@@ -163,9 +158,9 @@ def _load(path: Path) -> Mesh:
     return Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces, dtype=torch.int64))
 
 
-def _overlap(mesh: Mesh, listing: Listing, views: Iterable[int], alpha: UInt8[np.ndarray, "v r r"]) -> float:
+def _overlap(mesh: Mesh, listing: Listing, views: list[int], alpha: UInt8[np.ndarray, "v r r"]) -> float:
     """Mean intersection over union of a mesh's silhouettes and the alpha of its pictures."""
-    angles = torch.from_numpy(listing.angles[list(views)]).float()
+    angles = torch.from_numpy(listing.angles[views]).float()
     cameras = Cameras(angles[:, 0], angles[:, 1], listing.prior.radius, float(np.radians(listing.prior.fov)))
     batch = MeshBatch.from_meshes([mesh]).select(torch.zeros(len(cameras), dtype=torch.long))
     seen = rasterize(batch, cameras, alpha.shape[-1]).covered[:, 0].numpy()

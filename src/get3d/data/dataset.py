@@ -91,7 +91,7 @@ class Pictures:
         numbers = listing.of_split(split)
         if not len(numbers):
             raise InputError(f"{root}: no object is in the split {split!r}; make a dataset of at least 10 shapes")
-        self._paths = [listing.path(number) for number in numbers]
+        self._paths = [listing.path(number) for number in numbers.tolist()]
         self.angles = torch.from_numpy(listing.angles[numbers]).float()
         self.prior = listing.prior
         self.scale = listing.scale

@@ -7,7 +7,6 @@ texture is a plain rectangle. Materials are functions of the position in space, 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +17,9 @@ __all__ = [
     "Material",
     "Part",
     "Vector",
+    "X",
+    "Y",
+    "Z",
     "bar",
     "bend",
     "ellipse",
@@ -32,7 +34,8 @@ __all__ = [
 Grid = Float[np.ndarray, "r s 3"]
 Material = Callable[[Float[np.ndarray, "p 3"]], Float[np.ndarray, "p 3"]]
 """Positions to colours (sRGB in 0 to 1)."""
-Vector = Sequence[float] | Float[np.ndarray, " 3"]
+X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
+Vector = Sequence[float | int] | Float[np.ndarray, " 3"]
 
 
 @dataclass(frozen=True)
@@ -52,21 +55,21 @@ class Part:
     grain: Vector | None = None
     loop: bool = False
 
-    def mapped(self, function: Callable[[Grid], Grid]) -> Self:
+    def mapped(self, function: Callable[[Grid], Grid]) -> "Part":
         """The part with its points moved by a function."""
         return replace(self, grid=function(self.grid))
 
-    def moved(self, offset: Vector) -> Self:
+    def moved(self, offset: Vector) -> "Part":
         """The part shifted."""
         return replace(self, grid=self.grid + np.asarray(offset))
 
-    def turned(self, axis: int, angle: float, centre: Vector = (0.0, 0.0, 0.0)) -> Self:
+    def turned(self, axis: int, angle: float, centre: Vector = (0.0, 0.0, 0.0)) -> "Part":
         """The part turned by an angle in radians around a coordinate axis through `centre`."""
         matrix = rotation(axis, angle)
         grain = None if self.grain is None else matrix @ np.asarray(self.grain)
         return replace(self, grid=(self.grid - np.asarray(centre)) @ matrix.T + np.asarray(centre), grain=grain)
 
-    def mirrored(self) -> Self:
+    def mirrored(self) -> "Part":
         """The part on the other side of the plane x = 0."""
         return replace(self, grid=self.grid * np.array([-1.0, 1.0, 1.0]))
 
@@ -178,7 +181,7 @@ def tube(
     return grid if loop else _capped(grid)
 
 
-def _capped(rings: Grid) -> Grid:
+def _capped(rings: Grid) -> Float[np.ndarray, "r+2 s 3"]:
     """Rings with a pole added at the middle of the first and of the last."""
     poles = np.broadcast_to(rings[[0, -1]].mean(axis=1, keepdims=True), (2, *rings.shape[1:]))
     return np.concatenate([poles[:1], rings, poles[1:]])

@@ -7,7 +7,6 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 
@@ -40,7 +39,7 @@ class Problem:
     message: str
 
     @classmethod
-    def found(cls, file: Path, what: str, mend: str) -> Self:
+    def found(cls, file: Path, what: str, mend: str) -> "Problem":
         """A problem whose message is put together from its parts."""
         return cls(file, f"{file}: {what}; {mend}")
 
@@ -51,12 +50,12 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
     Raises:
         InputError: the resolution cannot be told, because not even the first picture can be read.
     """
-    resolution = listing.resolution or _resolution_of(listing)
+    resolution = _resolution_of(listing) if listing.resolution is None else listing.resolution
     problems = []
     if resolution not in RESOLUTIONS:
         problems.append(
             Problem.found(
-                listing.root / "dataset.json" if listing.resolution else listing.path(0),
+                listing.path(0) if listing.resolution is None else listing.root / "dataset.json",
                 f"the resolution is {resolution}",
                 "it must be a power of two from 16 to 2048: make the pictures again",
             )
@@ -72,18 +71,21 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
 
 def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
     """What the first 26 bytes of a picture say against it: no PNG, no alpha channel, another size."""
-    if len(head) < 26 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
+    if not _is_png(head):
         return Problem.found(path, "is not a PNG file, or is cut short", "make the picture again")
     width, height, _, color = struct.unpack(">IIBB", head[16:26])
     if color != _RGBA:
         kind = _COLOR_TYPES.get(color, "unknown")
-        return Problem.found(
-            path, f"has no alpha channel beside colours ({kind})", "save it as RGBA, the object masked"
-        )
+        what = f"has no alpha channel beside colours ({kind})"
+        return Problem.found(path, what, "save it as RGBA with the object masked")
     if (width, height) != (resolution, resolution):
         what = f"is {width} × {height}, the dataset's pictures are {resolution} × {resolution}"
         return Problem.found(path, what, "make the picture again")
     return None
+
+
+def _is_png(head: bytes) -> bool:
+    return len(head) >= 26 and head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR"
 
 
 def _resolution_of(listing: Listing) -> int:
@@ -93,7 +95,7 @@ def _resolution_of(listing: Listing) -> int:
             head = file.read(26)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or remove its camera") from error
-    if len(head) < 26:
+    if not _is_png(head):
         raise InputError(f"{path}: is not a PNG file, or is cut short; make the picture again")
     return int(struct.unpack(">I", head[16:20])[0])
 
@@ -158,10 +160,10 @@ def _angle_problems(listing: Listing) -> list[Problem]:
     table = listing.root / ("cameras.csv" if listing.folder == "pictures" else "camera")
     if len(degrees) >= 8 and high - low > 20 and np.abs(azimuth).max() <= 2 * math.pi + 1e-3:
         what = f"no azimuth is larger than {np.abs(azimuth).max():.3f}, so the angles seem to be radians"
-        return [Problem(table, what, "write angles in degrees")]
+        return [Problem.found(table, what, "write angles in degrees")]
     finite = np.isfinite(degrees).all(axis=1)
-    inside = (azimuth - low + _TOLERANCE) % 360 <= high - low + 2 * _TOLERANCE
-    inside |= high - low >= 360
+    turned = np.where(finite, azimuth - low + _TOLERANCE, 0.0) % 360
+    inside = (turned <= high - low + 2 * _TOLERANCE) | (high - low >= 360)
     inside &= (polar >= top - _TOLERANCE) & (polar <= bottom + _TOLERANCE)
     wrong = np.flatnonzero(~(finite & inside))
     prior = f"outside azimuth {low:g}° to {high:g}°, polar angle {top:g}° to {bottom:g}°"

@@ -13,10 +13,12 @@ from get3d.render import rasterize
 __all__ = ["irradiance", "shade"]
 
 KEY_DIRECTION = (-0.45, 0.75, -0.5)
-KEY, SKY, GROUND = 0.62, 0.52, 0.24
-"""Strengths of the key light and of light from straight above and below; white seen by all is just below 1."""
+KEY, SKY, GROUND = 0.52, 0.5, 0.24
+"""Strengths of the key light and of light from straight above and below; together at most 1, so white is not cut."""
 WRAP = 0.35
 """How far the key light reaches around the terminator: the size of the lamp, as it were."""
+_SAMPLES_AT_ONCE = 2**19
+"""Views are drawn in groups of so many samples, which bounds the memory and keeps it near the processor."""
 
 
 def irradiance(normals: Float[Tensor, "p 3"]) -> Float[Tensor, "p 1"]:
@@ -41,8 +43,15 @@ def shade(
         resolution: side of the pictures in pixels.
         supersample: samples per pixel and axis.
     """
-    shape = MeshBatch.from_meshes([mesh.mesh])
-    views = shape.select(torch.zeros(len(cameras), dtype=torch.long, device=shape.faces.device))
+    at_once = max(1, _SAMPLES_AT_ONCE // (resolution * supersample) ** 2)
+    chunks = [cameras[start : start + at_once] for start in range(0, len(cameras), at_once)]
+    return torch.cat([_shade(mesh, chunk, resolution, supersample) for chunk in chunks])
+
+
+def _shade(
+    mesh: TexturedMesh, cameras: Cameras, resolution: int, supersample: int
+) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
+    views = MeshBatch.from_meshes([mesh.mesh]).select(torch.zeros(len(cameras), dtype=torch.long))
     fragments = rasterize(views, cameras, resolution * supersample)
     corners = mesh.faces[fragments.face % mesh.faces.shape[0]]
     weights = fragments.barycentric[..., None]

@@ -1,0 +1,54 @@
+"""Small datasets for tests, in both layouts: a disc of a colour of its own on each picture."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from get3d.cameras import CameraPrior
+from get3d.data.layout import SPLITS, Description, split_of, write_cameras
+
+VIEWS = 3
+
+
+def picture(number: int, resolution: int) -> np.ndarray:
+    """[r, r, 4] uint8: a disc, colour (number, 2·number, 255 − number), transparent outside."""
+    i, j = np.mgrid[:resolution, :resolution] + 0.5 - resolution / 2
+    inside = np.hypot(i, j) < 0.35 * resolution
+    pixels = np.zeros((resolution, resolution, 4), np.uint8)
+    pixels[inside] = (number % 256, 2 * number % 256, 255 - number % 256, 255)
+    return pixels
+
+
+def degrees(count: int) -> np.ndarray:
+    """[n, 2] azimuth and polar angle inside the default prior."""
+    generator = np.random.default_rng(0)
+    return np.stack([generator.uniform(0, 360, count), generator.uniform(60, 90, count)], axis=1)
+
+
+def make_dataset(root: Path, objects: int = 10, resolution: int = 16) -> Path:
+    """Writes a dataset in our layout; object k, view v shows picture k · VIEWS + v."""
+    names = [f"{k:06d}" for k in range(objects)]
+    pictures = [f"{name}/{view:03d}.png" for name in names for view in range(VIEWS)]
+    for number, name in enumerate(pictures):
+        path = root / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture(number, resolution)).save(path)
+    splits = {split: [name for k, name in enumerate(names) if split_of(k) == split] for split in SPLITS}
+    Description("disc", resolution, 0.7, CameraPrior(), splits, "CC0-1.0").write(root)
+    write_cameras(root, pictures, degrees(len(pictures)))
+    return root
+
+
+def make_published(root: Path, objects: int = 10, resolution: int = 16) -> Path:
+    """Writes a dataset in the published layout, cameras as rotation and elevation in degrees."""
+    angles = degrees(objects * VIEWS).reshape(objects, VIEWS, 2)
+    for k in range(objects):
+        images, cameras = (root / part / "03001627" / f"model{k}" for part in ("img", "camera"))
+        images.mkdir(parents=True)
+        cameras.mkdir(parents=True)
+        for view in range(VIEWS):
+            Image.fromarray(picture(k * VIEWS + view, resolution)).save(images / f"{view:03d}.png")
+        np.save(cameras / "rotation.npy", angles[k, :, 0])
+        np.save(cameras / "elevation.npy", 90 - angles[k, :, 1])
+    return root

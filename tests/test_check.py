@@ -1,0 +1,239 @@
+"""Every kind of bad file is found, by the quick checks where they can, and named with what to do."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from datasets import make_dataset, make_published, picture
+from get3d.data.check import check
+from get3d.data.dataset import Pictures
+from get3d.data.procedural import SynthConfig, synthesize
+from get3d.files import InputError
+
+
+def test_a_good_dataset_is_usable(tmp_path):
+    report = check(make_dataset(tmp_path))
+    assert report.usable
+    assert (report.pictures, report.objects, report.resolution) == (30, 10, 16)
+    assert report.splits == {"train": 7, "val": 1, "test": 2}
+    assert report.agreement is None
+    assert report.touching == 0
+    assert str(report).endswith("\nusable")
+    assert check(make_published(tmp_path / "published")).usable
+
+
+def first(root: Path) -> Path:
+    return root / "pictures" / "000000" / "000.png"
+
+
+def drop_camera(root: Path) -> None:
+    lines = (root / "cameras.csv").read_text().splitlines(keepends=True)
+    (root / "cameras.csv").write_text("".join(lines[:1] + lines[2:]))
+
+
+def drop_picture(root: Path) -> None:
+    first(root).unlink()
+
+
+def double_camera(root: Path) -> None:
+    lines = (root / "cameras.csv").read_text().splitlines(keepends=True)
+    (root / "cameras.csv").write_text("".join([*lines, lines[1]]))
+
+
+def truncate(root: Path) -> None:
+    first(root).write_bytes(first(root).read_bytes()[:-20])
+
+
+def empty_file(root: Path) -> None:
+    first(root).write_bytes(b"")
+
+
+def other_format(root: Path) -> None:
+    Image.fromarray(picture(0, 16)[..., :3]).save(first(root), format="JPEG")
+
+
+def no_alpha(root: Path) -> None:
+    Image.fromarray(picture(0, 16)[..., :3]).save(first(root))
+
+
+def other_size(root: Path) -> None:
+    Image.fromarray(picture(0, 32)).save(first(root))
+
+
+def rewrite_cameras(root: Path, function) -> None:
+    lines = (root / "cameras.csv").read_text().splitlines()
+    rows = [line.split(",") for line in lines[1:]]
+    changed = [f"{name},{function(float(a), float(p))}" for name, a, p in rows]
+    (root / "cameras.csv").write_text("\n".join([lines[0], *changed]) + "\n")
+
+
+def radians(root: Path) -> None:
+    rewrite_cameras(root, lambda a, p: f"{np.radians(a)},{np.radians(p)}")
+
+
+def elevation(root: Path) -> None:
+    rewrite_cameras(root, lambda a, p: f"{a},{90 - p}")
+
+
+def infinite(root: Path) -> None:
+    rewrite_cameras(root, lambda a, p: f"inf,{p}")
+
+
+def narrow_prior(root: Path) -> None:
+    path = root / "dataset.json"
+    values = json.loads(path.read_text())
+    values["camera"]["azimuth"] = [0, 180]
+    path.write_text(json.dumps(values))
+
+
+def leak(root: Path) -> None:
+    path = root / "dataset.json"
+    values = json.loads(path.read_text())
+    values["splits"]["test"].append(values["splits"]["train"][0])
+    path.write_text(json.dumps(values))
+
+
+def odd_resolution(root: Path) -> None:
+    shutil.rmtree(root)
+    make_dataset(root, resolution=24)
+
+
+QUICK = [
+    (drop_camera, r"000000/000\.png: has no camera"),
+    (drop_picture, r"000000/000\.png: has a camera but is missing"),
+    (double_camera, r"000000/000\.png: has 2 cameras"),
+    (truncate, r"000000/000\.png: is cut short"),
+    (empty_file, r"000000/000\.png: is not a PNG file, or is cut short"),
+    (other_format, r"000000/000\.png: is not a PNG file"),
+    (no_alpha, r"000000/000\.png: has no alpha channel beside colours \(RGB\)"),
+    (other_size, r"000000/000\.png: is 32 × 32, the dataset's pictures are 16 × 16"),
+    (radians, r"cameras\.csv: no azimuth is larger than 6\.\d+, so the angles seem to be radians; write .* degrees"),
+    (elevation, r"cameras\.csv: the camera of 000000/000\.png has azimuth .* outside azimuth 0° to 360°, polar"),
+    (infinite, r"cameras\.csv: the camera of 000000/000\.png has azimuth inf"),
+    (narrow_prior, r"outside azimuth 0° to 180°"),
+    (leak, r"the object '000000' is in the splits test and train"),
+    (odd_resolution, r"dataset\.json: the resolution is 24; it must be a power of two"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "text"), QUICK, ids=[spoil.__name__ for spoil, _ in QUICK])
+def test_quick_problems_stop_training_and_are_reported(tmp_path, spoil, text):
+    root = make_dataset(tmp_path / "data")
+    spoil(root)
+    with pytest.raises(InputError, match=text):
+        Pictures(root, "train")
+    report = check(root)
+    assert not report.usable
+    with pytest.raises(AssertionError, match=text):
+        raise AssertionError(str(report))
+
+
+def damaged(root: Path) -> None:
+    content = first(root).read_bytes()
+    first(root).write_bytes(content[:60] + bytes(10) + content[70:])
+
+
+def empty_alpha(root: Path) -> None:
+    Image.fromarray(np.zeros((16, 16, 4), np.uint8)).save(first(root))
+
+
+def full_alpha(root: Path) -> None:
+    Image.fromarray(np.full((16, 16, 4), 255, np.uint8)).save(first(root))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "text"),
+    [(damaged, "is damaged"), (empty_alpha, "its alpha is empty"), (full_alpha, "its alpha is full")],
+)
+def test_what_shows_in_pixels_only_is_reported(tmp_path, spoil, text):
+    root = make_dataset(tmp_path)
+    spoil(root)
+    report = check(root)
+    assert [problem.file for problem in report.problems] == [first(root)]
+    assert text in str(report)
+    assert "not usable: 1 problems" in str(report)
+
+
+def test_every_bad_picture_is_named_once(tmp_path):
+    root = make_dataset(tmp_path)
+    drop_picture(root)
+    for spoil, name in ((truncate, "000001"), (no_alpha, "000002")):
+        shutil.copy(root / "pictures" / name / "001.png", first(root))
+        spoil(root)
+        shutil.move(first(root), root / "pictures" / name / "001.png")
+    files = [problem.file.relative_to(root / "pictures").as_posix() for problem in check(root).problems]
+    assert sorted(files) == ["000000/000.png", "000001/001.png", "000002/001.png"]
+
+
+def test_objects_at_the_border_are_counted_but_usable(tmp_path):
+    root = make_dataset(tmp_path)
+    pixels = picture(0, 16)
+    pixels[:8, 3] = 255
+    Image.fromarray(pixels).save(first(root))
+    report = check(root)
+    assert report.usable
+    assert report.touching == 1
+    assert "1 pictures (3.3 %)" in str(report)
+
+
+def test_missing_and_empty_folders_are_reported(tmp_path):
+    assert "no such folder" in str(check(tmp_path / "nothing"))
+    assert "is no dataset" in str(check(tmp_path))
+
+
+def test_published_layout_problems(tmp_path):
+    root = make_published(tmp_path)
+    model = root / "img" / "03001627" / "model2"
+    (model / "002.png").unlink()
+    shutil.copy(root / "img" / "03001627" / "model1" / "000.png", root / "img" / "03001627" / "model1" / "003.png")
+    shutil.rmtree(root / "camera" / "03001627" / "model5")
+    text = str(check(root))
+    assert "model2/002.png: has a camera but is missing" in text
+    assert "model1/003.png: has no camera" in text
+    assert "model5/000.png: has no camera" in text
+    with pytest.raises(InputError):
+        Pictures(root, "train")
+
+
+@pytest.fixture(scope="module")
+def chairs(tmp_path_factory):
+    root = tmp_path_factory.mktemp("chairs")
+    config = SynthConfig("chair", root, shapes=4, views=4, resolution=64, texture=256, workers=1)
+    return synthesize(config, Console(quiet=True))
+
+
+def test_silhouettes_agree_with_the_meshes(chairs):
+    report = check(chairs)
+    assert report.usable
+    assert report.agreement > 0.95
+
+
+@pytest.mark.parametrize(
+    "change",
+    [lambda a, p: (a + 180, p), lambda a, p: (360 - a, p), lambda a, p: (a + 90, p)],
+    ids=["from behind", "turning the other way", "a quarter turn"],
+)
+def test_wrong_conventions_are_found_by_the_meshes(chairs, tmp_path, change):
+    root = shutil.copytree(chairs, tmp_path / "data")
+
+    def changed(azimuth: float, polar: float) -> str:
+        a, p = change(azimuth, polar)
+        return f"{a % 360},{p}"
+
+    rewrite_cameras(root, changed)
+    report = check(root)
+    assert not report.usable
+    assert "agree poorly with the pictures" in str(report)
+
+
+def test_a_broken_mesh_is_reported(chairs, tmp_path):
+    root = shutil.copytree(chairs, tmp_path / "data")
+    (root / "meshes" / "000000.glb").write_bytes(b"glTF nonsense")
+    report = check(root)
+    assert [problem.file.name for problem in report.problems] == ["000000.glb"]
+    assert "is not a readable mesh" in str(report)
