@@ -110,21 +110,22 @@ def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> F
 def _contour(points: Float[Tensor, "v 2"], meshes: MeshBatch) -> _Edges:
     """The edges that do not have as many triangles on one side as on the other: all that can bound the union.
 
-    They are found without sorting. Each edge has a random 64-bit number, which every triangle adds to the edge's place
-    in a table, or subtracts, by the side on which it lies. An edge is left out where the sum is zero. Edges that share
-    a place may let a balanced edge through, whose crossings then cancel each other.
+    They are found without sorting. Each edge has a random odd number, which every triangle adds to the edge's place in
+    a table, or subtracts, by the side on which it lies. An edge is left out where the sum is zero. Edges that share a
+    place may let a balanced edge through, whose crossings then cancel each other; that two edges hide each other is
+    as rare as equal random numbers of 31 bits.
     """
     corners = meshes.faces.flatten()
     a, b, c = points.index_select(0, corners).view(-1, 3, 2).unbind(1)
     area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
     # Comparisons, unlike a sign, make nothing of NaN.
-    turn = (area > 0).long() - (area < 0).long()
+    turn = (area > 0).int() - (area < 0).int()
     start = _random_numbers(len(points), corners.device).index_select(0, corners).view(-1, 3)
     end = start.roll(-1, 1)
-    both = start * end
-    table = both.new_zeros(2 ** (2 * len(turn)).bit_length())
-    place = ((both >> 24) & (len(table) - 1)).flatten()
-    table.index_add_(0, place, (both * (start - end) * turn[:, None]).flatten())
+    side = torch.where(start < end, turn[:, None], -turn[:, None])
+    bits = (2 * len(turn)).bit_length()
+    place = (((start ^ end) >> max(0, 31 - bits)) & (2**bits - 1)).flatten()
+    table = place.new_zeros(2**bits).index_add(0, place, (start * end * side).flatten())
     unbalanced = table.index_select(0, place).view(-1, 3) * turn[:, None]
     face, corner = torch.nonzero(unbalanced, as_tuple=True)
     vertices = torch.stack([meshes.faces[face, corner], meshes.faces[face, (corner + 1) % 3]], dim=1)
@@ -132,12 +133,12 @@ def _contour(points: Float[Tensor, "v 2"], meshes: MeshBatch) -> _Edges:
 
 
 def _random_numbers(count: int, device: torch.device) -> Int[Tensor, " n"]:
-    """The same `count` 64-bit numbers each time, without a pattern: a count, mixed by multiplications and shifts."""
+    """The same odd 32-bit numbers each time, without a pattern: a count, mixed by multiplications and shifts."""
     number = torch.arange(1, count + 1, device=device)
     for factor in (-0x61C8864680B583EB, -0x4B47D0C5A1B0F4B5):
         number = number * factor
         number = number ^ (number >> 31)
-    return number
+    return number.int() | 1
 
 
 def _union_ends(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> _Ends:
