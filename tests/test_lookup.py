@@ -10,9 +10,10 @@ from get3d.networks.lookup import linear_corners, separable_head, weighted_rows
 
 
 def test_corners_are_the_texels_on_both_sides() -> None:
-    texel, weight = linear_corners(torch.tensor([-0.5, 0.0, 1.25, 3.0, 3.5]), 4)
-    assert texel.tolist() == [[0, 0], [0, 1], [1, 2], [3, 3], [3, 3]]
-    torch.testing.assert_close(weight, torch.tensor([[0, 0.5], [1, 0], [0.75, 0.25], [1, 0], [0.5, 0]]))
+    corners = linear_corners(torch.tensor([-0.5, 0.0, 1.25, 3.0, 3.5]), 4)
+    assert corners.texel.T.tolist() == [[0, 0], [0, 1], [1, 2], [3, 3], [3, 3]]
+    expected = torch.tensor([[0, 0.5], [1, 0], [0.75, 0.25], [1, 0], [0.5, 0]])
+    torch.testing.assert_close(corners.weight.T, expected)
 
 
 def _rows(points: int, k: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:

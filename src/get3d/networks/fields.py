@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
-from get3d.networks.lookup import linear_corners, separable_head, weighted_rows
+from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
 
 __all__ = [
@@ -125,30 +125,32 @@ class TriPlanes:
         """Features at points that lie, row by row, in the shapes of the given numbers."""
         table = self._texels.flatten(0, 3)
         resolution = self.features.shape[-1]
-        columns, column_weights = self._corners(points[..., [0, 1, 0]])
-        lines, line_weights = self._corners(points[..., [1, 2, 2]])
-        planes = torch.arange(3, device=points.device, dtype=torch.int32)
-        lines = ((shape.int()[:, None, None, None] * resolution + lines) * resolution) * 3 + planes[:, None]
-        rows = lines[..., :, None] + 3 * columns[..., None, :]
-        weights = line_weights[..., :, None] * column_weights[..., None, :]
-        return weighted_rows(table, rows.view(-1, 12), weights.view(-1, 12)).view(*points.shape[:2], table.shape[1])
+        corners = self._corners(points.flatten(0, 1).T.contiguous())
+        first = (shape.int() * resolution**2).repeat_interleave(points.shape[1])
+        columns, lines = corners.texel, corners.texel * resolution + first
+        axes = ((0, 1), (1, 2), (0, 2))
+        rows = [3 * (lines[:, None, v] + columns[:, u]) + plane for plane, (u, v) in enumerate(axes)]
+        weights = [corners.weight[:, None, v] * corners.weight[:, u] for u, v in axes]
+        by_point = (torch.stack(parts).flatten(0, 2).T.contiguous() for parts in (rows, weights))
+        return weighted_rows(table, *by_point).view(*points.shape[:2], table.shape[1])
 
     def on_grid(self, axis: Float[Tensor, " m"]) -> tuple[Float[Tensor, "n m m c"], ...]:
         """What each plane holds at the m² points (axis[i], axis[j]) on it, [:, j, i], j along the plane's height."""
         n, resolution, count = self.features.shape[0], self.features.shape[-1], axis.shape[0]
-        texel, weight = self._corners(axis)
+        corners = self._corners(axis)
+        texel, weight = corners.texel.T, corners.weight.T
         shapes = torch.arange(n, device=axis.device, dtype=torch.int32) * resolution**2
         rows = texel[:, None, :, None] * resolution + texel[:, None, :]
         weights = (weight[:, None, :, None] * weight[:, None, :]).expand(n, -1, -1, -1, -1)
         rows = shapes[:, None, None, None, None] + rows
-        sampled = weighted_rows(self._texels.flatten(0, 2).flatten(1), rows.view(-1, 4), weights.reshape(-1, 4))
+        sampled = weighted_rows(self._texels.flatten(0, 2).flatten(1), rows.reshape(-1, 4), weights.reshape(-1, 4))
         return sampled.view(n, count, count, 3, -1).unbind(3)
 
     @property
     def _texels(self) -> Float[Tensor, "n r r 3 c"]:
         return self.features.permute(0, 3, 4, 1, 2)
 
-    def _corners(self, coordinates: Tensor) -> tuple[Tensor, Tensor]:
+    def _corners(self, coordinates: Float[Tensor, "*c p"]) -> Corners:
         resolution = self.features.shape[-1]
         position = (coordinates.detach() / self.size + 0.5).clamp(0, 1) * resolution - 0.5
         return linear_corners(position, resolution)

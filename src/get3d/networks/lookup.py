@@ -1,5 +1,7 @@
 """Features of planes and volumes at points: weighted sums of rows of a table, in both directions without atomics."""
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -13,23 +15,33 @@ __all__ = ["Corners", "linear_corners", "separable_head", "weighted_rows"]
 SLAB = 2**18
 """Hidden features of a lattice that are held at once, as numbers."""
 
-Corners = tuple[Int[Tensor, "*p 2"], Float[Tensor, "*p 2"]]
-"""The two texels around a coordinate, and their weights."""
+
+@dataclass(frozen=True)
+class Corners:
+    """The two texels around coordinates, for linear interpolation. Points come last: few of the rest, many of them.
+
+    Attributes:
+        texel: low and high.
+        weight: of each; nothing for a texel outside.
+    """
+
+    texel: Int[Tensor, "2 *c p"]
+    weight: Float[Tensor, "2 *c p"]
 
 
-def linear_corners(position: Float[Tensor, "*p"], resolution: int) -> Corners:
-    """The texels on both sides of positions, for linear interpolation; texels outside weigh nothing.
+def linear_corners(position: Float[Tensor, "*c p"], resolution: int) -> Corners:
+    """The texels on both sides of positions.
 
     Args:
         position: in texels; texel i has its centre at i.
         resolution: number of texels.
     """
     low = position.floor()
-    high_weight = position - low
-    texel = torch.stack([low, low + 1], dim=-1)
-    weight = torch.stack([1 - high_weight, high_weight], dim=-1)
-    inside = (texel >= 0) & (texel < resolution)
-    return texel.clamp(0, resolution - 1).int(), weight * inside
+    above = position - low
+    low = low.int()
+    texel = torch.stack([low, low + 1])
+    clamped = texel.clamp(0, resolution - 1)
+    return Corners(clamped, torch.stack([1 - above, above]) * (texel == clamped))
 
 
 class _WeightedRows(torch.autograd.Function):
@@ -48,9 +60,8 @@ class _WeightedRows(torch.autograd.Function):
         flat = rows.flatten()
         order = flat.argsort(stable=True)
         counts = torch.bincount(flat, minlength=ctx.table_rows)  # type: ignore[attr-defined]
-        starts = counts.cumsum(0) - counts
-        bags = order // rows.shape[1]
-        table = F.embedding_bag(bags, gradient, starts, mode="sum", per_sample_weights=weights.flatten()[order])
+        starts, weights = counts.cumsum(0) - counts, weights.flatten().index_select(0, order)
+        table = F.embedding_bag(order // rows.shape[1], gradient, starts, mode="sum", per_sample_weights=weights)
         return table, None, None
 
 

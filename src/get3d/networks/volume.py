@@ -69,15 +69,14 @@ class Volume:
         """Features at points of each shape."""
         n, resolution = self.features.shape[0], self.features.shape[-1]
         position = (points.detach() / self.size + 0.5).clamp(0, 1) * (resolution - 1)
-        texel, weight = linear_corners(position, resolution)
-        x, y, z = (texel[:, :, axis] for axis in range(3))
-        x_weight, y_weight, z_weight = (weight[:, :, axis] for axis in range(3))
-        z = z + resolution * torch.arange(n, device=points.device, dtype=torch.int32)[:, None, None]
-        lines = z[..., :, None] * resolution + y[..., None, :]
-        rows = lines[..., None] * resolution + x[..., None, None, :]
-        weights = (z_weight[..., :, None] * y_weight[..., None, :])[..., None] * x_weight[..., None, None, :]
+        corners = linear_corners(position.flatten(0, 1).T.contiguous(), resolution)
+        (x, y, z), (x_weight, y_weight, z_weight) = corners.texel.unbind(1), corners.weight.unbind(1)
+        shape = torch.arange(n, device=points.device, dtype=torch.int32).repeat_interleave(points.shape[1])
+        rows = ((shape * resolution + z)[:, None] * resolution + y)[:, :, None] * resolution + x
+        weights = (z_weight[:, None] * y_weight)[:, :, None] * x_weight
+        rows, weights = (t.flatten(0, 2).T.contiguous() for t in (rows, weights))
         table = self.features.permute(0, 2, 3, 4, 1).flatten(0, 3)
-        return weighted_rows(table, rows.view(-1, 8), weights.view(-1, 8)).view(n, points.shape[1], table.shape[1])
+        return weighted_rows(table, rows, weights).view(n, points.shape[1], table.shape[1])
 
 
 @dataclass(frozen=True)
