@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import trimesh
 from jaxtyping import UInt8
 
 from get3d.cameras import Cameras
 from get3d.data.dataset import decode
+from get3d.data.ground_truth import read_mesh
 from get3d.data.layout import Listing, read
 from get3d.data.problems import Problem, quick_problems
 from get3d.files import InputError
@@ -132,7 +132,7 @@ def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[float | Non
     present = [number for number, path in enumerate(paths) if path.is_file()]
     for number in present[:: max(1, len(present) // _COMPARED)][:_COMPARED]:
         try:
-            mesh = _load(paths[number])
+            mesh = read_mesh(paths[number])
         except InputError as error:
             problems.append(Problem(paths[number], str(error)))
             continue
@@ -145,17 +145,6 @@ def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[float | Non
             mend = "angles, radius, field of view or the mesh's axes follow other conventions, see docs/datasets.md"
             problems.append(Problem.found(paths[number], what, mend))
     return (float(np.mean(overlaps)) if overlaps else None), problems
-
-
-def _load(path: Path) -> Mesh:
-    try:
-        scene = trimesh.load_scene(path)
-        shape = scene.to_mesh()
-    except Exception as error:  # The reader raises whatever its parsers do.
-        raise InputError(f"{path}: is not a readable mesh ({error}); make it again or remove it") from error
-    if len(shape.faces) == 0:
-        raise InputError(f"{path}: has no faces; make it again or remove it")
-    return Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces, dtype=torch.int64))
 
 
 def _overlap(mesh: Mesh, listing: Listing, views: list[int], alpha: UInt8[np.ndarray, "v r r"]) -> float:
