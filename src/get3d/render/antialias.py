@@ -62,16 +62,16 @@ class _Edges:
 
 
 @dataclass(frozen=True)
-class _Ends:
-    """Places where lines enter or leave the union of a picture's triangles, n of them.
+class _Crossings:
+    """Places where lines through pixel centres, rows and columns, cross edges of triangles; n of them.
 
     Attributes:
         line: [n] the line's number: rows of picture 0, 1, …, B − 1, then columns of picture 0, ….
         place: [n] where on the line, in pixels.
-        step: [n] 1 where the line enters, −1 where it leaves.
-        edge: [n, 2] the vertices of the edge that is crossed.
+        step: [n] 1 where the line enters a triangle, −1 where it leaves one.
+        edge: [n, 2] the vertices at the edge's ends.
         part: [n] where on the edge, 0 at the first vertex and 1 at the second.
-        direction: [n, 2] the edge's direction, a unit vector: along the line, across it.
+        outward: [n, 2] the edge's normal away from the triangle, a unit vector of x and y.
     """
 
     line: Int[Tensor, " n"]
@@ -79,31 +79,30 @@ class _Ends:
     step: Int[Tensor, " n"]
     edge: Int[Tensor, "n 2"]
     part: Float[Tensor, " n"]
-    direction: Float[Tensor, "n 2"]
+    outward: Float[Tensor, "n 2"]
 
 
 def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> Float[Tensor, "b 1 r r"]:
     pictures, r = len(meshes), resolution
     with torch.no_grad():
-        ends = _union_ends(screen, meshes, r)
+        ends = _union_ends(_crossings(screen, meshes, r))
         rows, columns = _covered_parts(ends, pictures, r, screen.dtype)
         is_column = ends.line >= pictures * r
         across, along = ends.line % r, ends.place.long().clamp_max(r - 1)
-        i, j = torch.where(is_column, along, across), torch.where(is_column, across, along)
-        picture = ends.line // r % pictures
-        on_picture = (ends.place > 0) & (ends.place < r)
-        length = ends.direction[:, 1].abs() * on_picture
-        normal_x = torch.where(is_column, ends.direction[:, 0], ends.direction[:, 1])
-        weight = _local_mean(normal_x.square(), length, torch.stack([picture, i, j], dim=1), rows)
-        value = (columns + weight * (rows - columns)).clamp(0, 1)
-        # How much of the pixel is covered more when the edge moves along the line and across it, by a weight |n|.
-        growth = (ends.step * ends.direction[:, 1])[:, None] * ends.direction.flip(1)
-        growth = growth * growth.new_tensor([-1.0, 1.0]) * on_picture[:, None]
-        growth = torch.where(is_column[:, None], growth.flip(1), growth).to(screen.dtype)
+        picture, i, j = (
+            ends.line // r % pictures,
+            torch.where(is_column, along, across),
+            torch.where(is_column, across, along),
+        )
+        in_sight = (ends.place > 0) & (ends.place < r)
+        weight = torch.where(is_column, ends.outward[:, 1], ends.outward[:, 0]).abs() * in_sight
+        steepness = _local_mean(ends.outward[:, 0].square(), weight, torch.stack([picture, i, j], dim=1), rows)
+        value = (columns + steepness * (rows - columns)).clamp(0, 1)
+        outward = (ends.outward * weight[:, None]).to(screen.dtype)
         part = ends.part[:, None].to(screen.dtype)
     start, end = screen.index_select(0, ends.edge.T.flatten())[:, :2].chunk(2)
-    covers = (growth * torch.lerp(start, end, part)).sum(1)
-    change = torch.zeros_like(value).view(-1).index_add(0, (picture * r + i) * r + j, covers - covers.detach())
+    moved = (outward * torch.lerp(start, end, part)).sum(1)
+    change = torch.zeros_like(value).view(-1).index_add(0, (picture * r + i) * r + j, moved - moved.detach())
     return (value + change.view_as(value))[:, None]
 
 
@@ -141,51 +140,55 @@ def _random_numbers(count: int, device: torch.device) -> Int[Tensor, " n"]:
     return number.int() | 1
 
 
-def _union_ends(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> _Ends:
-    """Where the lines through pixel centres, rows and columns, enter and leave the union of the triangles.
-
-    Along a line, the number of triangles that lie over it changes by one at each crossing of a triangle's edge.
-    """
+def _crossings(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> _Crossings:
+    """All crossings of edges of the contour."""
     drawn = screen.isfinite().all(1, keepdim=True) & (screen[:, 2:] > 0)
     points = torch.where(drawn, screen[:, :2], torch.nan).double()
-    edges = _contour(points, meshes)
+    contour = _contour(points, meshes)
     # Columns are rows of the mirrored picture, where triangles turn the other way round.
-    ends = points[edges.vertices]
-    ends, vertices = torch.cat([ends, ends.flip(2)]), edges.vertices.repeat(2, 1)
-    picture = torch.cat([edges.picture, edges.picture + len(meshes)])
+    ends = points[contour.vertices]
+    ends, vertices = torch.cat([ends, ends.flip(2)]), contour.vertices.repeat(2, 1)
+    picture = torch.cat([contour.picture, contour.picture + len(meshes)])
     # Always from the upper vertex, so that all triangles of an edge find the same place.
     down = ends[:, 0, 1] < ends[:, 1, 1]
-    step = torch.cat([-edges.turn, edges.turn]) * (2 * down.long() - 1)
-    ends, vertices = (
-        torch.where(down[:, None, None], ends, ends.flip(1)),
-        torch.where(down[:, None], vertices, vertices.flip(1)),
-    )
-    first, last = (ends[..., 1] - 0.5).ceil().clamp(0, resolution).long().unbind(1)
-    count = last - first
+    step = torch.where(down, 1, -1) * torch.cat([-contour.turn, contour.turn])
+    ends = torch.where(down[:, None, None], ends, ends.flip(1))
+    vertices = torch.where(down[:, None], vertices, vertices.flip(1))
+    along, across = (ends[:, 1] - ends[:, 0]).unbind(1)
+    normal = step[:, None] * torch.nn.functional.normalize(torch.stack([-across, along], dim=1), dim=1)
+    of_rows, of_columns = normal.chunk(2)
+    normal = torch.cat([of_rows, of_columns.flip(1)])
+    first, after = (ends[..., 1] - 0.5).ceil().clamp(0, resolution).long().unbind(1)
+    count = after - first
     edge = torch.repeat_interleave(count)
     row = torch.arange(len(edge), device=edge.device) - (count.cumsum(0) - count - first)[edge]
-    line, step = picture[edge] * resolution + row, step[edge]
-    span = ends[:, 1] - ends[:, 0]
-    part = (row + 0.5 - ends[edge, 0, 1]) / span[edge, 1]
-    place = (ends[edge, 0, 0] + part * span[edge, 0]).clamp(0, resolution)
+    part = (row + 0.5 - ends[edge, 0, 1]) / across[edge]
+    place = (ends[edge, 0, 0] + part * along[edge]).clamp(0, resolution)
+    return _Crossings(picture[edge] * resolution + row, place, step[edge], vertices[edge], part, normal[edge])
+
+
+def _union_ends(crossings: _Crossings) -> _Crossings:
+    """Those where the line enters or leaves the union of its picture's triangles.
+
+    Balanced edges left out, the steps up to a place still sum to the number of triangles that lie there.
+    """
     # At one place, entering comes first: triangles that touch leave no gap.
-    order = (line * 2**40 + (place * _SUBPIXELS).long() * 2 + (step < 0)).argsort()
-    after = step[order].cumsum(0)
-    before = after - step[order]
+    key = crossings.line * 2**40 + (crossings.place * _SUBPIXELS).long() * 2 + (crossings.step < 0)
+    order = key.argsort()
+    after = crossings.step[order].cumsum(0)
+    before = after - crossings.step[order]
     chosen = order[((before == 0) & (after > 0)) | ((before > 0) & (after == 0))]
-    edge = edge[chosen]
-    direction = torch.nn.functional.normalize(span[edge], dim=1)
-    return _Ends(line[chosen], place[chosen], step[chosen], vertices[edge], part[chosen], direction)
+    return _Crossings(**{name: value[chosen] for name, value in vars(crossings).items()})
 
 
-def _covered_parts(ends: _Ends, pictures: int, resolution: int, dtype: torch.dtype) -> Float[Tensor, "2 b r r"]:
+def _covered_parts(ends: _Crossings, pictures: int, resolution: int, dtype: torch.dtype) -> Float[Tensor, "2 b r r"]:
     """How much of each pixel's piece of row, and of column, lies in the union."""
+    lines, cells = 2 * pictures * resolution, resolution + 1
     cell = ends.place.long()
-    shape = 2 * pictures * resolution, resolution + 1
-    slot = ends.line * shape[1] + cell
-    zero = ends.place.new_zeros(shape[0] * shape[1], dtype=dtype)
-    entered = zero.index_add(0, slot, ends.step.to(dtype)).view(shape)
-    part = zero.index_add(0, slot, (ends.step * (cell + 1 - ends.place)).to(dtype)).view(shape)
+    slot = ends.line * cells + cell
+    zero = ends.place.new_zeros(lines * cells, dtype=dtype)
+    entered = zero.index_add(0, slot, ends.step.to(dtype)).view(lines, cells)
+    part = zero.index_add(0, slot, (ends.step * (cell + 1 - ends.place)).to(dtype)).view(lines, cells)
     covered = (entered.cumsum(1) - entered + part)[:, :resolution].view(2, pictures, resolution, resolution)
     return torch.stack([covered[0], covered[1].mT])
 
