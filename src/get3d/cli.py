@@ -11,6 +11,7 @@ from get3d import bench, gallery, presets
 from get3d.data import check as checking
 from get3d.data import procedural
 from get3d.files import InputError
+from get3d.metrics import report
 from get3d.training import loop
 from get3d.training.config import TrainConfig
 
@@ -54,12 +55,24 @@ def generate(config: Annotated[gallery.GenerateConfig, _flat]) -> None:
     gallery.generate(config, _console)
 
 
+def evaluate(config: Annotated[report.EvaluateConfig, _flat]) -> None:
+    """Compare models with a dataset: shapes, pictures, meshes, variety; a table, report.json and report.html."""
+    report.evaluate(config, _console)
+
+
 def benchmark(config: Annotated[bench.BenchConfig, _flat]) -> None:
     """Time each stage of a training step and of generation beside slow, plain references, in one run."""
     bench.run(config, _console)
 
 
-COMMANDS = {"synth": synth, "check": check, "train": train, "generate": generate, "bench": benchmark}
+COMMANDS = {
+    "synth": synth,
+    "check": check,
+    "train": train,
+    "generate": generate,
+    "evaluate": evaluate,
+    "bench": benchmark,
+}
 
 
 def main() -> None:

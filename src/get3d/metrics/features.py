@@ -43,7 +43,11 @@ def inception_path() -> Path:
 
 
 class FeatureNetwork:
-    """A TorchScript network from pictures to features."""
+    """A TorchScript network from pictures to features.
+
+    Attributes:
+        sha256: of its file.
+    """
 
     def __init__(self, path: Path | str | None = None, sha256: str = INCEPTION_SHA256) -> None:
         """Reads the network; nothing in the file is read before its hash is found right.
@@ -55,6 +59,7 @@ class FeatureNetwork:
         Raises:
             InputError: there is no such file, or it is another one.
         """
+        self.sha256 = sha256
         path = inception_path() if path is None else Path(path)
         mend = f"download {INCEPTION_URL} to {path}, or give another place with --inception"
         try:
