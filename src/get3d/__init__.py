@@ -1,1 +1,22 @@
 """A generative model of textured 3D meshes, learned from pictures."""
+
+from get3d.cameras import CameraPrior, Cameras
+from get3d.export import TexturedMesh
+from get3d.files import InputError
+from get3d.generator import Generator, Images, Latents, load
+from get3d.meshes import Mesh, MeshBatch
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "CameraPrior",
+    "Cameras",
+    "Generator",
+    "Images",
+    "InputError",
+    "Latents",
+    "Mesh",
+    "MeshBatch",
+    "TexturedMesh",
+    "load",
+]

@@ -37,7 +37,7 @@ PRESETS = {
                 synthesis=UnifiedConfig(
                     planes=PlanesConfig(resolution=32, channels=16, channel_base=1024, channel_max=128)
                 ),
-                grid_resolution=32,
+                grid_resolution=40,
             ),
             discriminator=DiscriminatorConfig(channel_base=1024, channel_max=128, condition=128, condition_layers=2),
             objective=ObjectiveConfig(r1_gamma=1.0),

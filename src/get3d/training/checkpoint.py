@@ -119,7 +119,8 @@ def resume(folder: Path, state: TrainingState, description: dict[str, Any], cons
             console.print(f"[yellow]{error}; going back to the checkpoint before[/]", highlight=False)
             continue
         for part in ("generator", "discriminator"):
-            _require_same(path, part, stored.description.get(part), description[part])
+            _require_same(path, f"its {part} has", stored.description.get(part), description[part])
+        _require_same(path, "its run has", _only_resolution(stored.description), _only_resolution(description))
         _restore(state, stored.tensors, stored.description["progress"])
         return True
     if problems:
@@ -127,13 +128,17 @@ def resume(folder: Path, state: TrainingState, description: dict[str, Any], cons
     return False
 
 
-def _require_same(path: Path, part: str, saved: Any, wanted: dict[str, Any]) -> None:
+def _only_resolution(description: dict[str, Any]) -> dict[str, Any]:
+    return {"resolution": description.get("resolution")}
+
+
+def _require_same(path: Path, whose: str, saved: Any, wanted: dict[str, Any]) -> None:
     saved = saved if isinstance(saved, dict) else {}
     different = sorted(key for key in saved.keys() | wanted.keys() if saved.get(key) != wanted.get(key))
     if different:
         key = different[0]
         raise InputError(
-            f"{path}: its {part} has {key} = {saved.get(key)}, this run asks for {wanted.get(key)}; "
+            f"{path}: {whose} {key} = {saved.get(key)}, this run asks for {wanted.get(key)}; "
             "repeat the settings it was started with, or choose another --out"
         )
 

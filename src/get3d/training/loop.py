@@ -36,7 +36,7 @@ from get3d.training.objective import (
     surface_loss,
 )
 
-__all__ = ["train", "train_step"]
+__all__ = ["start", "train", "train_step"]
 
 
 def train(config: TrainConfig, console: Console) -> Path:
@@ -51,7 +51,7 @@ def train(config: TrainConfig, console: Console) -> Path:
     held_out = _held_out(run.held_out, config)
     description = describe(config)
     folder = config.out / "checkpoints"
-    state = _start(config)
+    state = start(config)
     resumed = resume(folder, state, description, console)
     if not resumed:
         write_json(config.out / "config.json", description)
@@ -197,7 +197,7 @@ def _due(shown: int, batch: int, every_kimg: float) -> bool:
     return math.floor(shown / every) > math.floor((shown - batch) / every)
 
 
-def _start(config: TrainConfig) -> TrainingState:
+def start(config: TrainConfig) -> TrainingState:
     """Networks and optimisers before the first step."""
     device = _device(config.device)
     # Layers draw their initial weights from the global generator; this is the only place that sets it.

@@ -5,7 +5,6 @@ import os
 import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import torch
 from rich.console import Console
@@ -44,7 +43,7 @@ class Monitor:
         self._live = Live(console=console, refresh_per_second=2, transient=True)
         self._start = self._tick = (time.monotonic(), shown)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Monitor":
         self._live.start()
         return self
 

@@ -1,0 +1,231 @@
+"""Training as a whole: what it writes, that it can be killed and goes on, and what stops it before it starts."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from PIL import Image
+from rich.console import Console
+
+from get3d.files import InputError
+from get3d.generator import Styles, load, mix
+from get3d.storage import load_tensors
+from get3d.training.checkpoint import checkpoints_in
+from get3d.training.loop import start, train, train_step
+
+QUIET = Console(file=io.StringIO(), width=500)
+
+RUN = """
+import sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+import tiny, torch
+from rich.console import Console
+from get3d.training.loop import train
+torch.set_num_threads(1)
+train(tiny.run_config(Path({data!r}), Path({out!r}), **{changes!r}), Console(width=500))
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny.write_dataset(tmp_path_factory.mktemp("data") / "discs")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    """An undisturbed run."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(tiny.run_config(data, out), QUIET)
+    torch.set_num_threads(threads)
+    return out
+
+
+def _launch(data, out, **changes):
+    path = [str(folder) for folder in sys.path if folder]
+    code = RUN.format(path=path, data=str(data), out=str(out), changes=changes)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    )
+
+
+def _values(out):
+    """The lines of stats.jsonl without what depends on the clock."""
+    lines = [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in line.items() if key != "images_per_second"} for line in lines]
+
+
+def test_a_run_leaves_all_it_should(run):
+    lines = _values(run)
+    assert [line["shown"] for line in lines] == [8, 16, 20, 24, 32, 40]
+    assert {"loss/generator", "loss/discriminator", "surface/sdf", "logits/mask_real"} <= lines[0].keys()
+    assert {"swd/pictures", "swd/masks"} <= lines[2].keys()
+    assert all(isinstance(value, int | float) and value == value for line in lines for value in line.values())
+    for name in ("reals.png", "fakes-000000.02.png", "fakes-000000.04.png"):
+        with Image.open(run / name) as picture:
+            assert picture.size[0] == 8 * 16
+    assert [path.name for path in checkpoints_in(run / "checkpoints")] == [
+        "checkpoint-000000000040.safetensors",
+        "checkpoint-000000000020.safetensors",
+    ]
+    assert json.loads((run / "config.json").read_text())["generator"]["cameras"]["polar"] == [60.0, 90.0]
+    assert any((run / "tensorboard").iterdir())
+
+
+def test_the_folder_of_a_run_is_a_model(run):
+    generator = load(run)
+    weights = load_tensors(checkpoints_in(run / "checkpoints")[0]).tensors
+    name = "mapping_geometry.layers.0.weight"
+    assert torch.equal(generator.state_dict()[name], weights["generator_ema." + name])
+    assert not torch.equal(generator.state_dict()[name], weights["generator." + name])
+    assert generator.config.grid_size == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("moment", [0.3, 0.8])
+def test_a_killed_run_goes_on_as_if_it_had_not_been(data, run, tmp_path, moment):
+    out = tmp_path / "killed"
+    process = _launch(data, out)
+    expected = _values(run)
+    stats = out / "stats.jsonl"
+    deadline = time.monotonic() + 120
+    # The kill comes after a share of the run's lines, wherever that is within a step, a checkpoint or a write.
+    while process.poll() is None and time.monotonic() < deadline:
+        if stats.exists() and len(stats.read_text().splitlines()) >= moment * len(expected):
+            break
+        time.sleep(0.002)
+    process.kill()
+    process.communicate()
+    finished = _launch(data, out)
+    said, _ = finished.communicate(timeout=200)
+    assert finished.returncode == 0, said
+    assert _values(out) == expected
+    mine, theirs = (load_tensors(checkpoints_in(folder / "checkpoints")[0]).tensors for folder in (out, run))
+    assert mine.keys() == theirs.keys()
+    for key, tensor in theirs.items():
+        assert torch.equal(mine[key], tensor), key
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_path, number):
+    out = tmp_path / "stopped"
+    process = _launch(data, out)
+    while not (out / "stats.jsonl").exists():
+        assert process.poll() is None
+        time.sleep(0.002)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, said
+    assert "the same command goes on" in said
+    assert checkpoints_in(out / "checkpoints")
+    again = io.StringIO()
+    train(tiny.run_config(data, out), Console(file=again, width=500))
+    assert "goes on at" in again.getvalue()
+    assert [line["shown"] for line in _values(out)] == [line["shown"] for line in _values(run)]
+    for mine, theirs in zip(_values(out), _values(run), strict=True):
+        assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+def test_a_finished_run_has_nothing_left_to_do(data, run):
+    before = (run / "stats.jsonl").read_bytes()
+    train(tiny.run_config(data, run), QUIET)
+    assert (run / "stats.jsonl").read_bytes() == before
+
+
+def test_a_gradient_that_is_not_finite_is_skipped_then_named(data, tmp_path):
+    config = tiny.run_config(data, tmp_path, bad_steps=3)
+    state = start(config)
+    images = torch.randint(0, 256, (4, 4, 16, 16), dtype=torch.uint8, generator=tiny.seeded())
+    angles = torch.ones(4, 2)
+    before = {name: tensor.clone() for name, tensor in state.discriminator.state_dict().items()}
+    with torch.no_grad():
+        state.discriminator.rgb.out.bias[0] = float("nan")
+    for _ in range(2):
+        train_step(state, images, angles, config)
+    assert state.bad_steps == 2
+    for name, tensor in state.discriminator.state_dict().items():
+        if name != "rgb.out.bias":
+            assert torch.equal(tensor, before[name])
+    with pytest.raises(FloatingPointError, match=r"gradient of discriminator\.rgb.*3 steps in a row"):
+        train_step(state, images, angles, config)
+
+
+def test_the_generator_learns_where_the_discriminator_leads(data, tmp_path):
+    """With a discriminator that likes large masks, masks grow: the gradient passes all the way."""
+    config = tiny.run_config(data, tmp_path)
+    state = start(config)
+    latents = state.generator.sample_latents(8, 0)
+    cameras = config.generator.cameras.sample(8, tiny.seeded())
+    optimizer = torch.optim.Adam(state.generator.parameters(), lr=0.01)
+    masks = []
+    for _ in range(20):
+        images = state.generator.draw(state.generator.shapes(state.generator.styles(latents)), cameras, 16)
+        masks.append(images.mask.mean())
+        (-masks[-1]).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    assert masks[-1] > masks[0] + 0.1
+
+
+def test_mixing_takes_later_layers_from_the_second():
+    first = Styles(torch.zeros(3, 6, 2), torch.zeros(3, 4, 2))
+    second = Styles(torch.ones(3, 6, 2), torch.ones(3, 4, 2))
+    mixed = mix(first, second, torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]]))
+    assert mixed.geometry[:, :, 0].sum(1).tolist() == [0, 5, 3]
+    assert mixed.texture[:, :, 0].sum(1).tolist() == [3, 0, 2]
+    assert mixed.geometry[2, :, 0].tolist() == [0, 0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch": 3}, r"--batch is 3; it must be a multiple of --discriminator.group, 2"),
+        ({"batch": 0}, r"--batch is 0"),
+        ({"resolution": 24}, r"--resolution is 24; it must be a power of two"),
+        ({"resolution": 32}, r"pictures are 16², this run asks for 32²"),
+        ({"kimg": 0.0}, r"--kimg is 0"),
+        ({"grid_size": 0.3}, r"--grid-size is 0.3"),
+        ({"device": "warp9"}, r"--device is warp9"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_before_any_work(data, tmp_path, changes, message):
+    config = tiny.run_config(data, tmp_path / "out")
+    with pytest.raises(InputError, match=message):
+        train(replace(config, **changes), QUIET)
+    assert not (tmp_path / "out" / "stats.jsonl").exists()
+
+
+def test_a_missing_dataset_is_named(tmp_path):
+    with pytest.raises(InputError, match="nowhere"):
+        train(tiny.run_config(tmp_path / "nowhere", tmp_path / "out"), QUIET)
+
+
+def test_a_disk_that_fills_up_leaves_the_last_checkpoint(data, run, tmp_path, monkeypatch):
+    import errno
+
+    from get3d import storage
+
+    out = tmp_path / "full"
+    real, calls = storage.save_file, []
+
+    def full_the_second_time(*arguments, **options):
+        calls.append(1)
+        if len(calls) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(*arguments, **options)
+
+    monkeypatch.setattr(storage, "save_file", full_the_second_time)
+    with pytest.raises(InputError, match="No space left on device"):
+        train(tiny.run_config(data, out), QUIET)
+    assert [path.name for path in checkpoints_in(out / "checkpoints")] == ["checkpoint-000000000020.safetensors"]
+    load_tensors(checkpoints_in(out / "checkpoints")[0])
