@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from get3d.cameras import CameraPrior
 from get3d.files import InputError, contained, read_json, write_json, writing
 
-__all__ = ["SPLITS", "Description", "Listing", "read", "split_of", "write_cameras"]
+__all__ = ["SPLITS", "Description", "Listing", "read", "require_prior", "split_of", "write_cameras"]
 
 SPLITS = ("train", "val", "test")
 PUBLISHED_SCALE = 0.9
@@ -101,19 +101,28 @@ class Description:
             raise InputError(f"{path}: {error}; see docs/datasets.md for what each value means") from error
 
 
-def _prior(values: dict[str, Any]) -> CameraPrior:
-    ranges = []
+def require_prior(prior: CameraPrior) -> CameraPrior:
+    """The same prior, if cameras can be drawn from it.
+
+    Raises:
+        ValueError: a range is empty, or a value cannot be what it is meant to be.
+    """
     for name in ("azimuth", "polar"):
-        low, high = (float(bound) for bound in values[name])
-        if not (math.isfinite(low) and low < high):
-            raise ValueError(f"camera.{name} is {values[name]!r}, not a lower and an upper bound in degrees")
-        ranges.append((low, high))
-    radius, fov = float(values["radius"]), float(values["fov"])
-    if not (0 < radius < math.inf and 1 < fov < 179):
-        raise ValueError(f"camera.radius is {radius:g} and camera.fov {fov:g}, not a distance and an angle in degrees")
-    if ranges[1][0] < 0 or ranges[1][1] > 180 or ranges[1][1] <= math.pi:
-        raise ValueError(f"camera.polar is {values['polar']!r}, not an angle in degrees from straight above (0 to 180)")
-    return CameraPrior(ranges[0], ranges[1], radius, fov)
+        low, high = getattr(prior, name)
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(f"{name} is {low:g} to {high:g}, not a lower and a higher bound in degrees")
+    low, high = prior.polar
+    if low < 0 or high > 180 or high <= math.pi:
+        raise ValueError(f"polar is {low:g} to {high:g}, not an angle in degrees from straight above (0 to 180)")
+    if not (0 < prior.radius < math.inf and 1 < prior.fov < 179):
+        raise ValueError(f"radius is {prior.radius:g} and fov {prior.fov:g}, not a distance and an angle in degrees")
+    return prior
+
+
+def _prior(values: dict[str, Any]) -> CameraPrior:
+    (left, right), (top, bottom) = values["azimuth"], values["polar"]
+    ranges = (float(left), float(right)), (float(top), float(bottom))
+    return require_prior(CameraPrior(*ranges, float(values["radius"]), float(values["fov"])))
 
 
 @dataclass(frozen=True)

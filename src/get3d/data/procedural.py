@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from get3d.cameras import CameraPrior, Cameras
 from get3d.data.assemble import assemble
 from get3d.data.cars import car
 from get3d.data.chairs import chair
-from get3d.data.layout import SPLITS, Description, split_of, write_cameras
+from get3d.data.layout import SPLITS, Description, require_prior, split_of, write_cameras
 from get3d.data.parts import Part
 from get3d.data.problems import RESOLUTIONS
 from get3d.data.shading import shade
@@ -88,9 +89,13 @@ class SynthConfig:
         if self.resolution not in RESOLUTIONS:
             raise InputError(f"--resolution is {self.resolution}, but it must be a power of two from 16 to 2048")
         if self.scale is not None and not 0.01 <= self.scale <= 1.0:
-            raise InputError(
-                f"--scale is {self.scale}, but it must lie between 0.01 and 1 (the camera stands 1.2 away)"
-            )
+            raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
+        try:
+            require_prior(self.prior)
+        except ValueError as error:
+            raise InputError(f"--prior: {error}; see --help for what each means") from error
+        if self.prior.radius <= 1:
+            raise InputError(f"--prior.radius is {self.prior.radius}, but it must be more than 1, outside the objects")
 
 
 def make(kind: str, seed: int, index: int, scale: float | None = None, texture: int = 512) -> TexturedMesh:
@@ -148,8 +153,9 @@ def _describe(config: SynthConfig) -> Description:
     scale = KINDS[config.kind].scale if config.scale is None else config.scale
     settings = {"kind": config.kind, "views": config.views, "texture": config.texture}
     command = (
-        f"get3d synth {config.kind} --out {config.out} --shapes {config.shapes} --views {config.views} "
-        f"--resolution {config.resolution} --seed {config.seed} --scale {scale:g} --texture {config.texture}"
+        f"get3d synth {config.kind} --out {shlex.quote(str(config.out))} --shapes {config.shapes} "
+        f"--views {config.views} --resolution {config.resolution} --seed {config.seed} "
+        f"--scale {scale:g} --texture {config.texture}"
     )
     if config.prior != CameraPrior():
         (a, b), (c, d) = config.prior.azimuth, config.prior.polar
