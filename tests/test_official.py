@@ -15,7 +15,8 @@ from conftest import FIXTURES
 from get3d import official
 from get3d.cameras import CameraPrior
 from get3d.files import InputError
-from get3d.generator import Generator, GeneratorConfig, Latents, load
+from get3d.generator import Generator, GeneratorConfig, load
+from get3d.latents import Latents
 from get3d.networks import DiscriminatorConfig, Fields, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
 from published import relative_error
 

@@ -3,7 +3,8 @@
 from get3d.cameras import CameraPrior, Cameras
 from get3d.export import TexturedMesh
 from get3d.files import InputError
-from get3d.generator import Generator, Images, Latents, load
+from get3d.generator import Generator, Images, load
+from get3d.latents import Latents
 from get3d.meshes import Mesh, MeshBatch
 
 __version__ = "0.1.0"

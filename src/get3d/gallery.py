@@ -14,7 +14,8 @@ from torch import Tensor
 
 from get3d.export import mesh_report
 from get3d.files import InputError, require_writable, write_json, writing
-from get3d.generator import Generator, Latents, load
+from get3d.generator import Generator, load
+from get3d.latents import Latents
 from get3d.pictures import contact_sheet
 
 __all__ = ["GenerateConfig", "generate"]

@@ -1,7 +1,8 @@
 """From latents and cameras to meshes and pictures: where networks, surface and render meet.
 
-A latent's way: `Generator.styles` (mapping), `Generator.shapes` (tri-planes; SDF and deformation on the grid; triangles), then
-`Generator.draw` (visibility, and the texture field at the covered pixels) or `Generator.textured` (for other programs).
+A latent's way: `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation on
+the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
+`Generator.textured` (for other programs).
 """
 
 from dataclasses import dataclass, field
@@ -14,15 +15,17 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from get3d.cameras import CameraPrior, Cameras
-from get3d.export import TexturedMesh, textured_mesh
+from get3d.devices import device_named
+from get3d.export import Color, TexturedMesh, textured_mesh
 from get3d.files import InputError
 from get3d.isosurface import ISOSURFACES, IsosurfaceName, Surfaces
+from get3d.latents import Latents
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork, SeparateConfig, UnifiedConfig
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.storage import load_tensors, restore, without_prefix
 
-__all__ = ["WEIGHTS", "Field", "Generator", "GeneratorConfig", "Images", "Latents", "Shapes", "Styles", "load", "mix"]
+__all__ = ["WEIGHTS", "Field", "Generator", "GeneratorConfig", "Images", "Shapes", "Styles", "load", "mix"]
 
 WEIGHTS = "generator_ema."
 """What the names of a model's tensors begin with in its file."""
@@ -41,9 +44,10 @@ class GeneratorConfig:
         mapping_layers: dense layers from latent to style.
         synthesis: the synthesis network and its sizes.
         isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
-        grid_resolution: steps of the grid along a side.
+        grid_resolution: steps of the grid along a side, while training.
         grid_size: side of the cube that shapes live in. Training sets it from the dataset.
         cameras: the cameras of the pictures it learns from. Training sets them from the dataset.
+        classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
     """
 
     z_dim: int = 512
@@ -56,25 +60,7 @@ class GeneratorConfig:
     grid_resolution: int = 90
     grid_size: Annotated[float, tyro.conf.Suppress] = 1.0
     cameras: Annotated[CameraPrior, tyro.conf.Suppress] = field(default_factory=CameraPrior)
-
-
-@dataclass(frozen=True)
-class Latents:
-    """Random codes of n shapes.
-
-    Attributes:
-        geometry: [n, z].
-        texture: [n, z].
-    """
-
-    geometry: Float[Tensor, "n z"]
-    texture: Float[Tensor, "n z"]
-
-    def __len__(self) -> int:
-        return self.geometry.shape[0]
-
-    def __getitem__(self, index: slice) -> "Latents":
-        return Latents(self.geometry[index], self.texture[index])
+    classes: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +101,15 @@ class Shapes:
     surfaces: Surfaces
     fields: Fields
 
+    def color(self, number: int) -> Color:
+        """The colours of one of them, at points [p, 3]."""
+
+        def color(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+            shape = torch.full(points.shape[:1], number, device=points.device)
+            return self.fields.texture.at_packed(points, shape)
+
+        return color
+
 
 @dataclass(frozen=True)
 class Field:
@@ -146,19 +141,46 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         sizes = {"z_dim": config.z_dim, "w_dim": config.w_dim, "layers": config.mapping_layers}
-        self.mapping_geometry = MappingNetwork(**sizes)
-        self.mapping_texture = MappingNetwork(**sizes)
-        self.isosurface = ISOSURFACES[config.isosurface](config.grid_resolution, config.grid_size)
+        self.mapping_geometry = MappingNetwork(**sizes, label_dim=len(config.classes))
+        self.mapping_texture = MappingNetwork(**sizes, label_dim=len(config.classes))
+        self.use_grid(config.grid_resolution)
         self.synthesis = config.synthesis.build(
             style=config.w_dim, size=config.grid_size, cube_weights=self.isosurface.cube_weights
         )
 
-    def sample_latents(self, n: int, seed: int) -> Latents:
-        """Latents of the shapes with the seeds seed, seed + 1, …; a seed is the same shape however many are asked for."""
-        z_dim = self.config.z_dim
-        draws = [torch.randn(2, z_dim, generator=torch.Generator().manual_seed(seed + i)) for i in range(n)]
-        codes = torch.stack(draws).to(self.mapping_geometry.w_avg.device)
-        return Latents(codes[:, 0], codes[:, 1])
+    def use_grid(self, resolution: int) -> None:
+        """Extracts surfaces of the same fields on a finer or coarser grid from now on.
+
+        Args:
+            resolution: steps of the grid along a side.
+        """
+        config, device = self.config, self.mapping_geometry.w_avg.device
+        isosurface = ISOSURFACES[config.isosurface](resolution, config.grid_size, config.grid_resolution)
+        self.isosurface = isosurface.to(device).train(self.training)
+
+    def sample_latents(self, n: int, seed: int, label: str | None = None) -> Latents:
+        """Latents of the shapes with the seeds seed, seed + 1, …; a seed is the same shape however many are asked for.
+
+        Args:
+            n: how many.
+            seed: of the first.
+            label: their class, of a generator of several; None draws one for each.
+
+        Raises:
+            InputError: there is no such class.
+        """
+        z_dim, classes = self.config.z_dim, self.config.classes
+        if label is not None and label not in classes:
+            known = f"it knows {', '.join(classes)}" if classes else "it knows objects of one kind, so leave it out"
+            raise InputError(f"--label is {label}, which this model does not know; {known}")
+        generators = [torch.Generator().manual_seed(seed + i) for i in range(n)]
+        device = self.mapping_geometry.w_avg.device
+        codes = torch.stack([torch.randn(2, z_dim, generator=generator) for generator in generators]).to(device)
+        labels = None
+        if classes:
+            drawn = torch.cat([torch.randint(len(classes), (1,), generator=generator) for generator in generators])
+            labels = (drawn if label is None else torch.full((n,), classes.index(label))).to(device)
+        return Latents(codes[:, 0], codes[:, 1], labels)
 
     def styles(self, latents: Latents, psi: float = 1.0) -> Styles:
         """The styles of latents, the same for every layer.
@@ -167,8 +189,9 @@ class Generator(nn.Module):
             latents: of n shapes.
             psi: truncation towards the mean style: w̄ + ψ·(w − w̄).
         """
-        geometry = self.mapping_geometry.truncate(self.mapping_geometry(latents.geometry), psi)
-        texture = self.mapping_texture.truncate(self.mapping_texture(latents.texture), psi)
+        label = latents.label
+        geometry = self.mapping_geometry.truncate(self.mapping_geometry(latents.geometry, label), psi, label)
+        texture = self.mapping_texture.truncate(self.mapping_texture(latents.texture, label), psi, label)
         return Styles(
             geometry[:, None].expand(-1, self.synthesis.num_geometry_styles, -1),
             texture[:, None].expand(-1, self.synthesis.num_texture_styles, -1),
@@ -181,10 +204,18 @@ class Generator(nn.Module):
             generator = torch.Generator(mapping.w_avg.device).manual_seed(seed)
             mapping.w_avg.copy_(mapping.mean_style(samples, generator))
 
+    def fields(self, styles: Styles) -> Fields:
+        """The fields of styles; differentiable."""
+        fields: Fields = self.synthesis(styles.geometry, styles.texture)
+        return fields
+
+    def extract(self, fields: Fields) -> Shapes:
+        """Fields with their surfaces; differentiable."""
+        return Shapes(self.isosurface(fields.geometry), fields)
+
     def shapes(self, styles: Styles) -> Shapes:
         """Fields and surfaces of styles; differentiable."""
-        fields = self.synthesis(styles.geometry, styles.texture)
-        return Shapes(self.isosurface(fields.geometry), fields)
+        return self.extract(self.fields(styles))
 
     def draw(self, shapes: Shapes, cameras: Cameras, resolution: int) -> Images:
         """Pictures of shapes, the i-th by the i-th camera; differentiable in shape and colour."""
@@ -198,8 +229,7 @@ class Generator(nn.Module):
     @torch.no_grad()
     def field(self, latents: Latents, psi: float = 1.0) -> Field:
         """The shapes of latents as functions of space."""
-        styles = self.styles(latents, psi)
-        return Field(self.synthesis(styles.geometry, styles.texture))
+        return Field(self.fields(self.styles(latents, psi)))
 
     @torch.no_grad()
     def meshes(self, latents: Latents, psi: float = 0.7) -> MeshBatch:
@@ -224,19 +254,12 @@ class Generator(nn.Module):
             faces: most triangles of a mesh; None keeps all.
         """
         shapes = self.shapes(self.styles(latents, psi))
-        results = []
-        for number, mesh in enumerate(shapes.surfaces.meshes.split()):
-
-            def color(points: Float[Tensor, "p 3"], number: int = number) -> Float[Tensor, "p 3"]:
-                shape = torch.full(points.shape[:1], number, device=points.device)
-                return shapes.fields.texture.at_packed(points, shape)
-
-            results.append(textured_mesh(mesh, color, texture_resolution, faces))
-        return results
+        meshes = shapes.surfaces.meshes.split()
+        return [textured_mesh(mesh, shapes.color(i), texture_resolution, faces) for i, mesh in enumerate(meshes)]
 
 
 def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
-    """Style mixing: early layers from the first styles, the later ones from the second (Karras et al. 2019, section 3.1).
+    """Style mixing: early layers from the first styles, later ones from the second (Karras et al. 2019, section 3.1).
 
     Args:
         first: styles of n shapes.
@@ -262,7 +285,7 @@ def load(path_or_name: str | Path, device: torch.device | str = "cpu") -> Genera
         device: where to put it; "auto" takes a GPU where there is one.
 
     Raises:
-        InputError: there is no model, or its file is damaged or another program's.
+        InputError: there is no model, its file is damaged or another program's, or there is no such device.
     """
     path = _model_file(Path(path_or_name))
     stored = load_tensors(path, prefix=WEIGHTS)
@@ -271,10 +294,8 @@ def load(path_or_name: str | Path, device: torch.device | str = "cpu") -> Genera
     try:
         generator.load_state_dict(without_prefix(WEIGHTS, stored.tensors))
     except RuntimeError as error:
-        raise InputError(f"{path}: its weights are not those of its configuration ({error}); use another copy") from error
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return generator.to(device).eval().requires_grad_(False)
+        raise InputError(f"{path}: its weights do not fit its configuration ({error}); use another copy") from error
+    return generator.to(device_named(str(device))).eval().requires_grad_(False)
 
 
 def _model_file(path: Path) -> Path:
@@ -286,5 +307,5 @@ def _model_file(path: Path) -> Path:
         return path / "model.safetensors"
     checkpoints = sorted(path.glob("checkpoints/checkpoint-*.safetensors"))
     if not checkpoints:
-        raise InputError(f"{path}: holds neither model.safetensors nor checkpoints; train first, or give another folder")
+        raise InputError(f"{path}: holds neither model.safetensors nor checkpoints; train first, or give another")
     return checkpoints[-1]

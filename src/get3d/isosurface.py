@@ -1,7 +1,7 @@
 """From fields to surfaces: the two ways there are, behind one interface.
 
-Each evaluates a geometry field on the lattices of its grid, where planes need to be sampled only once a plane, moves the grid's
-vertices by the field's deformation, and extracts a batch of meshes.
+Each evaluates a geometry field on the lattices of its grid, where planes need to be sampled only once a plane, moves
+the grid's vertices by the field's deformation, and extracts a batch of meshes.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,8 @@ class Surfaces:
     Attributes:
         meshes: the surfaces.
         empty: [n] shapes whose field has one sign; their mesh is a placeholder without gradient.
-        regularizers: by name, scalars that training keeps small: "sdf" (signs that change along edges; the mean |SDF| of
-            empty shapes), and with FlexiCubes "deviation" (L_dev) and "weights" (mean square of the raw weights).
+        regularizers: by name, scalars that training keeps small: "sdf" (signs that change along edges; the mean |SDF|
+            of empty shapes), and with FlexiCubes "deviation" (L_dev) and "weights" (mean square of the raw weights).
     """
 
     meshes: MeshBatch
@@ -48,6 +48,8 @@ class Isosurface(nn.Module):
     Args:
         resolution: of the grid.
         size: side of the grid.
+        trained: resolution of the grid that the fields were trained on, which says how far their deformation moves
+            vertices. It is the same on every other grid, so that all show the same surface.
 
     Attributes:
         cube_weights: whether the field must have weights for cubes.
@@ -71,30 +73,38 @@ class Isosurface(nn.Module):
 
 
 class MarchingTetrahedra(Isosurface):
-    """Marching tetrahedra on a body-centred cubic lattice (GET3D, section 3.1.1). Vertices move by at most a lattice step."""
+    """Marching tetrahedra on a body-centred cubic lattice (GET3D, section 3.1.1).
 
-    def __init__(self, resolution: int, size: float) -> None:
+    Vertices move by at most 1 / the resolution.
+    """
+
+    def __init__(self, resolution: int, size: float, trained: int) -> None:
         super().__init__()
         self.grid: TetrahedralGrid = TetrahedralGrid(resolution, size)
+        self.reach = 1 / trained
 
     def forward(self, field: GeometryField) -> Surfaces:
         """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
         grid = self.grid
         sdf, raw = self._values(field)
         solid, empty = solid_where_empty(sdf, grid.centre, grid.boundary)
-        vertices = grid.vertices + torch.tanh(raw) / grid.resolution
+        vertices = grid.vertices + self.reach * torch.tanh(raw)
         meshes = marching_tetrahedra(vertices, solid, grid.tetrahedra, grid.topology)
         return Surfaces(meshes, empty, {"sdf": self._sign_loss(sdf, empty)})
 
 
 class FlexibleCubes(Isosurface):
-    """FlexiCubes (Shen et al. 2023) on cubes. Vertices move by at most half a cube's side; quads are split smoothly while training."""
+    """FlexiCubes (Shen et al. 2023) on cubes.
+
+    Vertices move by at most 1 / twice the resolution; quads are split smoothly while training.
+    """
 
     cube_weights = True
 
-    def __init__(self, resolution: int, size: float) -> None:
+    def __init__(self, resolution: int, size: float, trained: int) -> None:
         super().__init__()
         self.grid: CubeGrid = CubeGrid(resolution, size)
+        self.reach = 0.5 / trained
 
     def forward(self, field: GeometryField) -> Surfaces:
         """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
@@ -102,7 +112,7 @@ class FlexibleCubes(Isosurface):
         sdf, raw = self._values(field)
         weights = field.cube_weights(grid.axis)
         solid, empty = solid_where_empty(sdf, grid.centre, grid.boundary)
-        vertices = grid.vertices + torch.tanh(raw) / (2 * grid.resolution)
+        vertices = grid.vertices + self.reach * torch.tanh(raw)
         beta, alpha, gamma = weights.split([12, 8, 1], dim=-1)
         meshes, deviation = flexicubes(
             vertices, -solid, grid.cubes, beta, alpha, gamma[..., 0], grid.resolution, self.training
@@ -116,7 +126,7 @@ class FlexibleCubes(Isosurface):
 
 
 IsosurfaceName = Literal["tetrahedra", "flexicubes"]
-ISOSURFACES: dict[IsosurfaceName, Callable[[int, float], Isosurface]] = {
+ISOSURFACES: dict[IsosurfaceName, Callable[[int, float, int], Isosurface]] = {
     "tetrahedra": MarchingTetrahedra,
     "flexicubes": FlexibleCubes,
 }

@@ -46,10 +46,10 @@ class MappingNetwork(nn.Module):
         label_dim: number of classes; 0 for none.
 
     Attributes:
-        w_avg: [w_dim] the mean style, towards which styles are truncated.
+        w_avg: the mean style, towards which styles are truncated; with labels one for each class.
     """
 
-    w_avg: Tensor
+    w_avg: Float[Tensor, "*k w"]
 
     def __init__(self, *, z_dim: int, w_dim: int, layers: int = 8, label_dim: int = 0) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class MappingNetwork(nn.Module):
         self.layers = nn.ModuleList(
             Dense(inputs if i == 0 else w_dim, w_dim, active=True, lr_multiplier=LR_MULTIPLIER) for i in range(layers)
         )
-        self.register_buffer("w_avg", torch.zeros(w_dim))
+        self.register_buffer("w_avg", torch.zeros((label_dim, w_dim) if label_dim else w_dim))
 
     def forward(self, z: Float[Tensor, "n z"], label: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n w"]:
         """Styles of latent codes.
@@ -77,19 +77,31 @@ class MappingNetwork(nn.Module):
             x = layer(x)
         return x
 
-    def truncate(self, style: Float[Tensor, "n w"], psi: float) -> Float[Tensor, "n w"]:
-        """Styles drawn nearer to the mean style: w_avg + ψ·(w − w_avg); ψ = 1 changes nothing, 0 gives the mean."""
-        return style if psi == 1 else self.w_avg.lerp(style, psi)
+    def truncate(
+        self, style: Float[Tensor, "n w"], psi: float, label: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n w"]:
+        """Styles drawn nearer to the mean style: w_avg + ψ·(w − w_avg); ψ = 1 changes nothing, 0 gives the mean.
+
+        With labels, the mean is that of a style's class: between classes lies nothing that is of any.
+        """
+        if psi == 1:
+            return style
+        mean = self.w_avg if label is None else self.w_avg[label]
+        return mean.lerp(style, psi)
 
     @torch.no_grad()
-    def mean_style(self, samples: int, generator: torch.Generator) -> Float[Tensor, " w"]:
-        """The mean style of that many random latent codes (and random classes), drawn on the generator's device."""
-        total = torch.zeros_like(self.w_avg, dtype=torch.float64)
+    def mean_style(self, samples: int, generator: torch.Generator) -> Float[Tensor, "*k w"]:
+        """The mean style of that many random codes, drawn on the generator's device; with labels, of each class."""
+        if not self.label_dim:
+            return self._mean(samples, generator, None)
+        each = -(-samples // self.label_dim)
+        return torch.stack([self._mean(each, generator, label) for label in range(self.label_dim)])
+
+    def _mean(self, samples: int, generator: torch.Generator, label: int | None) -> Float[Tensor, " w"]:
+        total = torch.zeros(self.w_dim, dtype=torch.float64, device=generator.device)
         for start in range(0, samples, 10_000):
             count = min(10_000, samples - start)
             z = torch.randn(count, self.z_dim, generator=generator, device=generator.device)
-            label = None
-            if self.label_dim:
-                label = torch.randint(self.label_dim, (count,), generator=generator, device=generator.device)
-            total += self(z, label).double().sum(0)
+            labels = None if label is None else torch.full((count,), label, device=generator.device)
+            total += self(z, labels).double().sum(0)
         return (total / samples).to(self.w_avg.dtype)
