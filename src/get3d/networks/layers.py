@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
+from torch.autograd.function import FunctionCtx, once_differentiable
 
 __all__ = [
     "SLOPE",
@@ -27,12 +27,16 @@ __all__ = [
     "clamped",
     "demodulation",
     "downsample",
+    "finished",
     "pyramid",
     "upsample",
 ]
 
 SLOPE = 0.2
 """Of the leaky ReLU."""
+
+BAND = 2**18
+"""Features that are finished at once on CPUs, as numbers."""
 
 CLAMP = 256.0
 """Activations of convolutions are kept within ±CLAMP, so that half precision cannot overflow."""
@@ -76,6 +80,52 @@ def activated(x: Tensor) -> Tensor:
     return _Activation.apply(x)
 
 
+class _Finish(torch.autograd.Function):
+    """In place, and keeping only its output, from which what went in follows; band by band, so that caches hold it."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor, factor: Tensor, bias: Tensor, image: Tensor) -> Tensor:
+        ctx.mark_dirty(x)
+        ctx.save_for_backward(x, factor, bias, image)
+        by_pixel, scale = x.permute(0, 2, 3, 1), factor[:, None, None]
+        for band in _bands(x):
+            part = by_pixel[:, band]
+            torch.addcmul(image[band, :, None] + bias, part, scale, out=part)
+            F.hardtanh_(F.leaky_relu_(part, SLOPE), -CLAMP, CLAMP)
+        return x
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, ...]:
+        y, factor, bias, image = ctx.saved_tensors  # type: ignore[attr-defined]
+        d_x, d_image = torch.empty_like(y), torch.empty_like(image)
+        sums, products = torch.zeros_like(factor), torch.zeros_like(factor)
+        outputs, inputs, gradients = (t.permute(0, 2, 3, 1) for t in (y, d_x, gradient))
+        for band in _bands(y):
+            part, noise = outputs[:, band], image[band, :, None]
+            d_part = torch.ops.aten.hardtanh_backward(gradients[:, band], part, -CLAMP, CLAMP)
+            d_part = torch.ops.aten.leaky_relu_backward(d_part, part, SLOPE, True)
+            d_image[band] = d_part.sum((0, 3))
+            sums += d_part.sum((1, 2))
+            products += (F.leaky_relu(part, 1 / SLOPE).sub_(noise).mul_(d_part)).sum((1, 2))
+            torch.mul(d_part, factor[:, None, None], out=inputs[:, band])
+        return d_x, (products - bias * sums) / factor, sums.sum(0), d_image
+
+
+def _bands(x: Float[Tensor, "n c h w"]) -> list[slice]:
+    """Ranges of rows that hold about BAND numbers on CPUs, where memory is slow; all rows elsewhere."""
+    n, c, h, w = x.shape
+    rows = max(BAND // (n * c * w), 1) if x.device.type == "cpu" else h
+    return [slice(start, start + rows) for start in range(0, h, rows)]
+
+
+def finished(
+    x: Float[Tensor, "n c h w"], factor: Float[Tensor, "n c"], bias: Float[Tensor, " c"], image: Float[Tensor, "h w"]
+) -> Float[Tensor, "n c h w"]:
+    """activated(x · factor + bias + image), written over `x`. Differentiable once."""
+    return _Finish.apply(x, factor, bias, image)
+
+
 def clamped(x: Tensor) -> Tensor:
     """`x` within ±256, written over it."""
     return F.hardtanh_(x, -CLAMP, CLAMP)
@@ -92,7 +142,8 @@ def demodulation(weight: Tensor, style: Float[Tensor, "n i"]) -> Float[Tensor, "
         style: factors of the input channels.
     """
     energy = weight.square().flatten(2).sum(2) if weight.ndim > 2 else weight.square()
-    return torch.rsqrt(style.square() @ energy.T + 1e-8)
+    with torch.autocast(style.device.type, enabled=False):
+        return torch.rsqrt(style.square() @ energy.T + 1e-8)
 
 
 def _fir(x: Tensor) -> Tensor:
@@ -150,7 +201,7 @@ def upsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
 
 
 class Dense(nn.Module):
-    """y = act(x · (W·m/√in)ᵀ + b·m).
+    """y = act(x · (W·m/√in)ᵀ + b·m), in full precision also where autocast lowers that of convolutions.
 
     Args:
         inputs: number of input features.
@@ -172,7 +223,9 @@ class Dense(nn.Module):
 
     def forward(self, x: Float[Tensor, "*n i"]) -> Float[Tensor, "*n o"]:
         """Applies the layer to the last axis."""
-        y = F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        weight, bias = self.weight * self.weight_gain, self.bias * self.bias_gain
+        with torch.autocast(x.device.type, enabled=False):
+            y = F.linear(x.to(weight.dtype), weight, bias)
         return F.leaky_relu(y, SLOPE) if self.active else y
 
 
@@ -231,14 +284,14 @@ class ModulatedConv(nn.Module):
         """Convolves; the resolution stays or is doubled."""
         scale = self.affine(style)
         factor = demodulation(self.weight, scale) * math.sqrt(2)
-        offset = (self.bias[:, None, None] + self.noise_image * self.noise_strength) * math.sqrt(2)
         x = x * scale.to(x.dtype)[:, :, None, None]
         if self.up:
             x = blur(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), padding=1)
             factor = 4 * factor
         else:
             x = F.conv2d(x, self.weight, padding=1)
-        return activated(torch.addcmul(offset.to(x.dtype), x, factor.to(x.dtype)[:, :, None, None]))
+        bias, image = self.bias * math.sqrt(2), self.noise_image * (self.noise_strength * math.sqrt(2))
+        return finished(x, *(t.to(x.dtype) for t in (factor, bias, image)))
 
 
 class ModulatedOutput(nn.Module):
