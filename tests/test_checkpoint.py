@@ -5,6 +5,7 @@ import torch
 import tiny
 from rich.console import Console
 
+from get3d.data.dataset import Batch
 from get3d.files import InputError
 from get3d.storage import describe
 from get3d.training.checkpoint import BEST, checkpoints_in, resume, save_checkpoint
@@ -20,7 +21,7 @@ def _trained(config, steps=2):
     state = start(config)
     images = torch.randint(0, 256, (4, 4, 16, 16), dtype=torch.uint8, generator=tiny.seeded())
     for _ in range(steps):
-        train_step(state, images, torch.rand(4, 2, generator=tiny.seeded()), config)
+        train_step(state, Batch(images, torch.rand(4, 2, generator=tiny.seeded())), config)
     return state
 
 

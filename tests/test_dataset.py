@@ -58,11 +58,11 @@ def test_an_epoch_shows_every_picture_once_and_epochs_differ(pictures):
     stream = pictures.batches(7, seed=5)
     epochs = []
     for _ in range(2):
-        shown = torch.cat([images for images, _ in itertools.islice(stream, 3)])
+        shown = torch.cat([batch.pictures for batch in itertools.islice(stream, 3)])
         epochs.append(shown[:, 0, 8, 8])
         assert len(epochs[-1].unique()) == len(pictures) == 21
     assert not torch.equal(epochs[0], epochs[1])
-    other = torch.cat([images for images, _ in itertools.islice(pictures.batches(7, seed=6), 3)])
+    other = torch.cat([batch.pictures for batch in itertools.islice(pictures.batches(7, seed=6), 3)])
     assert not torch.equal(epochs[0], other[:, 0, 8, 8])
 
 
@@ -76,15 +76,16 @@ def test_a_stream_goes_on_at_any_position(pictures, position, batch, first):
 
 def _shown(pictures: Pictures, batch: int, position: int, count: int) -> torch.Tensor:
     stream = pictures.batches(batch, seed=1, position=position)
-    shown = torch.cat([angles for _, angles in itertools.islice(stream, math.ceil(count / batch))])[:count]
+    shown = torch.cat([part.angles for part in itertools.islice(stream, math.ceil(count / batch))])[:count]
     stream.close()
     return shown
 
 
 def test_pictures_and_angles_of_a_batch_belong_together(pictures):
     everything = pictures.load(range(len(pictures)))
-    images, angles = next(pictures.batches(8, seed=0, position=17))
-    for image, angle in zip(images, angles, strict=True):
+    batch = next(pictures.batches(8, seed=0, position=17))
+    assert batch.label is None
+    for image, angle in zip(batch.pictures, batch.angles, strict=True):
         (number,) = torch.nonzero((pictures.angles == angle).all(1)).flatten().tolist()
         assert torch.equal(everything[number], image)
 

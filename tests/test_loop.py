@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from get3d.data.dataset import Batch
 from get3d.files import InputError
 from get3d.generator import Styles, load, mix
 from get3d.storage import load_tensors
@@ -151,13 +152,13 @@ def test_a_gradient_that_is_not_finite_is_skipped_then_named(data, tmp_path):
     with torch.no_grad():
         state.discriminator.rgb.out.bias[0] = float("nan")
     for _ in range(2):
-        train_step(state, images, angles, config)
+        train_step(state, Batch(images, angles), config)
     assert state.bad_steps == 2
     for name, tensor in state.discriminator.state_dict().items():
         if name != "rgb.out.bias":
             assert torch.equal(tensor, before[name])
     with pytest.raises(FloatingPointError, match=r"gradient of discriminator\.rgb.*3 steps in a row"):
-        train_step(state, images, angles, config)
+        train_step(state, Batch(images, angles), config)
 
 
 def test_the_generator_learns_where_the_discriminator_leads(data, tmp_path):

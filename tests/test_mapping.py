@@ -39,7 +39,18 @@ def test_classes_change_the_style() -> None:
     styles = mapping(z, torch.arange(3))
     assert (styles[0] - styles[1]).abs().max() > 0.01
     torch.testing.assert_close(mapping(z, torch.tensor([1, 1, 1]))[0], styles[1])
-    assert mapping.mean_style(100, torch.Generator().manual_seed(0)).shape == (6,)
+
+
+def test_each_class_has_a_mean_style_of_its_own() -> None:
+    mapping = MappingNetwork(z_dim=5, w_dim=6, layers=2, label_dim=2)
+    found = mapping.mean_style(40_000, torch.Generator().manual_seed(0))
+    z = torch.randn(100_000, 5, generator=torch.Generator().manual_seed(1))
+    for label in (0, 1):
+        expected = mapping(z, torch.full((len(z),), label)).mean(0).detach()
+        torch.testing.assert_close(found[label], expected, atol=0.03, rtol=0)
+    mapping.w_avg.copy_(found)
+    style, label = torch.randn(2, 6), torch.tensor([1, 0])
+    torch.testing.assert_close(mapping.truncate(style, 0.0, label), found.flip(0))
 
 
 def test_a_label_must_come_with_classes() -> None:

@@ -5,6 +5,7 @@ import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.cameras import CameraPrior
-from get3d.data.layout import read
+from get3d.data.layout import Assumed, read
 from get3d.data.problems import head_problem, quick_problems
 from get3d.files import InputError
 
-__all__ = ["Pictures", "decode", "to_network"]
+__all__ = ["Batch", "Pictures", "decode", "to_network"]
 
 _AHEAD = 3
 """Batches that are decoded before they are asked for."""
@@ -54,23 +55,47 @@ def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {re
         raise InputError(f"{path}: is damaged ({error}); restore it or make the dataset again") from error
 
 
+@dataclass(frozen=True)
+class Batch:
+    """Pictures with what is known of them.
+
+    Attributes:
+        pictures: RGBA.
+        angles: azimuth and polar angle of each one's camera, radians.
+        label: class numbers; None in a dataset of one kind.
+    """
+
+    pictures: UInt8[Tensor, "m 4 r r"]
+    angles: Float[Tensor, "m 2"]
+    label: Int[Tensor, " m"] | None = None
+
+
 class Pictures:
     """The pictures of one split, kept in memory once decoded where they fit.
 
     Attributes:
         angles: [n, 2] azimuth and polar angle of each picture's camera, radians.
+        classes: names of the classes; none where all objects are of one kind.
+        labels: [n] number of the class of each picture's object; 0 where there are none.
         prior: where the cameras were drawn from.
         resolution: side of the pictures in pixels.
         scale: longest side of the objects' bounding boxes.
     """
 
     angles: Float[Tensor, "n 2"]
+    classes: tuple[str, ...]
+    labels: Int[Tensor, " n"]
     prior: CameraPrior
     resolution: int
     scale: float
 
     def __init__(
-        self, root: Path | str, split: str, splits: Path | str | None = None, cache_bytes: int = 2 * 1024**3
+        self,
+        root: Path | str,
+        split: str,
+        splits: Path | str | None = None,
+        cache_bytes: int = 2 * 1024**3,
+        assumed: Assumed | None = None,
     ) -> None:
         """Lists the dataset and does the checks that need no decoding.
 
@@ -79,11 +104,12 @@ class Pictures:
             split: "train", "val" or "test".
             splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
             cache_bytes: keep decoded pictures in memory if the whole split takes no more than this.
+            assumed: what the dataset is taken to be where it does not say so itself.
 
         Raises:
             InputError: something is wrong; names the first file, and counts the others.
         """
-        listing = read(root, splits)
+        listing = read(root, splits, assumed)
         self.resolution, problems = quick_problems(listing)
         if problems:
             more = f"; {len(problems) - 1} more, see `get3d check {root}`" if len(problems) > 1 else ""
@@ -93,6 +119,8 @@ class Pictures:
             raise InputError(f"{root}: no object is in the split {split!r}; make a dataset of at least 10 shapes")
         self._paths = [listing.path(number) for number in numbers.tolist()]
         self.angles = torch.from_numpy(listing.angles[numbers]).float()
+        self.classes = listing.classes
+        self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]])
         self.prior = listing.prior
         self.scale = listing.scale
         shape = (len(numbers), 4, self.resolution, self.resolution)
@@ -122,10 +150,8 @@ class Pictures:
     def _decode(self, number: int) -> UInt8[Tensor, "4 r r"]:
         return torch.from_numpy(decode(self._paths[number], self.resolution))
 
-    def batches(
-        self, batch_size: int, seed: int, position: int = 0
-    ) -> Iterator[tuple[UInt8[Tensor, "m 4 r r"], Float[Tensor, "m 2"]]]:
-        """Batches of pictures and angles without end, each epoch in an order of its own.
+    def batches(self, batch_size: int, seed: int, position: int = 0) -> Iterator[Batch]:
+        """Batches without end, each epoch in an order of its own.
 
         The order of epoch e depends on (seed, e) only, and where the stream is on the number of pictures it gave only,
         so a stream that starts at `position` goes on exactly where another stopped. Batches run over the ends of
@@ -148,7 +174,8 @@ class Pictures:
                         indices = next(order)
                         waiting.append((indices, ahead.submit(self.load, indices)))
                     indices, pictures = waiting.popleft()
-                    yield pictures.result(), self.angles[indices]
+                    label = self.labels[indices] if self.classes else None
+                    yield Batch(pictures.result(), self.angles[indices], label)
             finally:
                 ahead.shutdown(cancel_futures=True)
 

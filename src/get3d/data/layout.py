@@ -20,11 +20,9 @@ from jaxtyping import Float, Int
 from get3d.cameras import CameraPrior
 from get3d.files import InputError, contained, read_json, write_json, writing
 
-__all__ = ["SPLITS", "Description", "Listing", "read", "require_prior", "split_of", "write_cameras"]
+__all__ = ["SPLITS", "Assumed", "Description", "Listing", "read", "require_prior", "split_of", "write_cameras"]
 
 SPLITS = ("train", "val", "test")
-PUBLISHED_SCALE = 0.9
-"""Longest side of the objects in published renderings, where no dataset.json says otherwise."""
 _FORMAT = 1
 _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
 
@@ -32,6 +30,19 @@ _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train",
 def split_of(number: int) -> str:
     """The split of the object of a number: of ten in a row seven train, one val, two test, as in the paper."""
     return _PATTERN[number % len(_PATTERN)]
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """What a dataset without a `dataset.json`, as published ones are, is taken to be.
+
+    Attributes:
+        scale: longest side of the objects' bounding boxes.
+        prior: where the cameras were drawn from.
+    """
+
+    scale: float = 0.9
+    prior: CameraPrior = field(default_factory=CameraPrior)
 
 
 @dataclass(frozen=True)
@@ -46,6 +57,7 @@ class Description:
         splits: names of the objects in each split.
         licence: of the pictures and meshes (an SPDX identifier where there is one).
         source: how the dataset was made: command, seed, settings.
+        labels: names of the objects of each class, by the name of the class; empty where all are of one kind.
     """
 
     kind: str
@@ -55,6 +67,7 @@ class Description:
     splits: dict[str, list[str]]
     licence: str
     source: dict[str, Any] = field(default_factory=dict)
+    labels: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self, root: Path) -> None:
         """Writes `dataset.json` in the folder."""
@@ -70,7 +83,8 @@ class Description:
                 "licence": self.licence,
                 "source": self.source,
                 "splits": self.splits,
-            },
+            }
+            | ({"labels": self.labels} if self.labels else {}),
         )
 
     @classmethod
@@ -91,14 +105,19 @@ class Description:
                 resolution=int(values["resolution"]),
                 scale=float(values["scale"]),
                 prior=_prior(values["camera"]),
-                splits={str(split): [str(name) for name in names] for split, names in values["splits"].items()},
+                splits=_names(values["splits"]),
                 licence=str(values["licence"]),
                 source=dict(values["source"]),
+                labels=_names(values.get("labels", {})),
             )
         except KeyError as error:
             raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for what it means") from error
         except (AttributeError, TypeError, ValueError) as error:
             raise InputError(f"{path}: {error}; see docs/datasets.md for what each value means") from error
+
+
+def _names(values: dict[str, Any]) -> dict[str, list[str]]:
+    return {str(part): [str(name) for name in names] for part, names in values.items()}
 
 
 def require_prior(prior: CameraPrior) -> CameraPrior:
@@ -137,6 +156,8 @@ class Listing:
         object_index: [n] the number of each picture's object.
         angles: [n, 2] azimuth and polar angle in radians.
         splits: numbers of the objects in each split.
+        classes: names of the classes; none where all objects are of one kind.
+        labels: number of each object's class; 0 where there are none.
         prior: where the cameras were drawn from.
         scale: longest side of the objects' bounding boxes.
         resolution: what dataset.json says; None where there is none.
@@ -150,6 +171,8 @@ class Listing:
     object_index: Int[np.ndarray, " n"]
     angles: Float[np.ndarray, "n 2"]
     splits: dict[str, Int[np.ndarray, " k"]]
+    classes: tuple[str, ...]
+    labels: Int[np.ndarray, " o"]
     prior: CameraPrior
     scale: float
     resolution: int | None
@@ -172,7 +195,7 @@ def write_cameras(root: Path, pictures: Sequence[str], degrees: Float[np.ndarray
         rows.writerows((name, f"{a:.6f}", f"{p:.6f}") for name, (a, p) in zip(pictures, degrees.tolist(), strict=True))
 
 
-def read(root: Path | str, splits: Path | str | None = None) -> Listing:
+def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | None = None) -> Listing:
     """Lists a dataset folder in either layout.
 
     Args:
@@ -180,6 +203,7 @@ def read(root: Path | str, splits: Path | str | None = None) -> Listing:
         splits: folder with train.txt, val.txt and test.txt, each a list of object names (with or without their
             group); takes the place of the splits the dataset has itself. The published layout has none: there, without
             this folder, an object's split is a function of its name.
+        assumed: what holds where there is no dataset.json.
 
     Raises:
         InputError: the folder is missing or is no dataset, or one of its files cannot be read.
@@ -188,7 +212,7 @@ def read(root: Path | str, splits: Path | str | None = None) -> Listing:
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; make a dataset with `get3d synth chair --out {root}`")
     if (root / "img").is_dir():
-        listing = _read_published(root)
+        listing = _read_published(root, Assumed() if assumed is None else assumed)
     elif (root / "dataset.json").is_file():
         listing = _read_own(root)
     else:
@@ -225,11 +249,31 @@ def _read_own(root: Path) -> Listing:
         object_index=np.array([numbers[name] for name in names], dtype=np.int64),
         angles=np.radians(angles),
         splits=splits,
+        classes=tuple(description.labels),
+        labels=_labels(root, description, objects),
         prior=description.prior,
         scale=description.scale,
         resolution=description.resolution,
         present=_pictures_below(root / "pictures"),
     )
+
+
+def _labels(root: Path, description: Description | None, objects: list[str]) -> Int[np.ndarray, " o"]:
+    labels = {} if description is None else description.labels
+    if not labels:
+        return np.zeros(len(objects), dtype=np.int64)
+    pairs = [(name, number) for number, names in enumerate(labels.values()) for name in names]
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, number in pairs if found[name] != number)
+        raise InputError(f"{root / 'dataset.json'}: labels name the object {twice!r} twice; give each object one class")
+    without = [name for name in objects if name not in found]
+    if without:
+        raise InputError(
+            f"{root / 'dataset.json'}: labels leave out the object {without[0]!r} ({len(without)} such objects); "
+            "give each object a class, or none"
+        )
+    return np.array([found[name] for name in objects], dtype=np.int64)
 
 
 def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
@@ -267,7 +311,7 @@ def _pictures_below(folder: Path) -> list[str]:
     return found
 
 
-def _read_published(root: Path) -> Listing:
+def _read_published(root: Path, assumed: Assumed) -> Listing:
     pictures: list[str] = []
     objects: list[str] = []
     object_index: list[int] = []
@@ -296,8 +340,10 @@ def _read_published(root: Path) -> Listing:
         object_index=np.array(object_index, dtype=np.int64),
         angles=np.radians(np.concatenate(angles)),
         splits={split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)},
-        prior=CameraPrior() if described is None else described.prior,
-        scale=PUBLISHED_SCALE if described is None else described.scale,
+        classes=() if described is None else tuple(described.labels),
+        labels=_labels(root, described, objects),
+        prior=assumed.prior if described is None else described.prior,
+        scale=assumed.scale if described is None else described.scale,
         resolution=None if described is None else described.resolution,
         present=present,
     )

@@ -1,12 +1,17 @@
 """What a training run is, and the proof that it can be done."""
 
+import os
+import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
+import torch
 from torch import nn
 from torch.optim import Adam
 
 from get3d.data.dataset import Pictures
+from get3d.data.layout import Assumed
 from get3d.files import InputError, require_writable
 from get3d.generator import GeneratorConfig
 from get3d.networks import DiscriminatorConfig
@@ -45,6 +50,7 @@ class TrainConfig:
 
     Attributes:
         data: dataset folder.
+        assumed: what the dataset is taken to be where it does not say so itself.
         out: folder of the run; the same folder again goes on.
         resolution: side of the pictures in pixels, a power of two; pictures of the dataset must have it.
         batch: pictures of a step.
@@ -61,11 +67,15 @@ class TrainConfig:
         metric_pictures: pictures the metric compares with held-out ones.
         keep: how many checkpoints are kept, besides the best.
         bad_steps: steps in a row with a gradient that is not finite after which the run stops.
+        precision: of the convolutions: fp32, bf16, or "auto", which is bf16 on GPUs that have it. All else, the weights
+            too, is fp32.
+        compile: compile the networks first, which takes minutes and a C++ compiler; R1 is not compiled.
         device: "auto" takes a GPU where there is one.
         seed: of everything random.
     """
 
     data: Path = Path("data")
+    assumed: Assumed = field(default_factory=Assumed)
     out: Path = Path("runs/model")
     resolution: int = 64
     batch: int = 32
@@ -82,8 +92,16 @@ class TrainConfig:
     metric_pictures: int = 512
     keep: int = 2
     bad_steps: int = 10
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    compile: bool = False
     device: str = "auto"
     seed: int = 0
+
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """Where the convolutions are, so that they have the run's precision on a device."""
+        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+        wanted = able if self.precision == "auto" else self.precision == "bf16"
+        return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
 @dataclass(frozen=True)
@@ -115,7 +133,9 @@ def opened(config: TrainConfig) -> Opened:
     for name in ("kimg", "log_kimg", "snapshot_kimg"):
         _require(getattr(config, name) > 0, "--" + name.replace("_", "-"), getattr(config, name), "positive")
     _require(config.keep > 0, "--keep", config.keep, "at least 1")
-    pictures = Pictures(config.data, "train")
+    if config.compile and not _compilers():
+        raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
+    pictures = Pictures(config.data, "train", assumed=config.assumed)
     if pictures.resolution != config.resolution:
         raise InputError(
             f"{config.data}: its pictures are {pictures.resolution}², this run asks for {config.resolution}²; "
@@ -128,9 +148,14 @@ def opened(config: TrainConfig) -> Opened:
     resolved = replace(
         config,
         grid_size=grid_size,
-        generator=replace(config.generator, cameras=pictures.prior, grid_size=grid_size),
+        generator=replace(config.generator, cameras=pictures.prior, grid_size=grid_size, classes=pictures.classes),
     )
-    return Opened(resolved, pictures, Pictures(config.data, "val"))
+    return Opened(resolved, pictures, Pictures(config.data, "val", assumed=config.assumed))
+
+
+def _compilers() -> list[str]:
+    names = (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl")
+    return [name for name in names if name and shutil.which(name)]
 
 
 def _require(holds: bool, option: str, value: object, mend: str) -> None:

@@ -1,7 +1,7 @@
 """How a generator learns: the loop, and one step of it, each on a page.
 
-Running the same command again goes on where it stopped. All randomness of a step follows from the seed and the number of
-real pictures shown, which is also the data position.
+Running the same command again goes on where it stopped. All randomness of a step follows from the seed and the number
+of real pictures shown, which is also the data position.
 """
 
 import copy
@@ -20,9 +20,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from get3d.cameras import Cameras
-from get3d.data.dataset import Pictures, to_network
-from get3d.files import InputError, write_json
-from get3d.generator import Generator, Latents, mix
+from get3d.data.dataset import Batch, Pictures, to_network
+from get3d.devices import device_named
+from get3d.files import write_json
+from get3d.generator import Generator, mix
+from get3d.latents import Latents
 from get3d.metrics.images import sliced_wasserstein_distance
 from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, resume, save_checkpoint
@@ -63,8 +65,8 @@ def train(config: TrainConfig, console: Console) -> Path:
             _show_reals(monitor, pictures)
         if state.shown >= total:
             return path
-        for images, angles in pictures.batches(config.batch, config.seed, state.shown):
-            train_step(state, images, angles, config)
+        for batch in pictures.batches(config.batch, config.seed, state.shown):
+            train_step(state, batch, config)
             monitor.progress(state.shown)
             finished = state.shown >= total or stop.asked
             best = False
@@ -73,6 +75,8 @@ def train(config: TrainConfig, console: Console) -> Path:
             elif _due(state.shown, config.batch, config.log_kimg):
                 monitor.write(state.sums, state.shown)
             if finished or _due(state.shown, config.batch, config.snapshot_kimg):
+                # The step leaves the average with the trained network's buffers; a checkpoint is a model to use.
+                state.average.estimate_mean_styles()
                 path = save_checkpoint(folder, state, description, keep=config.keep, best=best)
             if finished:
                 break
@@ -81,17 +85,14 @@ def train(config: TrainConfig, console: Console) -> Path:
     return path
 
 
-def train_step(
-    state: TrainingState, images: Tensor, angles: Tensor, config: TrainConfig
-) -> None:
+def train_step(state: TrainingState, batch: Batch, config: TrainConfig) -> None:
     """One batch: the discriminator moves, then the generator, then its average.
 
     Both play on the same generated pictures, so they are drawn once.
 
     Args:
         state: changed in place.
-        images: [n, 4, r, r] uint8, real pictures.
-        angles: [n, 2], their cameras' azimuth and polar angle in radians.
+        batch: real pictures, with their cameras and classes.
         config: the run's configuration.
 
     Raises:
@@ -99,15 +100,21 @@ def train_step(
     """
     objective = config.objective
     device = next(state.generator.parameters()).device
-    images, angles = to_network(images.to(device)), angles.to(device)
-    draws = _draws(config, state.shown, device)
+    images, angles = to_network(batch.pictures.to(device)), batch.angles.to(device)
+    # Fakes are of the classes of the reals, so that a class alone tells nothing.
+    label = None if batch.label is None else batch.label.to(device)
+    draws = _draws(config, state.shown, label, device)
     styles = mix(state.generator.styles(draws.latents), state.generator.styles(draws.others), draws.kept)
-    shapes = state.generator.shapes(styles)
+    with config.autocast(device):
+        fields = state.generator.fields(styles)
+    shapes = state.generator.extract(fields)
     drawn = state.generator.draw(shapes, draws.cameras, config.resolution)
     fakes = torch.cat([drawn.rgb, drawn.mask], dim=1)
 
     state.discriminator.requires_grad_(True)
-    fake, real = state.discriminator(fakes.detach(), draws.cameras.angles), state.discriminator(images, angles)
+    with config.autocast(device):
+        fake = state.discriminator(fakes.detach(), draws.cameras.angles, label)
+        real = state.discriminator(images, angles, label)
     loss = discriminator_loss(real, fake)
     add_statistic(state.sums, "loss/discriminator", loss)
     for name in ("rgb", "mask"):
@@ -115,14 +122,19 @@ def train_step(
         add_statistic(state.sums, f"logits/{name}_fake", getattr(fake, name).mean())
     if state.shown // config.batch % objective.r1_interval == 0:
         images = images.requires_grad_(True)
-        penalty = gradient_penalty(state.discriminator(images, angles), images)
+        # `forward` itself is never compiled; compiled networks have no second derivative.
+        with config.autocast(device):
+            real = state.discriminator.forward(images, angles, label)
+        penalty = gradient_penalty(real, images)
         add_statistic(state.sums, "loss/r1", penalty)
         loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
     loss.backward()
     problem = _update(state.discriminator, state.discriminator_optimizer, "discriminator")
 
     state.discriminator.requires_grad_(False)
-    loss = generator_loss(state.discriminator(fakes, draws.cameras.angles))
+    with config.autocast(device):
+        judged = state.discriminator(fakes, draws.cameras.angles, label)
+    loss = generator_loss(judged)
     add_statistic(state.sums, "loss/generator", loss)
     surfaces = shapes.surfaces
     for name, value in surfaces.regularizers.items():
@@ -173,14 +185,13 @@ class _Draws:
     kept: Tensor
 
 
-def _draws(config: TrainConfig, shown: int, device: torch.device) -> _Draws:
+def _draws(config: TrainConfig, shown: int, label: Tensor | None, device: torch.device) -> _Draws:
     """What the step after `shown` pictures draws; drawn on the CPU, so that every device sees the same."""
     generator = torch.Generator().manual_seed(_mixed(config.seed, shown))
     batch, z_dim = config.batch, config.generator.z_dim
     cameras = config.generator.cameras.sample(batch, generator)
-    first, second = (
-        Latents(*torch.randn(2, batch, z_dim, generator=generator).to(device).unbind(0)) for _ in range(2)
-    )
+    codes = torch.randn(2, 2, batch, z_dim, generator=generator).to(device)
+    first, second = (Latents(geometry, texture, label) for geometry, texture in codes)
     kept = torch.rand(batch, 2, generator=generator)
     mixed = torch.rand(batch, 2, generator=generator) < config.objective.style_mixing
     return _Draws(cameras.to(device), first, second, torch.where(mixed, kept, 1.0).to(device))
@@ -199,12 +210,16 @@ def _due(shown: int, batch: int, every_kimg: float) -> bool:
 
 def start(config: TrainConfig) -> TrainingState:
     """Networks and optimisers before the first step."""
-    device = _device(config.device)
+    device = device_named(config.device)
     # Layers draw their initial weights from the global generator; this is the only place that sets it.
     torch.manual_seed(_mixed(config.seed))
     generator = Generator(config.generator).to(device)
-    discriminator = config.discriminator.build(resolution=config.resolution).to(device)
+    classes = len(config.generator.classes)
+    discriminator = config.discriminator.build(resolution=config.resolution, label_dim=classes).to(device)
     average = copy.deepcopy(generator).eval().requires_grad_(False)
+    if config.compile:
+        generator.synthesis.compile()
+        discriminator.compile()
     optimizer = config.optimizer
     return TrainingState(
         generator=generator,
@@ -213,15 +228,6 @@ def start(config: TrainConfig) -> TrainingState:
         generator_optimizer=optimizer.build(generator, optimizer.generator_interval),
         discriminator_optimizer=optimizer.build(discriminator, config.objective.r1_interval),
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        return torch.empty(0, device=name).device
-    except (RuntimeError, AssertionError) as error:
-        raise InputError(f"--device is {name}, which this machine does not have; use cpu or auto") from error
 
 
 def _held_out(pictures: Pictures, config: TrainConfig) -> Tensor:
@@ -243,7 +249,6 @@ _GRID, _COLUMNS = 32, 8
 def _snapshot(state: TrainingState, config: TrainConfig, held_out: Tensor, monitor: Monitor) -> bool:
     """Draws the fixed latents, takes the metric and writes the tick; whether the metric is the best so far."""
     average = state.average
-    average.estimate_mean_styles()
     generator = torch.Generator().manual_seed(config.seed)
     fakes = []
     for start in range(0, len(held_out), config.batch):

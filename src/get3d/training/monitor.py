@@ -47,7 +47,9 @@ class Monitor:
         self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._live.stop()
         self._curves.close()  # type: ignore[no-untyped-call]
 
@@ -74,7 +76,9 @@ class Monitor:
         rate = (shown - before) / max(time.monotonic() - since, 1e-9)
         left = (self._total - shown) / rate if rate > 0 else float("inf")
         self._live.update(
-            Text(f"{shown / 1000:.2f} of {self._total / 1000:g} kimg  {rate:.1f} img/s  {_clock(left)} left  {self._last}")
+            Text(
+                f"{shown / 1000:.2f} of {self._total / 1000:g} kimg  {rate:.1f} img/s  {_clock(left)} left  {self._last}"
+            )
         )
 
     _last = ""
