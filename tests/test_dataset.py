@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from PIL import Image
 from datasets import VIEWS, degrees, make_dataset, make_published, picture
 from get3d.cameras import CameraPrior
 from get3d.data.dataset import Pictures, decode, to_network
-from get3d.data.layout import read
+from get3d.data.layout import Description, read
 from get3d.files import InputError
 
 
@@ -88,6 +89,19 @@ def test_pictures_and_angles_of_a_batch_belong_together(pictures):
     for image, angle in zip(batch.pictures, batch.angles, strict=True):
         (number,) = torch.nonzero((pictures.angles == angle).all(1)).flatten().tolist()
         assert torch.equal(everything[number], image)
+
+
+def test_batches_bring_the_classes_of_their_objects(tmp_path):
+    names = [f"{k:06d}" for k in range(10)]
+    root = make_dataset(tmp_path)
+    description = Description.read(root)
+    replace(description, labels={"odd": names[1::2], "even": names[::2]}).write(root)
+    pictures = Pictures(root, "train")
+    batch = next(pictures.batches(8, seed=0))
+    # The first channel of a picture in the middle is its number: VIEWS pictures of each object.
+    numbers = batch.pictures[:, 0, 8, 8].long() // VIEWS
+    assert pictures.classes == ("odd", "even")
+    assert torch.equal(batch.label, 1 - numbers % 2)
 
 
 def test_an_error_in_a_picture_reaches_the_one_who_asked(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from datasets import VIEWS, degrees, make_dataset, make_published
 from get3d.cameras import CameraPrior
-from get3d.data.layout import Description, read, split_of
+from get3d.data.layout import Assumed, Description, read, split_of
 from get3d.files import InputError
 
 
@@ -49,6 +49,44 @@ def test_published_layout_takes_its_prior_from_a_description(tmp_path):
     prior = CameraPrior(polar=(45.0, 90.0))
     Description("animal", 16, 0.9, prior, {}, "unknown").write(make_published(tmp_path))
     assert read(tmp_path).prior == prior
+
+
+def test_what_the_published_layout_does_not_say_can_be_assumed(tmp_path):
+    assumed = Assumed(0.7, CameraPrior(polar=(45.0, 90.0)))
+    listing = read(make_published(tmp_path), assumed=assumed)
+    assert (listing.scale, listing.prior) == (0.7, assumed.prior)
+    Description("disc", 16, 0.5, CameraPrior(), {}, "unknown").write(tmp_path)
+    listing = read(tmp_path, assumed=assumed)
+    assert (listing.scale, listing.prior) == (0.5, CameraPrior())
+
+
+def test_labels_number_the_classes_of_the_objects(tmp_path):
+    names = [f"{k:06d}" for k in range(10)]
+    edit(make_dataset(tmp_path), labels={"odd": names[1::2], "even": names[::2]})
+    listing = read(tmp_path)
+    assert listing.classes == ("odd", "even")
+    assert listing.labels.tolist() == [1, 0] * 5
+
+
+def test_a_dataset_of_one_kind_has_no_classes(tmp_path):
+    listing = read(make_dataset(tmp_path))
+    assert listing.classes == ()
+    assert listing.labels.tolist() == [0] * 10
+
+
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        ({"a": ["000000"]}, r"leave out the object '000001' \(9 such objects\)"),
+        ({"a": [f"{k:06d}" for k in range(10)], "b": ["000003"]}, "name the object '000003' twice"),
+        ({"a": 3}, r"dataset\.json"),
+        ([], r"dataset\.json"),
+    ],
+)
+def test_labels_must_fit_the_objects(tmp_path, labels, text):
+    edit(make_dataset(tmp_path), labels=labels)
+    with pytest.raises(InputError, match=text):
+        read(tmp_path)
 
 
 def test_split_files(tmp_path):

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from get3d.cameras import CameraPrior
 from get3d.data.assemble import assemble
+from get3d.data.check import check
 from get3d.data.layout import SPLITS, read
 from get3d.data.parts import Part, ellipse, lathe, slab, tube
 from get3d.data.procedural import KINDS, SynthConfig, make, synthesize
@@ -184,6 +185,18 @@ def test_a_dataset_grows_and_objects_keep_their_split(tmp_path):
     listing = read(root)
     assert len(listing.objects) == 4
     assert all(set(splits[split]) <= set(listing.splits[split]) for split in SPLITS)
+
+
+def test_all_kinds_together_are_labelled_and_each_is_split_alike(tmp_path):
+    root = synthesize(config(tmp_path, kind="all", shapes=2, views=1, resolution=16), QUIET)
+    listing = read(root)
+    assert listing.classes == tuple(KINDS)
+    assert [listing.classes[label] for label in listing.labels] == [name.split("/")[0] for name in listing.objects]
+    assert listing.scale == max(kind.scale for kind in KINDS.values())
+    assert len(listing.splits["train"]) == 2 * len(KINDS)
+    assert check(root).agreement > 0.9
+    alone = synthesize(config(tmp_path / "alone", kind="car", shapes=2, views=1, resolution=16), QUIET)
+    assert files(alone / "pictures") == files(root / "pictures" / "car")
 
 
 def test_processes_give_the_same_as_one(tmp_path):

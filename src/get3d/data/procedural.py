@@ -58,9 +58,9 @@ class SynthConfig:
     """A dataset of procedural objects: pictures with cameras, and the meshes they show.
 
     Attributes:
-        kind: what to make.
+        kind: what to make; "all" makes as many of each kind, labelled, for a model of several classes.
         out: folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes.
-        shapes: how many objects; of ten, seven are for training, one for validation and two for testing.
+        shapes: how many objects of a kind; of ten, seven are for training, one for validation and two for testing.
         views: pictures of each object.
         resolution: side of the pictures in pixels, a power of two.
         seed: another seed, other objects and cameras; an object depends on the seed and its number only.
@@ -70,7 +70,7 @@ class SynthConfig:
         workers: processes that work side by side; 0: one for each processor core.
     """
 
-    kind: Annotated[Literal["chair", "car", "vase"], tyro.conf.Positional]
+    kind: Annotated[Literal["chair", "car", "vase", "all"], tyro.conf.Positional]
     out: Path
     shapes: int = 200
     views: int = 24
@@ -96,6 +96,22 @@ class SynthConfig:
             raise InputError(f"--prior: {error}; see --help for what each means") from error
         if self.prior.radius <= 1:
             raise InputError(f"--prior.radius is {self.prior.radius}, but it must be more than 1, outside the objects")
+
+
+@dataclass(frozen=True)
+class _Object:
+    """An object of a dataset: its kind, its number among them, and its name in the dataset."""
+
+    kind: str
+    number: int
+    name: str
+
+
+def _objects(config: SynthConfig) -> list[_Object]:
+    numbers = range(config.shapes)
+    if config.kind != "all":
+        return [_Object(config.kind, number, f"{number:06d}") for number in numbers]
+    return [_Object(kind, number, f"{kind}/{number:06d}") for number in numbers for kind in KINDS]
 
 
 def make(kind: str, seed: int, index: int, scale: float | None = None, texture: int = 512) -> TexturedMesh:
@@ -129,47 +145,48 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
         raise InputError(f"{root}: is not empty and holds no dataset.json; choose a new folder with --out")
     (root / "cameras.csv").unlink(missing_ok=True)
     description.write(root)
-    missing = [index for index in range(config.shapes) if not _mesh_path(root, index).exists()]
+    objects = _objects(config)
+    missing = [item for item in objects if not _mesh_path(root, item).exists()]
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console) as progress:
-        task = progress.add_task(f"{config.kind}s", total=config.shapes, completed=config.shapes - len(missing))
+        task = progress.add_task("objects", total=len(objects), completed=len(objects) - len(missing))
         for _ in _work(config, missing):
             progress.advance(task)
-    names = [f"{_name(index)}/{view:03d}.png" for index in range(config.shapes) for view in range(config.views)]
-    angles = torch.cat([_cameras(config, index).angles for index in range(config.shapes)])
+    names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
+    angles = torch.cat([_cameras(config, item).angles for item in objects])
     write_cameras(root, names, np.degrees(angles.double().numpy()))
     return root
 
 
-def _name(index: int) -> str:
-    return f"{index:06d}"
-
-
-def _mesh_path(root: Path, index: int) -> Path:
-    return root / "meshes" / f"{_name(index)}.glb"
+def _mesh_path(root: Path, item: _Object) -> Path:
+    return root / "meshes" / f"{item.name}.glb"
 
 
 def _describe(config: SynthConfig) -> Description:
-    scale = KINDS[config.kind].scale if config.scale is None else config.scale
+    objects = _objects(config)
+    kinds = [kind for kind in KINDS if config.kind in (kind, "all")]
+    scale = max(KINDS[kind].scale for kind in kinds) if config.scale is None else config.scale
     settings = {"kind": config.kind, "views": config.views, "texture": config.texture}
     command = (
         f"get3d synth {config.kind} --out {shlex.quote(str(config.out))} --shapes {config.shapes} "
         f"--views {config.views} --resolution {config.resolution} --seed {config.seed} "
-        f"--scale {scale:g} --texture {config.texture}"
+        f"--texture {config.texture}"
     )
+    if config.scale is not None:
+        command += f" --scale {config.scale:g}"
     if config.prior != CameraPrior():
         (a, b), (c, d) = config.prior.azimuth, config.prior.polar
         command += f" --prior.azimuth {a:g} {b:g} --prior.polar {c:g} {d:g}"
         command += f" --prior.radius {config.prior.radius!r} --prior.fov {config.prior.fov!r}"
-    numbers = range(config.shapes)
     return Description(
         kind=config.kind,
         resolution=config.resolution,
         scale=scale,
         prior=config.prior,
-        splits={split: [_name(index) for index in numbers if split_of(index) == split] for split in SPLITS},
+        splits={split: [item.name for item in objects if split_of(item.number) == split] for split in SPLITS},
         licence="CC0-1.0",
         source={"command": command, "seed": config.seed, "settings": settings},
+        labels={kind: [item.name for item in objects if item.kind == kind] for kind in kinds if config.kind == "all"},
     )
 
 
@@ -193,16 +210,16 @@ def _refuse(root: Path, name: str, found: object, wanted: object) -> None:
     )
 
 
-def _work(config: SynthConfig, missing: list[int]) -> Iterator[int]:
-    """Renders the missing objects, here or in processes of their own, and gives the number of each that is done."""
+def _work(config: SynthConfig, missing: list[_Object]) -> Iterator[_Object]:
+    """Renders the missing objects, here or in processes of their own, and gives each that is done."""
     workers = min(config.workers or os.cpu_count() or 1, len(missing))
     if workers <= 1:
-        for index in missing:
-            yield _render(config, index)
+        for item in missing:
+            yield _render(config, item)
         return
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = [pool.submit(_render, config, index) for index in missing]
+        futures = [pool.submit(_render, config, item) for item in missing]
         try:
             for future in as_completed(futures):
                 yield future.result()
@@ -210,18 +227,18 @@ def _work(config: SynthConfig, missing: list[int]) -> Iterator[int]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _render(config: SynthConfig, index: int) -> int:
+def _render(config: SynthConfig, item: _Object) -> _Object:
     """Writes the pictures of one object, then its mesh: the mesh's file says that the object is done."""
-    mesh = make(config.kind, config.seed, index, config.scale, config.texture)
-    pictures = shade(mesh, _cameras(config, index), config.resolution).permute(0, 2, 3, 1).numpy()
+    mesh = make(item.kind, config.seed, item.number, config.scale, config.texture)
+    pictures = shade(mesh, _cameras(config, item), config.resolution).permute(0, 2, 3, 1).numpy()
     for view, picture in enumerate(pictures):
-        with writing(config.out / "pictures" / _name(index) / f"{view:03d}.png") as temporary:
+        with writing(config.out / "pictures" / item.name / f"{view:03d}.png") as temporary:
             Image.fromarray(picture).save(temporary, format="PNG")
-    mesh.save(_mesh_path(config.out, index))
-    return index
+    mesh.save(_mesh_path(config.out, item))
+    return item
 
 
-def _cameras(config: SynthConfig, index: int) -> Cameras:
-    seed = np.random.SeedSequence([config.seed, index, 1]).generate_state(1, np.uint64)[0]
+def _cameras(config: SynthConfig, item: _Object) -> Cameras:
+    seed = np.random.SeedSequence([config.seed, item.number, 1]).generate_state(1, np.uint64)[0]
     generator = torch.Generator().manual_seed(int(seed) & (2**63 - 1))
     return config.prior.sample(config.views, generator)
