@@ -1,7 +1,6 @@
 """Points on the surfaces of shapes, evenly by area."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -9,6 +8,7 @@ from torch import Tensor
 
 from get3d.meshes import MeshBatch
 from get3d.render import visible_faces
+from get3d.sampling import SurfacePoints, sample_surface
 
 __all__ = ["SurfacePoints", "in_unit_cube", "sample_outer_surface", "sample_surface"]
 
@@ -16,19 +16,6 @@ OUTER_VIEWS = 64
 OUTER_RESOLUTION = 512
 OUTER_TRIES = 8
 """Points drawn for each one wanted; interiors of cars take up to three quarters of the area."""
-
-
-@dataclass(frozen=True)
-class SurfacePoints:
-    """n points on each of b meshes.
-
-    Attributes:
-        positions: [b, n, 3].
-        faces: [b, n], the packed face that each lies on.
-    """
-
-    positions: Float[Tensor, "b n 3"]
-    faces: Int[Tensor, "b n"]
 
 
 def in_unit_cube(meshes: MeshBatch, first: int = 0) -> MeshBatch:
@@ -56,36 +43,6 @@ def in_unit_cube(meshes: MeshBatch, first: int = 0) -> MeshBatch:
     of_vertex = meshes.vertex_shape
     vertices = (meshes.vertices - ((low + high) / 2)[of_vertex]) / longest[of_vertex][:, None]
     return MeshBatch(vertices, meshes.faces, meshes.vertex_offsets, meshes.face_offsets)
-
-
-def sample_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> SurfacePoints:
-    """Points spread evenly over the area of each mesh.
-
-    Args:
-        meshes: shapes with faces of positive area.
-        count: points for each mesh.
-        generator: what the points are drawn from.
-
-    Raises:
-        ValueError: a mesh has no area.
-    """
-    device = meshes.vertices.device
-    uniform = torch.rand(3, len(meshes), count, generator=generator, dtype=torch.float64, device=generator.device)
-    uniform = uniform.to(device)
-    area = meshes.face_crosses().double().norm(dim=1)
-    below = torch.cat([area.new_zeros(1), area.cumsum(0)])
-    start, end = below[meshes.face_offsets[:-1]], below[meshes.face_offsets[1:]]
-    flat = torch.nonzero(~(end > start)).flatten()
-    if len(flat):
-        raise ValueError(f"mesh {int(flat[0])} has no area, as have {len(flat) - 1} more; no point can be drawn on it")
-    # A face is as likely as it is large.
-    target = torch.lerp(start[:, None], end[:, None], uniform[0])
-    face = torch.searchsorted(below, target, right=True) - 1
-    face = face.clamp(meshes.face_offsets[:-1, None], meshes.face_offsets[1:, None] - 1)
-    root = uniform[1].sqrt()
-    barycentric = torch.stack([1 - root, root * (1 - uniform[2]), root * uniform[2]], dim=2)
-    corners = meshes.vertices[meshes.faces[face]]
-    return SurfacePoints((corners * barycentric.to(corners)[..., None]).sum(dim=2), face)
 
 
 def sample_outer_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> SurfacePoints:
