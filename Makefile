@@ -1,4 +1,5 @@
-# `make test` is all that a fresh clone needs: it makes .venv with the package, and the real clients that tests open files with.
+# `make demo` and `make test` are all that a fresh clone needs: they make .venv with the package, and the real clients that tests
+# open files with.
 
 PYTHON ?= python3
 # Blender's wheel exists for one Python only.
@@ -7,9 +8,27 @@ BLENDER_PYTHON ?= python3.11
 GLTF_VALIDATOR = 2.0.0-dev.3.10
 BPY = 5.0.1
 
-.PHONY: test
+.PHONY: demo test
+
+demo: .venv/.installed
+	.venv/bin/get3d synth chair --out demo/data --shapes 150 --views 16 --resolution 64 --texture 256
+	.venv/bin/get3d train demo --data demo/data --out demo/run
+	.venv/bin/get3d generate demo/run --num 8 --out demo/objects
+	@echo "Open demo/objects/contact-sheet.png, demo/objects/turntable.gif, and the .glb files beside them."
 
 test: .venv/.ready .tools/node_modules/gltf-validator .venv-blender/.ready
+	.venv/bin/pytest
+
+.venv/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/pip install -q -c constraints.txt -e .
+	touch $@
+
+.venv/.ready: .venv/.installed
+	.venv/bin/pip install -q -c constraints.txt -e '.[dev,video]'
+	touch $@
+
+.tools/node_modules/gltf-validator .venv-blender/.ready
 	.venv/bin/pytest
 
 .venv/.ready: pyproject.toml constraints.txt

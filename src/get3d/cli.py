@@ -37,9 +37,9 @@ def check(data: tyro.conf.Positional[Path]) -> None:
     Args:
         data: the dataset's folder.
     """
-    report = checking.check(data)
-    _console.print(str(report), highlight=False)
-    sys.exit(0 if report.usable else 1)
+    found = checking.check(data)
+    _console.print(str(found), highlight=False)
+    sys.exit(0 if found.usable else 1)
 
 
 def train(config: Annotated[TrainConfig, _flat]) -> None:
@@ -76,7 +76,7 @@ COMMANDS = {
 
 
 def main() -> None:
-    """Runs a command; bad input ends with one clear line and exit status 2."""
+    """Runs a command; bad input ends with one clear line and exit status 2, training that diverged with status 1."""
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -86,3 +86,6 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except FloatingPointError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)

@@ -29,7 +29,7 @@ PRESETS = {
         TrainConfig(
             resolution=64,
             batch=16,
-            kimg=8,
+            kimg=8.0,
             generator=GeneratorConfig(
                 z_dim=128,
                 w_dim=128,
@@ -43,7 +43,7 @@ PRESETS = {
             objective=ObjectiveConfig(r1_gamma=1.0),
             ema_half_life=2.5,
             log_kimg=0.2,
-            snapshot_kimg=2,
+            snapshot_kimg=2.0,
             metric_pictures=256,
         ),
     ),
@@ -52,7 +52,7 @@ PRESETS = {
         TrainConfig(
             resolution=128,
             batch=32,
-            kimg=1500,
+            kimg=1500.0,
             generator=GeneratorConfig(
                 z_dim=256,
                 w_dim=256,
@@ -61,11 +61,11 @@ PRESETS = {
             ),
             discriminator=DiscriminatorConfig(channel_base=8192, channel_max=256, condition=256),
             objective=ObjectiveConfig(r1_gamma=2.0),
-            snapshot_kimg=50,
+            snapshot_kimg=50.0,
         ),
     ),
     "paper": Preset(
         "1024² pictures, grid 90, batch 32: the published setting (cars; see R1's weight for other kinds)",
-        TrainConfig(resolution=1024, batch=32, kimg=20_000, snapshot_kimg=200, log_kimg=4),
+        TrainConfig(resolution=1024, batch=32, kimg=20_000.0, snapshot_kimg=200.0, log_kimg=4.0),
     ),
 }

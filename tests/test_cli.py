@@ -1,0 +1,119 @@
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import tiny
+
+from get3d import cli
+
+
+def _run(monkeypatch, *arguments):
+    """The exit status of a command typed."""
+    monkeypatch.setattr(sys, "argv", ["get3d", *map(str, arguments)])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return end.code or 0
+    return 0
+
+
+SMALL = (
+    "--resolution=16 --batch=4 --kimg=0.008 --log-kimg=0.004 --snapshot-kimg=0.008 --metric-pictures=4 --device=cpu "
+    "--generator.z-dim=8 --generator.w-dim=16 --generator.mapping-layers=1 --generator.grid-resolution=8 "
+    "--discriminator.channel-base=128 --discriminator.channel-max=8 --discriminator.condition=8"
+).split()
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny.write_dataset(tmp_path_factory.mktemp("data") / "discs")
+
+
+def test_the_way_of_the_readme(monkeypatch, tmp_path, capsys):
+    data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
+    options = ["--shapes=10", "--views=2", "--resolution=16", "--texture=256", "--workers=1"]
+    assert _run(monkeypatch, "synth", "chair", "--out", data, *options) == 0
+    assert _run(monkeypatch, "check", data) == 0
+    assert _run(monkeypatch, "train", "demo", "--data", data, "--out", run, *SMALL) == 0
+    options = ["--num=2", "--faces=200", "--texture=64", "--resolution=32", "--psi=1", "--device=cpu"]
+    assert _run(monkeypatch, "generate", run, "--out", out, *options) == 0
+    assert {"000000.glb", "000001.glb", "contact-sheet.png", "turntable.gif", "shapes.json"} <= {
+        path.name for path in out.iterdir()
+    }
+    shapes = json.loads((out / "shapes.json").read_text())["shapes"]
+    assert [shape["seed"] for shape in shapes] == [0, 1]
+    resolved = json.loads((run / "config.json").read_text())
+    assert resolved["generator"]["grid_resolution"] == 8
+    assert resolved["generator"]["synthesis"]["planes"]["resolution"] == 32
+    capsys.readouterr()
+
+
+def test_every_command_explains_itself(monkeypatch, capsys):
+    assert _run(monkeypatch, "--help") == 0
+    listed = capsys.readouterr().out
+    for command in cli.COMMANDS:
+        assert command in listed
+        assert _run(monkeypatch, command, "--help") == 0
+        assert len(capsys.readouterr().out) > 200
+    assert _run(monkeypatch, "train", "demo", "--help") == 0
+    described = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--generator.grid-resolution" in described
+    assert "the same folder again goes on" in described
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nothing"], "demo"),
+        (["train", "demo", "--batsch", "4"], "--batch"),
+        (["train", "demo", "--batch", "many"], "--batch"),
+        (["synth", "spoon", "--out", "x"], "chair"),
+        (["fly"], "train"),
+    ],
+)
+def test_what_cannot_be_typed_is_answered_with_what_can(monkeypatch, capsys, arguments, message):
+    assert _run(monkeypatch, *arguments) == 2
+    said = capsys.readouterr()
+    assert message in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "demo", "--data", "nowhere"], "nowhere"),
+        (["check", "nowhere"], "nowhere"),
+        (["generate", "nowhere"], "nowhere: no such model"),
+        (["generate", "nowhere", "--psi", "3"], "--psi is 3"),
+        (["generate", "nowhere", "--faces", "2"], "--faces is 2"),
+        (["generate", "nowhere", "--texture", "9000"], "--texture is 9000"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(monkeypatch, capsys, tmp_path, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    assert _run(monkeypatch, *arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ")
+    assert message in said
+    assert said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, capsys, data, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert _run(monkeypatch, "train", "demo", "--data", data, "--out", tmp_path / "file" / "run", *SMALL) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "get3d", "--help"], capture_output=True, text=True, check=True)
+    assert "usage: get3d" in done.stdout
+
+
+def test_the_version_is_that_of_the_package():
+    import get3d
+
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert get3d.__version__ == project["version"]
