@@ -47,7 +47,7 @@ def write_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray]) -> None
 def read_arrays(path: Path, key: str) -> Arrays | None:
     """The arrays of a file; None where it is missing, damaged or of another key, so that they are made anew."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             if _KEY not in stored or str(stored[_KEY]) != key:
                 return None
             return {name: stored[name] for name in stored.files if name != _KEY}
@@ -55,7 +55,14 @@ def read_arrays(path: Path, key: str) -> Arrays | None:
         return None
 
 
-def in_blocks(path: Path, key: str, count: int, size: int, compute: Callable[[int, int], Arrays]) -> Arrays:
+def in_blocks(
+    path: Path,
+    key: str,
+    count: int,
+    size: int,
+    compute: Callable[[int, int], Arrays],
+    finish: Callable[[Arrays], Arrays] = lambda whole: whole,
+) -> Arrays:
     """Computes `count` rows of some arrays, `size` at a time, and stores them in an .npz file.
 
     Blocks that are done are kept in a folder beside the file until all are; blocks that another run left there under
@@ -67,6 +74,7 @@ def in_blocks(path: Path, key: str, count: int, size: int, compute: Callable[[in
         count: how many rows there are; at least one.
         size: rows of a block.
         compute: gives the rows from a first to before a last, by name.
+        finish: what is done to all rows together before they are stored.
 
     Raises:
         InputError: a file cannot be written.
@@ -83,7 +91,7 @@ def in_blocks(path: Path, key: str, count: int, size: int, compute: Callable[[in
             block = compute(start, min(start + size, count))
             write_arrays(block_path, key, block)
         blocks.append(block)
-    whole = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+    whole = finish({name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
     write_arrays(path, key, whole)
     shutil.rmtree(folder)
     return whole

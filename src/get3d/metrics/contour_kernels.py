@@ -22,6 +22,7 @@ wp.set_module_options({"enable_backward": False, "max_unroll": 0})
 
 COEFFICIENTS = 10
 SHORTEST_CONTOUR = 8
+GROWTH = 3
 _FULL_TURN = 2 * math.pi
 MAX_TRACE = 4 * SIDE * SIDE
 
@@ -200,37 +201,46 @@ def _dilate(source: Bits, view: int, low_row: int, high_row: int, radius: int, t
 
 
 @wp.func
-def _neighbourhood(bits: Bits, view: int, row: int, column: int):
-    """Which of the eight neighbours are foreground: bits from the right one on, against the sense of rows, around."""
-    return (
-        wp.where(is_set(bits, view, row, column + 1), 1, 0)
-        | wp.where(is_set(bits, view, row + 1, column + 1), 2, 0)
-        | wp.where(is_set(bits, view, row + 1, column), 4, 0)
-        | wp.where(is_set(bits, view, row + 1, column - 1), 8, 0)
-        | wp.where(is_set(bits, view, row, column - 1), 16, 0)
-        | wp.where(is_set(bits, view, row - 1, column - 1), 32, 0)
-        | wp.where(is_set(bits, view, row - 1, column), 64, 0)
-        | wp.where(is_set(bits, view, row - 1, column + 1), 128, 0)
-    )
+def _deletable(bits: Bits, view: int, row: int, word: int):
+    """Which pixels may go without parting the foreground or shortening a line, by their eight neighbours.
+
+    The background around must be one piece at most, where corners connect, and the foreground not a single pixel. As
+    many pieces as the background has, so often does a side neighbour start a run of foreground that turns no corner.
+    """
+    right = from_right(bits, view, row, word)
+    left = from_left(bits, view, row, word)
+    above = word_at(bits, view, row + 1, word)
+    below = word_at(bits, view, row - 1, word)
+    right_above = from_right(bits, view, row + 1, word)
+    left_above = from_left(bits, view, row + 1, word)
+    right_below = from_right(bits, view, row - 1, word)
+    left_below = from_left(bits, view, row - 1, word)
+    a = right & ~(right_above & above)
+    b = above & ~(left_above & left)
+    c = left & ~(left_below & below)
+    d = below & ~(right_below & right)
+    parted = (a & b) | (c & d) | ((a | b) & (c | d))
+    some = right | left | above | below
+    several = (right & left) | (above & below) | ((right | left) & (above | below))
+    corners = right_above | left_above | right_below | left_below
+    several |= (right_above & left_above) | (right_below & left_below)
+    several |= (right_above | left_above) & (right_below | left_below)
+    several |= some & corners
+    return ~parted & (several | ~(some | corners))
 
 
 @wp.func
-def _thin(
-    bits: Bits,
-    original: Bits,
-    view: int,
-    low_row: int,
-    high_row: int,
-    deletable: wp.array(dtype=wp.int32),
-    doomed: Bits,
-):
-    """Takes pixels that `original` lacks off one side after the other, until a full round takes none."""
+def _thin(bits: Bits, original: Bits, view: int, low: wp.vec2i, high: wp.vec2i, doomed: Bits):
+    """Takes pixels that `original` lacks off one side after the other, until a full round takes none.
+
+    Only rows and words from `low` to `high` hold foreground.
+    """
     changed = bool(True)
     while changed:
         changed = bool(False)
         for side in range(4):
-            for row in range(low_row, high_row + 1):
-                for word in range(WORDS):
+            for row in range(low[0], high[0] + 1):
+                for word in range(low[1], high[1] + 1):
                     loose = bits[view, row, word] & ~original[view, row, word]
                     if loose != wp.uint32(0):
                         if side == 0:
@@ -241,16 +251,11 @@ def _thin(
                             loose &= ~from_left(bits, view, row, word)
                         else:
                             loose &= ~from_right(bits, view, row, word)
-                    dead = wp.uint32(0)
-                    while loose != wp.uint32(0):
-                        bit = first_bit(loose)
-                        loose &= loose - wp.uint32(1)
-                        column = 32 * word + bit
-                        if deletable[_neighbourhood(bits, view, row, column)] != 0:
-                            dead |= wp.uint32(1) << wp.uint32(bit)
-                    doomed[view, row, word] = dead
-            for row in range(low_row, high_row + 1):
-                for word in range(WORDS):
+                    if loose != wp.uint32(0):
+                        loose &= _deletable(bits, view, row, word)
+                    doomed[view, row, word] = loose
+            for row in range(low[0], high[0] + 1):
+                for word in range(low[1], high[1] + 1):
                     dead = doomed[view, row, word]
                     if dead != wp.uint32(0):
                         bits[view, row, word] = bits[view, row, word] & ~dead
@@ -294,7 +299,6 @@ def _spectrum(
 def describe_contours(
     silhouettes: Bits,
     bounds: wp.array2d(dtype=wp.int32),
-    deletable: wp.array(dtype=wp.int32),
     bridged: Bits,
     trace: Bits,
     scratch: Bits,
@@ -346,7 +350,9 @@ def describe_contours(
                         ones = (~wp.uint32(0) >> wp.uint32(32 - (end - first))) << wp.uint32(first)
                     bridged[view, row, word] = ones
     bridges[view] = bridge
-    _thin(bridged, silhouettes, view, low_row, high_row, deletable, scratch)
+    low = wp.vec2i(low_row, wp.max(bounds[view, 2] - GROWTH, 0) >> 5)
+    high = wp.vec2i(high_row, wp.min(bounds[view, 3] + GROWTH, SIDE - 1) >> 5)
+    _thin(bridged, silhouettes, view, low, high, scratch)
     start = _first_pixel(bridged, view, low_row)
     found = _trace(bridged, view, start, low_row, high_row, trace)
     points[view] = found

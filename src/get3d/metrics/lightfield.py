@@ -198,12 +198,11 @@ def _features(bits: Int32[Tensor, "views 256 8"]) -> Features:
     points, bridges = zeros(views), zeros(views)
     contour = zeros(views, COEFFICIENTS, dtype=torch.float64)
     bridged, trace, scratch = ((torch.zeros_like(bits), wp.uint32) for _ in range(3))
-    deletable = torch.tensor(_deletable(), dtype=torch.int32, device=device)
     launch(
         describe_contours,
         (views,),
         device,
-        *(words, bounds, deletable, bridged, trace, scratch, points, bridges, contour),
+        *(words, bounds, bridged, trace, scratch, points, bridges, contour),
     )
     pixels, rim = counts.double().unbind(dim=1)
     real, imaginary = (cells.flatten(1) @ _basis().to(device)).unflatten(1, (2, -1)).unbind(dim=1)
@@ -231,30 +230,6 @@ def _basis() -> Float64[Tensor, "cells 72"]:
     limit = CELLS // 2
     radial = torch.where(rho < limit, torch.cos(_PI * r * rho / limit), 0)
     return torch.cat([(radial * torch.cos(p * theta)).flatten(1), (radial * torch.sin(p * theta)).flatten(1)], dim=1)
-
-
-@functools.cache
-def _deletable() -> list[int]:
-    """Which neighbourhoods allow thinning to take their middle pixel; bit k is the k-th of the eight around, in turn.
-
-    The background must be one piece at most, where corners connect, and the foreground must not be a single pixel.
-    """
-    return [int(_background_pieces(around) <= 1 and around.bit_count() != 1) for around in range(256)]
-
-
-def _background_pieces(around: int) -> int:
-    places = [(0, 1), (1, 1), (1, 0), (1, -1), (0, -1), (-1, -1), (-1, 0), (-1, 1)]
-    left = {place for k, place in enumerate(places) if not around >> k & 1}
-    pieces = 0
-    while left:
-        pieces += 1
-        front = [left.pop()]
-        while front:
-            row, column = front.pop()
-            near = {place for place in left if abs(place[0] - row) <= 1 and abs(place[1] - column) <= 1}
-            left -= near
-            front.extend(near)
-    return pieces
 
 
 def light_field_distance(a: LightFieldDescriptors, b: LightFieldDescriptors) -> Int64[Tensor, "a b"]:

@@ -70,11 +70,13 @@ def distances(
         return {"distances": found.numpy()}
 
     size = max(1, _PAIRS_IN_BLOCK // len(b))
-    matrix = torch.from_numpy(in_blocks(path, key, len(a), size, compute)["distances"])
-    if a is b:
-        upper = matrix.triu(1)
-        return upper + upper.T
-    return matrix
+    whole = in_blocks(path, key, len(a), size, compute, _mirrored if a is b else dict)
+    return torch.from_numpy(whole["distances"])
+
+
+def _mirrored(matrix: Arrays) -> Arrays:
+    upper = np.triu(matrix["distances"], 1)
+    return {"distances": upper + upper.T}
 
 
 def _described(shapes: ShapeSet, name: DistanceName) -> list[Tensor]:
