@@ -2,9 +2,9 @@ import io
 
 import pytest
 import torch
-import tiny
 from rich.console import Console
 
+import tiny
 from get3d.data.dataset import Batch
 from get3d.files import InputError
 from get3d.storage import describe

@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 
 import pytest
-import tiny
 
+import tiny
 from get3d import cli
 
 
@@ -21,10 +21,11 @@ def _run(monkeypatch, *arguments):
 
 
 SMALL = (
-    "--resolution=16 --batch=4 --kimg=0.008 --log-kimg=0.004 --snapshot-kimg=0.008 --metric-pictures=4 --device=cpu "
-    "--generator.z-dim=8 --generator.w-dim=16 --generator.mapping-layers=1 --generator.grid-resolution=8 "
-    "--discriminator.channel-base=128 --discriminator.channel-max=8 --discriminator.condition=8"
-).split()
+    *("--resolution=16", "--batch=4", "--kimg=0.008", "--log-kimg=0.004", "--snapshot-kimg=0.008"),
+    *("--metric-pictures=4", "--device=cpu", "--generator.z-dim=8", "--generator.w-dim=16"),
+    *("--generator.mapping-layers=1", "--generator.grid-resolution=8", "--discriminator.channel-base=128"),
+    *("--discriminator.channel-max=8", "--discriminator.condition=8"),
+)
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,9 @@ import math
 from dataclasses import replace
 
 import pytest
-import tiny
 import torch
 
+import tiny
 from get3d.cameras import Cameras
 from get3d.files import InputError
 from get3d.generator import WEIGHTS, Generator, load

@@ -101,7 +101,7 @@ def _umask():
 def test_json_that_is_none(tmp_path):
     path = tmp_path / "a.json"
     path.write_text("{")
-    with pytest.raises(InputError, match="a.json"):
+    with pytest.raises(InputError, match=r"a\.json"):
         read_json(path)
 
 

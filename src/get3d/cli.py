@@ -1,8 +1,9 @@
 """The commands. Flags come from the configurations of the rooms that do the work; there is no logic in here."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -65,7 +66,7 @@ def benchmark(config: Annotated[bench.BenchConfig, _flat]) -> None:
     bench.run(config, _console)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., Any]] = {
     "synth": synth,
     "check": check,
     "train": train,
@@ -84,8 +85,8 @@ def main() -> None:
             description="Learn from pictures of objects of one kind to make new textured 3D meshes.",
         )
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
     except FloatingPointError as error:
-        print(f"error: {error}", file=sys.stderr)
+        sys.stderr.write(f"error: {error}\n")
         sys.exit(1)

@@ -1,8 +1,8 @@
 """Everything a run needs to go on as if it had not been stopped, in one file that is also a model.
 
 A checkpoint holds both networks, the averaged generator, both optimisers, the sums of the statistics that are not yet
-written, and progress. The randomness of a step and the order of the pictures depend on the seed and the number of pictures
-shown alone, so progress is all the random state and data position there is.
+written, and progress. The randomness of a step and the order of the pictures depend on the seed and the number of
+pictures shown alone, so progress is all the random state and data position there is.
 """
 
 import os

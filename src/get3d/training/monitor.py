@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress line, curves, a line of JSON a tick, and pictures of the same latents over time."""
+"""What a person sees of a run: a progress line, curves, a line of JSON a tick, pictures of the same latents."""
 
 import json
 import os
@@ -28,8 +28,8 @@ def add_statistic(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
 class Monitor:
     """Writes to the folder of a run and to the terminal.
 
-    Lines of `stats.jsonl` that are later than the point where a run goes on are dropped first, so that the file reads as if
-    the run had never been stopped.
+    Lines of `stats.jsonl` that are later than the point where a run goes on are dropped first, so that the file reads
+    as if the run had never been stopped.
     """
 
     def __init__(self, folder: Path, console: Console, *, shown: int, total: int) -> None:
@@ -39,7 +39,7 @@ class Monitor:
         self._folder, self._console, self._total = folder, console, total
         self._stats = folder / "stats.jsonl"
         self._drop_after(shown)
-        self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=shown)  # type: ignore[no-untyped-call]
+        self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=shown)
         self._live = Live(console=console, refresh_per_second=2, transient=True)
         self._start = self._tick = (time.monotonic(), shown)
 
@@ -51,7 +51,7 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
-        self._curves.close()  # type: ignore[no-untyped-call]
+        self._curves.close()
 
     def _drop_after(self, shown: int) -> None:
         if not self._stats.exists():
@@ -97,7 +97,7 @@ class Monitor:
             file.flush()
             os.fsync(file.fileno())
         for name, value in (values | {"images_per_second": rate}).items():
-            self._curves.add_scalar(name, value, shown)  # type: ignore[no-untyped-call]
+            self._curves.add_scalar(name, value, shown)
         self._last = "  ".join(f"{name.removeprefix('loss/')} {value:.3g}" for name, value in values.items())
         self.progress(shown)
         if not self._console.is_terminal:
@@ -108,7 +108,7 @@ class Monitor:
         sheet = contact_sheet(images, columns=columns)
         with writing(self._folder / f"{name}.png") as temporary:
             sheet.save(temporary)
-        self._curves.add_image(name.split("-")[0], _as_tensor(sheet), shown, dataformats="HWC")  # type: ignore[no-untyped-call]
+        self._curves.add_image(name.split("-")[0], _as_tensor(sheet), shown, dataformats="HWC")
 
 
 def _as_tensor(sheet: object) -> Tensor:
