@@ -42,6 +42,7 @@ class Monitor:
         self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=shown)
         self._live = Live(console=console, refresh_per_second=2, transient=True)
         self._start = self._tick = (time.monotonic(), shown)
+        self._last = ""
 
     def __enter__(self) -> "Monitor":
         self._live.start()
@@ -75,13 +76,8 @@ class Monitor:
         since, before = self._start
         rate = (shown - before) / max(time.monotonic() - since, 1e-9)
         left = (self._total - shown) / rate if rate > 0 else float("inf")
-        self._live.update(
-            Text(
-                f"{shown / 1000:.2f} of {self._total / 1000:g} kimg  {rate:.1f} img/s  {_clock(left)} left  {self._last}"
-            )
-        )
-
-    _last = ""
+        done = f"{shown / 1000:.2f} of {self._total / 1000:g} kimg"
+        self._live.update(Text(f"{done}  {rate:.1f} img/s  {_clock(left)} left  {self._last}"))
 
     def write(self, sums: dict[str, Tensor], shown: int, extra: dict[str, float] | None = None) -> None:
         """Writes the means of the statistics since the last tick, and clears them."""
