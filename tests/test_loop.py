@@ -10,16 +10,17 @@ import time
 from dataclasses import replace
 
 import pytest
-import tiny
 import torch
 from PIL import Image
 from rich.console import Console
 
+import tiny
 from get3d.data.dataset import Batch
 from get3d.files import InputError
-from get3d.generator import Styles, load, mix
-from get3d.storage import load_tensors
+from get3d.generator import GeneratorConfig, Styles, load, mix
+from get3d.storage import describe, load_tensors, save_tensors
 from get3d.training.checkpoint import checkpoints_in
+from get3d.training.config import opened
 from get3d.training.loop import start, train, train_step
 
 QUIET = Console(file=io.StringIO(), width=500)
@@ -209,6 +210,22 @@ def test_settings_that_cannot_be_are_refused_before_any_work(data, tmp_path, cha
 def test_a_missing_dataset_is_named(tmp_path):
     with pytest.raises(InputError, match="nowhere"):
         train(tiny.run_config(tmp_path / "nowhere", tmp_path / "out"), QUIET)
+
+
+def test_a_new_run_starts_from_the_networks_of_another(data, run, tmp_path):
+    config = opened(tiny.run_config(data, tmp_path / "new", source=run, generator=GeneratorConfig())).config
+    assert config.generator.grid_resolution == tiny.GENERATOR.grid_resolution
+    state = start(config)
+    stored = load_tensors(checkpoints_in(run / "checkpoints")[0]).tensors
+    for name, tensor in state.discriminator.state_dict().items():
+        assert torch.equal(tensor, stored["discriminator." + name])
+    for name, tensor in state.average.state_dict().items():
+        assert torch.equal(tensor, stored["generator_ema." + name])
+    assert state.shown == 0
+    lone = tmp_path / "lone.safetensors"
+    save_tensors(lone, {}, {"generator": describe(tiny.GENERATOR)})
+    with pytest.raises(InputError, match="holds a lone generator"):
+        opened(tiny.run_config(data, tmp_path / "new", source=lone))
 
 
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(data, run, tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from get3d import bench, gallery, presets
+from get3d import bench, gallery, official, presets
 from get3d.data import check as checking
 from get3d.data import procedural
 from get3d.files import InputError
@@ -56,6 +56,15 @@ def generate(config: Annotated[gallery.GenerateConfig, _flat]) -> None:
     gallery.generate(config, _console)
 
 
+def convert(config: Annotated[official.ConvertConfig, _flat]) -> None:
+    """Make one of our models of a published checkpoint (nothing in it is executed), or the way back."""
+    if config.to_published:
+        official.convert_back(config.file, config.out)
+    else:
+        official.convert(config.file, config.out, config.kind, config.grid)
+    _console.print(f"{config.out}: written", highlight=False)
+
+
 def evaluate(config: Annotated[report.EvaluateConfig, _flat]) -> None:
     """Compare models with a dataset: shapes, pictures, meshes, variety; a table, report.json and report.html."""
     report.evaluate(config, _console)
@@ -71,6 +80,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
     "train": train,
     "generate": generate,
+    "convert": convert,
     "evaluate": evaluate,
     "bench": benchmark,
 }

@@ -1,7 +1,7 @@
 """From latents and cameras to meshes and pictures: where networks, surface and render meet.
 
-A latent's way: `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation on
-the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
+A latent's way: `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation
+on the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
 `Generator.textured` (for other programs).
 """
 
@@ -25,7 +25,18 @@ from get3d.networks import Fields, MappingNetwork, SeparateConfig, UnifiedConfig
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.storage import load_tensors, restore, without_prefix
 
-__all__ = ["WEIGHTS", "Field", "Generator", "GeneratorConfig", "Images", "Shapes", "Styles", "load", "mix"]
+__all__ = [
+    "WEIGHTS",
+    "Field",
+    "Generator",
+    "GeneratorConfig",
+    "Images",
+    "Shapes",
+    "Styles",
+    "load",
+    "mix",
+    "model_file",
+]
 
 WEIGHTS = "generator_ema."
 """What the names of a model's tensors begin with in its file."""
@@ -287,7 +298,7 @@ def load(path_or_name: str | Path, device: torch.device | str = "cpu") -> Genera
     Raises:
         InputError: there is no model, its file is damaged or another program's, or there is no such device.
     """
-    path = _model_file(Path(path_or_name))
+    path = model_file(path_or_name)
     stored = load_tensors(path, prefix=WEIGHTS)
     config = restore(GeneratorConfig, stored.description.get("generator"), path)
     generator = Generator(config)
@@ -298,7 +309,13 @@ def load(path_or_name: str | Path, device: torch.device | str = "cpu") -> Genera
     return generator.to(device_named(str(device))).eval().requires_grad_(False)
 
 
-def _model_file(path: Path) -> Path:
+def model_file(path_or_name: str | Path) -> Path:
+    """The file that `load` reads.
+
+    Raises:
+        InputError: there is none.
+    """
+    path = Path(path_or_name)
     if path.is_file():
         return path
     if not path.is_dir():

@@ -10,12 +10,13 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import torch
+import tyro
 from torch import Tensor, nn
 
-from get3d.files import InputError, writing
+from get3d.files import InputError, write_json, writing
 from get3d.generator import WEIGHTS, Generator, GeneratorConfig
 from get3d.networks import (
     Discriminator,
@@ -29,6 +30,7 @@ from get3d.storage import describe, load_tensors, restore, save_tensors, with_pr
 
 __all__ = [
     "GRID_SIZES",
+    "ConvertConfig",
     "Published",
     "PublishedClass",
     "convert",
@@ -64,6 +66,25 @@ _CONVOLUTION = {**_MODULATED, "noise_strength": "noise_strength", "noise_const":
 _FILTER = "resample_filter"
 _UNIFIED = "synthesis.generator."
 _SEPARATE = "synthesis.geometry_synthesis_"
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """A published checkpoint to one of our models, or back.
+
+    Attributes:
+        file: the published checkpoint; with --to-published one of our models or checkpoints.
+        out: folder for the model; with --to-published the file to write.
+        kind: what the published model makes, which sets the size of its grid.
+        grid: resolution of the grid that surfaces are extracted on.
+        to_published: convert one of our models back.
+    """
+
+    file: tyro.conf.Positional[Path]
+    out: Path
+    kind: Annotated[PublishedClass, tyro.conf.arg(name="class")] = "car"
+    grid: int = 90
+    to_published: bool = False
 
 
 @dataclass(frozen=True)
@@ -132,6 +153,7 @@ def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car", gri
     }
     target = Path(out) / MODEL
     save_tensors(target, tensors, description)
+    write_json(target.with_name("config.json"), description)
     return target
 
 

@@ -21,7 +21,7 @@ from get3d.generator import WEIGHTS, Generator
 from get3d.networks import Discriminator
 from get3d.storage import load_tensors, save_tensors, with_prefix, without_prefix
 
-__all__ = ["BEST", "TrainingState", "checkpoints_in", "resume", "save_checkpoint"]
+__all__ = ["BEST", "TrainingState", "checkpoints_in", "resume", "save_checkpoint", "start_from"]
 
 BEST = "best.safetensors"
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
@@ -101,6 +101,20 @@ def checkpoints_in(folder: Path) -> list[Path]:
     """The checkpoints of a folder, the newest first."""
     found = folder.iterdir() if folder.is_dir() else iter(())
     return sorted((path for path in found if _NAME.fullmatch(path.name)), reverse=True)
+
+
+def start_from(path: Path, state: TrainingState) -> None:
+    """Takes over the networks of a model, but not its optimisers and progress.
+
+    Raises:
+        InputError: it cannot be read, lacks one of the three networks, or has others.
+    """
+    tensors = load_tensors(path).tensors
+    for prefix, network in state._networks().items():
+        try:
+            network.load_state_dict(without_prefix(prefix, tensors))
+        except RuntimeError as error:
+            raise InputError(f"{path}: its networks do not fit this run ({error}); give another --from") from error
 
 
 def resume(folder: Path, state: TrainingState, description: dict[str, Any], console: Console) -> bool:

@@ -4,17 +4,19 @@ import os
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+import tyro
 from torch import nn
 from torch.optim import Adam
 
 from get3d.data.dataset import Pictures
 from get3d.data.layout import Assumed
 from get3d.files import InputError, require_writable
-from get3d.generator import GeneratorConfig
+from get3d.generator import GeneratorConfig, model_file
 from get3d.networks import DiscriminatorConfig
+from get3d.storage import read_description, restore
 from get3d.training.objective import ObjectiveConfig
 
 __all__ = ["Opened", "OptimizerConfig", "TrainConfig", "opened"]
@@ -52,6 +54,7 @@ class TrainConfig:
         data: dataset folder.
         assumed: what the dataset is taken to be where it does not say so itself.
         out: folder of the run; the same folder again goes on.
+        source: a model or run whose networks to start from, all three of them; their sizes come with them.
         resolution: side of the pictures in pixels, a power of two; pictures of the dataset must have it.
         batch: pictures of a step.
         kimg: length of the run, in thousands of real pictures shown.
@@ -77,6 +80,7 @@ class TrainConfig:
     data: Path = Path("data")
     assumed: Assumed = field(default_factory=Assumed)
     out: Path = Path("runs/model")
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     resolution: int = 64
     batch: int = 32
     kimg: float = 1000.0
@@ -125,6 +129,8 @@ def opened(config: TrainConfig) -> Opened:
     Raises:
         InputError: an option is out of its range, the dataset cannot be used, or the folder cannot be written to.
     """
+    if config.source is not None:
+        config = _with_networks_of(config.source, config)
     _require(config.batch > 0, "--batch", config.batch, "a positive number")
     group = config.discriminator.group
     _require(config.batch % group == 0, "--batch", config.batch, f"a multiple of --discriminator.group, {group}")
@@ -151,6 +157,21 @@ def opened(config: TrainConfig) -> Opened:
         generator=replace(config.generator, cameras=pictures.prior, grid_size=grid_size, classes=pictures.classes),
     )
     return Opened(resolved, pictures, Pictures(config.data, "val", assumed=config.assumed))
+
+
+def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
+    path = model_file(source)
+    description = read_description(path)
+    if "discriminator" not in description:
+        raise InputError(f"{path}: holds a lone generator; training goes on from a checkpoint or a converted model")
+    generator = restore(GeneratorConfig, description["generator"], path)
+    return replace(
+        config,
+        generator=generator,
+        discriminator=restore(DiscriminatorConfig, description["discriminator"], path),
+        resolution=description["resolution"],
+        grid_size=generator.grid_size,
+    )
 
 
 def _compilers() -> list[str]:

@@ -23,11 +23,11 @@ from get3d.cameras import Cameras
 from get3d.data.dataset import Batch, Pictures, to_network
 from get3d.devices import device_named
 from get3d.files import write_json
-from get3d.generator import Generator, mix
+from get3d.generator import Generator, mix, model_file
 from get3d.latents import Latents
 from get3d.metrics.images import sliced_wasserstein_distance
 from get3d.storage import describe
-from get3d.training.checkpoint import TrainingState, resume, save_checkpoint
+from get3d.training.checkpoint import TrainingState, resume, save_checkpoint, start_from
 from get3d.training.config import TrainConfig, opened
 from get3d.training.ema import update_average
 from get3d.training.monitor import Monitor, add_statistic
@@ -221,13 +221,16 @@ def start(config: TrainConfig) -> TrainingState:
         generator.synthesis.compile()
         discriminator.compile()
     optimizer = config.optimizer
-    return TrainingState(
+    state = TrainingState(
         generator=generator,
         average=average,
         discriminator=discriminator,
         generator_optimizer=optimizer.build(generator, optimizer.generator_interval),
         discriminator_optimizer=optimizer.build(discriminator, config.objective.r1_interval),
     )
+    if config.source is not None:
+        start_from(model_file(config.source), state)
+    return state
 
 
 def _held_out(pictures: Pictures, config: TrainConfig) -> Tensor:
@@ -285,12 +288,12 @@ def _stop_signals() -> Iterator[_Stop]:
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.asked = True
-        signal.signal(number, before[number])
+        signal.signal(number, before[signal.Signals(number)])
 
     for number in signals:
         signal.signal(number, ask)
     try:
         yield stop
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for asked, handler in before.items():
+            signal.signal(asked, handler)
