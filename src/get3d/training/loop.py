@@ -55,8 +55,7 @@ def train(config: TrainConfig, console: Console) -> Path:
     folder = config.out / "checkpoints"
     state = start(config)
     resumed = resume(folder, state, description, console)
-    if not resumed:
-        write_json(config.out / "config.json", description)
+    write_json(config.out / "config.json", description)
     total = round(config.kimg * 1000)
     path = folder / f"checkpoint-{state.shown:012d}.safetensors"
     with Monitor(config.out, console, shown=state.shown, total=total) as monitor, _stop_signals() as stop:
