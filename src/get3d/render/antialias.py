@@ -48,17 +48,23 @@ def mask_of(meshes: MeshBatch, fragments: Fragments) -> Float[Tensor, "b 1 r r"]
 
 @dataclass(frozen=True)
 class _Edges:
-    """Edges of triangles, k of them.
+    """Edges of triangles as lines through pixel centres meet them, once for rows and once for columns; k of them.
+
+    Columns are rows of the mirrored picture, where x and y change places and triangles turn the other way round.
 
     Attributes:
-        vertices: [k, 2] first and second in the order of the triangle's corners.
-        picture: [k] which picture shows them.
-        turn: [k] on the screen, 1 where the triangle lies in the direction (−Δy, Δx) of the edge, −1 where opposite.
+        picture: [k] number of the picture that shows the edge; for columns, the number of pictures is added.
+        vertices: [2, k] ends; the upper comes first, so that all triangles of an edge find the same crossings.
+        along: [2, k] where the ends are in the direction of the lines, in pixels.
+        across: [2, k] where the ends are across the lines, in pixels.
+        step: [k] 1 where lines enter the triangle, −1 where they leave it.
     """
 
-    vertices: Int[Tensor, "k 2"]
     picture: Int[Tensor, " k"]
-    turn: Int[Tensor, " k"]
+    vertices: Int[Tensor, "2 k"]
+    along: Float[Tensor, "2 k"]
+    across: Float[Tensor, "2 k"]
+    step: Int[Tensor, " k"]
 
 
 @dataclass(frozen=True)
@@ -69,23 +75,22 @@ class _Crossings:
         line: [n] the line's number: rows of picture 0, 1, …, B − 1, then columns of picture 0, ….
         place: [n] where on the line, in pixels.
         step: [n] 1 where the line enters a triangle, −1 where it leaves one.
-        edge: [n, 2] the vertices at the edge's ends.
+        edge: [n] number of the edge.
         part: [n] where on the edge, 0 at the first vertex and 1 at the second.
-        outward: [n, 2] the edge's normal away from the triangle, a unit vector of x and y.
     """
 
     line: Int[Tensor, " n"]
     place: Float[Tensor, " n"]
     step: Int[Tensor, " n"]
-    edge: Int[Tensor, "n 2"]
+    edge: Int[Tensor, " n"]
     part: Float[Tensor, " n"]
-    outward: Float[Tensor, "n 2"]
 
 
 def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> Float[Tensor, "b 1 r r"]:
     pictures, r = len(meshes), resolution
     with torch.no_grad():
-        ends = _union_ends(_crossings(screen, meshes, r))
+        edges = _contour(screen, meshes)
+        ends = _union_ends(_crossings(edges, r))
         rows, columns = _covered_parts(ends, pictures, r, screen.dtype)
         is_column = ends.line >= pictures * r
         across, along = ends.line % r, ends.place.long().clamp_max(r - 1)
@@ -94,19 +99,21 @@ def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> F
             torch.where(is_column, along, across),
             torch.where(is_column, across, along),
         )
-        in_sight = (ends.place > 0) & (ends.place < r)
-        weight = torch.where(is_column, ends.outward[:, 1], ends.outward[:, 0]).abs() * in_sight
-        steepness = _local_mean(ends.outward[:, 0].square(), weight, torch.stack([picture, i, j], dim=1), rows)
+        span = [ends_of_edge.index_select(1, ends.edge).diff(dim=0)[0] for ends_of_edge in (edges.along, edges.across)]
+        normal = torch.nn.functional.normalize(torch.stack([-span[1], span[0]]), dim=0) * ends.step
+        outward = torch.where(is_column, normal.flip(0), normal)
+        weight = normal[0].abs() * ((ends.place > 0) & (ends.place < r))
+        steepness = _local_mean(outward[0].square(), weight, torch.stack([picture, i, j], dim=1), rows)
         value = (columns + steepness * (rows - columns)).clamp(0, 1)
-        outward = (ends.outward * weight[:, None]).to(screen.dtype)
-        part = ends.part[:, None].to(screen.dtype)
-    start, end = screen.index_select(0, ends.edge.T.flatten())[:, :2].chunk(2)
-    moved = (outward * torch.lerp(start, end, part)).sum(1)
+        vertices, part = edges.vertices.index_select(1, ends.edge), ends.part.to(screen.dtype)
+        growth = (outward * weight).to(screen.dtype)
+    start, end = screen.index_select(0, vertices.flatten())[:, :2].chunk(2)
+    moved = (growth.T * torch.lerp(start, end, part[:, None])).sum(1)
     change = torch.zeros_like(value).view(-1).index_add(0, (picture * r + i) * r + j, moved - moved.detach())
     return (value + change.view_as(value))[:, None]
 
 
-def _contour(points: Float[Tensor, "v 2"], meshes: MeshBatch) -> _Edges:
+def _contour(screen: Float[Tensor, "v 3"], meshes: MeshBatch) -> _Edges:
     """The edges that do not have as many triangles on one side as on the other: all that can bound the union.
 
     They are found without sorting. Each edge has a random odd number, which every triangle adds to the edge's place in
@@ -114,21 +121,30 @@ def _contour(points: Float[Tensor, "v 2"], meshes: MeshBatch) -> _Edges:
     place may let a balanced edge through, whose crossings then cancel each other; that two edges hide each other is
     as rare as equal random numbers of 31 bits.
     """
-    corners = meshes.faces.flatten()
-    a, b, c = points.index_select(0, corners).view(-1, 3, 2).unbind(1)
-    area = (b[:, 0] - a[:, 0]) * (c[:, 1] - a[:, 1]) - (b[:, 1] - a[:, 1]) * (c[:, 0] - a[:, 0])
+    drawn = screen.isfinite().all(1) & (screen[:, 2] > 0)
+    x, y = (torch.where(drawn, place, torch.nan).double() for place in (screen[:, 0], screen[:, 1]))
+    # First corners of all faces, then second, third, and first again: PyTorch is quick along long rows.
+    a, b, c = meshes.faces.unbind(1)
+    corners = torch.cat([a, b, c, a])
+    (xa, xb, xc, _), (ya, yb, yc, _) = (place.index_select(0, corners).view(4, -1) for place in (x, y))
+    area = (xb - xa) * (yc - ya) - (yb - ya) * (xc - xa)
     # Comparisons, unlike a sign, make nothing of NaN.
     turn = (area > 0).int() - (area < 0).int()
-    start = _random_numbers(len(points), corners.device).index_select(0, corners).view(-1, 3)
-    end = start.roll(-1, 1)
-    side = torch.where(start < end, turn[:, None], -turn[:, None])
+    number = _random_numbers(len(x), corners.device).index_select(0, corners).view(4, -1)
+    start, end = number[:3], number[1:]
+    # Not a choice by `where`: nobody can guess how it falls, and a processor waits for each.
+    side = (2 * (start < end).int() - 1) * turn
     bits = (2 * len(turn)).bit_length()
     place = (((start ^ end) >> max(0, 31 - bits)) & (2**bits - 1)).flatten()
     table = place.new_zeros(2**bits).index_add(0, place, (start * end * side).flatten())
-    unbalanced = table.index_select(0, place).view(-1, 3) * turn[:, None]
-    face, corner = torch.nonzero(unbalanced, as_tuple=True)
-    vertices = torch.stack([meshes.faces[face, corner], meshes.faces[face, (corner + 1) % 3]], dim=1)
-    return _Edges(vertices, meshes.face_shape[face], turn[face])
+    unbalanced = table.index_select(0, place).view(3, -1) * turn
+    (half_edge,) = torch.nonzero(unbalanced.flatten(), as_tuple=True)
+    face = half_edge % max(len(turn), 1)
+    first, second = (corners.index_select(0, half_edge + i * len(turn)) for i in (0, 1))
+    turn, picture = turn.index_select(0, face), meshes.face_shape.index_select(0, face)
+    rows = _edges(first, second, x, y, -turn, picture)
+    columns = _edges(first, second, y, x, turn, picture + len(meshes))
+    return _Edges(**{name: torch.cat([value, vars(columns)[name]], dim=-1) for name, value in vars(rows).items()})
 
 
 def _random_numbers(count: int, device: torch.device) -> Int[Tensor, " n"]:
@@ -140,31 +156,41 @@ def _random_numbers(count: int, device: torch.device) -> Int[Tensor, " n"]:
     return number.int() | 1
 
 
-def _crossings(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> _Crossings:
-    """All crossings of edges of the contour."""
-    drawn = screen.isfinite().all(1, keepdim=True) & (screen[:, 2:] > 0)
-    points = torch.where(drawn, screen[:, :2], torch.nan).double()
-    contour = _contour(points, meshes)
-    # Columns are rows of the mirrored picture, where triangles turn the other way round.
-    ends = points[contour.vertices]
-    ends, vertices = torch.cat([ends, ends.flip(2)]), contour.vertices.repeat(2, 1)
-    picture = torch.cat([contour.picture, contour.picture + len(meshes)])
-    # Always from the upper vertex, so that all triangles of an edge find the same place.
-    down = ends[:, 0, 1] < ends[:, 1, 1]
-    step = torch.where(down, 1, -1) * torch.cat([-contour.turn, contour.turn])
-    ends = torch.where(down[:, None, None], ends, ends.flip(1))
-    vertices = torch.where(down[:, None], vertices, vertices.flip(1))
-    along, across = (ends[:, 1] - ends[:, 0]).unbind(1)
-    normal = step[:, None] * torch.nn.functional.normalize(torch.stack([-across, along], dim=1), dim=1)
-    of_rows, of_columns = normal.chunk(2)
-    normal = torch.cat([of_rows, of_columns.flip(1)])
-    first, after = (ends[..., 1] - 0.5).ceil().clamp(0, resolution).long().unbind(1)
+def _edges(
+    first: Int[Tensor, " e"],
+    second: Int[Tensor, " e"],
+    along: Float[Tensor, " v"],
+    across: Float[Tensor, " v"],
+    turn: Int[Tensor, " e"],
+    picture: Int[Tensor, " e"],
+) -> _Edges:
+    """Edges as lines of one direction meet them.
+
+    Args:
+        first, second: vertices in the order of the triangle's corners.
+        along: of all vertices.
+        across: of all vertices.
+        turn: 1 where lines enter the triangle when the first vertex is above the second, −1 where they leave it.
+        picture: the picture that shows the edge.
+    """
+    down = (across.index_select(0, first) < across.index_select(0, second)).int()
+    upper = second + down * (first - second)
+    vertices = torch.stack([upper, first + second - upper])
+    places = (place.index_select(0, vertices.flatten()).view(2, -1) for place in (along, across))
+    return _Edges(picture, vertices, *places, turn * (2 * down - 1))
+
+
+def _crossings(edges: _Edges, resolution: int) -> _Crossings:
+    """All crossings of the edges."""
+    (along, along_end), (across, across_end) = edges.along, edges.across
+    first, after = ((end - 0.5).ceil().clamp(0, resolution).long() for end in (across, across_end))
     count = after - first
     edge = torch.repeat_interleave(count)
-    row = torch.arange(len(edge), device=edge.device) - (count.cumsum(0) - count - first)[edge]
-    part = (row + 0.5 - ends[edge, 0, 1]) / across[edge]
-    place = (ends[edge, 0, 0] + part * along[edge]).clamp(0, resolution)
-    return _Crossings(picture[edge] * resolution + row, place, step[edge], vertices[edge], part, normal[edge])
+    row = torch.arange(len(edge), device=edge.device) - (count.cumsum(0) - count - first).index_select(0, edge)
+    part = (row + 0.5 - across.index_select(0, edge)) / (across_end - across).index_select(0, edge)
+    place = along.index_select(0, edge) + part * (along_end - along).index_select(0, edge)
+    line = edges.picture.index_select(0, edge) * resolution + row
+    return _Crossings(line, place.clamp(0, resolution), edges.step.index_select(0, edge), edge, part)
 
 
 def _union_ends(crossings: _Crossings) -> _Crossings:
@@ -175,8 +201,9 @@ def _union_ends(crossings: _Crossings) -> _Crossings:
     # At one place, entering comes first: triangles that touch leave no gap.
     key = crossings.line * 2**40 + (crossings.place * _SUBPIXELS).long() * 2 + (crossings.step < 0)
     order = key.argsort()
-    after = crossings.step[order].cumsum(0)
-    before = after - crossings.step[order]
+    step = crossings.step.index_select(0, order)
+    after = step.cumsum(0)
+    before = after - step
     chosen = order[((before == 0) & (after > 0)) | ((before > 0) & (after == 0))]
     return _Crossings(**{name: value[chosen] for name, value in vars(crossings).items()})
 
