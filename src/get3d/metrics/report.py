@@ -1,5 +1,6 @@
 """One command from models to their numbers: `report.json`, and `report.html` to look at."""
 
+import json
 import math
 import platform
 import shlex
@@ -106,7 +107,7 @@ def _folders(models: Sequence[str]) -> list[str]:
 def _settings(config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
     return {
         "command": shlex.join(["get3d", *sys.argv[1:]]),
-        "options": {name: str(value) if hasattr(value, "parts") else value for name, value in asdict(config).items()},
+        "options": json.loads(json.dumps(asdict(config), default=str)),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "versions": {
             "python": platform.python_version(),
