@@ -1,5 +1,6 @@
 """A generative model of textured 3D meshes, learned from pictures."""
 
+from get3d import metrics, official, render, surface
 from get3d.cameras import CameraPrior, Cameras
 from get3d.export import TexturedMesh
 from get3d.files import InputError
@@ -20,4 +21,8 @@ __all__ = [
     "MeshBatch",
     "TexturedMesh",
     "load",
+    "metrics",
+    "official",
+    "render",
+    "surface",
 ]
