@@ -82,41 +82,49 @@ class _SeparableHead(torch.autograd.Function):
     def forward(ctx: FunctionCtx, xy: Tensor, yz: Tensor, xz: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(xy, yz, xz, weight)
         n, m, _, hidden = xy.shape
-        values = xy.new_empty(n, m, m * m, weight.shape[1])
+        xy, yz, xz = _u_first(xy), _u_first(yz), _u_first(xz)
+        values = xy.new_empty(n, m**3, weight.shape[1])
         for slab in _slabs(n, m, hidden):
-            h = F.leaky_relu_(_hidden(xy, yz, xz, slab), SLOPE)
-            torch.matmul(h.flatten(2, 3), weight[:, None].transpose(2, 3), out=values[:, slab])
-        return values.add_(bias).view(n, m**3, -1)
+            h = F.leaky_relu_(_hidden(xy, yz, xz, slab), SLOPE).flatten(1, 3)
+            torch.bmm(h, weight.mT, out=values[:, slab.start * m * m : slab.stop * m * m])
+        return values.add_(bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, ...]:
         xy, yz, xz, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         n, m, _, hidden = xy.shape
-        gradient = gradient.view(n, m, m * m, -1)
+        xy, yz, xz = _u_first(xy), _u_first(yz), _u_first(xz)
         d_xy, d_yz, d_xz, d_weight = (torch.zeros_like(t) for t in (xy, yz, xz, weight))
         for slab in _slabs(n, m, hidden):
-            g = gradient[:, slab]
+            g = gradient[:, slab.start * m * m : slab.stop * m * m]
             h = _hidden(xy, yz, xz, slab)
-            d_h = torch.ops.aten.leaky_relu_backward((g @ weight[:, None]).view_as(h), h, SLOPE, False)
-            h = F.leaky_relu_(h, SLOPE)
-            d_weight += g.flatten(1, 2).transpose(1, 2) @ h.flatten(1, 3)
-            d_xy[:, :, slab] = d_h.sum(3).transpose(1, 2)
-            d_yz += d_h.sum(1).transpose(1, 2)
-            d_xz[:, :, slab] = d_h.sum(2).transpose(1, 2)
-        return d_xy, d_yz, d_xz, d_weight, gradient.sum((0, 1, 2))
+            d_h = (g @ weight).view_as(h)
+            torch.ops.aten.leaky_relu_backward.grad_input(d_h, h, SLOPE, False, grad_input=d_h)
+            d_weight.baddbmm_(g.mT, F.leaky_relu_(h, SLOPE).flatten(1, 3))
+            d_xy[:, slab] = d_h.sum(3)
+            for of_x in d_h.unbind(1):
+                d_yz += of_x
+            d_xz[:, slab] = d_h.sum(2)
+        return d_xy.transpose(1, 2), d_yz.transpose(1, 2), d_xz.transpose(1, 2), d_weight, gradient.sum((0, 1))
 
 
-def _hidden(xy: Tensor, yz: Tensor, xz: Tensor, slab: slice) -> Float[Tensor, "n s m m h"]:
+def _u_first(plane: Float[Tensor, "n v u h"]) -> Float[Tensor, "n u v h"]:
+    """A plane with its first coordinate first, which is how a lattice's points are numbered."""
+    return plane.transpose(1, 2).contiguous()
+
+
+def _hidden(
+    xy: Float[Tensor, "n m m h"], yz: Float[Tensor, "n m m h"], xz: Float[Tensor, "n m m h"], slab: slice
+) -> Float[Tensor, "n s m m h"]:
     """The sum over the planes for some x: [n, x, y, z, h]."""
-    x_y, x_z, y_z = (t.transpose(1, 2) for t in (xy[:, :, slab], xz[:, :, slab], yz))
-    return (y_z[:, None] + x_z[:, :, None]).add_(x_y[:, :, :, None])
+    return (yz[:, None] + xz[:, slab, None]).add_(xy[:, slab, :, None])
 
 
 def _slabs(n: int, m: int, hidden: int) -> list[slice]:
     """Ranges of x whose hidden features take about SLAB numbers."""
     step = max(SLAB // (n * m * m * hidden), 1)
-    return [slice(start, start + step) for start in range(0, m, step)]
+    return [slice(start, min(start + step, m)) for start in range(0, m, step)]
 
 
 def separable_head(
