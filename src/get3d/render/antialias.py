@@ -176,8 +176,8 @@ def _edges(
     down = (across.index_select(0, first) < across.index_select(0, second)).int()
     upper = second + down * (first - second)
     vertices = torch.stack([upper, first + second - upper])
-    places = (place.index_select(0, vertices.flatten()).view(2, -1) for place in (along, across))
-    return _Edges(picture, vertices, *places, turn * (2 * down - 1))
+    along, across = (place.index_select(0, vertices.flatten()).view(2, -1) for place in (along, across))
+    return _Edges(picture, vertices, along, across, turn * (2 * down - 1))
 
 
 def _crossings(edges: _Edges, resolution: int) -> _Crossings:
