@@ -1,4 +1,4 @@
-"""Running a Warp kernel on PyTorch tensors."""
+"""Running Warp on PyTorch tensors, in step with PyTorch."""
 
 import torch
 import warp as wp
@@ -6,7 +6,13 @@ from torch import Tensor
 
 from get3d.render.kernels import start_warp
 
-__all__ = ["launch"]
+__all__ = ["in_step", "launch"]
+
+
+def in_step(device: torch.device) -> wp.ScopedStream:
+    """While it is entered, what Warp does on a GPU comes in turn with what PyTorch does there."""
+    start_warp()
+    return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None)
 
 
 def launch(
@@ -25,13 +31,12 @@ def launch(
     """
     if 0 in dim:
         return
-    start_warp()
-    inputs = []
-    for value in arguments:
-        if isinstance(value, tuple):
-            tensor, dtype = value
-            inputs.append(wp.from_torch(tensor, dtype=dtype))
-        else:
-            inputs.append(wp.from_torch(value) if isinstance(value, Tensor) else value)
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None
-    wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device), stream=stream)
+    with in_step(device):
+        inputs = []
+        for value in arguments:
+            if isinstance(value, tuple):
+                tensor, dtype = value
+                inputs.append(wp.from_torch(tensor, dtype=dtype))
+            else:
+                inputs.append(wp.from_torch(value) if isinstance(value, Tensor) else value)
+        wp.launch(kernel, dim=dim, inputs=inputs, device=wp.device_from_torch(device))

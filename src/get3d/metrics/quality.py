@@ -9,11 +9,10 @@ from torch import Tensor
 
 from get3d.export import TexturedMesh, mesh_report, weld
 from get3d.meshes import Mesh, MeshBatch
-from get3d.metrics.launching import launch
+from get3d.metrics.launching import in_step, launch
 from get3d.metrics.quality_kernels import mark_intersections, measure_thickness
 from get3d.metrics.sampling import in_unit_cube, sample_surface
 from get3d.render import visible_faces
-from get3d.render.kernels import start_warp
 
 __all__ = ["THIN", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
 
@@ -101,11 +100,11 @@ class _Solid:
     """A mesh that can be asked which faces are near a box or on a ray."""
 
     def __init__(self, batch: MeshBatch) -> None:
-        start_warp()
         self._batch = batch
         self._indices = batch.faces.to(torch.int32).flatten().contiguous()
         self._vertices = batch.vertices.float().contiguous()
-        self._mesh = wp.Mesh(wp.from_torch(self._vertices, dtype=wp.vec3), wp.from_torch(self._indices))
+        with in_step(self._vertices.device):
+            self._mesh = wp.Mesh(wp.from_torch(self._vertices, dtype=wp.vec3), wp.from_torch(self._indices))
 
     def intersecting(self) -> Bool[Tensor, " f"]:
         """Which faces cut a face that is no neighbour."""
