@@ -56,6 +56,16 @@ def generate(config: Annotated[gallery.GenerateConfig, _flat]) -> None:
     gallery.generate(config, _console)
 
 
+def interpolate(config: Annotated[gallery.InterpolateConfig, _flat]) -> None:
+    """Make the way from one object to another: meshes, a film, and a sheet of geometry × texture swaps."""
+    gallery.interpolate(config, _console)
+
+
+def vary(config: Annotated[gallery.VaryConfig, _flat]) -> None:
+    """Make variations of an object, of its geometry, its texture or both."""
+    gallery.vary(config, _console)
+
+
 def convert(config: Annotated[official.ConvertConfig, _flat]) -> None:
     """Make one of our models of a published checkpoint (nothing in it is executed), or the way back."""
     if config.to_published:
@@ -80,6 +90,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "check": check,
     "train": train,
     "generate": generate,
+    "interpolate": interpolate,
+    "vary": vary,
     "convert": convert,
     "evaluate": evaluate,
     "bench": benchmark,

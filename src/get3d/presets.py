@@ -1,10 +1,12 @@
 """Named training runs: rows of a table, never branches on a name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from get3d.cameras import CameraPrior
+from get3d.data.layout import Assumed
 from get3d.generator import GeneratorConfig
-from get3d.networks import DiscriminatorConfig, PlanesConfig, UnifiedConfig
-from get3d.training.config import TrainConfig
+from get3d.networks import DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig
+from get3d.training.config import GRID_MARGIN, TrainConfig
 from get3d.training.objective import ObjectiveConfig
 
 __all__ = ["PRESETS", "Preset"]
@@ -22,6 +24,65 @@ class Preset:
     description: str
     config: TrainConfig
 
+
+@dataclass(frozen=True)
+class _Published:
+    """What differs between the published runs.
+
+    Attributes:
+        gamma: R1's weight.
+        scale: longest side of the objects; the grid is 0.1 larger.
+        polar: lowest and highest polar angle of the cameras, in degrees.
+        views: pictures of each object.
+        note: what of this is not published, and whose it is.
+        separate: geometry and texture from separate networks.
+    """
+
+    gamma: float
+    scale: float
+    polar: tuple[float, float]
+    views: int
+    note: str = ""
+    separate: bool = False
+
+    def preset(self) -> Preset:
+        prior = CameraPrior(polar=self.polar)
+        grid = round(self.scale + GRID_MARGIN, 2)
+        low, high = self.polar
+        return Preset(
+            f"as published, {'separate generators' if self.separate else 'unified generator'}: 1024² pictures, "
+            f"R1 {self.gamma:g}, grid of size {grid:g}; objects {self.scale:g} long, {self.views} views each, "
+            f"polar angle {low:g}° to {high:g}°{self.note and '; '}{self.note}",
+            TrainConfig(
+                assumed=Assumed(self.scale, prior),
+                resolution=1024,
+                batch=32,
+                kimg=20_000.0,
+                generator=GeneratorConfig(
+                    synthesis=SeparateConfig() if self.separate else UnifiedConfig(), grid_size=grid, cameras=prior
+                ),
+                objective=ObjectiveConfig(r1_gamma=self.gamma),
+                log_kimg=4.0,
+                snapshot_kimg=200.0,
+            ),
+        )
+
+
+_USUAL, _FROM_ABOVE, _LEVEL = (60.0, 90.0), (45.0, 90.0), (70.0, 90.0)
+_LIKE_CARS = "R1's weight and the views are those of cars"
+
+_PUBLISHED = {
+    "car": _Published(40.0, 0.9, _USUAL, 24),
+    "chair": _Published(400.0, 0.7, _USUAL, 24),
+    "motorbike": _Published(80.0, 0.9, _USUAL, 100),
+    "table": _Published(400.0, 0.9, _USUAL, 24, "R1's weight and the views are those of chairs"),
+    "animal": _Published(40.0, 0.9, _FROM_ABOVE, 24, _LIKE_CARS),
+    "house": _Published(40.0, 0.9, _USUAL, 24, _LIKE_CARS),
+    "people": _Published(40.0, 0.9, _LEVEL, 24, _LIKE_CARS),
+    "car-separate": _Published(40.0, 0.9, _USUAL, 24, separate=True),
+    "chair-separate": _Published(3200.0, 0.7, _USUAL, 24, separate=True),
+    "motorbike-separate": _Published(80.0, 0.9, _USUAL, 100, separate=True),
+}
 
 PRESETS = {
     "demo": Preset(
@@ -64,8 +125,6 @@ PRESETS = {
             snapshot_kimg=50.0,
         ),
     ),
-    "paper": Preset(
-        "1024² pictures, grid 90, batch 32: the published setting (cars; see R1's weight for other kinds)",
-        TrainConfig(resolution=1024, batch=32, kimg=20_000.0, snapshot_kimg=200.0, log_kimg=4.0),
-    ),
+    "paper": replace(_PUBLISHED["car"].preset(), description="1024² pictures: the published settings, those of cars"),
+    **{name: row.preset() for name, row in _PUBLISHED.items()},
 }

@@ -19,6 +19,7 @@ from get3d.files import InputError, writing
 
 __all__ = [
     "Stored",
+    "checksum",
     "describe",
     "load_tensors",
     "read_description",
@@ -53,7 +54,7 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], description: M
     """
     ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     text = json.dumps(description, allow_nan=False)
-    metadata = {"description": text, "checksum": _checksum(ready, text)}
+    metadata = {"description": text, "checksum": checksum(ready, text)}
     with writing(path) as temporary:
         try:
             save_file(ready, temporary, metadata=metadata)
@@ -81,7 +82,7 @@ def load_tensors(path: Path | str, prefix: str = "") -> Stored:
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: is cut short or not a safetensors file ({error}); use another copy") from error
     description = _described(path, metadata)
-    if not prefix and metadata.get("checksum") != _checksum(tensors, metadata["description"]):
+    if not prefix and metadata.get("checksum") != checksum(tensors, metadata["description"]):
         raise InputError(f"{path}: is damaged, its checksum does not match; use another copy")
     return Stored(tensors, description)
 
@@ -105,7 +106,8 @@ def _described(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
     return description
 
 
-def _checksum(tensors: Mapping[str, Tensor], text: str) -> str:
+def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:
+    """A fingerprint of tensors on the CPU, with their names, and of a text."""
     digest = hashlib.blake2b(text.encode(), digest_size=16)
     for name in sorted(tensors):
         digest.update(name.encode())
