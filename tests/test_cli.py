@@ -35,10 +35,10 @@ def data(tmp_path_factory):
 
 def test_the_way_of_the_readme(monkeypatch, tmp_path, capsys):
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
-    options = ["--shapes=10", "--views=2", "--resolution=16", "--texture=256", "--workers=1"]
+    options = ["--shapes=10", "--views=2", "--resolution=64", "--texture=256", "--workers=1"]
     assert _run(monkeypatch, "synth", "chair", "--out", data, *options) == 0
     assert _run(monkeypatch, "check", data) == 0
-    assert _run(monkeypatch, "train", "demo", "--data", data, "--out", run, *SMALL) == 0
+    assert _run(monkeypatch, "train", "demo", "--data", data, "--out", run, *SMALL, "--resolution=64") == 0
     options = ["--num=2", "--faces=200", "--texture=64", "--resolution=32", "--psi=1", "--device=cpu"]
     assert _run(monkeypatch, "generate", run, "--out", out, *options) == 0
     assert {"000000.glb", "000001.glb", "contact-sheet.png", "turntable.gif", "shapes.json"} <= {
@@ -85,7 +85,6 @@ def test_what_cannot_be_typed_is_answered_with_what_can(monkeypatch, capsys, arg
     ("arguments", "message"),
     [
         (["train", "demo", "--data", "nowhere"], "nowhere"),
-        (["check", "nowhere"], "nowhere"),
         (["generate", "nowhere"], "nowhere: no such model"),
         (["generate", "nowhere", "--psi", "3"], "--psi is 3"),
         (["generate", "nowhere", "--faces", "2"], "--faces is 2"),
@@ -100,6 +99,11 @@ def test_bad_input_is_one_line_and_status_2(monkeypatch, capsys, tmp_path, argum
     assert message in said
     assert said.count("\n") == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dataset_that_cannot_be_used_is_status_1(monkeypatch, capsys, tmp_path):
+    assert _run(monkeypatch, "check", tmp_path / "nowhere") == 1
+    assert "no such folder" in capsys.readouterr().out.replace("\n", " ")
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, capsys, data, tmp_path):

@@ -39,7 +39,7 @@ def check(data: tyro.conf.Positional[Path]) -> None:
         data: the dataset's folder.
     """
     found = checking.check(data)
-    _console.print(str(found), highlight=False)
+    _console.print(str(found), highlight=False, soft_wrap=True)
     sys.exit(0 if found.usable else 1)
 
 

@@ -88,7 +88,7 @@ _BYTES: dict[tuple[IsosurfaceName, type], _Bytes] = {
 }
 
 
-def require_ranges(settings: object, ranges: Mapping[str, tuple[float, float]]) -> None:
+def require_ranges(settings: object, ranges: Mapping[str, tuple[float | int, float | int]]) -> None:
     """Sees to it that options lie in their ranges; those that are None always do.
 
     Raises:
