@@ -68,6 +68,12 @@ class Isosurface(nn.Module):
         sdf = torch.cat([part.sdf[..., 0] for part in parts], dim=1)
         return sdf, torch.cat([part.deformation for part in parts], dim=1)
 
+    def _solid(self, sdf: Float[Tensor, "n v"]) -> tuple[Float[Tensor, "n v"], Bool[Tensor, " n"]]:
+        """The field that is extracted, and which shapes are empty. All surfaces are closed: the hull is outside."""
+        boundary = self.grid.boundary
+        solid, empty = solid_where_empty(sdf, self.grid.centre, boundary)
+        return torch.where(boundary & (solid > 0), -solid.detach(), solid), empty
+
     def _sign_loss(self, sdf: Float[Tensor, "n v"], empty: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
         return torch.where(empty, sdf.abs().mean(1), sdf_sign_loss(sdf, self.grid.edges)).mean()
 
@@ -87,7 +93,7 @@ class MarchingTetrahedra(Isosurface):
         """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
         grid = self.grid
         sdf, raw = self._values(field)
-        solid, empty = solid_where_empty(sdf, grid.centre, grid.boundary)
+        solid, empty = self._solid(sdf)
         vertices = grid.vertices + self.reach * torch.tanh(raw)
         meshes = marching_tetrahedra(vertices, solid, grid.tetrahedra, grid.topology)
         return Surfaces(meshes, empty, {"sdf": self._sign_loss(sdf, empty)})
@@ -111,7 +117,7 @@ class FlexibleCubes(Isosurface):
         grid = self.grid
         sdf, raw = self._values(field)
         weights = field.cube_weights(grid.axis)
-        solid, empty = solid_where_empty(sdf, grid.centre, grid.boundary)
+        solid, empty = self._solid(sdf)
         vertices = grid.vertices + self.reach * torch.tanh(raw)
         beta, alpha, gamma = weights.split([12, 8, 1], dim=-1)
         meshes, deviation = flexicubes(
