@@ -28,7 +28,7 @@ def rows(shapes: int, resolution: int, repeats: int, device: torch.device) -> li
     tetrahedra = _tetrahedra(shapes, resolution, repeats, device)
     cubes = _cubes(shapes, resolution, repeats, device)
     return [
-        compared(GROUP, f"{name}, {size}", times["ours"], "textbook", times["plain"], goal=5)
+        compared(GROUP, f"{name}, {size}", times["ours"], "textbook", times["plain"], goal=5.0)
         for name, times in (("marching tetrahedra", tetrahedra), ("FlexiCubes", cubes))
     ]
 

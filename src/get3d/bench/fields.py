@@ -53,7 +53,7 @@ def rows(shapes: int, resolution: int, repeats: int, device: torch.device) -> li
         difference = float((separable() - everywhere()).abs().max())
     size = f"{shapes} shapes, grid {resolution}"
     return [
-        compared(GROUP, f"SDF and deformation, {size}", times["ours"], "every vertex", times["plain"], goal=4),
+        compared(GROUP, f"SDF and deformation, {size}", times["ours"], "every vertex", times["plain"], goal=4.0),
         Row(GROUP, "largest difference of the values", result=difference, goal=at_most(1e-5)),
     ]
 

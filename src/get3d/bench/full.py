@@ -61,7 +61,7 @@ def _planes_and_meshes(generator: Generator, shapes: int, repeats: int, device: 
         {"convolutions alone": flops / rate},
         flops / rate / times["planes"],
         "×",
-        at_least(1),
+        at_least(1.0),
         note=f"{flops / 1e9:.0f} GFLOP, matrix products at {rate / 1e9:.0f} GFLOP/s",
     )
     times = side_by_side(
@@ -71,7 +71,7 @@ def _planes_and_meshes(generator: Generator, shapes: int, repeats: int, device: 
         plain=lambda: _plain_meshes(geometry, grid),
     )
     name = f"planes to meshes, {shapes} shapes, grid {grid.resolution}"
-    return [planes, compared(GROUP, name, times["ours"], "plain", times["plain"], goal=4)]
+    return [planes, compared(GROUP, name, times["ours"], "plain", times["plain"], goal=4.0)]
 
 
 def convolution_flops(planes: PlaneSynthesis, shapes: int) -> int:

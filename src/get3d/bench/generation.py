@@ -56,7 +56,7 @@ def rows(of: str, generator: Generator, faces: int, texture: int, repeats: int, 
             {"sum of the stages": total},
             medians[WHOLE],
             "s",
-            at_most(15) if goals else None,
+            at_most(15.0) if goals else None,
             note=f"its surface had {sorted(made)[len(made) // 2]:,} faces before",
         ),
     ]

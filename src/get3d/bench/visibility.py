@@ -41,10 +41,10 @@ def rows(faces: int, resolution: int, repeats: int, device: torch.device) -> lis
     name = f"{len(torus.faces):,} faces, {resolution}²"
     if importlib.util.find_spec("embreex") is None:
         seconds = side_by_side(device, repeats, ours=ours)["ours"]
-        return [Row(GROUP, name, seconds, goal=at_least(1), note="Embree is not here; pip install 'get3d[dev]'")]
+        return [Row(GROUP, name, seconds, goal=at_least(1.0), note="Embree is not here; pip install 'get3d[dev]'")]
     rays = pixel_rays(cameras.positions[0].cpu(), cameras.rotations[0].cpu(), DEFAULT_FOV, resolution)
     times = side_by_side(device, repeats, ours=ours, embree=lambda: first_hits(torus, *rays))
     seen, hit = ours()[0].flatten().cpu(), torch.from_numpy(first_hits(torus, *rays))
     same = f"{100 * float((seen == hit).float().mean()):.2f} % of the pixels see the same face"
-    row = compared(GROUP, name, times["ours"], "Embree", times["embree"], goal=1)
+    row = compared(GROUP, name, times["ours"], "Embree", times["embree"], goal=1.0)
     return [replace(row, note=same)]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 import tyro
 from jaxtyping import UInt8
@@ -105,12 +106,14 @@ def vary(config: VaryConfig, console: Console) -> list[Path]:
     require_ranges(config, {"seed": _SEEDS, "strength": (0.0, 1.0), "num": (1, 1000)})
     generator = opened(config)
     latents = generator.sample_latents(1, config.seed, config.label)
+    # The object itself was drawn from the seed alone.
+    drawn_from = int(np.random.SeedSequence([config.seed, 1]).generate_state(1)[0])
     varied = near(
         latents,
         config.num,
         geometry=config.strength if config.change != "texture" else 0.0,
         texture=config.strength if config.change != "geometry" else 0.0,
-        generator=torch.Generator().manual_seed(config.seed),
+        generator=torch.Generator().manual_seed(drawn_from),
     )
     names = [f"{config.seed:06d}-{number:03d}" for number in range(config.num + 1)]
     changed: dict[str, Any] = {"of": config.seed, "strength": config.strength, "change": config.change}
