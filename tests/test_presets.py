@@ -1,0 +1,100 @@
+"""Every preset trains, with both surfaces, when its sizes are turned down on the command line."""
+
+import itertools
+
+import pytest
+import torch
+import tyro
+
+import tiny
+from get3d.files import InputError
+from get3d.networks import SeparateConfig
+from get3d.presets import PRESETS
+from get3d.training.config import TrainConfig, opened
+from get3d.training.loop import start, train_step
+
+SMALL = {
+    "resolution": 16,
+    "batch": 4,
+    "device": "cpu",
+    "generator.z-dim": 8,
+    "generator.w-dim": 8,
+    "generator.mapping-layers": 2,
+    "generator.grid-resolution": 8,
+    "generator.synthesis.planes.resolution": 8,
+    "generator.synthesis.planes.channels": 4,
+    "generator.synthesis.planes.channel-max": 8,
+    "generator.synthesis.texture-features": 4,
+    "discriminator.channel-max": 8,
+    "discriminator.condition": 8,
+    "discriminator.condition-layers": 1,
+}
+SMALL_VOLUME = {"resolution": 8, "channel-max": 8, "hidden": 16}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return tiny.write_dataset(tmp_path_factory.mktemp("data") / "discs")
+
+
+def _overridden(preset, **changes):
+    """What the command line makes of a preset."""
+    config = PRESETS[preset].config
+    values = SMALL | {name.replace("__", "."): value for name, value in changes.items()}
+    if isinstance(config.generator.synthesis, SeparateConfig):
+        values |= {f"generator.synthesis.volume.{name}": value for name, value in SMALL_VOLUME.items()}
+    arguments = [part for name, value in values.items() for part in (f"--{name}", str(value))]
+    return tyro.cli(TrainConfig, default=config, args=arguments)
+
+
+@pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
+@pytest.mark.parametrize("preset", PRESETS)
+def test_two_steps_of_every_preset(data, tmp_path, preset, isosurface):
+    config = _overridden(preset, data=data, out=tmp_path, generator__isosurface=isosurface)
+    assert type(config.generator.synthesis) is type(PRESETS[preset].config.generator.synthesis)
+    run = opened(config)
+    assert run.config.generator.grid_size == pytest.approx(0.7)  # of the dataset, whose discs are 0.6 across
+    assert run.config.generator.isosurface == isosurface
+    state = start(run.config)
+    for batch in itertools.islice(run.pictures.batches(run.config.batch, seed=0), 2):
+        train_step(state, batch, run.config)
+    assert (state.shown, state.bad_steps) == (8, 0)
+    assert all(torch.isfinite(pair).all() for pair in state.sums.values())
+
+
+def test_the_published_numbers():
+    """R1's weight, the grid's size and the lowest polar angle, as the paper and its checkpoints have them."""
+    expected = {
+        "car": (40, 1.0, 60),
+        "chair": (400, 0.8, 60),
+        "motorbike": (80, 1.0, 60),
+        "animal": (40, 1.0, 45),
+        "people": (40, 1.0, 70),
+        "car-separate": (40, 1.0, 60),
+        "chair-separate": (3200, 0.8, 60),
+        "motorbike-separate": (80, 1.0, 60),
+    }
+    for name, (gamma, size, polar) in expected.items():
+        config = PRESETS[name].config
+        generator = config.generator
+        assert (config.objective.r1_gamma, generator.grid_size, generator.cameras.polar[0]) == (gamma, size, polar)
+        assert (config.batch, config.resolution, generator.grid_resolution, generator.z_dim) == (32, 1024, 90, 512)
+        assert isinstance(generator.synthesis, SeparateConfig) == name.endswith("separate")
+        assert config.assumed.scale == pytest.approx(size - 0.1)
+
+
+def test_what_is_not_published_is_said():
+    for name in ("table", "animal", "house", "people"):
+        assert "R1's weight" in PRESETS[name].description
+
+
+def test_a_dataset_in_the_published_layout_is_taken_to_be_as_the_preset_says(tmp_path):
+    from datasets import make_published
+
+    data = make_published(tmp_path / "data", objects=40)
+    config = opened(_overridden("chair", data=data, out=tmp_path / "run", generator__grid_resolution=8)).config
+    assert config.generator.grid_size == pytest.approx(0.8)
+    config = opened(_overridden("car", data=data, out=tmp_path / "run")).config
+    assert config.generator.grid_size == pytest.approx(1.0)
+    with pytest.raises(InputError, match="outside azimuth"):
+        opened(_overridden("people", data=data, out=tmp_path / "run"))
