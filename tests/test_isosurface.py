@@ -12,14 +12,15 @@ from manifold import assert_closed_manifold, signed_volume
 
 @dataclass(frozen=True)
 class _Ball:
-    """A field that is the signed distance to spheres, without deformation."""
+    """A field that is the signed distance to spheres, with the same deformation everywhere."""
 
     radii: torch.Tensor
     offset: float = 0.0
+    deformation: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     def at(self, points):
         sdf = self.radii[:, None, None] - points.norm(dim=-1, keepdim=True) + self.offset
-        return GeometryValues(sdf, torch.zeros_like(points))
+        return GeometryValues(sdf, torch.tensor(self.deformation).expand_as(points))
 
     def on_lattice(self, axis):
         return self.at(torch.cartesian_prod(axis, axis, axis).expand(len(self.radii), -1, -1))
@@ -42,6 +43,16 @@ def test_a_field_of_spheres_gives_spheres(isosurface):
         torch.testing.assert_close(mesh.vertices.norm(dim=1), radius.expand(len(mesh.vertices)), rtol=0, atol=3e-3)
         volume = 4 / 3 * torch.pi * radius.item() ** 3
         assert signed_volume(mesh.vertices, mesh.faces) == pytest.approx(volume, rel=0.04)
+
+
+@pytest.mark.parametrize(("name", "reach"), [("tetrahedra", 1 / 16), ("flexicubes", 1 / 32)])
+def test_on_every_grid_the_deformation_is_that_of_the_grid_of_training(name, reach):
+    field = _Ball(torch.tensor([0.3]), deformation=(0.5, 0.0, -2.0))
+    shift = reach * torch.tanh(torch.tensor(field.deformation))
+    for resolution in (16, 24, 40):
+        meshes = ISOSURFACES[name](resolution, 1.0, 16).eval()(field).meshes
+        distance = (meshes.vertices - shift).norm(dim=1)
+        torch.testing.assert_close(distance, torch.full_like(distance, 0.3), rtol=0, atol=0.3 / resolution)
 
 
 def test_what_reaches_the_hull_is_closed_there(isosurface):

@@ -81,10 +81,10 @@ class _Bytes:
 
 
 _BYTES: dict[tuple[IsosurfaceName, type], _Bytes] = {
-    ("tetrahedra", UnifiedConfig): _Bytes(900, 160, 80),
-    ("flexicubes", UnifiedConfig): _Bytes(300, 130, 400),
-    ("tetrahedra", SeparateConfig): _Bytes(900, 160, 600),
-    ("flexicubes", SeparateConfig): _Bytes(300, 130, 2200),
+    ("tetrahedra", UnifiedConfig): _Bytes(1000, 160, 120),
+    ("flexicubes", UnifiedConfig): _Bytes(350, 130, 450),
+    ("tetrahedra", SeparateConfig): _Bytes(1000, 160, 600),
+    ("flexicubes", SeparateConfig): _Bytes(350, 130, 2200),
 }
 
 
