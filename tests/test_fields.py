@@ -92,7 +92,7 @@ def test_a_lattice_gives_what_its_points_give(axis: Tensor, device: torch.device
     counts = (network.num_geometry_styles, network.num_texture_styles)
     geometry = network(*(torch.randn(2, count, 6, device=device) for count in counts)).geometry
     points = _lattice(axis).expand(2, -1, -1)
-    found, expected = geometry.on_lattice(axis), geometry.at(points)
+    found, expected = geometry.on_lattices([axis])[0], geometry.at(points)
     torch.testing.assert_close(found.sdf, expected.sdf, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(found.deformation, expected.deformation, atol=1e-5, rtol=1e-5)
     outward = torch.randn_like(found.deformation)
@@ -163,7 +163,7 @@ def test_no_gradient_flows_to_points() -> None:
 def test_every_parameter_has_a_gradient() -> None:
     network, made = _made()
     axis = torch.linspace(-0.5, 0.5, 4) * SIZE
-    values = made.geometry.on_lattice(axis)
+    values = made.geometry.on_lattices([axis])[0]
     parts = [values.sdf, values.deformation, made.geometry.cube_weights(axis), made.texture.at(_points(2, 30))]
     sum(part.square().sum() for part in parts).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters() if parameter.ndim)

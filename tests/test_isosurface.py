@@ -22,8 +22,8 @@ class _Ball:
         sdf = self.radii[:, None, None] - points.norm(dim=-1, keepdim=True) + self.offset
         return GeometryValues(sdf, torch.tensor(self.deformation).expand_as(points))
 
-    def on_lattice(self, axis):
-        return self.at(torch.cartesian_prod(axis, axis, axis).expand(len(self.radii), -1, -1))
+    def on_lattices(self, axes):
+        return [self.at(torch.cartesian_prod(axis, axis, axis).expand(len(self.radii), -1, -1)) for axis in axes]
 
     def cube_weights(self, axis):
         return torch.zeros(len(self.radii), (len(axis) - 1) ** 3, 21)

@@ -70,7 +70,7 @@ def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
     _assert_published(values.deformation, "flexicubes.deformation_raw")
     axis = vertices[:9, 2]
     assert torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3).equal(vertices)
-    on_lattice = geometry.on_lattice(axis)
+    on_lattice = geometry.on_lattices([axis])[0]
     _assert_published(on_lattice.sdf, "flexicubes.sdf")
     _assert_published(on_lattice.deformation, "flexicubes.deformation_raw")
     _assert_published(geometry.cube_weights(axis), "flexicubes.weights")

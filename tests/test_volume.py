@@ -87,7 +87,7 @@ def test_a_lattice_gives_what_its_points_give() -> None:
     _, made = _made()
     axis = torch.linspace(-0.5, 0.5, 5) * SIZE
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(1, -1, 3).expand(2, -1, -1)
-    assert made.geometry.on_lattice(axis).sdf.equal(made.geometry.at(points).sdf)
+    assert made.geometry.on_lattices([axis])[0].sdf.equal(made.geometry.at(points).sdf)
     features = _sampled(made.geometry.deformation, points).unflatten(1, (5, 5, 5))
     corners = [
         features[:, x : x + 4, y : y + 4, z : z + 4].flatten(1, 3) for z in (0, 1) for y in (0, 1) for x in (0, 1)

@@ -64,7 +64,7 @@ class Isosurface(nn.Module):
 
     def _values(self, field: GeometryField) -> tuple[Float[Tensor, "n v"], Float[Tensor, "n v 3"]]:
         """SDF and raw deformation at the grid's vertices."""
-        parts: list[GeometryValues] = [field.on_lattice(axis) for axis in self.grid.lattices]
+        parts: list[GeometryValues] = field.on_lattices(self.grid.lattices)
         sdf = torch.cat([part.sdf[..., 0] for part in parts], dim=1)
         return sdf, torch.cat([part.deformation for part in parts], dim=1)
 

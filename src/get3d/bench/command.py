@@ -31,6 +31,7 @@ class BenchConfig:
         model: whose objects are timed, as `get3d generate` takes it; by default those of the preset, untrained.
         full: also time the full-size generator, which takes minutes.
         repeats: turns of each measurement.
+        warm: training steps before one is timed.
         json: also write the rows to this file.
         shapes: of a batch for surfaces and fields.
         grid: resolution of the grid for surfaces and fields.
@@ -45,6 +46,7 @@ class BenchConfig:
     model: str | None = None
     full: bool = False
     repeats: int = 5
+    warm: int = 32
     json: Path | None = None
     shapes: int = 4
     grid: int = 64
@@ -71,7 +73,7 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
         "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
         "visibility": lambda: visibility.rows(config.mesh_faces, config.picture, repeats, device),
-        "a training step": lambda: step.rows(config.preset, training, repeats),
+        "a training step": lambda: step.rows(config.preset, training, repeats, config.warm),
         "objects": lambda: generation.rows(of, generator, config.faces, config.texture, repeats, goals=False),
     }
     if config.full:
@@ -95,6 +97,7 @@ def _checked(config: BenchConfig) -> TrainConfig:
         raise InputError(f"--preset is {config.preset}; there are {', '.join(PRESETS)}")
     ranges = {
         "repeats": (1, 1000),
+        "warm": (0, 10_000),
         "shapes": (1, 64),
         "grid": (2, 256),
         "picture": (16, 8192),

@@ -37,7 +37,7 @@ def rows(shapes: int, resolution: int, repeats: int, device: torch.device) -> li
     leaves = [features, *(tensor for layer in layers for tensor in layer)]
 
     def separable() -> Tensor:
-        values = [geometry.on_lattice(axis) for axis in grid.lattices]
+        values = geometry.on_lattices(grid.lattices)
         return torch.cat([torch.cat([part.sdf, part.deformation], dim=2) for part in values], dim=1)
 
     def everywhere() -> Tensor:

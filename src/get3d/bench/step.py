@@ -7,7 +7,7 @@ of what it made itself. Sum and whole agree where nothing is left out.
 
 import dataclasses
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,20 +46,21 @@ STEP, STEP_WITH_R1 = "a step", "a step with R1"
 T = TypeVar("T")
 
 
-def rows(preset: str, config: TrainConfig, repeats: int) -> list[Row]:
-    """The stages of a step of a fresh run on a few procedural chairs.
+def rows(preset: str, config: TrainConfig, repeats: int, warm: int) -> list[Row]:
+    """The stages of a step of a young run on a few procedural chairs.
 
     Args:
         preset: name of the configuration.
         config: what is trained.
         repeats: of each measurement.
+        warm: steps trained before. Random networks begin with far more surface than training sees soon after.
     """
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder) / "data", Path(folder) / "run"
         _make_dataset(data, config)
         run = opened(replace(config, data=data, out=out))
-        medians = _measure(run.config, run.pictures, repeats)
-    return _rows(preset, run.config, medians)
+        measured = _measure(run.config, run.pictures, repeats, warm)
+    return _rows(preset, run.config, measured, warm)
 
 
 def _make_dataset(folder: Path, config: TrainConfig) -> None:
@@ -71,24 +72,43 @@ def _make_dataset(folder: Path, config: TrainConfig) -> None:
     synthesize(settings, Console(quiet=True))
 
 
-def _measure(config: TrainConfig, pictures: Pictures, repeats: int) -> dict[str, float]:
-    """Median seconds of each stage and direction, and of whole steps with and without R1; they take turns."""
+@dataclass(frozen=True)
+class _Measured:
+    """A step, taken apart.
+
+    Attributes:
+        medians: seconds of each stage and direction, and of whole steps with and without R1.
+        faces: of a shape, in the mean.
+    """
+
+    medians: dict[str, float]
+    faces: float
+
+
+def _measure(config: TrainConfig, pictures: Pictures, repeats: int, warm: int) -> _Measured:
+    """Times stages and whole steps, which take turns."""
     state = start(config)
     device = next(state.generator.parameters()).device
     stream = pictures.batches(config.batch, config.seed)
-    warm, watch = Stopwatch(device), Stopwatch(device)
+    for _ in range(warm):
+        train_step(state, next(stream), config)
+    unused, watch = Stopwatch(device), Stopwatch(device)
+    faces = 0.0
     for turn in range(repeats + 1):
-        chosen = watch if turn else warm
-        _staged_step(state, stream, config, chosen)
+        chosen = watch if turn else unused
+        faces += _staged_step(state, stream, config, chosen) / (repeats + 1)
         for name, shown in ((STEP, config.batch), (STEP_WITH_R1, 0)):
             state.shown = shown
             with chosen.lap(name):
                 train_step(state, next(stream), config)
-    return watch.medians
+    return _Measured(watch.medians, faces)
 
 
-def _rows(preset: str, config: TrainConfig, medians: dict[str, float]) -> list[Row]:
-    group = f"A training step of the preset {preset}: {config.batch} pictures of {config.resolution}²"
+def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> list[Row]:
+    medians = measured.medians
+    group = (
+        f"A training step of the preset {preset}, after {warm} others: {config.batch} pictures of {config.resolution}²"
+    )
     interval = config.objective.r1_interval
     part = {stage: 1 / interval if stage == R1 else 1.0 for stage in STAGES}
     seconds = {
@@ -114,7 +134,7 @@ def _rows(preset: str, config: TrainConfig, medians: dict[str, float]) -> list[R
             result=surface / total,
             unit="%",
             goal=at_most(0.3),
-            note=", ".join(SURFACE_STAGES),
+            note=f"{', '.join(SURFACE_STAGES)}; {measured.faces:,.0f} faces a shape",
         ),
     ]
 
@@ -161,26 +181,26 @@ class _LookedUp:
 
     Attributes:
         field: the field itself, for everywhere else.
-        values: by number of points on the lattice's side.
+        values: of each lattice.
         weights: of the cubes; none for tetrahedra.
     """
 
     field: GeometryField
-    values: dict[int, GeometryValues]
+    values: tuple[GeometryValues, ...]
     weights: Float[Tensor, "n c 21"] | None
 
     def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
         return self.field.at(points)
 
-    def on_lattice(self, axis: Float[Tensor, " m"]) -> GeometryValues:
-        return self.values[len(axis)]
+    def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
+        return list(self.values)
 
     def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
         return self.field.cube_weights(axis) if self.weights is None else self.weights
 
 
-def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainConfig, watch: Stopwatch) -> None:
-    """What `train_step` does, stage by stage, R1 included."""
+def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainConfig, watch: Stopwatch) -> float:
+    """What `train_step` does, stage by stage, R1 included; gives the mean number of faces of its shapes."""
     generator, discriminator, objective = state.generator, state.discriminator, config.objective
     device, count = watch.device, config.batch
     cameras = config.generator.cameras.sample(count, torch.Generator().manual_seed(0)).to(device)
@@ -230,6 +250,7 @@ def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainCon
             cut.backward()
     with watch.lap(f"{UPDATE} {FORWARD}"):
         _update(state, config)
+    return len(surfaces.meshes.faces) / count
 
 
 def _update(state: TrainingState, config: TrainConfig) -> None:
@@ -255,5 +276,5 @@ def _update(state: TrainingState, config: TrainConfig) -> None:
 def _look_up(geometry: GeometryField, isosurface: Isosurface) -> _LookedUp:
     """The field, with its values on the grid."""
     axes = isosurface.grid.lattices
-    values = {len(axis): geometry.on_lattice(axis) for axis in axes}
+    values = tuple(geometry.on_lattices(axes))
     return _LookedUp(geometry, values, geometry.cube_weights(axes[0]) if isosurface.cube_weights else None)

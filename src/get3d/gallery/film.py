@@ -64,7 +64,7 @@ def write_film(path: Path, frames: Iterable[Image.Image]) -> None:
     """Writes frames that repeat without end as .gif, or as .mp4, which needs PyAV."""
     with writing(path) as temporary:
         if path.suffix == ".gif":
-            first, *rest = (frame.quantize(128, method=Image.Quantize.MEDIANCUT) for frame in frames)
+            first, *rest = (frame.quantize(256, method=Image.Quantize.FASTOCTREE) for frame in frames)
             duration = 1000 // FRAMES_PER_SECOND
             first.save(temporary, save_all=True, append_images=rest, duration=duration, loop=0)
         else:

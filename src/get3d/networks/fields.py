@@ -6,6 +6,7 @@ flows to points.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
 from typing import Protocol, runtime_checkable
@@ -62,8 +63,8 @@ class GeometryField(Protocol):
         """Values at points of each shape."""
         ...
 
-    def on_lattice(self, axis: Float[Tensor, " m"]) -> GeometryValues:
-        """Values at the m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k, the same for all shapes."""
+    def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
+        """Values of all shapes on lattices of m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k."""
         ...
 
     def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
@@ -134,17 +135,31 @@ class TriPlanes:
         by_point = (torch.stack(parts).flatten(0, 2).T.contiguous() for parts in (rows, weights))
         return weighted_rows(table, *by_point).view(*points.shape[:2], table.shape[1])
 
-    def on_grid(self, axis: Float[Tensor, " m"]) -> tuple[Float[Tensor, "n m m c"], ...]:
-        """What each plane holds at the m² points (axis[i], axis[j]) on it, [:, j, i], j along the plane's height."""
-        n, resolution, count = self.features.shape[0], self.features.shape[-1], axis.shape[0]
+    def on_grids(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[tuple[Float[Tensor, "n m m c"], ...]]:
+        """What each plane holds at the m² points (axis[i], axis[j]) on it, [:, j, i], j along the plane's height.
+
+        All axes are looked up at once: the planes' gradient, which is large, is then made once.
+        """
+        found = [self._on_grid(axis) for axis in axes]
+        rows, weights = (torch.cat([part.flatten(0, -2) for part in parts]) for parts in zip(*found, strict=True))
+        sampled = weighted_rows(self._texels.flatten(0, 2).flatten(1), rows, weights)
+        shape = self.features.shape
+        sizes = [shape[0] * len(axis) ** 2 for axis in axes]
+        return [
+            part.view(shape[0], len(axis), len(axis), 3, shape[2]).unbind(3)
+            for axis, part in zip(axes, sampled.split(sizes), strict=True)
+        ]
+
+    def _on_grid(self, axis: Float[Tensor, " m"]) -> tuple[Int[Tensor, "n m m 4"], Float[Tensor, "n m m 4"]]:
+        """The texels around the points of a grid, and the weight of each."""
+        n, resolution, m = self.features.shape[0], self.features.shape[-1], len(axis)
         corners = self._corners(axis)
         texel, weight = corners.texel.T, corners.weight.T
         shapes = torch.arange(n, device=axis.device, dtype=torch.int32) * resolution**2
         rows = texel[:, None, :, None] * resolution + texel[:, None, :]
-        weights = (weight[:, None, :, None] * weight[:, None, :]).expand(n, -1, -1, -1, -1)
+        weights = weight[:, None, :, None] * weight[:, None, :]
         rows = shapes[:, None, None, None, None] + rows
-        sampled = weighted_rows(self._texels.flatten(0, 2).flatten(1), rows.reshape(-1, 4), weights.reshape(-1, 4))
-        return sampled.view(n, count, count, 3, -1).unbind(3)
+        return rows.view(n, m, m, 4), weights.expand(n, -1, -1, -1, -1).reshape(n, m, m, 4)
 
     @property
     def _texels(self) -> Float[Tensor, "n r r 3 c"]:
@@ -175,14 +190,17 @@ class PlaneGeometry:
         """Values at points of each shape."""
         return _geometry(self.head(self.planes.at(points, _all_shapes(points))))
 
-    def on_lattice(self, axis: Float[Tensor, " m"]) -> GeometryValues:
-        """Values at the m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k, the same for all shapes.
+    def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
+        """Values of all shapes on lattices of m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k.
 
         A point's feature is a sum of one per plane, so planes are sampled, and the first layer applied, at m² points.
         """
         first, last = self.head.layers
-        xy, yz, xz = (_pointwise(sampled, first.weights) for sampled in self.planes.on_grid(axis))
-        return _geometry(separable_head(xy + first.bias, yz, xz, last.weights, last.bias))
+        values = []
+        for planes in self.planes.on_grids(axes):
+            xy, yz, xz = (_pointwise(sampled, first.weights) for sampled in planes)
+            values.append(_geometry(separable_head(xy + first.bias, yz, xz, last.weights, last.bias)))
+        return values
 
     def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
         """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
@@ -197,7 +215,8 @@ class PlaneGeometry:
             raise ValueError("this network has no FlexiCubes weights; build it with cube_weights=True")
         first, last = self.weight_head.layers
         corners = first.weights.unflatten(2, (2, 2, 2, -1))
-        planes = zip(self.planes.on_grid(axis), (2, 4, 3), strict=True)
+        (sampled_planes,) = self.planes.on_grids([axis])
+        planes = zip(sampled_planes, (2, 4, 3), strict=True)
         xy, yz, xz = (_at_corners(sampled, corners.sum(absent)) for sampled, absent in planes)
         return separable_head(xy + first.bias, yz, xz, last.weights, last.bias)
 

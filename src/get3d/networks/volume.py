@@ -1,6 +1,7 @@
 """The separate generator: geometry from feature volumes, texture from tri-planes of its own."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
 
@@ -105,9 +106,9 @@ class VolumeGeometry:
         deformation = [self.deformation_head(_located(self.deformation, chunk)) for chunk in chunks]
         return GeometryValues(torch.cat(sdf, dim=1), torch.cat(deformation, dim=1))
 
-    def on_lattice(self, axis: Float[Tensor, " m"]) -> GeometryValues:
-        """Values at the m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k, the same for all shapes."""
-        return self.at(self._lattice(axis))
+    def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
+        """Values of all shapes on lattices of m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k."""
+        return [self.at(self._lattice(axis)) for axis in axes]
 
     def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
         """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
