@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from get3d.data.dataset import Pictures, to_network
@@ -13,7 +13,15 @@ from get3d.metrics.blocks import Arrays, digest, in_blocks
 from get3d.metrics.features import FeatureNetwork, frechet_feature_distance, kernel_distance, precision_recall
 from get3d.metrics.images import sliced_wasserstein_distance
 
-__all__ = ["Drawn", "compare_features", "compare_pictures", "generated_features", "real_features", "real_pictures"]
+__all__ = [
+    "Drawn",
+    "as_bytes",
+    "compare_features",
+    "compare_pictures",
+    "generated_features",
+    "real_features",
+    "real_pictures",
+]
 
 _AT_ONCE = 32
 _FEATURES_IN_BLOCK = 512
@@ -53,7 +61,7 @@ class Drawn:
             latents = self._generator.sample_latents(last - first, self._seed + first)
             cameras = self._cameras[first:last].to(latents.geometry.device)
             images = self._generator.render(latents, cameras, self._resolution, self._psi)
-            found.append(_as_bytes(torch.cat([images.rgb, 2 * images.mask - 1], dim=1)).cpu())
+            found.append(as_bytes(torch.cat([images.rgb, 2 * images.mask - 1], dim=1)).cpu())
             progress(last - first)
         return torch.cat(found)
 
@@ -66,10 +74,11 @@ def real_pictures(pictures: Pictures, count: int, seed: int) -> UInt8[Tensor, "n
 
 def _on_black(pictures: Pictures, numbers: Tensor) -> UInt8[Tensor, "n 4 r r"]:
     images = to_network(pictures.load(numbers))
-    return _as_bytes(torch.cat([images[:, :3], 2 * images[:, 3:] - 1], dim=1))
+    return as_bytes(torch.cat([images[:, :3], 2 * images[:, 3:] - 1], dim=1))
 
 
-def _as_bytes(images: Tensor) -> UInt8[Tensor, "n c h w"]:
+def as_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
+    """Pictures of [−1, 1] as bytes."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 

@@ -15,6 +15,7 @@ from get3d.data.dataset import Pictures
 from get3d.data.layout import Assumed
 from get3d.files import InputError, require_writable
 from get3d.generator import GeneratorConfig, model_file
+from get3d.metrics.watched import WatchedName, default_metrics
 from get3d.networks import DiscriminatorConfig
 from get3d.storage import read_description, restore
 from get3d.training.objective import ObjectiveConfig
@@ -67,7 +68,11 @@ class TrainConfig:
         ema_ramp_up: share of the pictures shown that bounds the half-life early on.
         log_kimg: how often statistics are written.
         snapshot_kimg: how often pictures are drawn, the metric is taken and a checkpoint is written.
-        metric_pictures: pictures the metric compares with held-out ones.
+        metrics: what is measured at snapshots: swd (pictures and masks), fid, kid, or cov, mmd, 1nna of shapes by the
+            Chamfer distance (cd) or the light field distance (lfd). The first says which checkpoint is the best. By
+            default swd, and before it fid where its network is in the cache folder.
+        metric_pictures: pictures that are compared with as many held-out ones.
+        metric_objects: held-out objects, at most, that shapes are compared with; five shapes are made for each.
         keep: how many checkpoints are kept, besides the best.
         bad_steps: steps in a row with a gradient that is not finite after which the run stops.
         precision: of the convolutions: fp32, bf16, or "auto", which is bf16 on GPUs that have it. All else, the weights
@@ -93,7 +98,9 @@ class TrainConfig:
     ema_ramp_up: float = 0.05
     log_kimg: float = 1.0
     snapshot_kimg: float = 10.0
+    metrics: tuple[WatchedName, ...] | None = None
     metric_pictures: int = 512
+    metric_objects: int = 40
     keep: int = 2
     bad_steps: int = 10
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -138,6 +145,9 @@ def opened(config: TrainConfig) -> Opened:
     _require(power, "--resolution", config.resolution, "a power of two, at least 8")
     for name in ("kimg", "log_kimg", "snapshot_kimg"):
         _require(getattr(config, name) > 0, "--" + name.replace("_", "-"), getattr(config, name), "positive")
+    for name in ("metric_pictures", "metric_objects"):
+        _require(getattr(config, name) > 1, "--" + name.replace("_", "-"), getattr(config, name), "at least 2")
+    _require(config.metrics != (), "--metrics", "empty", "one metric or more, swd for one")
     _require(config.keep > 0, "--keep", config.keep, "at least 1")
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
@@ -154,6 +164,7 @@ def opened(config: TrainConfig) -> Opened:
     resolved = replace(
         config,
         grid_size=grid_size,
+        metrics=default_metrics() if config.metrics is None else config.metrics,
         generator=replace(config.generator, cameras=pictures.prior, grid_size=grid_size, classes=pictures.classes),
     )
     return Opened(resolved, pictures, Pictures(config.data, "val", assumed=config.assumed))

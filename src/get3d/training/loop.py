@@ -25,7 +25,7 @@ from get3d.devices import device_named
 from get3d.files import write_json
 from get3d.generator import Generator, mix, model_file
 from get3d.latents import Latents
-from get3d.metrics.images import sliced_wasserstein_distance
+from get3d.metrics.watched import Watched
 from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, resume, save_checkpoint, start_from
 from get3d.training.config import TrainConfig, opened
@@ -54,6 +54,10 @@ def train(config: TrainConfig, console: Console) -> Path:
     description = describe(config)
     folder = config.out / "checkpoints"
     state = start(config)
+    device = next(state.generator.parameters()).device
+    watched = Watched(
+        config.metrics or (), held_out, config.data, config.metric_objects, config.seed, config.out / "metrics", device
+    )
     resumed = resume(folder, state, description, console)
     write_json(config.out / "config.json", description)
     total = round(config.kimg * 1000)
@@ -70,7 +74,7 @@ def train(config: TrainConfig, console: Console) -> Path:
             finished = state.shown >= total or stop.asked
             best = False
             if _due(state.shown, config.batch, config.snapshot_kimg) or state.shown >= total:
-                best = _snapshot(state, config, held_out, monitor)
+                best = _snapshot(state, config, watched, len(held_out), monitor)
             elif _due(state.shown, config.batch, config.log_kimg):
                 monitor.write(state.sums, state.shown)
             if finished or _due(state.shown, config.batch, config.snapshot_kimg):
@@ -248,28 +252,24 @@ _GRID, _COLUMNS = 32, 8
 
 
 @torch.no_grad()
-def _snapshot(state: TrainingState, config: TrainConfig, held_out: Tensor, monitor: Monitor) -> bool:
-    """Draws the fixed latents, takes the metric and writes the tick; whether the metric is the best so far."""
+def _snapshot(state: TrainingState, config: TrainConfig, watched: Watched, total: int, monitor: Monitor) -> bool:
+    """Draws the fixed latents, takes the metrics and writes the tick; whether the first metric is the best so far."""
     average = state.average
     generator = torch.Generator().manual_seed(config.seed)
     fakes = []
-    for start in range(0, len(held_out), config.batch):
-        count = min(config.batch, len(held_out) - start)
+    for start in range(0, total, config.batch):
+        count = min(config.batch, total - start)
         latents = average.sample_latents(count, config.seed + start)
         cameras = config.generator.cameras.sample(count, generator).to(latents.geometry.device)
         images = average.render(latents, cameras, config.resolution, psi=1.0)
         fakes.append(torch.cat([images.rgb, images.mask], dim=1).cpu())
     drawn = torch.cat(fakes)
-    distances = {
-        "swd/pictures": sliced_wasserstein_distance(drawn[:, :3], held_out[:, :3]),
-        "swd/masks": sliced_wasserstein_distance(drawn[:, 3:], held_out[:, 3:]),
-    }
+    measured = watched(average, drawn)
     name = f"fakes-{state.shown / 1000:09.2f}"
     monitor.pictures(name, drawn[:_GRID, :3], state.shown, columns=_COLUMNS)
-    monitor.write(state.sums, state.shown, distances)
-    metric = sum(distances.values())
-    best = state.best is None or metric < state.best
-    state.best = metric if best else state.best
+    monitor.write(state.sums, state.shown, measured.values)
+    best = state.best is None or measured.badness < state.best
+    state.best = measured.badness if best else state.best
     return best
 
 
