@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,14 +16,14 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.cameras import CameraPrior
-from get3d.data.layout import Assumed, read
+from get3d.data.layout import Assumed, Listing, read, remember
 from get3d.data.problems import head_problem, quick_problems
 from get3d.files import InputError
 
-__all__ = ["Batch", "Pictures", "decode", "to_network"]
+__all__ = ["Batch", "Pictures", "decode", "decode_listed", "to_network"]
 
 _AHEAD = 3
-"""Batches that are decoded before they are asked for."""
+"""Batches that are decoded before they are asked for; no more are ever held."""
 
 
 def to_network(pictures: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
@@ -45,6 +46,19 @@ def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {re
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or make the dataset again") from error
+    return _decoded(content, path, resolution)
+
+
+def decode_listed(listing: Listing, number: int, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
+    """Reads one picture of a dataset, from its file or its shard, as `decode` does.
+
+    Raises:
+        InputError: the file or the shard cannot be read or has changed, or the picture is none that `decode` takes.
+    """
+    return _decoded(listing.content(number), listing.path(number), resolution)
+
+
+def _decoded(content: bytes, path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
     problem = head_problem(path, content[:26], resolution)
     if problem is not None:
         raise InputError(problem.message)
@@ -100,7 +114,7 @@ class Pictures:
         """Lists the dataset and does the checks that need no decoding.
 
         Args:
-            root: the dataset folder, in our layout or the published one.
+            root: the dataset folder, in our layout or the published one, or packed.
             split: "train", "val" or "test".
             splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
             cache_bytes: keep decoded pictures in memory if the whole split takes no more than this.
@@ -109,15 +123,17 @@ class Pictures:
         Raises:
             InputError: something is wrong; names the first file, and counts the others.
         """
+        began = time.time()
         listing = read(root, splits, assumed)
         self.resolution, problems = quick_problems(listing)
         if problems:
             more = f"; {len(problems) - 1} more, see `get3d check {root}`" if len(problems) > 1 else ""
             raise InputError(f"{problems[0].message}{more}")
+        remember(listing, began)
         numbers = listing.of_split(split)
         if not len(numbers):
             raise InputError(f"{root}: no object is in the split {split!r}; make a dataset of at least 10 shapes")
-        self._paths = [listing.path(number) for number in numbers.tolist()]
+        self._listing, self._numbers = listing, numbers
         self.angles = torch.from_numpy(listing.angles[numbers]).float()
         self.classes = listing.classes
         self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]])
@@ -130,7 +146,7 @@ class Pictures:
         self._threads = ThreadPoolExecutor(min(os.cpu_count() or 1, 16), thread_name_prefix="decode")
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._numbers)
 
     def load(self, indices: Int[Tensor, " m"] | Sequence[int]) -> UInt8[Tensor, "m 4 r r"]:
         """Decodes the pictures of the given numbers.
@@ -140,7 +156,10 @@ class Pictures:
         """
         numbers = torch.as_tensor(indices, dtype=torch.long)
         if self._cache is None:
-            return torch.stack(list(self._threads.map(self._decode, numbers.tolist())))
+            pictures = torch.empty(len(numbers), 4, self.resolution, self.resolution, dtype=torch.uint8)
+            for place, picture in zip(pictures, self._threads.map(self._decode, numbers.tolist()), strict=True):
+                place.copy_(picture)
+            return pictures
         missing = numbers[~self._cached[numbers]].unique()
         for number, picture in zip(missing, self._threads.map(self._decode, missing.tolist()), strict=True):
             self._cache[number] = picture
@@ -148,30 +167,40 @@ class Pictures:
         return self._cache[numbers]
 
     def _decode(self, number: int) -> UInt8[Tensor, "4 r r"]:
-        return torch.from_numpy(decode(self._paths[number], self.resolution))
+        return torch.from_numpy(decode_listed(self._listing, int(self._numbers[number]), self.resolution))
 
-    def batches(self, batch_size: int, seed: int, position: int = 0) -> Iterator[Batch]:
+    def batches(
+        self, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Iterator[Batch]:
         """Batches without end, each epoch in an order of its own.
 
         The order of epoch e depends on (seed, e) only, and where the stream is on the number of pictures it gave only,
         so a stream that starts at `position` goes on exactly where another stopped. Batches run over the ends of
-        epochs. The next batches are decoded meanwhile.
+        epochs. The next batches are decoded meanwhile, by other threads.
+
+        Several processes share a batch: each gets its part of it, one after another in the order of their ranks, so
+        that what is shown does not depend on how many they are.
 
         Args:
-            batch_size: pictures in a batch.
+            batch_size: pictures in a batch, of all processes together.
             seed: of the order.
-            position: pictures shown before.
+            position: pictures shown before, by all processes together.
+            rank: of this process.
+            world_size: how many processes there are.
 
         Raises:
             InputError: a picture cannot be used.
         """
+        if not 0 <= rank < world_size or batch_size % world_size:
+            raise ValueError(f"a batch of {batch_size} has no part {rank} of {world_size} equal ones")
+        share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
         order = _order(len(self), batch_size, seed, position)
-        with ThreadPoolExecutor(1, thread_name_prefix="batches") as ahead:
+        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="batches") as ahead:
             waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
             try:
                 while True:
                     while len(waiting) < _AHEAD:
-                        indices = next(order)
+                        indices = next(order)[share]
                         waiting.append((indices, ahead.submit(self.load, indices)))
                     indices, pictures = waiting.popleft()
                     label = self.labels[indices] if self.classes else None

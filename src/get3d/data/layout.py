@@ -2,7 +2,8 @@
 
 Ours (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each picture, `pictures/<object>/<view>.png` and,
 where they are known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png` with
-`camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians.
+`camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Either can be
+packed into shards (`get3d.data.shards`), which give the same listing.
 """
 
 import csv
@@ -18,9 +19,11 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from get3d.cameras import CameraPrior
+from get3d.data import folder_cache
+from get3d.data.shards import INDEX, MANIFEST, Names, Shards, shard_name
 from get3d.files import InputError, contained, read_json, write_json, writing
 
-__all__ = ["SPLITS", "Assumed", "Description", "Listing", "read", "require_prior", "split_of", "write_cameras"]
+__all__ = ["SPLITS", "Assumed", "Description", "Listing", "read", "remember", "require_prior", "split_of", "write_cameras"]
 
 SPLITS = ("train", "val", "test")
 _FORMAT = 1
@@ -150,8 +153,8 @@ class Listing:
 
     Attributes:
         root: the dataset folder.
-        folder: where the pictures lie in it.
-        pictures: n names in that folder.
+        folder: where the pictures lie in it; nowhere where they are packed.
+        pictures: n names in that folder, or those they had when they were packed.
         objects: names of the objects.
         object_index: [n] the number of each picture's object.
         angles: [n, 2] azimuth and polar angle in radians.
@@ -162,11 +165,13 @@ class Listing:
         scale: longest side of the objects' bounding boxes.
         resolution: what dataset.json says; None where there is none.
         present: names of the picture files that are there.
+        seen: whether the files are known to be in order, from a look at them before or from the shards' index.
+        shards: what the pictures are packed in; None where they are files.
     """
 
     root: Path
     folder: str
-    pictures: list[str]
+    pictures: Sequence[str]
     objects: list[str]
     object_index: Int[np.ndarray, " n"]
     angles: Float[np.ndarray, "n 2"]
@@ -176,11 +181,30 @@ class Listing:
     prior: CameraPrior
     scale: float
     resolution: int | None
-    present: list[str]
+    present: Sequence[str]
+    seen: bool = False
+    shards: Shards | None = None
 
     def path(self, number: int) -> Path:
-        """Where a picture lies."""
+        """Where a picture lies; of a packed one the shard and the member, a path that names it but opens nothing."""
+        if self.shards is not None:
+            return self.shards.path(number)
         return self.root / self.folder / self.pictures[number]
+
+    def content(self, number: int) -> bytes:
+        """The bytes of a picture's PNG file.
+
+        Raises:
+            InputError: it cannot be read, or is not what was packed.
+        """
+        if self.shards is not None:
+            return self.shards.content(number)
+        path = self.path(number)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+            raise InputError(f"{path}: {what}; restore it or make the dataset again") from error
 
     def of_split(self, split: str) -> Int[np.ndarray, " m"]:
         """Numbers of the pictures of a split."""
@@ -211,7 +235,11 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
     root = Path(root)
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; make a dataset with `get3d synth chair --out {root}`")
-    if (root / "img").is_dir():
+    if (root / MANIFEST).is_file():
+        listing = _read_packed(root)
+    elif (root / shard_name(0)).is_file():
+        raise InputError(f"{root / MANIFEST}: no such file, packing was not finished; repeat `get3d pack`")
+    elif (root / "img").is_dir():
         listing = _read_published(root, Assumed() if assumed is None else assumed)
     elif (root / "dataset.json").is_file():
         listing = _read_own(root)
@@ -222,15 +250,87 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
     return Listing(**{**vars(listing), "splits": _read_splits(Path(splits), listing.objects)})
 
 
+def remember(listing: Listing, began: float) -> None:
+    """Keeps a large listing in which nothing is wrong, for the next start, if the folder was left alone of late.
+
+    Args:
+        listing: of files that were found in order.
+        began: when reading began, in seconds since the epoch.
+    """
+    if listing.seen:
+        return
+    if listing.folder == "pictures":
+        tables = ["dataset.json", "cameras.csv"]
+    else:
+        names = (f"camera/{name}/{part}.npy" for name in listing.objects for part in ("rotation", "elevation"))
+        tables = ["dataset.json", *names]
+    found = folder_cache.Found(list(listing.pictures), listing.angles)
+    folder_cache.remember(listing.root, listing.folder, tables, found, began)
+
+
 def _read_own(root: Path) -> Listing:
     description = Description.read(root)
     table = root / "cameras.csv"
     if not table.is_file():
         command = description.source.get("command", "the command that makes it")
         raise InputError(f"{table}: no such file, the dataset is not finished; repeat `{command}`")
-    pictures, angles = _read_cameras(table)
+    found = folder_cache.recall(root, "pictures")
+    if found is None:
+        pictures, angles = _read_cameras(table)
+        present = _pictures_below(root / "pictures")
+    else:
+        pictures, angles, present = found.pictures, found.angles, found.pictures
     names = [picture.rpartition("/")[0] for picture in pictures]
     objects = sorted(set(names))
+    numbers = {name: number for number, name in enumerate(objects)}
+    return Listing(
+        root=root,
+        folder="pictures",
+        pictures=pictures,
+        objects=objects,
+        object_index=np.array([numbers[name] for name in names], dtype=np.int64),
+        angles=angles,
+        splits=_described_splits(table, description, objects),
+        classes=tuple(description.labels),
+        labels=_labels(root, description, objects),
+        prior=description.prior,
+        scale=description.scale,
+        resolution=description.resolution,
+        present=present,
+        seen=found is not None,
+    )
+
+
+def _read_packed(root: Path) -> Listing:
+    description, shards = Description.read(root), Shards(root)
+    index, names = shards.index, Names(shards.index["name"])
+    object_index = index["object"].astype(np.int64)
+    count = int(object_index.max()) + 1
+    first = np.full(count, -1)
+    first[object_index[::-1]] = np.arange(len(index))[::-1]
+    if first.min() < 0:
+        raise InputError(f"{root / INDEX}: leaves out an object of {count}; pack the dataset again")
+    objects = [names[number].rpartition("/")[0] for number in first.tolist()]
+    return Listing(
+        root=root,
+        folder="",
+        pictures=names,
+        objects=objects,
+        object_index=object_index,
+        angles=np.stack([index["azimuth"], index["polar"]], axis=1),
+        splits=_described_splits(root / INDEX, description, objects),
+        classes=tuple(description.labels),
+        labels=_labels(root, description, objects),
+        prior=description.prior,
+        scale=description.scale,
+        resolution=description.resolution,
+        present=names,
+        seen=True,
+        shards=shards,
+    )
+
+
+def _described_splits(table: Path, description: Description, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
     numbers = {name: number for number, name in enumerate(objects)}
     splits = {}
     for split, members in description.splits.items():
@@ -241,21 +341,7 @@ def _read_own(root: Path) -> Listing:
                 f"({len(lost)} such objects); finish the dataset or take them out of the split"
             )
         splits[split] = np.array([numbers[name] for name in members], dtype=np.int64)
-    return Listing(
-        root=root,
-        folder="pictures",
-        pictures=pictures,
-        objects=objects,
-        object_index=np.array([numbers[name] for name in names], dtype=np.int64),
-        angles=np.radians(angles),
-        splits=splits,
-        classes=tuple(description.labels),
-        labels=_labels(root, description, objects),
-        prior=description.prior,
-        scale=description.scale,
-        resolution=description.resolution,
-        present=_pictures_below(root / "pictures"),
-    )
+    return splits
 
 
 def _labels(root: Path, description: Description | None, objects: list[str]) -> Int[np.ndarray, " o"]:
@@ -277,6 +363,7 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
 
 
 def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
+    """Names of the pictures and their cameras' angles in radians."""
     pictures, angles = [], []
     root = path.parent / "pictures"
     with path.open(newline="", encoding="utf-8") as file:
@@ -297,7 +384,7 @@ def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
             angles.append(angle)
     if not pictures:
         raise InputError(f"{path}: lists no picture, the dataset is empty; make it again")
-    return pictures, np.array(angles)
+    return pictures, np.radians(np.array(angles))
 
 
 def _pictures_below(folder: Path) -> list[str]:
@@ -312,9 +399,36 @@ def _pictures_below(folder: Path) -> list[str]:
 
 
 def _read_published(root: Path, assumed: Assumed) -> Listing:
+    found = folder_cache.recall(root, "img")
+    if found is None:
+        pictures, objects, angles, present = _look_at_published(root)
+    else:
+        pictures, angles, present = found.pictures, found.angles, found.pictures
+        objects = list(dict.fromkeys(name.rpartition("/")[0] for name in pictures))
+    numbers = {name: number for number, name in enumerate(objects)}
+    described = Description.read(root) if (root / "dataset.json").is_file() else None
+    chosen = np.array([SPLITS.index(split_of(zlib.crc32(name.encode()))) for name in objects])
+    return Listing(
+        root=root,
+        folder="img",
+        pictures=pictures,
+        objects=objects,
+        object_index=np.array([numbers[name.rpartition("/")[0]] for name in pictures], dtype=np.int64),
+        angles=angles,
+        splits={split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)},
+        classes=() if described is None else tuple(described.labels),
+        labels=_labels(root, described, objects),
+        prior=assumed.prior if described is None else described.prior,
+        scale=assumed.scale if described is None else described.scale,
+        resolution=None if described is None else described.resolution,
+        present=present,
+        seen=found is not None,
+    )
+
+
+def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarray, "n 2"], list[str]]:
+    """Pictures that have a camera, objects, angles in radians, and pictures that are there."""
     pictures: list[str] = []
-    objects: list[str] = []
-    object_index: list[int] = []
     angles = []
     present = _pictures_below(root / "img")
     by_object: dict[str, list[str]] = {}
@@ -323,30 +437,12 @@ def _read_published(root: Path, assumed: Assumed) -> Listing:
     for name, views in by_object.items():
         degrees = _read_published_cameras(root / "camera" / name)
         # A camera without a picture is listed under the name that its picture would have.
-        listed = views[: len(degrees)] + [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
-        pictures += listed
-        object_index += [len(objects)] * len(listed)
-        objects.append(name)
+        pictures += views[: len(degrees)]
+        pictures += [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
         angles.append(degrees)
     if not pictures:
         raise InputError(f"{root}: holds no picture with a camera under img/ and camera/; see docs/datasets.md")
-    described = Description.read(root) if (root / "dataset.json").is_file() else None
-    chosen = np.array([SPLITS.index(split_of(zlib.crc32(name.encode()))) for name in objects])
-    return Listing(
-        root=root,
-        folder="img",
-        pictures=pictures,
-        objects=objects,
-        object_index=np.array(object_index, dtype=np.int64),
-        angles=np.radians(np.concatenate(angles)),
-        splits={split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)},
-        classes=() if described is None else tuple(described.labels),
-        labels=_labels(root, described, objects),
-        prior=assumed.prior if described is None else described.prior,
-        scale=assumed.scale if described is None else described.scale,
-        resolution=None if described is None else described.resolution,
-        present=present,
-    )
+    return pictures, list(by_object), np.radians(np.concatenate(angles)), present
 
 
 def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:

@@ -4,19 +4,23 @@ import math
 import os
 import struct
 from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
+from get3d.data.folder_cache import evenly
 from get3d.data.layout import Listing
+from get3d.data.shards import INDEX
 from get3d.files import InputError
 
 __all__ = ["RESOLUTIONS", "Problem", "head_problem", "quick_problems"]
 
-_HEADS = 20_000
-"""At most so many pictures, evenly spread, have their first and last bytes read; `get3d check` reads all."""
+_THREADS = 16
+"""Files on a network are looked at together, since each look is a wait."""
 RESOLUTIONS = tuple(2**power for power in range(4, 12))
 """Sides of pictures that networks can be built for."""
 _END = b"IEND\xaeB`\x82"
@@ -60,13 +64,8 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
                 "it must be a power of two from 16 to 2048: make the pictures again",
             )
         )
-    problems += _file_problems(listing) + _split_problems(listing) + _angle_problems(listing)
-    step = max(1, math.ceil(len(listing.pictures) / _HEADS))
-    for number in range(0, len(listing.pictures), step):
-        problem = _ends_problem(listing.path(number), resolution)
-        if problem is not None:
-            problems.append(problem)
-    return resolution, problems
+    files, ends = ([], []) if listing.seen else (_file_problems(listing), _ends_problems(listing, resolution))
+    return resolution, problems + files + _split_problems(listing) + _angle_problems(listing) + ends
 
 
 def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
@@ -98,6 +97,20 @@ def _resolution_of(listing: Listing) -> int:
     if not _is_png(head):
         raise InputError(f"{path}: is not a PNG file, or is cut short; make the picture again")
     return int(struct.unpack(">I", head[16:20])[0])
+
+
+def _ends_problems(listing: Listing, resolution: int) -> list[Problem]:
+    """What the first and last bytes of some pictures, evenly spread, say against them."""
+
+    def problems(numbers: Sequence[int]) -> list[Problem]:
+        found = (_ends_problem(listing.path(number), resolution) for number in numbers)
+        return [problem for problem in found if problem is not None]
+
+    numbers = evenly(len(listing.pictures))
+    step = math.ceil(len(numbers) / _THREADS)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = pool.map(problems, (numbers[start : start + step] for start in range(0, len(numbers), step)))
+        return [problem for part in parts for problem in part]
 
 
 def _ends_problem(path: Path, resolution: int) -> Problem | None:
@@ -157,7 +170,7 @@ def _angle_problems(listing: Listing) -> list[Problem]:
     degrees = np.degrees(listing.angles)
     azimuth, polar = degrees.T
     (low, high), (top, bottom) = listing.prior.azimuth, listing.prior.polar
-    table = listing.root / ("cameras.csv" if listing.folder == "pictures" else "camera")
+    table = listing.root / {"pictures": "cameras.csv", "img": "camera"}.get(listing.folder, INDEX)
     if len(degrees) >= 8 and high - low > 20 and np.abs(azimuth).max() <= 2 * math.pi + 1e-3:
         what = f"no azimuth is larger than {np.abs(azimuth).max():.3f}, so the angles seem to be radians"
         return [Problem.found(table, what, "write angles in degrees")]

@@ -1,0 +1,145 @@
+"""What a large folder of pictures was found to hold, kept so that the next start need not look at every file.
+
+It is kept beside the pictures, or in the cache folder where the dataset cannot be written to, together with a stamp
+(time of change and size) of each folder, each camera file and a share of the pictures. Any other stamp, and the folder
+is read anew.
+"""
+
+import hashlib
+import os
+import zipfile
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int64
+
+from get3d.files import InputError, writing
+
+__all__ = ["LOOKED_AT", "Found", "evenly", "recall", "remember"]
+
+LOOKED_AT = 20_000
+"""At most so many pictures, evenly spread, are looked at before training; `get3d check` reads all."""
+_WORTH = 5_000
+"""Folders with fewer pictures are read in less than a second anyway."""
+_SETTLED = 2.0
+"""Seconds for which a folder must have been left alone: some file systems count its time of change no finer."""
+_FORMAT = 1
+_THREADS = 16
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found in a folder whose pictures all have cameras, and the other way round.
+
+    Attributes:
+        pictures: names of the pictures, in order.
+        angles: azimuth and polar angle of each one's camera, radians.
+    """
+
+    pictures: list[str]
+    angles: Float[np.ndarray, "n 2"]
+
+
+def evenly(count: int) -> range:
+    """Numbers of at most `LOOKED_AT` pictures of so many, evenly spread."""
+    return range(0, count, max(1, -(-count // LOOKED_AT)))
+
+
+def recall(root: Path, folder: str) -> Found | None:
+    """What was found before; None where it was not kept, or the folder has changed since.
+
+    Args:
+        root: the dataset's folder.
+        folder: where the pictures lie in it.
+    """
+    for place in _places(root):
+        try:
+            with np.load(place, allow_pickle=False) as arrays:
+                if (int(arrays["format"]), str(arrays["folder"])) != (_FORMAT, folder):
+                    continue
+                watched, stamps = _names(arrays["watched"]), arrays["stamps"]
+                found = Found(_names(arrays["pictures"]), arrays["angles"])
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            continue
+        outside = any(".." in name or name.startswith("/") for name in found.pictures)
+        if not outside and np.array_equal(_stamps(root, watched), stamps):
+            return found
+    return None
+
+
+def remember(root: Path, folder: str, tables: Iterable[str], found: Found, began: float) -> None:
+    """Keeps what was found, if the folder is large and nothing in it changed of late.
+
+    Args:
+        root: the dataset's folder.
+        folder: where the pictures lie in it.
+        tables: the files and folders in it that hold the cameras.
+        found: what was found.
+        began: when reading began, in seconds since the epoch.
+    """
+    if len(found.pictures) < _WORTH:
+        return
+    places = {folder}
+    for name in found.pictures:
+        parent = name.rpartition("/")[0]
+        while parent and f"{folder}/{parent}" not in places:
+            places.add(f"{folder}/{parent}")
+            parent = parent.rpartition("/")[0]
+    shown = (f"{folder}/{found.pictures[number]}" for number in evenly(len(found.pictures)))
+    watched = [*tables, *sorted(places), *shown]
+    stamps = _stamps(root, watched)
+    if stamps[:, 0].max() > (began - _SETTLED) * 1e9:
+        return
+    for place in _places(root):
+        try:
+            with writing(place) as temporary, temporary.open("wb") as file:
+                np.savez(
+                    file,
+                    format=_FORMAT,
+                    folder=folder,
+                    pictures=_joined(found.pictures),
+                    angles=found.angles,
+                    watched=_joined(watched),
+                    stamps=stamps,
+                )
+        except InputError:
+            continue
+        return
+
+
+def _places(root: Path) -> tuple[Path, Path]:
+    base = os.environ.get("XDG_CACHE_HOME")
+    cache = (Path(base) if base else Path.home() / ".cache") / "get3d" / "folders"
+    return root / ".folder.npz", cache / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()}.npz"
+
+
+def _stamps(root: Path, names: Sequence[str]) -> Int64[np.ndarray, "k 2"]:
+    """Time of change in nanoseconds and size of each file or folder; −1 where it is missing."""
+    top = os.fspath(root)
+
+    def stamps(part: Sequence[str]) -> list[tuple[int, int]]:
+        found = []
+        for name in part:
+            try:
+                status = os.stat(f"{top}/{name}")  # noqa: PTH116 (many; a Path costs more than the call)
+            except OSError:
+                found.append((-1, -1))
+            else:
+                found.append((status.st_mtime_ns, status.st_size))
+        return found
+
+    step = -(-len(names) // _THREADS)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = pool.map(stamps, (names[start : start + step] for start in range(0, len(names), step)))
+        return np.array([stamp for part in parts for stamp in part], dtype=np.int64).reshape(-1, 2)
+
+
+def _joined(names: Sequence[str]) -> np.ndarray:
+    return np.frombuffer("\0".join(names).encode("utf-8", "surrogateescape"), dtype=np.uint8)
+
+
+def _names(joined: np.ndarray) -> list[str]:
+    return joined.tobytes().decode("utf-8", "surrogateescape").split("\0")

@@ -1,0 +1,228 @@
+"""Pictures packed into tar files, in the conventions of WebDataset, and found by an index instead of by searching.
+
+A packed dataset (docs/datasets.md, "Packed form") is a folder with `dataset.json`, `pictures-000000.tar` and so on,
+`index.npy` with a row for each picture, and `shards.json`, written last, which says what the other files must be.
+"""
+
+import functools
+import hashlib
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+from jaxtyping import Shaped
+
+from get3d.files import InputError, contained, read_json
+
+__all__ = ["INDEX", "MANIFEST", "Names", "Shard", "Shards", "file_checksum", "member_name", "row_type", "shard_name"]
+
+FORMAT = 1
+MANIFEST, INDEX = "shards.json", "index.npy"
+_OPEN = 128
+"""Shards that are held open, at most; a process may usually open 1024 files."""
+_FIELDS: list[tuple[str, str]] = [
+    ("object", "<i4"),
+    ("shard", "<i4"),
+    ("offset", "<i8"),
+    ("size", "<i4"),
+    ("crc", "<u4"),
+    ("azimuth", "<f8"),
+    ("polar", "<f8"),
+]
+_AGAIN = "copy it again from where the dataset was packed, or repeat `get3d pack`"
+
+
+def row_type(longest_name: int) -> np.dtype[np.void]:
+    """The rows of an index: the picture's name in UTF-8, its object's number, where its bytes are, its camera.
+
+    `offset` and `size` are bytes in the tar file of the number `shard`, `crc` their CRC-32, angles radians.
+    """
+    return np.dtype([("name", f"S{max(longest_name, 1)}"), *_FIELDS])
+
+
+def shard_name(number: int) -> str:
+    """The file of a shard."""
+    return f"pictures-{number:06d}.tar"
+
+
+def member_name(number: int) -> str:
+    """The key of a picture in its shard; keys are numbers, since names may have dots, which end a key."""
+    return f"{number:08d}"
+
+
+def file_checksum(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What is known of one tar file.
+
+    Attributes:
+        name: of the file, in the dataset's folder.
+        pictures: how many it holds.
+        size: of the file in bytes.
+        sha256: of the file, in hexadecimal digits.
+    """
+
+    name: str
+    pictures: int
+    size: int
+    sha256: str
+
+
+class Names(Sequence[str]):
+    """Names of pictures, decoded when they are asked for, so that ten million of them need no memory."""
+
+    def __init__(self, encoded: Shaped[np.ndarray, " n"]) -> None:
+        """Takes the names in UTF-8, one an element."""
+        self._encoded = encoded
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    @overload
+    def __getitem__(self, number: int) -> str: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> "Names": ...
+
+    def __getitem__(self, number: "int | slice") -> "str | Names":
+        if isinstance(number, slice):
+            return Names(self._encoded[number])
+        return bytes(self._encoded[number]).decode()
+
+
+class _Opened:
+    """A file held open for reading at any place, by any thread; closed when nobody holds it any longer."""
+
+    def __init__(self, path: Path) -> None:
+        self.number = os.open(path, os.O_RDONLY)
+
+    def __del__(self) -> None:
+        if hasattr(self, "number"):
+            os.close(self.number)
+
+
+class Shards:
+    """The pictures of a packed dataset.
+
+    Attributes:
+        root: its folder.
+        files: the tar files, in order.
+        index: [n] a row of `row_type` for each picture, mapped from its file and so shared by all processes.
+    """
+
+    root: Path
+    files: tuple[Shard, ...]
+    index: Shaped[np.ndarray, " n"]
+
+    def __init__(self, root: Path) -> None:
+        """Reads the index and proves that it and the tar files have the sizes they must have.
+
+        Raises:
+            InputError: a file is missing, cut short, longer, or no index of these files.
+        """
+        self.root = root
+        manifest = _read_manifest(root / MANIFEST)
+        self.files = manifest.files
+        for shard in (*self.files, manifest.index):
+            _require_size(contained(root, shard.name), shard.size)
+        self.index = _read_index(root / INDEX, self.files)
+        self._index_file = manifest.index
+        self._opened = functools.lru_cache(_OPEN)(lambda number: _Opened(self.root / self.files[number].name))
+
+    def path(self, number: int) -> Path:
+        """The shard of a picture, and its member in it, for messages."""
+        return self.root / self.files[int(self.index["shard"][number])].name / f"{member_name(number)}.png"
+
+    def content(self, number: int) -> bytes:
+        """The bytes of a picture, exactly those that were packed.
+
+        Raises:
+            InputError: the shard cannot be read, or its bytes have changed.
+        """
+        _, _, shard, offset, size, crc, _, _ = self.index[number].item()
+        path = self.root / self.files[shard].name
+        try:
+            content = os.pread(self._opened(shard).number, size, offset)
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
+        if zlib.crc32(content) != crc:
+            what = f"the picture {bytes(self.index['name'][number]).decode()} at byte {offset} is not what was packed"
+            raise InputError(f"{path}: {what}; {_AGAIN}")
+        return content
+
+    def changed(self) -> list[tuple[Path, str, str]]:
+        """Every file whose checksum is not that of the packing: which, what is wrong with it, the mend. Reads all."""
+        found = []
+        for shard in (self._index_file, *self.files):
+            path = self.root / shard.name
+            try:
+                checksum = file_checksum(path)
+            except OSError as error:
+                found.append((path, f"cannot be read ({error.strerror})", _AGAIN))
+                continue
+            if checksum != shard.sha256:
+                what = f"has changed since it was packed (SHA-256 {checksum[:12]}…, packed as {shard.sha256[:12]}…)"
+                found.append((path, what, _AGAIN))
+        return found
+
+
+@dataclass(frozen=True)
+class _Manifest:
+    files: tuple[Shard, ...]
+    index: Shard
+
+
+def _read_manifest(path: Path) -> _Manifest:
+    values = read_json(path)
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        found = values.get("format") if isinstance(values, dict) else type(values).__name__
+        raise InputError(f"{path}: format is {found!r}, this program reads {FORMAT}; pack the dataset again")
+    try:
+        return _Manifest(tuple(_shard(value) for value in values["shards"]), _shard(values["index"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error}); {_AGAIN}") from error
+
+
+def _shard(value: dict[str, Any]) -> Shard:
+    return Shard(str(value["name"]), int(value["pictures"]), int(value["size"]), str(value["sha256"]))
+
+
+def _require_size(path: Path, size: int) -> None:
+    try:
+        found = path.stat().st_size
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
+    if found != size:
+        how = "cut short" if found < size else "longer than it was"
+        raise InputError(f"{path}: has {found} bytes, packed were {size}, so it is {how}; {_AGAIN}")
+
+
+def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
+    """The index, mapped, after a proof that each picture lies within its shard."""
+    try:
+        index = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: is no index ({error}); {_AGAIN}") from error
+    names = index.dtype.names
+    if index.ndim != 1 or names is None or index.dtype != row_type(index.dtype[0].itemsize):
+        raise InputError(f"{path}: has rows of another kind ({index.dtype}); {_AGAIN}")
+    pictures = np.array([shard.pictures for shard in files], dtype=np.int64)
+    sizes = np.array([shard.size for shard in files], dtype=np.int64)
+    if not len(index) or len(index) != pictures.sum():
+        raise InputError(f"{path}: has {len(index)} rows for {pictures.sum()} pictures in the shards; {_AGAIN}")
+    shard, offset, size = (index[name] for name in ("shard", "offset", "size"))
+    known = (shard >= 0) & (shard < len(files))
+    inside = known & (offset >= 0) & (size >= 0) & (offset + size <= sizes[np.where(known, shard, 0)])
+    if not inside.all() or index["object"].min() < 0 or index["object"].max() >= len(index):
+        row = int(np.argmin(inside))
+        raise InputError(f"{path}: row {row} is {index[row].item()}, outside its shard; {_AGAIN}")
+    return index
