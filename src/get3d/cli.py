@@ -10,7 +10,8 @@ from rich.console import Console
 
 from get3d import bench, gallery, official, presets
 from get3d.data import check as checking
-from get3d.data import procedural
+from get3d.data import pack as packing
+from get3d.data import importing, procedural
 from get3d.files import InputError
 from get3d.metrics import report
 from get3d.training import loop
@@ -30,6 +31,16 @@ _Presets = tyro.extras.subcommand_type_from_defaults(
 def synth(config: Annotated[procedural.SynthConfig, _flat]) -> None:
     """Make a dataset of procedural objects: pictures, cameras and ground-truth meshes, free to use."""
     procedural.synthesize(config, _console)
+
+
+def import_(config: Annotated[importing.ImportConfig, _flat]) -> None:
+    """Make a dataset of pictures that you have, with their cameras; what cannot be used is left out and named."""
+    importing.import_pictures(config, _console)
+
+
+def pack(config: Annotated[packing.PackConfig, _flat]) -> None:
+    """Pack a dataset into tar shards, for many pictures on network storage; every command reads them like a folder."""
+    packing.pack(config, _console)
 
 
 def check(data: tyro.conf.Positional[Path]) -> None:
@@ -66,6 +77,16 @@ def vary(config: Annotated[gallery.VaryConfig, _flat]) -> None:
     gallery.vary(config, _console)
 
 
+def models() -> None:
+    """List the models that come with the package, which every command takes by name."""
+    gallery.list_models(_console)
+
+
+def release(config: Annotated[gallery.ReleaseConfig, _flat]) -> None:
+    """Write a model to share: the averaged generator by itself, without what only training needs."""
+    gallery.release(config, _console)
+
+
 def convert(config: Annotated[official.ConvertConfig, _flat]) -> None:
     """Make one of our models of a published checkpoint (nothing in it is executed), or the way back."""
     if config.to_published:
@@ -87,11 +108,15 @@ def benchmark(config: Annotated[bench.BenchConfig, _flat]) -> None:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "synth": synth,
+    "import": import_,
+    "pack": pack,
     "check": check,
     "train": train,
     "generate": generate,
     "interpolate": interpolate,
     "vary": vary,
+    "models": models,
+    "release": release,
     "convert": convert,
     "evaluate": evaluate,
     "bench": benchmark,

@@ -1,0 +1,51 @@
+"""What an alpha channel says of a picture: whether an object is seen, how large and where."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import UInt8
+
+__all__ = ["Framing", "alpha_fault", "framing"]
+
+_FAINT = 8
+"""Alpha up to this, of 255, counts as nothing: some renderers leave a trace of noise."""
+
+
+@dataclass(frozen=True)
+class Framing:
+    """Where an object is in its picture.
+
+    Attributes:
+        touching: it touches the border, so a part of it may be cut off.
+        extent: longest side of its bounding box as a share of the picture's.
+        offset: distance from the picture's middle to the box's as a share of the picture's side.
+        cover: share of the picture that it covers.
+    """
+
+    touching: bool
+    extent: float
+    offset: float
+    cover: float
+
+
+def alpha_fault(alpha: UInt8[np.ndarray, "r r"]) -> str | None:
+    """Why an alpha channel masks no object, if so."""
+    if alpha.max() <= _FAINT:
+        return "its alpha is empty, nothing is seen"
+    if alpha.min() > _FAINT:
+        return "its alpha is full, all is object"
+    return None
+
+
+def framing(alpha: UInt8[np.ndarray, "r r"]) -> Framing:
+    """Where the object is, in a picture that shows one."""
+    seen = alpha > _FAINT
+    side = len(alpha)
+    edges = [np.flatnonzero(seen.any(axis=axis))[[0, -1]] for axis in (0, 1)]
+    low, high = (np.array([edge[end] for edge in edges]) for end in (0, 1))
+    return Framing(
+        touching=bool(low.min() == 0 or high.max() == side - 1),
+        extent=float((high - low + 1).max() / side),
+        offset=float(np.hypot(*((low + high + 1) / 2 - side / 2)) / side),
+        cover=float(alpha.mean() / 255),
+    )

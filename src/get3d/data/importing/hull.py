@@ -1,0 +1,47 @@
+"""How large objects are, told from their silhouettes."""
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch.nn.functional import adaptive_max_pool2d, grid_sample
+
+from get3d.cameras import Cameras
+
+__all__ = ["hull_size"]
+
+_CELLS = 64
+_SILHOUETTE = 128
+_FAINT = 8 / 255
+_MARGIN = 1.25
+"""Pictures show so much at the centre; beyond it they show more."""
+
+
+@torch.no_grad()
+def hull_size(alpha: UInt8[np.ndarray, "v r r"], degrees: Float[np.ndarray, "v 2"], radius: float, fov: float) -> float:
+    """Longest side of the visual hull: of all points of a grid that every picture shows inside the object.
+
+    It is at least as large as the object's own, the more so the fewer the views, up to the grid's fineness; smaller
+    only where pictures cut the object off.
+
+    Args:
+        alpha: the silhouettes.
+        degrees: azimuth and polar angle of their cameras.
+        radius: distance of the cameras.
+        fov: their vertical field of view in degrees.
+
+    Returns:
+        The size; 0 where the silhouettes have no point in common.
+    """
+    side = _MARGIN * 2 * radius * math.tan(math.radians(fov) / 2)
+    axis = ((torch.arange(_CELLS) + 0.5) / _CELLS - 0.5) * side
+    points = torch.cartesian_prod(axis, axis, axis)
+    angles = torch.from_numpy(np.radians(degrees)).float()
+    cameras = Cameras(angles[:, 0], angles[:, 1], radius, math.radians(fov))
+    for view in range(len(alpha)):
+        silhouette = torch.from_numpy(alpha[view])[None, None].float() / 255
+        silhouette = adaptive_max_pool2d(silhouette, min(_SILHOUETTE, alpha.shape[-1]))
+        screen = cameras.project(points, torch.full((len(points),), view), 2) - 1
+        points = points[grid_sample(silhouette, screen[None, None, :, :2], align_corners=False)[0, 0, 0] > _FAINT]
+    return float((points.amax(dim=0) - points.amin(dim=0)).max()) + side / _CELLS if len(points) else 0.0

@@ -1,0 +1,192 @@
+"""Cameras as files give them, and what they are as cameras on a sphere around the object.
+
+World axes are the file's; pictures' axes are ours: a camera's right, up and backward (away from what it sees).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from get3d.files import InputError
+
+__all__ = ["Lens", "Orbit", "Poses", "fit_orbit", "joined", "look_at"]
+
+_ROUNDS = 30
+_FLOOR = 1e-4
+"""Residuals below this weigh alike, which keeps the sums of weighted squares regular."""
+_PARALLEL = 1e-4
+"""Optical axes, or right axes, that span less than this share of a direction leave it undetermined."""
+
+
+@dataclass(frozen=True)
+class Lens:
+    """How a camera projects: focal lengths and principal point as shares of the picture, whatever its resolution.
+
+    Attributes:
+        focal_x: focal length in widths of the picture; None: that of square pixels.
+        focal_y: focal length in heights; None: that of square pixels. One of both is known.
+        centre: the principal point in widths and heights, from the upper left corner.
+        aspect: width / height of the pictures that it is of; None where the file does not say.
+    """
+
+    focal_x: float | None
+    focal_y: float | None
+    centre: tuple[float, float] = (0.5, 0.5)
+    aspect: float | None = None
+
+
+@dataclass(frozen=True)
+class Poses:
+    """The cameras of one file, which share a world.
+
+    Attributes:
+        file: where they were read.
+        format: what the file is, in words.
+        names: of the n pictures, as the file has them.
+        positions: [n, 3] where the cameras stand.
+        rotations: [n, 3, 3] rows are the camera's right, up and backward axes in the world.
+        lenses: of each camera.
+        up: the world's axis that the format says is upward; None where it does not say.
+        centre: the point around which the cameras stand; None where the format does not say.
+        refused: pictures whose camera cannot be used, and why.
+    """
+
+    file: Path
+    format: str
+    names: list[str]
+    positions: Float[np.ndarray, "n 3"]
+    rotations: Float[np.ndarray, "n 3 3"]
+    lenses: list[Lens]
+    up: tuple[float, float, float] | None
+    centre: tuple[float, float, float] | None = None
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """Cameras as cameras on a sphere that look at its centre without roll, and how far each is from being one.
+
+    Attributes:
+        centre: of the sphere, in the file's world.
+        up: unit vector upward, in the file's world.
+        radius: the median distance from the centre, in the file's units.
+        angles: [n, 2] azimuth in [0, 360) and polar angle, degrees.
+        aim: [n] angle between the optical axis and the way to the centre, degrees.
+        roll: [n] how far the camera is turned about its axis from level, degrees, with sign.
+        distance: [n] distance from the centre over the radius, less 1.
+    """
+
+    centre: Float[np.ndarray, "3"]
+    up: Float[np.ndarray, "3"]
+    radius: float
+    angles: Float[np.ndarray, "n 2"]
+    aim: Float[np.ndarray, " n"]
+    roll: Float[np.ndarray, " n"]
+    distance: Float[np.ndarray, " n"]
+
+
+def joined(file: Path, parts: Sequence[Poses]) -> Poses:
+    """The cameras of files of one format that share a world."""
+    return Poses(
+        file=file,
+        format=parts[0].format,
+        names=[name for part in parts for name in part.names],
+        positions=np.concatenate([part.positions for part in parts]),
+        rotations=np.concatenate([part.rotations for part in parts]),
+        lenses=[lens for part in parts for lens in part.lenses],
+        up=parts[0].up,
+        centre=parts[0].centre,
+        refused={name: why for part in parts for name, why in part.refused.items()},
+    )
+
+
+def look_at(degrees: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3 3"]:
+    """Right, up and backward axes of cameras of our convention; the backward axis is also where the camera stands."""
+    azimuth, polar = np.radians(degrees).T
+    sine = np.sin(polar)
+    backward = np.stack([-sine * np.sin(azimuth), np.cos(polar), -sine * np.cos(azimuth)], axis=1)
+    right = np.stack([-np.cos(azimuth), np.zeros_like(azimuth), np.sin(azimuth)], axis=1)
+    return np.stack([right, np.cross(backward, right), backward], axis=1)
+
+
+def fit_orbit(
+    poses: Poses,
+    up: tuple[float, float, float] | None = None,
+    centre: tuple[float, float, float] | None = None,
+) -> Orbit:
+    """Finds the sphere on which cameras stand.
+
+    Args:
+        poses: at least one camera.
+        up: direction upward; None: the one to which the cameras' right axes are perpendicular, as those of cameras
+            without roll are, with most cameras upright.
+        centre: of the sphere; None: the point nearest to all optical axes, by the sum of its distances from them, so
+            that a few cameras which look elsewhere do not move it.
+
+    Raises:
+        InputError: what is not given cannot be told from these cameras.
+    """
+    right, upward, backward = poses.rotations.transpose(1, 0, 2)
+    axis = _upright(poses.file, right, upward) if up is None else np.array(up, dtype=np.float64)
+    axis = axis / np.linalg.norm(axis)
+    middle = (
+        _nearest_point(poses.file, poses.positions, backward) if centre is None else np.array(centre, dtype=np.float64)
+    )
+    arms = poses.positions - middle
+    distance = np.linalg.norm(arms, axis=1)
+    radius = float(np.median(distance))
+    if radius <= 0:
+        raise InputError(f"{poses.file}: the cameras stand in the object's centre; give it with --centre")
+    outward = arms / np.maximum(distance, 1e-12 * radius)[:, None]
+    # The sine and the cosine both, since the cosine alone tells small angles only roughly.
+    aim = np.arctan2(np.linalg.norm(np.cross(outward, backward), axis=1), (outward * backward).sum(axis=1))
+    level = np.cross(axis, backward)
+    roll = np.arctan2((right * np.cross(backward, level)).sum(axis=1), (right * level).sum(axis=1))
+    x, y, z = (outward @ _to_our_axes(axis).T).T
+    angles = np.stack([np.degrees(np.arctan2(-x, -z)) % 360, np.degrees(np.arctan2(np.hypot(x, z), y))], axis=1)
+    return Orbit(middle, axis, radius, angles, np.degrees(aim), np.degrees(roll), distance / radius - 1)
+
+
+def _upright(file: Path, right: Float[np.ndarray, "n 3"], upward: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "3"]:
+    """The direction most nearly perpendicular to all right axes, by weights that pass over cameras with roll."""
+    values, vectors = np.linalg.eigh(right.T @ right / len(right))
+    if values[1] < _PARALLEL:
+        raise InputError(f"{file}: which way is up cannot be told from these cameras; say it with --up, as in --up z")
+    axis = vectors[:, 0]
+    for _ in range(_ROUNDS):
+        weights = 1 / np.maximum(np.abs(right @ axis), _FLOOR)
+        axis = np.linalg.eigh((weights[:, None] * right).T @ right)[1][:, 0]
+    return axis if np.median(upward @ axis) > 0 else -axis
+
+
+def _nearest_point(
+    file: Path, positions: Float[np.ndarray, "n 3"], backward: Float[np.ndarray, "n 3"]
+) -> Float[np.ndarray, "3"]:
+    """Least sum of distances from lines, by least squares with weights 1 / distance again and again (Weiszfeld)."""
+    across = np.eye(3) - backward[:, :, None] * backward[:, None]
+    if np.linalg.eigvalsh(across.mean(axis=0))[0] < _PARALLEL:
+        raise InputError(
+            f"{file}: the cameras look in one direction, so the object's centre cannot be told from them; give it "
+            "with --centre, as in --centre 0 0 0"
+        )
+    extent = np.linalg.norm(positions - positions.mean(axis=0), axis=1).max()
+    weights = np.ones(len(positions))
+    for _ in range(_ROUNDS):
+        total = (weights[:, None, None] * across).sum(axis=0)
+        point = np.linalg.solve(total, (weights[:, None, None] * across @ positions[:, :, None]).sum(axis=0))[:, 0]
+        gaps = np.linalg.norm((across @ (point - positions)[:, :, None])[:, :, 0], axis=1)
+        weights = 1 / np.maximum(gaps, _FLOOR * extent)
+    return point
+
+
+def _to_our_axes(up: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
+    """The shortest rotation that takes `up` to +Y. It takes a world with +Z up as glTF exporters do: (x, z, −y)."""
+    cosine = up[1]
+    if cosine < -1 + 1e-12:
+        return np.diag([1.0, -1.0, -1.0])
+    x, z = -up[2], up[0]  # up × Y
+    skew = np.array([[0, -z, 0], [z, 0, -x], [0, x, 0]])
+    return np.eye(3) + skew + skew @ skew / (1 + cosine)
