@@ -14,6 +14,7 @@ import tyro
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from get3d.bundled import MODEL_FILE, bundled
 from get3d.cameras import CameraPrior, Cameras
 from get3d.devices import device_named
 from get3d.export import Color, TexturedMesh, textured_mesh
@@ -292,7 +293,8 @@ def load(path_or_name: str | Path, device: torch.device | str = "cpu") -> Genera
     """Reads a model.
 
     Args:
-        path_or_name: a model file, its folder, the folder of a training run (its newest checkpoint), or a checkpoint.
+        path_or_name: a model file, its folder, the folder of a training run (its newest checkpoint), a checkpoint, or
+            the name of a model that comes with the package.
         device: where to put it; "auto" takes a GPU where there is one.
 
     Raises:
@@ -318,11 +320,15 @@ def model_file(path_or_name: str | Path) -> Path:
     path = Path(path_or_name)
     if path.is_file():
         return path
-    if not path.is_dir():
-        raise InputError(f"{path}: no such model; give a model file, its folder, or the folder of a training run")
-    if (path / "model.safetensors").is_file():
-        return path / "model.safetensors"
+    if (path / MODEL_FILE).is_file():
+        return path / MODEL_FILE
     checkpoints = sorted(path.glob("checkpoints/checkpoint-*.safetensors"))
-    if not checkpoints:
-        raise InputError(f"{path}: holds neither model.safetensors nor checkpoints; train first, or give another")
-    return checkpoints[-1]
+    if checkpoints:
+        return checkpoints[-1]
+    named = bundled()
+    if str(path_or_name) in named:
+        return named[str(path_or_name)]
+    mend = f"train first, or give a model file, its folder, the folder of a training run, or one of {', '.join(named)}"
+    if path.is_dir():
+        raise InputError(f"{path}: holds neither {MODEL_FILE} nor checkpoints; {mend}")
+    raise InputError(f"{path}: no such model; {mend}")

@@ -16,6 +16,7 @@ import torch
 import tyro
 from torch import Tensor, nn
 
+from get3d.bundled import MODEL_FILE
 from get3d.files import InputError, write_json, writing
 from get3d.generator import WEIGHTS, Generator, GeneratorConfig
 from get3d.networks import (
@@ -47,7 +48,6 @@ PublishedClass = Literal["car", "chair", "motorbike", "table"]
 GRID_SIZES: dict[PublishedClass, float] = {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 1.0}
 """Side of the grid that each published model was trained with, which its tensors do not tell."""
 
-MODEL = "model.safetensors"
 GENERATOR, DISCRIMINATOR = "generator.", "discriminator."
 STORED_MEAN = "published."
 """Begins the names of tensors that a converted model has replaced, kept to be written back."""
@@ -151,7 +151,7 @@ def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car", gri
         "discriminator": describe(published.discriminator.config),
         "resolution": published.discriminator.resolution,
     }
-    target = Path(out) / MODEL
+    target = Path(out) / MODEL_FILE
     save_tensors(target, tensors, description)
     write_json(target.with_name("config.json"), description)
     return target

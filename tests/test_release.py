@@ -1,0 +1,70 @@
+"""Models by themselves: what is in the file, and the ones that come with the package, by name."""
+
+import io
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+import tiny
+from get3d import bundled as packaged
+from get3d.bundled import bundled
+from get3d.files import InputError
+from get3d.gallery import ReleaseConfig, list_models, release
+from get3d.generator import load, model_file
+from get3d.storage import load_tensors
+from get3d.training.loop import train
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    data = tiny.write_dataset(tmp_path_factory.mktemp("data"))
+    out = tmp_path_factory.mktemp("runs") / "run"
+    train(tiny.run_config(data, out, kimg=0.020), Console(quiet=True))
+    return out
+
+
+def _released(run: Path, out: Path, **changes: str) -> Path:
+    settings = {"title": "discs", "licence": "CC0-1.0"} | changes
+    return release(ReleaseConfig(model=str(run), out=out, **settings), Console(quiet=True))
+
+
+def test_it_is_the_same_model_and_nothing_else(run, tmp_path):
+    path = _released(run, tmp_path)
+    stored = load_tensors(path)
+    assert all(name.startswith("generator_ema.") for name in stored.tensors)
+    about = stored.description["about"]
+    assert (about["title"], about["licence"], about["kimg"]) == ("discs", "CC0-1.0", 0.02)
+    assert about["training"]["batch"] == 4
+    assert str(run.parent) not in str(stored.description)
+    ours, theirs = load(path), load(run)
+    latents = ours.sample_latents(2, seed=1)
+    assert torch.equal(ours.meshes(latents).vertices, theirs.meshes(latents).vertices)
+
+
+def test_a_released_model_can_be_released_again(run, tmp_path):
+    again = _released(_released(run, tmp_path / "a"), tmp_path / "b")
+    assert load_tensors(again).tensors.keys() == load_tensors(tmp_path / "a" / "model.safetensors").tensors.keys()
+
+
+@pytest.mark.parametrize("field", ["title", "licence"])
+def test_what_it_is_must_be_said(run, tmp_path, field):
+    with pytest.raises(InputError, match=f"--{field} is empty"):
+        _released(run, tmp_path, **{field: " "})
+
+
+def test_packaged_models_are_known_by_name(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(packaged, "_FOLDER", tmp_path)
+    path = _released(run, tmp_path / "disc")
+    assert bundled() == {"disc": path}
+    assert model_file("disc") == path
+    output = io.StringIO()
+    list_models(Console(file=output, width=120))
+    for part in ("disc", "discs", "0 kimg", "CC0-1.0"):
+        assert part in output.getvalue()
+    monkeypatch.chdir(tmp_path.parent)
+    (tmp_path.parent / "disc").mkdir(exist_ok=True)
+    assert model_file("disc") == path, "a folder without a model does not hide it"
+    with pytest.raises(InputError, match="or one of disc"):
+        model_file("disk")
