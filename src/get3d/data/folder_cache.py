@@ -18,7 +18,7 @@ from jaxtyping import Float, Int64
 
 from get3d.files import InputError, writing
 
-__all__ = ["LOOKED_AT", "Found", "evenly", "recall", "remember"]
+__all__ = ["LOOKED_AT", "Found", "evenly", "recall", "remember", "stamps_of"]
 
 LOOKED_AT = 20_000
 """At most so many pictures, evenly spread, are looked at before training; `get3d check` reads all."""
@@ -65,7 +65,7 @@ def recall(root: Path, folder: str) -> Found | None:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue
         outside = any(".." in name or name.startswith("/") for name in found.pictures)
-        if not outside and np.array_equal(_stamps(root, watched), stamps):
+        if not outside and np.array_equal(stamps_of(root, watched), stamps):
             return found
     return None
 
@@ -90,7 +90,7 @@ def remember(root: Path, folder: str, tables: Iterable[str], found: Found, began
             parent = parent.rpartition("/")[0]
     shown = (f"{folder}/{found.pictures[number]}" for number in evenly(len(found.pictures)))
     watched = [*tables, *sorted(places), *shown]
-    stamps = _stamps(root, watched)
+    stamps = stamps_of(root, watched)
     if stamps[:, 0].max() > (began - _SETTLED) * 1e9:
         return
     for place in _places(root):
@@ -116,7 +116,7 @@ def _places(root: Path) -> tuple[Path, Path]:
     return root / ".folder.npz", cache / f"{hashlib.sha256(str(root.resolve()).encode()).hexdigest()}.npz"
 
 
-def _stamps(root: Path, names: Sequence[str]) -> Int64[np.ndarray, "k 2"]:
+def stamps_of(root: Path, names: Sequence[str]) -> Int64[np.ndarray, "k 2"]:
     """Time of change in nanoseconds and size of each file or folder; −1 where it is missing."""
     top = os.fspath(root)
 

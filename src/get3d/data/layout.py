@@ -23,7 +23,19 @@ from get3d.data import folder_cache
 from get3d.data.shards import INDEX, MANIFEST, Names, Shards, shard_name
 from get3d.files import InputError, contained, read_json, write_json, writing
 
-__all__ = ["SPLITS", "Assumed", "Description", "Listing", "read", "remember", "require_prior", "split_of", "write_cameras"]
+__all__ = [
+    "SPLITS",
+    "Assumed",
+    "Description",
+    "Listing",
+    "read",
+    "read_splits",
+    "remember",
+    "require_prior",
+    "split_of",
+    "write_cameras",
+    "write_published_cameras",
+]
 
 SPLITS = ("train", "val", "test")
 _FORMAT = 1
@@ -219,14 +231,21 @@ def write_cameras(root: Path, pictures: Sequence[str], degrees: Float[np.ndarray
         rows.writerows((name, f"{a:.6f}", f"{p:.6f}") for name, (a, p) in zip(pictures, degrees.tolist(), strict=True))
 
 
+def write_published_cameras(root: Path, name: str, degrees: Float[np.ndarray, "v 2"]) -> None:
+    """Writes azimuth and polar angle in degrees of one object's views as the published layout has them."""
+    for file, values in (("rotation", degrees[:, 0]), ("elevation", 90 - degrees[:, 1])):
+        with writing(root / "camera" / name / f"{file}.npy") as temporary:
+            np.save(temporary, values)
+
+
 def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | None = None) -> Listing:
     """Lists a dataset folder in either layout.
 
     Args:
         root: the folder.
         splits: folder with train.txt, val.txt and test.txt, each a list of object names (with or without their
-            group); takes the place of the splits the dataset has itself. The published layout has none: there, without
-            this folder, an object's split is a function of its name.
+            group); takes the place of the splits the dataset has itself. The published layout has none, unless a
+            `dataset.json` names them: there, without this folder, an object's split is a function of its name.
         assumed: what holds where there is no dataset.json.
 
     Raises:
@@ -247,7 +266,7 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
         raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
     if splits is None:
         return listing
-    return Listing(**{**vars(listing), "splits": _read_splits(Path(splits), listing.objects)})
+    return Listing(**{**vars(listing), "splits": read_splits(Path(splits), listing.objects)})
 
 
 def remember(listing: Listing, began: float) -> None:
@@ -408,6 +427,9 @@ def _read_published(root: Path, assumed: Assumed) -> Listing:
     numbers = {name: number for number, name in enumerate(objects)}
     described = Description.read(root) if (root / "dataset.json").is_file() else None
     chosen = np.array([SPLITS.index(split_of(zlib.crc32(name.encode()))) for name in objects])
+    splits = {split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)}
+    if described is not None and any(described.splits.values()):
+        splits = _described_splits(root / "img", described, objects)
     return Listing(
         root=root,
         folder="img",
@@ -415,7 +437,7 @@ def _read_published(root: Path, assumed: Assumed) -> Listing:
         objects=objects,
         object_index=np.array([numbers[name.rpartition("/")[0]] for name in pictures], dtype=np.int64),
         angles=angles,
-        splits={split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)},
+        splits=splits,
         classes=() if described is None else tuple(described.labels),
         labels=_labels(root, described, objects),
         prior=assumed.prior if described is None else described.prior,
@@ -462,7 +484,12 @@ def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
     return np.stack([rotation, 90 - elevation], axis=1)
 
 
-def _read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
+def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
+    """Numbers of the objects that train.txt, val.txt and test.txt of a folder name, with or without their group.
+
+    Raises:
+        InputError: a file is missing, or names none of the objects.
+    """
     numbers: dict[str, int] = {}
     for number, name in enumerate(objects):
         numbers[name] = numbers[name.rpartition("/")[2]] = number

@@ -17,7 +17,7 @@ from get3d.data.layout import Listing
 from get3d.data.shards import INDEX
 from get3d.files import InputError
 
-__all__ = ["RESOLUTIONS", "Problem", "head_problem", "quick_problems"]
+__all__ = ["RESOLUTIONS", "Problem", "content_problem", "head_problem", "quick_problems"]
 
 _THREADS = 16
 """Files on a network are looked at together, since each look is a wait."""
@@ -83,6 +83,17 @@ def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
     return None
 
 
+def content_problem(path: Path, content: bytes, resolution: int) -> Problem | None:
+    """What a picture's bytes say against it without being decoded: another head, or no end."""
+    return head_problem(path, content[:26], resolution) or _end_problem(path, content[-len(_END) :])
+
+
+def _end_problem(path: Path, end: bytes) -> Problem | None:
+    if end == _END:
+        return None
+    return Problem.found(path, "is cut short, a PNG file ends with IEND", "make the picture again")
+
+
 def _is_png(head: bytes) -> bool:
     return len(head) >= 26 and head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR"
 
@@ -120,12 +131,9 @@ def _ends_problem(path: Path, resolution: int) -> Problem | None:
             if problem is not None:
                 return problem
             file.seek(-len(_END), os.SEEK_END)
-            end = file.read()
+            return _end_problem(path, file.read())
     except OSError:
         return None  # A missing picture is told of with the files.
-    if end != _END:
-        return Problem.found(path, "is cut short, a PNG file ends with IEND", "make the picture again")
-    return None
 
 
 def _file_problems(listing: Listing) -> list[Problem]:

@@ -18,7 +18,19 @@ from jaxtyping import Shaped
 
 from get3d.files import InputError, contained, read_json
 
-__all__ = ["INDEX", "MANIFEST", "Names", "Shard", "Shards", "file_checksum", "member_name", "row_type", "shard_name"]
+__all__ = [
+    "FORMAT",
+    "INDEX",
+    "MANIFEST",
+    "Names",
+    "Shard",
+    "Shards",
+    "encoded",
+    "file_checksum",
+    "member_name",
+    "row_type",
+    "shard_name",
+]
 
 FORMAT = 1
 MANIFEST, INDEX = "shards.json", "index.npy"
@@ -37,7 +49,7 @@ _AGAIN = "copy it again from where the dataset was packed, or repeat `get3d pack
 
 
 def row_type(longest_name: int) -> np.dtype[np.void]:
-    """The rows of an index: the picture's name in UTF-8, its object's number, where its bytes are, its camera.
+    """The rows of an index: the picture's name, its object's number, where its bytes are, its camera.
 
     `offset` and `size` are bytes in the tar file of the number `shard`, `crc` their CRC-32, angles radians.
     """
@@ -52,6 +64,11 @@ def shard_name(number: int) -> str:
 def member_name(number: int) -> str:
     """The key of a picture in its shard; keys are numbers, since names may have dots, which end a key."""
     return f"{number:08d}"
+
+
+def encoded(name: str) -> bytes:
+    """A picture's name as it stands in the index."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def file_checksum(path: Path) -> str:
@@ -81,7 +98,7 @@ class Names(Sequence[str]):
     """Names of pictures, decoded when they are asked for, so that ten million of them need no memory."""
 
     def __init__(self, encoded: Shaped[np.ndarray, " n"]) -> None:
-        """Takes the names in UTF-8, one an element."""
+        """Takes the names as `encoded` makes them, one an element."""
         self._encoded = encoded
 
     def __len__(self) -> int:
@@ -96,7 +113,7 @@ class Names(Sequence[str]):
     def __getitem__(self, number: "int | slice") -> "str | Names":
         if isinstance(number, slice):
             return Names(self._encoded[number])
-        return bytes(self._encoded[number]).decode()
+        return bytes(self._encoded[number]).decode("utf-8", "surrogateescape")
 
 
 class _Opened:
@@ -151,11 +168,13 @@ class Shards:
         _, _, shard, offset, size, crc, _, _ = self.index[number].item()
         path = self.root / self.files[shard].name
         try:
-            content = os.pread(self._opened(shard).number, size, offset)
+            # Held by name until it is read: another thread may have opened it too, and the cache keeps but one of them.
+            opened = self._opened(shard)
+            content = os.pread(opened.number, size, offset)
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
         if zlib.crc32(content) != crc:
-            what = f"the picture {bytes(self.index['name'][number]).decode()} at byte {offset} is not what was packed"
+            what = f"the picture {Names(self.index['name'])[number]} at byte {offset} is not what was packed"
             raise InputError(f"{path}: {what}; {_AGAIN}")
         return content
 
