@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from get3d.data.creases import corner_normals
 from get3d.data.parts import Grid, Part, outward
 from get3d.export.write import TexturedMesh
 
@@ -14,8 +15,6 @@ __all__ = ["assemble"]
 
 PADDING = 3
 """Texels painted beyond each border of a chart, so that neither filtering nor a mipmap level reaches a neighbour."""
-CREASE = np.cos(np.radians(40))
-"""Faces that meet at a larger angle than this have an edge between them; the others are shaded as one surface."""
 
 
 def assemble(
@@ -116,23 +115,8 @@ def _split_creases(chart: _Chart) -> tuple[np.ndarray, np.ndarray, np.ndarray, n
     """Vertices, faces, normals and chart coordinates, with a vertex for each corner that needs a normal of its own."""
     points = chart.grid.reshape(-1, 3)
     a, b, c = points[chart.faces].transpose(1, 0, 2)
-    crosses = np.cross(b - a, c - a)
-    units = crosses / np.linalg.norm(crosses, axis=1, keepdims=True).clip(1e-30)
-
-    # All pairs of corners that share a point: for each corner the run of corners of its point, in sorted order.
     owner = chart.faces.ravel()
-    order = np.argsort(owner, kind="stable")
-    counts = np.bincount(owner, minlength=len(points))
-    starts = counts.cumsum() - counts
-    repeats = counts[owner]
-    first = np.repeat(np.arange(len(owner)), repeats)
-    step = np.arange(len(first)) - np.repeat(repeats.cumsum() - repeats, repeats)
-    second = order[starts[owner[first]] + step]
-    near = (units[first // 3] * units[second // 3]).sum(axis=1) > CREASE
-    normals = np.zeros((len(owner), 3))
-    for axis in range(3):
-        normals[:, axis] = np.bincount(first[near], crosses[second[near] // 3, axis], minlength=len(owner))
-    normals /= np.linalg.norm(normals, axis=1, keepdims=True).clip(1e-30)
+    normals = corner_normals(owner, np.cross(b - a, c - a))
 
     corner = chart.corners.ravel()
     keys = np.column_stack([corner, np.rint(normals * 1000).astype(np.int64)])

@@ -1,32 +1,29 @@
 """Endless objects of a kind, and datasets of them: `get3d synth`."""
 
-import multiprocessing
-import os
 import shlex
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import tyro
-from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from get3d.cameras import CameraPrior, Cameras
 from get3d.data.assemble import assemble
 from get3d.data.cars import car
 from get3d.data.chairs import chair
 from get3d.data.layout import SPLITS, Description, require_prior, split_of, write_cameras
+from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, refuse, write_pictures
 from get3d.data.parts import Part
 from get3d.data.problems import RESOLUTIONS
 from get3d.data.shading import shade
 from get3d.data.vases import vase
 from get3d.export.write import TexturedMesh
-from get3d.files import InputError, require_writable, writing
+from get3d.files import InputError
 
 __all__ = ["KINDS", "Kind", "SynthConfig", "make", "synthesize"]
 
@@ -137,20 +134,20 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
     Raises:
         InputError: the folder cannot be written to, or holds a dataset made with other settings.
     """
-    root = require_writable(config.out)
+    root = config.out
     description = _describe(config)
-    if (root / "dataset.json").exists():
-        _require_same_settings(root, description)
-    elif any(root.iterdir()):
-        raise InputError(f"{root}: is not empty and holds no dataset.json; choose a new folder with --out")
+    found = begin(root, description)
+    if found is not None:
+        before, after = (sum(map(len, splits.values())) for splits in (found.splits, description.splits))
+        if before > after:
+            refuse(root, "shapes", before, after)
     (root / "cameras.csv").unlink(missing_ok=True)
     description.write(root)
     objects = _objects(config)
     missing = [item for item in objects if not _mesh_path(root, item).exists()]
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console) as progress:
+    with progress_bar(console) as progress:
         task = progress.add_task("objects", total=len(objects), completed=len(objects) - len(missing))
-        for _ in _work(config, missing):
+        for _ in in_processes(partial(_render, config), missing, config.workers):
             progress.advance(task)
     names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
     angles = torch.cat([_cameras(config, item).angles for item in objects])
@@ -190,55 +187,14 @@ def _describe(config: SynthConfig) -> Description:
     )
 
 
-def _require_same_settings(root: Path, wanted: Description) -> None:
-    found = Description.read(root)
-    for name in ("kind", "resolution", "scale", "prior", "licence"):
-        if getattr(found, name) != getattr(wanted, name):
-            _refuse(root, name, getattr(found, name), getattr(wanted, name))
-    for name in ("seed", "settings"):
-        if found.source.get(name) != wanted.source[name]:
-            _refuse(root, name, found.source.get(name), wanted.source[name])
-    before, after = (sum(map(len, splits.values())) for splits in (found.splits, wanted.splits))
-    if before > after:
-        _refuse(root, "shapes", before, after)
-
-
-def _refuse(root: Path, name: str, found: object, wanted: object) -> None:
-    raise InputError(
-        f"{root / 'dataset.json'}: the dataset there has {name} {found}, asked for is {wanted}; "
-        "choose another --out, or the same settings to go on with it"
-    )
-
-
-def _work(config: SynthConfig, missing: list[_Object]) -> Iterator[_Object]:
-    """Renders the missing objects, here or in processes of their own, and gives each that is done."""
-    workers = min(config.workers or os.cpu_count() or 1, len(missing))
-    if workers <= 1:
-        for item in missing:
-            yield _render(config, item)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = [pool.submit(_render, config, item) for item in missing]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
 def _render(config: SynthConfig, item: _Object) -> _Object:
     """Writes the pictures of one object, then its mesh: the mesh's file says that the object is done."""
     mesh = make(item.kind, config.seed, item.number, config.scale, config.texture)
-    pictures = shade(mesh, _cameras(config, item), config.resolution).permute(0, 2, 3, 1).numpy()
-    for view, picture in enumerate(pictures):
-        with writing(config.out / "pictures" / item.name / f"{view:03d}.png") as temporary:
-            Image.fromarray(picture).save(temporary, format="PNG")
+    pictures = shade(mesh, _cameras(config, item), config.resolution)
+    write_pictures(config.out / "pictures" / item.name, pictures)
     mesh.save(_mesh_path(config.out, item))
     return item
 
 
 def _cameras(config: SynthConfig, item: _Object) -> Cameras:
-    seed = np.random.SeedSequence([config.seed, item.number, 1]).generate_state(1, np.uint64)[0]
-    generator = torch.Generator().manual_seed(int(seed) & (2**63 - 1))
-    return config.prior.sample(config.views, generator)
+    return draw_cameras(config.prior, config.views, [config.seed, item.number, 1])

@@ -3,6 +3,6 @@
 from get3d.render.antialias import mask_of, render_mask
 from get3d.render.interpolate import interpolate
 from get3d.render.kernels import visible_faces
-from get3d.render.rasterize import Fragments, rasterize
+from get3d.render.rasterize import Fragments, rasterize, rasterize_through
 
-__all__ = ["Fragments", "interpolate", "mask_of", "rasterize", "render_mask", "visible_faces"]
+__all__ = ["Fragments", "interpolate", "mask_of", "rasterize", "rasterize_through", "render_mask", "visible_faces"]

@@ -15,7 +15,7 @@ import torch
 import warp as wp
 from torch import Tensor
 
-__all__ = ["start_warp", "visible_faces"]
+__all__ = ["faces_of", "keys_below", "start_warp", "visible_faces"]
 
 wp.set_module_options({"enable_backward": False})
 
@@ -40,11 +40,12 @@ def _draw(
     faces: wp.array2d[wp.int64],
     face_image: wp.array[wp.int64],
     strands: int,
+    limit: wp.array3d[wp.int64],
     nearest: wp.array3d[wp.int64],
 ):
-    """Keeps the nearest face of each pixel: the highest (depth, −1 − face), packed into 64 bits.
+    """Keeps the nearest face of each pixel: the highest (depth, −1 − face), packed into 64 bits, below the limit.
 
-    Thread (f, s) draws every `strands`-th row of face f, so that few large faces still give a GPU enough to do.
+    An empty limit is none. Thread (f, s) draws every `strands`-th row of face f, so that few large faces still give a GPU enough to do.
     """
     face, strand = wp.tid()
     i = faces[face, 0]
@@ -61,6 +62,7 @@ def _draw(
     cz = screen[k, 2]
     height = nearest.shape[1]
     width = nearest.shape[2]
+    limited = limit.shape[0] > 0
     row = _first_centre(wp.min(ay, wp.min(by, cy)), height)
     end_row = _first_centre(wp.max(ay, wp.max(by, cy)), height)
     if row >= end_row:
@@ -110,7 +112,9 @@ def _draw(
         base = top[2] + depth_y * (y - top[1]) + depth_x * (wp.float64(0.5) - top[0])
         while column < end_column:
             depth = wp.clamp(float(base + depth_x * wp.float64(column)), farthest, closest)
-            wp.atomic_max(nearest, image, row, column, (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | order)
+            key = (wp.int64(wp.cast(depth, wp.int32)) << wp.int64(32)) | order
+            if not limited or key < limit[image, row, column]:
+                wp.atomic_max(nearest, image, row, column, key)
             column += 1
         row += strands
 
@@ -154,24 +158,58 @@ def visible_faces(screen: Tensor, faces: Tensor, face_offsets: Tensor, height: i
         [B, height, width] int32: the face's number, −1 where there is none. Of faces at the same depth the one with
         the lowest number is seen.
     """
+    no_limit = torch.zeros(0, height, width, dtype=torch.int64, device=screen.device)
+    return faces_of(_keys(screen, faces, face_offsets, no_limit, height, width))
+
+
+@visible_faces.register_fake
+def _(screen: Tensor, faces: Tensor, face_offsets: Tensor, height: int, width: int) -> Tensor:
+    return screen.new_empty(face_offsets.shape[0] - 1, height, width, dtype=torch.int32)
+
+
+@torch.library.custom_op("get3d::keys_below", mutates_args=())
+def keys_below(screen: Tensor, faces: Tensor, face_offsets: Tensor, limit: Tensor) -> Tensor:
+    """The keys of the nearest faces behind others, to look through faces layer by layer; see `faces_of`.
+
+    Args:
+        screen: as in `visible_faces`.
+        faces: as in `visible_faces`.
+        face_offsets: as in `visible_faces`.
+        limit: [B, height, width] int64, the keys of the faces to look behind; 0 where nothing more is looked for, and
+            the largest number to begin with.
+
+    Returns:
+        [B, height, width] int64: keys, larger where nearer, 0 where there is no face.
+    """
+    return _keys(screen, faces, face_offsets, limit.contiguous(), limit.shape[1], limit.shape[2])
+
+
+@keys_below.register_fake
+def _(screen: Tensor, faces: Tensor, face_offsets: Tensor, limit: Tensor) -> Tensor:
+    return torch.empty_like(limit)
+
+
+def faces_of(keys: Tensor) -> Tensor:
+    """[B, height, width] int32: numbers of the faces of the keys, −1 where there is none."""
+    # The lower half of the highest key holds −1 − face, and 0 where nothing was drawn.
+    return keys.view(torch.int32)[..., ::2].bitwise_not()
+
+
+def _keys(screen: Tensor, faces: Tensor, face_offsets: Tensor, limit: Tensor, height: int, width: int) -> Tensor:
     start_warp()
     device = screen.device
     nearest = torch.zeros(len(face_offsets) - 1, height, width, dtype=torch.int64, device=device)
     if len(faces):
         strands = 1 if device.type == "cpu" else min(height, max(1, _GPU_THREADS // len(faces)))
         face_image = torch.repeat_interleave(face_offsets.diff(), output_size=len(faces))
-        points, corners, images, keys = (wp.from_torch(t) for t in (screen.detach(), faces, face_image, nearest))
+        points, corners, images, limits, keys = (
+            wp.from_torch(t) for t in (screen.detach(), faces, face_image, limit, nearest)
+        )
         wp.launch(
             _draw,
             dim=(len(faces), strands),
-            inputs=[points, corners, images, strands, keys],
+            inputs=[points, corners, images, strands, limits, keys],
             device=wp.device_from_torch(device),
             stream=wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None,
         )
-    # The lower half of the highest key holds −1 − face, and 0 where nothing was drawn.
-    return nearest.view(torch.int32)[..., ::2].bitwise_not()
-
-
-@visible_faces.register_fake
-def _(screen: Tensor, faces: Tensor, face_offsets: Tensor, height: int, width: int) -> Tensor:
-    return screen.new_empty(face_offsets.shape[0] - 1, height, width, dtype=torch.int32)
+    return nearest

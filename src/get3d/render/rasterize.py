@@ -1,5 +1,6 @@
 """From meshes and cameras to the pixels they cover."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,9 +9,12 @@ from torch import Tensor
 
 from get3d.cameras import Cameras
 from get3d.meshes import MeshBatch
-from get3d.render.kernels import visible_faces
+from get3d.render.kernels import faces_of, keys_below, visible_faces
 
-__all__ = ["Fragments", "rasterize"]
+__all__ = ["Fragments", "rasterize", "rasterize_through"]
+
+_LAYERS = 32
+"""Behind so many holes nothing is looked for any more: the leaves of a tree, seen edge on."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +68,44 @@ def rasterize(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Fragments
     """
     screen = project(meshes, cameras, resolution)
     seen = visible_faces(screen.detach().float(), meshes.faces, meshes.face_offsets, resolution, resolution)
+    return _fragments(screen, meshes, seen)
+
+
+def rasterize_through(
+    meshes: MeshBatch, cameras: Cameras, resolution: int, solid: Callable[[Fragments], Bool[Tensor, " p"]]
+) -> Fragments:
+    """The same as `rasterize`, for faces with holes: what is seen at each pixel is the nearest face that is solid there.
+
+    Args:
+        meshes: what to draw.
+        cameras: one for each mesh.
+        resolution: side of the pictures in pixels.
+        solid: says for the pixels of fragments whether their faces are solid there.
+
+    Raises:
+        ValueError: the numbers of meshes and cameras differ.
+    """
+    screen = project(meshes, cameras, resolution)
+    points = screen.detach().float()
+    shape = (len(meshes), resolution, resolution)
+    limit = meshes.faces.new_full(shape, torch.iinfo(torch.int64).max)
+    seen = torch.full(shape, -1, dtype=torch.int32, device=screen.device)
+    for _ in range(_LAYERS):
+        keys = keys_below(points, meshes.faces, meshes.face_offsets, limit)
+        layer = _fragments(screen, meshes, faces_of(keys))
+        found = solid(layer)
+        seen.view(-1)[layer.pixel[found]] = layer.face[found].int()
+        behind = layer.pixel[~found]
+        if not len(behind):
+            break
+        limit = torch.zeros_like(limit)
+        limit.view(-1)[behind] = keys.view(-1)[behind]
+    return _fragments(screen, meshes, seen)
+
+
+def _fragments(screen: Float[Tensor, "v 3"], meshes: MeshBatch, seen: Int[Tensor, "b r r"]) -> Fragments:
+    """The fragments of pictures whose visible faces are known."""
+    resolution = seen.shape[-1]
     picture, row, column = torch.nonzero(seen >= 0, as_tuple=True)
     pixel = (picture * resolution + row) * resolution + column
     face_index = seen.long()

@@ -1,0 +1,1 @@
+"""From models of many formats to pictures of them: `get3d render`."""

@@ -1,0 +1,102 @@
+"""What the commands that make datasets have in common: going on where they were, processes, cameras, pictures."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from get3d.cameras import CameraPrior, Cameras
+from get3d.data.layout import Description
+from get3d.files import InputError, require_writable, writing
+
+__all__ = ["begin", "draw_cameras", "in_processes", "progress_bar", "refuse", "write_pictures"]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def begin(out: Path, wanted: Description) -> Description | None:
+    """Makes the dataset's folder, or finds the dataset there to go on with; gives what its `dataset.json` says.
+
+    Raises:
+        InputError: the folder cannot be written to, or holds other things, or a dataset made with other settings.
+    """
+    root = require_writable(out)
+    if not (root / "dataset.json").exists():
+        if any(root.iterdir()):
+            raise InputError(f"{root}: is not empty and holds no dataset.json; choose a new folder with --out")
+        return None
+    found = Description.read(root)
+    for name in ("kind", "resolution", "scale", "prior", "licence"):
+        if getattr(found, name) != getattr(wanted, name):
+            refuse(root, name, getattr(found, name), getattr(wanted, name))
+    for name in ("seed", "settings"):
+        if found.source.get(name) != wanted.source[name]:
+            refuse(root, name, found.source.get(name), wanted.source[name])
+    return found
+
+
+def refuse(root: Path, name: str, found: object, wanted: object) -> None:
+    """Says that a dataset was made with another setting.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        f"{root / 'dataset.json'}: the dataset there has {name} {found}, asked for is {wanted}; "
+        "choose another --out, or the same settings to go on with it"
+    )
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], workers: int, *, isolated: bool = False
+) -> Iterator[Result]:
+    """Gives what the function makes of each item, in the order in which they are done.
+
+    Args:
+        function: a function of a module, or a partial one: other processes must find it.
+        items: what to work on.
+        workers: processes; 0: one for each core. One works here, unless it is to be isolated.
+        isolated: whether what kills a process must leave this one alive; it raises `BrokenProcessPool` here.
+    """
+    workers = min(workers or os.cpu_count() or 1, len(items))
+    if workers <= 1 and not isolated:
+        yield from map(function, items)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max(1, workers), context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        futures = [pool.submit(function, item) for item in items]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar that counts objects."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console)
+
+
+def draw_cameras(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Cameras:
+    """Cameras drawn from the prior; the same numbers always give the same cameras."""
+    seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
+    return prior.sample(views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
+
+
+def write_pictures(folder: Path, pictures: UInt8[Tensor, "n 4 r r"]) -> None:
+    """Writes the views of one object: 000.png, 001.png and so on."""
+    for view, picture in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
+        with writing(folder / f"{view:03d}.png") as temporary:
+            Image.fromarray(picture).save(temporary, format="PNG")

@@ -1,0 +1,100 @@
+"""Cycles and the built-in renderer see the same object alike. `make test` installs Blender."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from rich.console import Console
+
+from get3d.cameras import Cameras
+from get3d.data.assets.asset import Asset
+from get3d.data.assets.blender import draw_in_blender, find_blender
+from get3d.data.assets.command import render_models
+from get3d.data.assets.config import RenderConfig
+from get3d.data.layout import read
+from get3d.data.procedural import make
+from get3d.data.shading import shade
+from get3d.files import InputError
+from models import RED, plain, save_wedge, square, textured
+
+HERE = Path(__file__).parent
+PYTHON = HERE.parent / ".venv-blender/bin/python"
+
+needs_blender = pytest.mark.skipif(
+    not (HERE.parent / ".venv-blender/.ready").is_file(), reason="needs Blender: make .venv-blender/.ready"
+)
+
+
+def lopsided() -> Asset:
+    """A textured car with a part of it moved out, so that none of its mirror images is itself."""
+    car = Asset.of(make("car", seed=0, index=3, texture=256))
+    vertices = car.vertices.clone()
+    vertices[vertices[:, 0] > 0.1] *= torch.tensor([1.0, 1.5, 0.8])
+    return replace(car, vertices=vertices)
+
+
+def around() -> Cameras:
+    """Views from all sides and heights."""
+    return Cameras(torch.arange(6) * math.pi / 3 + 0.2, torch.tensor([0.3, 1.2, 1.57, 2.4, 0.9, 1.4]))
+
+
+def overlap(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Intersection over union of each view's silhouettes."""
+    first, second = first[:, 3] > 127, second[:, 3] > 127
+    return (first & second).sum((1, 2)) / (first | second).sum((1, 2))
+
+
+@needs_blender
+def test_silhouettes_and_colours_agree_and_mirrored_ones_do_not():
+    asset, cameras = lopsided(), around()
+    ours = shade(asset, cameras, 256)
+    theirs = draw_in_blender(PYTHON, asset, cameras, 256)
+    assert overlap(ours, theirs).min() > 0.98
+    for axis in range(3):
+        sign = torch.ones(3)
+        sign[axis] = -1
+        mirrored = replace(asset, vertices=asset.vertices * sign)
+        assert overlap(shade(mirrored, cameras, 256), theirs).mean() < 0.9
+    inside = ((ours[:, 3] == 255) & (theirs[:, 3] == 255))[:, None].expand(-1, 3, -1, -1)
+    pairs = torch.stack([pictures[:, :3][inside].float() for pictures in (ours, theirs)])
+    assert torch.corrcoef(pairs)[0, 1] > 0.8
+
+
+@needs_blender
+def test_a_folder_rendered_with_both_has_the_same_cameras_and_textures(tmp_path):
+    (tmp_path / "assets").mkdir()
+    textured(square(), plain(RED)).export(tmp_path / "assets/flat.glb")
+    quiet = Console(quiet=True)
+    settings = RenderConfig(tmp_path / "assets", tmp_path / "a", views=2, resolution=32, light="even", workers=1)
+    ours = read(render_models(settings, quiet))
+    cycles = replace(settings, renderer="blender", blender=PYTHON, out=tmp_path / "b", layout="published")
+    theirs = read(render_models(cycles, quiet))
+    assert abs(ours.angles - theirs.angles).max() < 1e-6
+    listed = [torch.stack([_pixels(listing.path(number)) for number in (0, 1)]) for listing in (ours, theirs)]
+    assert overlap(*listed).min() > 0.9
+    inside = (listed[0][:, 3] == 255) & (listed[1][:, 3] == 255)
+    difference = (listed[0].int() - listed[1].int()).movedim(1, -1)[inside][:, :3]
+    assert difference.abs().float().mean() < 3
+
+
+def _pixels(path: Path) -> torch.Tensor:
+    with Image.open(path) as image:
+        return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+def test_a_blender_that_is_not_there_or_fails_is_said(tmp_path):
+    with pytest.raises(InputError, match="--blender is /nowhere/blender, which is no program"):
+        find_blender(Path("/nowhere/blender"))
+    program = tmp_path / "blender"
+    program.write_text("#!/bin/sh\necho out of memory >&2\nexit 3\n")
+    program.chmod(0o755)
+    save_wedge(tmp_path / "assets/a.ply")
+    settings = RenderConfig(
+        tmp_path / "assets", tmp_path / "out", resolution=16, renderer="blender", blender=program, workers=1
+    )
+    with pytest.raises(InputError, match="exit status 3: out of memory"):
+        render_models(settings, Console(quiet=True))
