@@ -181,6 +181,41 @@ def test_objects_at_the_border_are_counted_but_usable(tmp_path):
     assert "1 pictures (3.3 %)" in str(report)
 
 
+def test_repeated_pictures_and_those_in_two_splits_are_told(tmp_path):
+    root = make_dataset(tmp_path)
+    for name in ("000000/001.png", "000003/002.png"):
+        shutil.copy(first(root), root / "pictures" / name)
+    report = check(root)
+    assert report.usable
+    assert report.details.repeated == [[0, 1, 11]]
+    assert "3 pictures are the same as another, pixel for pixel, as 000000/000.png and 000000/001.png" in str(report)
+    assert "1 pictures are in two splits, as 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
+
+
+def test_parts_of_the_range_without_cameras_are_told(tmp_path):
+    root = make_dataset(tmp_path, objects=40)
+    assert "few cameras" not in str(check(root))
+    rewrite_cameras(root, lambda a, p: f"{a / 2},{p}")
+    report = check(root)
+    assert report.usable
+    assert "few cameras or none have their azimuth in 180° to 210°, 210° to 240°" in str(report)
+    rewrite_cameras(root, lambda a, p: f"{a},{60 + (p - 60) / 2}")
+    assert "polar angle in 75° to 80°, 80° to 85°, 85° to 90°" in str(check(root))
+
+
+def test_small_objects_off_the_middle_are_told(tmp_path):
+    root = make_dataset(tmp_path)
+    for path in (root / "pictures").rglob("*.png"):
+        pixels = np.zeros((16, 16, 4), np.uint8)
+        pixels[1:5, 2:4] = [*np.random.default_rng(len(str(path))).integers(0, 255, 3), 255]
+        Image.fromarray(pixels).save(path)
+    report = check(root)
+    assert report.usable
+    assert "objects are 25% to 25% of their pictures' side long, half of them more than 25%" in str(report)
+    assert "objects are small" in str(report)
+    assert "of the side off their picture's middle" in str(report)
+
+
 def test_missing_and_empty_folders_are_reported(tmp_path):
     assert "no such folder" in str(check(tmp_path / "nothing"))
     assert "is no dataset" in str(check(tmp_path))
@@ -213,22 +248,22 @@ def test_silhouettes_agree_with_the_meshes(chairs):
     assert report.agreement > 0.95
 
 
-@pytest.mark.parametrize(
-    "change",
-    [lambda a, p: (a + 180, p), lambda a, p: (360 - a, p), lambda a, p: (a + 90, p)],
-    ids=["from behind", "turning the other way", "a quarter turn"],
-)
-def test_wrong_conventions_are_found_by_the_meshes(chairs, tmp_path, change):
+def test_wrong_conventions_are_found_by_the_meshes(chairs, tmp_path):
     root = shutil.copytree(chairs, tmp_path / "data")
-
-    def changed(azimuth: float, polar: float) -> str:
-        a, p = change(azimuth, polar)
-        return f"{a % 360},{p}"
-
-    rewrite_cameras(root, changed)
+    rewrite_cameras(root, lambda a, p: f"{360 - a},{p}")
     report = check(root)
     assert not report.usable
+    assert [problem.file.name for problem in report.problems] == ["meshes"]
     assert "agree poorly with the pictures" in str(report)
+    assert "when cameras are read as −azimuth" in str(report)
+
+
+def test_the_mesh_of_another_object_is_found(chairs, tmp_path):
+    root = shutil.copytree(chairs, tmp_path / "data")
+    shutil.copy(root / "meshes" / "000001.glb", root / "meshes" / "000000.glb")
+    report = check(root)
+    assert [problem.file.name for problem in report.problems] == ["000000.glb"]
+    assert "agree poorly with the pictures of 000000" in str(report)
 
 
 def test_a_broken_mesh_is_reported(chairs, tmp_path):

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
@@ -10,8 +9,10 @@ from rich.console import Console
 
 from get3d import bench, gallery, official, presets
 from get3d.data import check as checking
+from get3d.data import check_page, importing, procedural
 from get3d.data import pack as packing
-from get3d.data import importing, procedural
+from get3d.data.assets import command as rendering
+from get3d.data.assets.config import RenderConfig
 from get3d.files import InputError
 from get3d.metrics import report
 from get3d.training import loop
@@ -33,6 +34,11 @@ def synth(config: Annotated[procedural.SynthConfig, _flat]) -> None:
     procedural.synthesize(config, _console)
 
 
+def render(config: Annotated[RenderConfig, _flat]) -> None:
+    """Make a dataset of 3D models that you have; each that cannot be used is left out and named. Repeat to go on."""
+    rendering.render_models(config, _console)
+
+
 def import_(config: Annotated[importing.ImportConfig, _flat]) -> None:
     """Make a dataset of pictures that you have, with their cameras; what cannot be used is left out and named."""
     importing.import_pictures(config, _console)
@@ -43,13 +49,11 @@ def pack(config: Annotated[packing.PackConfig, _flat]) -> None:
     packing.pack(config, _console)
 
 
-def check(data: tyro.conf.Positional[Path]) -> None:
-    """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on.
-
-    Args:
-        data: the dataset's folder.
-    """
-    found = checking.check(data)
+def check(config: Annotated[checking.CheckConfig, _flat]) -> None:
+    """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on."""
+    found = checking.check(config.data, config.splits, _console)
+    if config.report is not None:
+        check_page.write_page(found, config.report)
     _console.print(str(found), highlight=False, soft_wrap=True)
     sys.exit(0 if found.usable else 1)
 
@@ -108,6 +112,7 @@ def benchmark(config: Annotated[bench.BenchConfig, _flat]) -> None:
 
 COMMANDS: dict[str, Callable[..., Any]] = {
     "synth": synth,
+    "render": render,
     "import": import_,
     "pack": pack,
     "check": check,

@@ -45,7 +45,10 @@ def make_report(
             for name, column in zip(("aim", "roll", "distance"), deviations.T, strict=True)
         },
         "worlds": matched.worlds,
-        "camera": asdict(description.prior),
+        "camera": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(description.prior).items()
+        },
         "resolution": description.resolution,
         "scale": description.scale,
         "reasons": {

@@ -100,6 +100,8 @@ def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
             float(values["cy"]) / height if "cy" in values and height is not None else 0.5,
         )
         aspect = width / height if width is not None and height is not None else None
-    except (TypeError, ArithmeticError) as error:
+    except InputError:
+        raise
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"{path}: the lens of frame {number} cannot be read ({error})") from error
     return Lens(focal_x, focal_y, centre, aspect)
