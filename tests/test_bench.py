@@ -27,7 +27,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     config = run_config(tmp_path / "data", tmp_path / "out")
     for name in ("demo", "paper"):
         monkeypatch.setitem(presets.PRESETS, name, presets.Preset("tiny", config))
-    monkeypatch.setattr(step, "_make_dataset", lambda folder, config: write_dataset(folder))
+    monkeypatch.setattr(step, "make_dataset", lambda folder, config: write_dataset(folder))
     monkeypatch.setattr(full, "SIDE", 32)
 
 
@@ -46,6 +46,8 @@ def test_measures_every_row(small: None, tmp_path: Path):
         "largest difference of the values",
         "sum of the stages, and the whole step",
         "rasterising, extraction and field lookup together",
+        "from a folder",
+        "from shards",
         "tri-planes, 2 shapes",
         "planes to meshes, 2 shapes, grid 8",
         "field and surface",

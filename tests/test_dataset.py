@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -73,6 +74,40 @@ def test_a_stream_goes_on_at_any_position(pictures, position, batch, first):
     """Whatever was the batch size before, the pictures from a position on are the same."""
     whole = _shown(pictures, first, 0, position + 2 * batch)
     assert torch.equal(_shown(pictures, batch, position, 2 * batch), whole[position:])
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 4, 8])
+def test_ranks_share_a_batch(pictures, world_size):
+    """Whatever their number, their parts one after another are the batch, also over the ends of epochs."""
+    streams = [pictures.batches(8, 1, 11, rank=rank, world_size=world_size) for rank in range(world_size)]
+    for whole in itertools.islice(pictures.batches(8, seed=1, position=11), 4):
+        parts = [next(stream) for stream in streams]
+        assert all(len(part.pictures) == 8 // world_size for part in parts)
+        assert torch.equal(torch.cat([part.pictures for part in parts]), whole.pictures)
+        assert torch.equal(torch.cat([part.angles for part in parts]), whole.angles)
+
+
+def test_the_order_of_a_run_stays_what_it_was(pictures):
+    """Runs go on for weeks and over versions of the program; [7 · 3 pictures, seed 5, from 18 on]."""
+    stream = pictures.batches(6, seed=5, position=18)
+    numbers = torch.cat([next(stream).pictures[:, 0, 8, 8] for _ in range(2)])
+    order = np.concatenate([np.random.default_rng([5, epoch]).permutation(21) for epoch in (0, 1)])[18:30]
+    everything = pictures.load(range(21))[:, 0, 8, 8]
+    assert torch.equal(numbers, everything[torch.from_numpy(order)])
+
+
+def test_no_more_is_decoded_than_a_few_batches_ahead(data, monkeypatch):
+    """A consumer that is slower than the disk does not fill the memory."""
+    pictures, decoded = Pictures(data, "train", cache_bytes=0), []
+    inner = pictures._decode
+    monkeypatch.setattr(pictures, "_decode", lambda number: (decoded.append(number), inner(number))[1])
+    stream = pictures.batches(2, seed=0)
+    for taken in range(1, 4):
+        next(stream)
+        for _ in range(50):
+            time.sleep(0.002)
+        assert len(decoded) <= 2 * (taken + 3)
+    stream.close()
 
 
 def _shown(pictures: Pictures, batch: int, position: int, count: int) -> torch.Tensor:
@@ -153,3 +188,9 @@ def test_problems_stop_before_any_work_and_are_counted(tmp_path):
 def test_impossible_streams_are_refused(pictures, batch, position):
     with pytest.raises(ValueError, match="must be at least"):
         next(pictures.batches(batch, seed=0, position=position))
+
+
+@pytest.mark.parametrize(("rank", "world_size"), [(2, 2), (-1, 2), (0, 3), (0, 0)])
+def test_impossible_shares_are_refused(pictures, rank, world_size):
+    with pytest.raises(ValueError, match="a batch of 8 has no part"):
+        next(pictures.batches(8, seed=0, rank=rank, world_size=world_size))

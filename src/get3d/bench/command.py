@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from get3d.bench import extraction, fields, full, generation, step, visibility
+from get3d.bench import extraction, fields, full, generation, loading, step, visibility
 from get3d.bench.rows import Row, to_json, to_table
 from get3d.files import InputError, require_writable, write_json
 from get3d.generator import load
@@ -73,7 +73,7 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
         "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
         "visibility": lambda: visibility.rows(config.mesh_faces, config.picture, repeats, device),
-        "a training step": lambda: step.rows(config.preset, training, repeats, config.warm),
+        "a training step, and reading pictures": lambda: _step_rows(config, training),
         "objects": lambda: generation.rows(of, generator, config.faces, config.texture, repeats, goals=False),
     }
     if config.full:
@@ -89,6 +89,13 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
         write_json(config.json, {"machine": machine, "repeats": repeats, "rows": to_json(rows)})
         console.print(f"{config.json}: written", highlight=False)
     return rows
+
+
+def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
+    """The stages of a step, and how much faster than the step its pictures are read."""
+    found = step.rows(config.preset, training, config.repeats, config.warm)
+    (seconds,) = (row.beside[step.WHOLE] for row in found if step.WHOLE in row.beside)
+    return [*found, *loading.rows(config.preset, training, seconds, config.repeats)]
 
 
 def _checked(config: BenchConfig) -> TrainConfig:

@@ -31,7 +31,7 @@ from get3d.training.ema import update_average
 from get3d.training.loop import start, train_step
 from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
 
-__all__ = ["rows"]
+__all__ = ["WHOLE", "make_dataset", "rows"]
 
 DATA, PLANES, GRID = "data loading", "mapping and planes", "fields on the grid"
 EXTRACTION, RASTER, TEXTURE = "extraction", "rasterising and mask", "texture at covered pixels"
@@ -42,6 +42,8 @@ SURFACE_STAGES = (GRID, EXTRACTION, RASTER, TEXTURE)
 
 FORWARD, BACKWARD = "forward", "backward"
 STEP, STEP_WITH_R1 = "a step", "a step with R1"
+WHOLE = "the step itself"
+"""The time by this name, in one of the rows, is that of a whole step."""
 
 T = TypeVar("T")
 
@@ -57,13 +59,13 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int) -> list[Row]
     """
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder) / "data", Path(folder) / "run"
-        _make_dataset(data, config)
+        make_dataset(data, config)
         run = opened(replace(config, data=data, out=out))
         measured = _measure(run.config, run.pictures, repeats, warm)
     return _rows(preset, run.config, measured, warm)
 
 
-def _make_dataset(folder: Path, config: TrainConfig) -> None:
+def make_dataset(folder: Path, config: TrainConfig) -> None:
     """Ten objects, the fewest of which some are held out; pictures enough for a few batches."""
     views = -(-2 * config.batch // 7)
     settings = SynthConfig(
@@ -126,7 +128,7 @@ def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> l
             Row(group, stage, sum(ways.values()), ways, sum(ways.values()) / total, "%", note=notes.get(stage, ""))
             for stage, ways in seconds.items()
         ),
-        Row(group, "sum of the stages, and the whole step", total, {"the step itself": whole}, total / whole, "%"),
+        Row(group, "sum of the stages, and the whole step", total, {WHOLE: whole}, total / whole, "%"),
         Row(
             group,
             "rasterising, extraction and field lookup together",

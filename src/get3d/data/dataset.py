@@ -4,7 +4,7 @@ import io
 import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +171,7 @@ class Pictures:
 
     def batches(
         self, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
-    ) -> Iterator[Batch]:
+    ) -> Generator[Batch, None, None]:
         """Batches without end, each epoch in an order of its own.
 
         The order of epoch e depends on (seed, e) only, and where the stream is on the number of pictures it gave only,

@@ -57,7 +57,7 @@ def recall(root: Path, folder: str) -> Found | None:
     """
     for place in _places(root):
         try:
-            with np.load(place, allow_pickle=False) as arrays:
+            with place.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 if (int(arrays["format"]), str(arrays["folder"])) != (_FORMAT, folder):
                     continue
                 watched, stamps = _names(arrays["watched"]), arrays["stamps"]
@@ -131,7 +131,7 @@ def stamps_of(root: Path, names: Sequence[str]) -> Int64[np.ndarray, "k 2"]:
                 found.append((status.st_mtime_ns, status.st_size))
         return found
 
-    step = -(-len(names) // _THREADS)
+    step = max(1, -(-len(names) // _THREADS))
     with ThreadPoolExecutor(_THREADS) as pool:
         parts = pool.map(stamps, (names[start : start + step] for start in range(0, len(names), step)))
         return np.array([stamp for part in parts for stamp in part], dtype=np.int64).reshape(-1, 2)

@@ -150,8 +150,8 @@ def _planned(listing: Listing, resolution: int, most: int) -> _Plan:
         stamps = np.stack([listing.shards.index["crc"], listing.shards.index["size"]], axis=1).astype(np.int64)
     ends, filled, longest = [0], _END, 0
     for number, size in enumerate(sizes):
-        members = size, len(_description(listing, splits, number))
-        needed = sum(_BLOCK + math.ceil(member / _BLOCK) * _BLOCK for member in members)
+        both = size, len(_description(listing, splits, number))
+        needed = sum(_BLOCK + math.ceil(length / _BLOCK) * _BLOCK for length in both)
         if filled + needed > most and number > ends[-1]:
             ends.append(number)
             filled = _END
@@ -189,11 +189,10 @@ def _describe(plan: _Plan) -> Description:
 def _is_done(out: Path, source: str) -> bool:
     """Whether the folder holds all shards of what is to be packed."""
     try:
-        found = read_json(out / MANIFEST)
         Shards(out)
+        return bool(read_json(out / MANIFEST).get("source") == source)
     except InputError:
         return False
-    return bool(found["source"] == source)
 
 
 def _write(plan: _Plan, keys: list[str], source: str, out: Path, console: Console) -> None:
@@ -226,7 +225,7 @@ def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped
     """One shard and its rows of the index; as they are, where the note says that they were made of the same."""
     path, note = out / shard_name(number), out / _NOTES / f"{number:06d}.npz"
     try:
-        with np.load(note, allow_pickle=False) as stored:
+        with note.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             rows = stored["rows"]
             shard = Shard(path.name, len(rows), int(stored["size"]), str(stored["sha256"]))
             if str(stored["key"]) == key and path.stat().st_size == shard.size:

@@ -195,5 +195,5 @@ def _angle_problems(listing: Listing) -> list[Problem]:
             f"{polar[number]:g}° from straight above, {prior}",
             "correct it, or the range in dataset.json (`camera`)",
         )
-        for number in wrong
+        for number in wrong.tolist()
     ]

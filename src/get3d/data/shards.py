@@ -11,12 +11,12 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Shaped
 
-from get3d.files import InputError, contained, read_json
+from get3d.files import InputError, read_json
 
 __all__ = [
     "FORMAT",
@@ -105,12 +105,12 @@ class Names(Sequence[str]):
         return len(self._encoded)
 
     @overload
-    def __getitem__(self, number: int) -> str: ...
+    def __getitem__(self, number: SupportsIndex) -> str: ...
 
     @overload
     def __getitem__(self, number: slice) -> "Names": ...
 
-    def __getitem__(self, number: "int | slice") -> "str | Names":
+    def __getitem__(self, number: SupportsIndex | slice) -> "str | Names":
         if isinstance(number, slice):
             return Names(self._encoded[number])
         return bytes(self._encoded[number]).decode("utf-8", "surrogateescape")
@@ -150,7 +150,7 @@ class Shards:
         manifest = _read_manifest(root / MANIFEST)
         self.files = manifest.files
         for shard in (*self.files, manifest.index):
-            _require_size(contained(root, shard.name), shard.size)
+            _require_size(root / shard.name, shard.size)
         self.index = _read_index(root / INDEX, self.files)
         self._index_file = manifest.index
         self._opened = functools.lru_cache(_OPEN)(lambda number: _Opened(self.root / self.files[number].name))
@@ -206,9 +206,15 @@ def _read_manifest(path: Path) -> _Manifest:
         found = values.get("format") if isinstance(values, dict) else type(values).__name__
         raise InputError(f"{path}: format is {found!r}, this program reads {FORMAT}; pack the dataset again")
     try:
-        return _Manifest(tuple(_shard(value) for value in values["shards"]), _shard(values["index"]))
+        found = _Manifest(tuple(_shard(value) for value in values["shards"]), _shard(values["index"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: is damaged ({type(error).__name__}: {error}); {_AGAIN}") from error
+    names = [shard.name for shard in (*found.files, found.index)]
+    expected = [*map(shard_name, range(len(found.files))), INDEX]
+    for name, right in zip(names, expected, strict=True):
+        if name != right:
+            raise InputError(f"{path}: names the file {name!r} in the place of {right!r}; {_AGAIN}")
+    return found
 
 
 def _shard(value: dict[str, Any]) -> Shard:
