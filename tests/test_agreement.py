@@ -17,7 +17,7 @@ SIDES = (16, 64)
 def chairs():
     """Meshes, angles of six pictures of each in degrees, and their alpha by the pictures' side."""
     found = []
-    for number in range(2):
+    for number in (0, 2):
         mesh = make("chair", 0, number, texture=256)
         cameras = PRIOR.sample(6, torch.Generator().manual_seed(number))
         alpha = {side: shade(mesh, cameras, side)[:, 3].numpy() for side in SIDES}
@@ -69,10 +69,10 @@ def test_the_recorded_convention_is_the_first():
 
 def test_another_mesh_or_lens_agrees_poorly(chairs):
     mesh, degrees, alpha = chairs[0]
-    assert compare(chairs[1][0], degrees, PRIOR, alpha[64], tried=0).agreement < 0.9
+    assert compare(chairs[1][0], degrees, PRIOR, alpha[64], tried=0).agreement < 0.95
     wide = CameraPrior(fov=60.0)
-    assert compare(mesh, degrees, wide, alpha[64], tried=0).agreement < 0.9
-    assert compare(mesh, degrees, CameraPrior(radius=1.5), alpha[64], tried=0).agreement < 0.9
+    assert compare(mesh, degrees, wide, alpha[64], tried=0).agreement < 0.95
+    assert compare(mesh, degrees, CameraPrior(radius=1.5), alpha[64], tried=0).agreement < 0.95
 
 
 def test_masks_a_pixel_too_wide_are_no_wrong_convention(chairs):
@@ -82,7 +82,7 @@ def test_masks_a_pixel_too_wide_are_no_wrong_convention(chairs):
 
     found = comparisons(chairs, 64, spoil=grown)
     assert better_convention(found) is None
-    assert min(one.agreement for one in found) > 0.9
+    assert min(one.agreement for one in found) > 0.95
 
 
 def test_silhouettes_are_the_share_of_each_pixel_that_is_covered(chairs):

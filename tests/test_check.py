@@ -260,7 +260,7 @@ def test_wrong_conventions_are_found_by_the_meshes(chairs, tmp_path):
 
 def test_the_mesh_of_another_object_is_found(chairs, tmp_path):
     root = shutil.copytree(chairs, tmp_path / "data")
-    shutil.copy(root / "meshes" / "000001.glb", root / "meshes" / "000000.glb")
+    shutil.copy(root / "meshes" / "000002.glb", root / "meshes" / "000000.glb")
     report = check(root)
     assert [problem.file.name for problem in report.problems] == ["000000.glb"]
     assert "agree poorly with the pictures of 000000" in str(report)

@@ -106,6 +106,19 @@ def test_a_dataset_that_cannot_be_used_is_status_1(monkeypatch, capsys, tmp_path
     assert "no such folder" in capsys.readouterr().out.replace("\n", " ")
 
 
+def test_pictures_with_a_table_become_a_dataset_again(monkeypatch, capsys, data, tmp_path):
+    out, page = tmp_path / "out", tmp_path / "check.html"
+    assert _run(monkeypatch, "import", data / "pictures", "--cameras", data / "cameras.csv", "--out", out) == 0
+    assert "20 pictures of 10 objects (20 copied)" in capsys.readouterr().out
+    assert _run(monkeypatch, "check", out, "--report", page) == 0
+    assert "usable" in page.read_text(encoding="utf-8")
+    assert (tmp_path / "check.png").is_file()
+    assert (
+        _run(monkeypatch, "import", data / "pictures", "--cameras", tmp_path / "none", "--out", tmp_path / "new") == 2
+    )
+    assert "no such file or folder; cameras are read from" in capsys.readouterr().err
+
+
 def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, capsys, data, tmp_path):
     (tmp_path / "file").write_text("")
     assert _run(monkeypatch, "train", "demo", "--data", data, "--out", tmp_path / "file" / "run", *SMALL) == 2

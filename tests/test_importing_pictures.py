@@ -143,7 +143,7 @@ def test_exact_pictures_are_square_and_of_one_lens():
     assert found.ratio == pytest.approx(0.8, rel=1e-3)
     reasons = {entry.picture: (entry.reason, entry.text) for entry in found.left}
     assert reasons["3"] == ("size", "is 64 × 48, not square; --fit crop or pad makes it so")
-    assert "focal length differs by +12.5 % from the median" in reasons["4"][1]
+    assert "focal length differs by +12.4 % from the median" in reasons["4"][1]
     assert "optical axis is 4.7 % of its side off the middle" in reasons["5"][1]
 
 

@@ -24,8 +24,8 @@ from get3d.render import rasterize
 
 __all__ = ["CONVENTIONS", "Comparison", "better_convention", "compare", "silhouettes"]
 
-_SAMPLES = 128
-"""Silhouettes are sampled at no less than so many points across."""
+_SAMPLES, _FEWER = 256, 128
+"""Silhouettes are sampled at no less than so many points across; fewer where they are only compared with each other."""
 _MARGIN = 0.02
 _ERRORS = 3.0
 _REST = 0.7
@@ -71,10 +71,18 @@ class Comparison:
 
 @torch.no_grad()
 def silhouettes(
-    mesh: Mesh, degrees: Float[np.ndarray, "v 2"], prior: CameraPrior, resolution: int
+    mesh: Mesh, degrees: Float[np.ndarray, "v 2"], prior: CameraPrior, resolution: int, points: int = _SAMPLES
 ) -> Float[Tensor, "v 1 r r"]:
-    """The share of each pixel that a mesh covers, seen at some azimuths and polar angles."""
-    samples = max(1, _SAMPLES // resolution)
+    """The share of each pixel that a mesh covers, sampled at about so many points across the picture.
+
+    Args:
+        mesh: what is seen.
+        degrees: azimuth and polar angle of each camera.
+        prior: its radius and field of view are those of all.
+        resolution: side of the silhouettes in pixels.
+        points: for all of a side.
+    """
+    samples = max(1, points // resolution)
     angles = torch.from_numpy(np.radians(degrees)).float()
     cameras = Cameras(angles[:, 0], angles[:, 1], prior.radius, float(np.radians(prior.fov)))
     batch = MeshBatch.from_meshes([mesh]).select(torch.zeros(len(cameras), dtype=torch.long))
@@ -107,7 +115,7 @@ def compare(
     for number, ((sign, turn), (slope, start)) in enumerate(CONVENTIONS.values() if tried else ()):
         changed = degrees[:tried] * np.array([sign, slope]) + np.array([turn, start])
         if (changed[:, 1] > 0).all() and (changed[:, 1] < 180).all():
-            other = silhouettes(mesh, changed, prior, reduced.shape[-1])
+            other = silhouettes(mesh, changed, prior, reduced.shape[-1], _FEWER)
             conventions[number] = _overlap(reduced, other).numpy()
     return Comparison(_overlap(shown, seen).double().numpy(), agreement, conventions)
 

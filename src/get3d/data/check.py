@@ -30,7 +30,7 @@ _COMPARED = 12
 """Objects, and pictures of each, that are compared with ground truth."""
 _TRIED_OBJECTS, _TRIED = 6, 4
 """Of so many of those objects, so many pictures have other conventions tried on them."""
-_AGREEMENT = 0.9
+_AGREEMENT = 0.95
 """How much of a mesh's silhouettes must agree with its pictures, but for a pixel of boundary."""
 
 
