@@ -3,7 +3,9 @@
 import io
 import json
 import struct
+import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ import trimesh
 from PIL import Image
 
 RED, GREEN, BLUE = (220, 30, 20), (30, 200, 40), (20, 40, 210)
-FORMATS = ("glb", "gltf", "obj", "ply", "stl", "off", "dae")
+FORMATS = ("glb", "gltf", "obj", "ply", "stl", "off", "dae", "usdz")
 
 
 def wedge() -> trimesh.Trimesh:
@@ -26,8 +28,29 @@ def save_wedge(path: Path) -> Path:
     if path.suffix == ".gltf":
         for name, content in trimesh.exchange.gltf.export_gltf(trimesh.Scene(wedge())).items():
             (path if name == "model.gltf" else path.with_name(name)).write_bytes(content)
+    elif path.suffix == ".usdz":
+        body = wedge()
+        points = ", ".join(f"({x!r}, {y!r}, {z!r})" for x, y, z in body.vertices.tolist())
+        corners = ", ".join(map(str, body.faces.ravel().tolist()))
+        counts = ", ".join("3" for _ in body.faces)
+        text = (
+            f"point3f[] points = [{points}]\nint[] faceVertexCounts = [{counts}]\nint[] faceVertexIndices = [{corners}]"
+        )
+        write_usdz(path, f'def Mesh "wedge" {{\n{text}\n}}')
     else:
         wedge().export(path)
+    return path
+
+
+def write_usdz(path: Path, text: str, *, up: str = "Y", files: Sequence[tuple[str, bytes]] = ()) -> Path:
+    """A package of a layer of the text, and files: a plain archive whose contents begin at multiples of 64 bytes."""
+    layer = f'#usda 1.0\n(\n    upAxis = "{up}"\n    defaultPrim = "root"\n)\ndef Xform "root" {{\n{text}\n}}\n'
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in (("scene.usda", layer.encode()), *files):
+            entry = zipfile.ZipInfo(name)
+            start = archive.fp.tell() + 30 + len(name) + 4
+            entry.extra = struct.pack("<HH", 0x1986, -start % 64) + b"\0" * (-start % 64)
+            archive.writestr(entry, content)
     return path
 
 

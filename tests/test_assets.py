@@ -30,6 +30,7 @@ from models import (
     textured,
     wedge,
     write_obj,
+    write_usdz,
 )
 
 
@@ -96,9 +97,68 @@ def test_collada_says_what_is_up(tmp_path):
     torch.testing.assert_close(sides, torch.tensor([0.2, 0.6, 0.4]))
 
 
-def test_collada_without_its_package_says_which(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("suffix", "extra"), [("dae", "collada"), ("usdz", "usd")])
+def test_a_format_without_its_package_says_which(tmp_path, monkeypatch, suffix, extra):
     monkeypatch.setattr(loading.importlib.util, "find_spec", lambda name: None)
-    assert "pip install 'get3d[collada]'" in refusal(save_wedge(tmp_path / "a.dae"))
+    assert f"pip install 'get3d[{extra}]'" in refusal(save_wedge(tmp_path / f"a.{suffix}"))
+
+
+PAINT = """
+def Material "{name}" {{
+    token outputs:surface.connect = </root/{name}/surface.outputs:surface>
+    def Shader "surface" {{
+        uniform token info:id = "UsdPreviewSurface"
+        color3f inputs:diffuseColor{color}
+        token outputs:surface
+    }}
+    def Shader "picture" {{
+        uniform token info:id = "UsdUVTexture"
+        asset inputs:file = @{file}@
+        float4 inputs:fallback = (0, 0, 1, 1)
+        float3 outputs:rgb
+    }}
+}}
+"""
+SHEETS = """
+def Mesh "sheets" (prepend apiSchemas = ["MaterialBindingAPI"]) {
+    uniform token orientation = "leftHanded"
+    point3f[] points = [(2, 0, 0), (0, 0, 0), (0, 0, 2), (2, 0, 2), (-2, 0, 0), (-2, 0, 2)]
+    int[] faceVertexCounts = [4, 4]
+    int[] faceVertexIndices = [3, 2, 1, 0, 2, 5, 4, 1]
+    texCoord2f[] primvars:st = [(0, 1), (1, 1), (1, 0), (0, 0), (0, 1), (1, 1), (1, 0), (0, 0)] (
+        interpolation = "faceVarying"
+    )
+    rel material:binding = </root/plain>
+    def GeomSubset "right" (prepend apiSchemas = ["MaterialBindingAPI"]) {
+        uniform token elementType = "face"
+        uniform token familyName = "materialBind"
+        int[] indices = [1]
+        rel material:binding = </root/pictured>
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_usd_materials_and_parts(tmp_path, kept):
+    """Two squares in Blender's plane of its front, +Z up: the left one green, a picture on the right one."""
+    halves = np.concatenate([plain(RED, 8), plain(BLUE, 8)])
+    paint = PAINT.format(name="plain", color=" = (0, 1, 0)", file="none.png")
+    paint += PAINT.format(name="pictured", color=".connect = </root/pictured/picture.outputs:rgb>", file="red.png")
+    files = [("red.png", png(halves))] if kept else []
+    loaded = load(write_usdz(tmp_path / "a.usdz", SHEETS + paint, up="Z", files=files))
+    picture = seen(loaded.asset)
+    assert loaded.missing == (() if kept else ("red.png",))
+    assert abs(picture[16, 10, :3] - [0, 255, 0]).max() <= 1
+    assert abs(picture[13, 22, :3] - (RED if kept else [0, 0, 255])).max() <= 1
+    assert abs(picture[19, 22, :3] - (BLUE if kept else [0, 0, 255])).max() <= 1
+
+
+def test_usd_layers_outside_the_package_are_refused(tmp_path):
+    (tmp_path / "secret.usda").write_text('#usda 1.0\ndef Mesh "a" {}\n')
+    text = f'def "a" (references = @{tmp_path / "secret.usda"}@</a>) {{}}'
+    (tmp_path / "assets").mkdir()
+    assert "lies outside the package" in refusal(write_usdz(tmp_path / "assets/a.usdz", text))
 
 
 def test_parts_stand_where_the_scene_puts_them_also_mirrored(tmp_path):

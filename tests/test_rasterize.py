@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from get3d.bench import plain_render as plain
 from get3d.cameras import CameraPrior, Cameras
 from get3d.meshes import Mesh, MeshBatch
-from get3d.render import interpolate, rasterize, visible_faces
+from get3d.render import interpolate, rasterize, rasterize_through, visible_faces
 from screen import flat_mesh, front_cameras, random_meshes
 
 
@@ -231,3 +231,29 @@ def test_starts_without_a_word():
     code = f"import torch; from get3d.render import visible_faces; {call}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == done.stderr == ""
+
+
+@pytest.mark.parametrize("clear_share", [0.0, 0.7, 1.0])
+def test_behind_faces_with_holes_the_next_solid_one_is_seen(device, clear_share):
+    """Faces that are clear all over are as if not there; copies of a face at the same depth are kept apart."""
+    meshes = random_meshes(2, 60).to(device)
+    twice = MeshBatch.from_meshes([Mesh(m.vertices, torch.cat([m.faces, m.faces.flip(0)])) for m in meshes.split()])
+    cameras = front_cameras(2).to(device)
+    generator = torch.Generator().manual_seed(1)
+    clear = (torch.rand(len(twice.faces), generator=generator) < clear_share).to(device)
+    found = rasterize_through(twice, cameras, 24, lambda layer: ~clear[layer.face])
+    collapsed = torch.where(clear[:, None], twice.faces[:, :1], twice.faces)
+    without = MeshBatch(twice.vertices, collapsed, twice.vertex_offsets, twice.face_offsets)
+    assert torch.equal(found.face_index, rasterize(without, cameras, 24).face_index)
+
+
+def test_a_face_is_solid_at_some_pixels_only(device):
+    """A fence of vertical slats before a wall: the wall is seen between them."""
+    fence = torch.tensor([[-9.0, -9.0, 0.0], [9.0, -9.0, 0.0], [0.0, 18.0, 0.0]], device=device)
+    scene = MeshBatch.from_meshes(
+        [Mesh(torch.cat([fence, fence + fence.new_tensor([0.0, 0.0, 0.5])]), torch.arange(6, device=device).view(2, 3))]
+    )
+    camera = Cameras(torch.zeros(1, device=device), torch.full((1,), math.pi / 2, device=device))
+    found = rasterize_through(scene, camera, 16, lambda layer: (layer.face == 1) | (layer.pixel % 2 == 0))
+    columns = torch.arange(16, device=device) % 2
+    assert torch.equal(found.face_index[0], columns.expand(16, 16))

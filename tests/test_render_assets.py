@@ -41,8 +41,8 @@ def report(root: Path) -> dict[str, dict]:
 
 
 @pytest.fixture
-def seven(tmp_path: Path) -> Path:
-    """Ten files: one of each of seven formats, a cut one, one without faces and one in a foreign format."""
+def eight(tmp_path: Path) -> Path:
+    """Eleven files: one of each of eight formats, a cut one, one without faces and one in a foreign format."""
     for suffix in FORMATS:
         save_wedge(tmp_path / f"assets/{suffix}/thing.{suffix}")
     broken = save_wedge(tmp_path / "assets/broken.glb")
@@ -52,11 +52,11 @@ def seven(tmp_path: Path) -> Path:
     return tmp_path / "assets"
 
 
-def test_ten_files_of_seven_formats_become_a_dataset_to_train_on(seven, tmp_path):
+def test_files_of_eight_formats_and_broken_ones_become_a_dataset_to_train_on(eight, tmp_path):
     said = Console(record=True, quiet=True, width=200)
-    root = render_models(config(seven, tmp_path / "data", supersample=3, resolution=32), said)
+    root = render_models(config(eight, tmp_path / "data", supersample=3, resolution=32), said)
     outcome = report(root)
-    assert len(outcome) == 10
+    assert len(outcome) == 11
     rendered = {name for name, entry in outcome.items() if entry["object"]}
     assert rendered == {f"{suffix}/thing.{suffix}" for suffix in FORMATS}
     assert "cannot be read" in outcome["broken.glb"]["reason"]
@@ -64,7 +64,7 @@ def test_ten_files_of_seven_formats_become_a_dataset_to_train_on(seven, tmp_path
     assert "format .fbx is not supported" in outcome["foreign.fbx"]["reason"]
     listing = read(root)
     assert listing.objects == sorted(f"{suffix}/thing" for suffix in FORMATS)
-    assert {split: len(members) for split, members in listing.splits.items()} == {"train": 5, "val": 1, "test": 1}
+    assert {split: len(members) for split, members in listing.splits.items()} == {"train": 6, "val": 1, "test": 1}
     found = check(root)
     assert found.usable, str(found)
     run = run_config(root, tmp_path / "run", resolution=32, kimg=0.008, snapshot_kimg=0.008)
@@ -72,11 +72,11 @@ def test_ten_files_of_seven_formats_become_a_dataset_to_train_on(seven, tmp_path
     assert (tmp_path / "run").is_dir()
 
 
-def test_the_report_is_shown_with_each_file_left_out(seven, tmp_path):
+def test_the_report_is_shown_with_each_file_left_out(eight, tmp_path):
     with (tmp_path / "said.txt").open("w") as file:
-        render_models(config(seven, tmp_path / "data"), Console(file=file, width=160))
+        render_models(config(eight, tmp_path / "data"), Console(file=file, width=160))
     said = (tmp_path / "said.txt").read_text()
-    assert "7 objects rendered, 3 files left out" in said
+    assert "8 objects rendered, 3 files left out" in said
     assert all(name in said for name in ("broken.glb", "points.obj", "foreign.fbx"))
 
 

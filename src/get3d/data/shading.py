@@ -1,10 +1,10 @@
 """Pictures of textured meshes: a soft key light and light from the sky, fixed to the world, on our own rasteriser."""
 
-from functools import partial
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Int, UInt8
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
@@ -12,7 +12,7 @@ from get3d.cameras import Cameras
 from get3d.data.assets.asset import Asset, Textures
 from get3d.export.write import TexturedMesh
 from get3d.meshes import MeshBatch
-from get3d.render import Fragments, rasterize, rasterize_through
+from get3d.render import Fragments, interpolate, rasterize, rasterize_through
 
 __all__ = ["Light", "irradiance", "shade"]
 
@@ -53,59 +53,87 @@ def shade(
         light: what falls on the object.
     """
     asset = mesh if isinstance(mesh, Asset) else Asset.of(mesh)
-    textures = Textures.pack(asset.textures)
+    surface = _Surface.of(asset)
     cameras = cameras.to(asset.vertices.device)
     at_once = max(1, _SAMPLES_AT_ONCE // (resolution * supersample) ** 2)
     chunks = [cameras[start : start + at_once] for start in range(0, len(cameras), at_once)]
-    return torch.cat([_shade(asset, textures, chunk, resolution, supersample, light) for chunk in chunks])
+    return torch.cat([_shade(surface, chunk, resolution, supersample, light) for chunk in chunks])
+
+
+@dataclass(frozen=True)
+class _Surface:
+    """An asset as it is read at pixels: all that vertices have in one table, all that faces have in another.
+
+    Attributes:
+        mesh: the bare mesh.
+        at_vertices: [V, 8] places in the texture, normals, colours.
+        planes: [F, 4] normal and offset of each face's plane, times twice its area: positive on its outer side.
+        material: [F] number of each face's material.
+        textures: of the materials.
+        cutoffs: [M] of the materials.
+    """
+
+    mesh: MeshBatch
+    at_vertices: Float[Tensor, "v 8"]
+    planes: Float[Tensor, "f 4"]
+    material: Int[Tensor, " f"]
+    textures: Textures
+    cutoffs: Float[Tensor, " m"]
+
+    @classmethod
+    def of(cls, asset: Asset) -> "_Surface":
+        mesh = MeshBatch.from_meshes([asset.mesh])
+        crosses = mesh.face_crosses()
+        offsets = (crosses * asset.vertices[asset.faces[:, 0]]).sum(1, keepdim=True)
+        return cls(
+            mesh=mesh,
+            at_vertices=torch.cat([asset.uv, asset.normals, asset.colors], dim=1),
+            planes=torch.cat([crosses, -offsets], dim=1),
+            material=asset.material,
+            textures=Textures.pack(asset.textures),
+            cutoffs=asset.cutoffs,
+        )
+
+    def face(self, fragments: Fragments) -> Int[Tensor, " p"]:
+        """The face at each covered pixel of all views."""
+        return fragments.face % len(self.material)
+
+    def values(self, fragments: Fragments) -> Float[Tensor, "p 8"]:
+        """What vertices have, at each covered pixel."""
+        views = fragments.face_index.shape[0]
+        return interpolate(self.at_vertices, self.mesh.faces.repeat(views, 1), fragments)
+
+    def solid(self, fragments: Fragments) -> Bool[Tensor, " p"]:
+        """Where the covered pixels do not show a hole."""
+        material = self.material.index_select(0, self.face(fragments))
+        alpha = self.textures.sample(material, self.values(fragments)[:, :2])[:, 3]
+        return alpha >= self.cutoffs.index_select(0, material)
 
 
 def _shade(
-    asset: Asset, textures: Textures, cameras: Cameras, resolution: int, supersample: int, light: Light
+    surface: _Surface, cameras: Cameras, resolution: int, supersample: int, light: Light
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
-    one = MeshBatch.from_meshes([asset.mesh])
-    views = one.select(torch.zeros(len(cameras), dtype=torch.long, device=one.faces.device))
-    if (asset.cutoffs > 0).any():
-        fragments = rasterize_through(
-            views, cameras, resolution * supersample, partial(_solid, asset=asset, textures=textures)
-        )
+    views = surface.mesh.select(torch.zeros(len(cameras), dtype=torch.long, device=surface.material.device))
+    samples = resolution * supersample
+    if (surface.cutoffs > 0).any():
+        fragments = rasterize_through(views, cameras, samples, surface.solid)
     else:
-        fragments = rasterize(views, cameras, resolution * supersample)
-    color = _linear(_texels(fragments, asset, textures)[:, :3]) * _interpolated(asset.colors, asset, fragments)
+        fragments = rasterize(views, cameras, samples)
+    face = surface.face(fragments)
+    uv, normals, colors = surface.values(fragments).split((2, 3, 3), dim=1)
+    texels = surface.textures.sample(surface.material.index_select(0, face), uv)
+    color = _linear(texels[:, :3]) * colors
     if light == "studio":
-        color = color * irradiance(_normals(fragments, asset, cameras))
+        plane = surface.planes.index_select(0, face)
+        seen_from = (plane[:, :3] * cameras.positions.index_select(0, fragments.shape)).sum(1) + plane[:, 3]
+        # The side that the camera sees is lit, whichever way the face and its normals are turned.
+        turned = seen_from * (plane[:, :3] * normals).sum(1) < 0
+        color = color * irradiance(normalize(torch.where(turned[:, None], -normals, normals), dim=1))
 
     radiance = avg_pool2d(fragments.scatter(color, background=0.0), supersample)
     alpha = avg_pool2d(fragments.covered.float(), supersample)
     rgb = _encoded(radiance / alpha.clamp(min=1e-6))
     return (torch.cat([rgb, alpha], dim=1) * 255).round().to(torch.uint8)
-
-
-def _texels(fragments: Fragments, asset: Asset, textures: Textures) -> Float[Tensor, "p 4"]:
-    """sRGB and alpha of the texture at each covered pixel."""
-    material = asset.material[fragments.face % asset.faces.shape[0]]
-    return textures.sample(material, _interpolated(asset.uv, asset, fragments))
-
-
-def _interpolated(values: Float[Tensor, "v c"], asset: Asset, fragments: Fragments) -> Float[Tensor, "p c"]:
-    """Values at the asset's vertices, at each covered pixel of all views."""
-    corners = asset.faces[fragments.face % asset.faces.shape[0]]
-    return (values[corners] * fragments.barycentric[..., None]).sum(1)
-
-
-def _solid(fragments: Fragments, asset: Asset, textures: Textures) -> Bool[Tensor, " p"]:
-    """Where the covered pixels do not show a hole."""
-    cutoffs = asset.cutoffs[asset.material[fragments.face % asset.faces.shape[0]]]
-    return _texels(fragments, asset, textures)[:, 3] >= cutoffs
-
-
-def _normals(fragments: Fragments, asset: Asset, cameras: Cameras) -> Float[Tensor, "p 3"]:
-    """Unit normals at the covered pixels, on the side of the face that the camera sees."""
-    normals = _interpolated(asset.normals, asset, fragments)
-    a, b, c = asset.vertices[asset.faces[fragments.face % asset.faces.shape[0]]].unbind(1)
-    across = torch.linalg.cross(b - a, c - a)
-    towards = ((cameras.positions[fragments.shape] - a) * across).sum(1) * (normals * across).sum(1)
-    return normalize(torch.where((towards < 0)[:, None], -normals, normals), dim=1)
 
 
 def _linear(color: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:

@@ -134,19 +134,19 @@ class Textures:
 
     def sample(self, number: Int[Tensor, " p"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p 4"]:
         """Colours and alpha in [0, 1] at places of the numbered textures, bilinear between texel centres, repeating."""
-        width, height = self.size[number].unbind(1)
+        width, height = self.size.index_select(0, number).unbind(1)
         # A texture repeats, so only the fraction counts; large numbers would lose the places between texels.
         u, v = uv.sub(uv.floor()).unbind(1)
         x = u * width - 0.5
         y = (1 - v) * height - 0.5
         left, top = x.floor(), y.floor()
-        across, down = (x - left)[:, None], (y - top)[:, None]
+        across, down = x - left, y - top
         columns = [(left.long() + step) % width for step in (0, 1)]
-        rows = [self.start[number] + (top.long() + step) % height * width for step in (0, 1)]
-        above, below = (
-            self.texels[row + columns[0]] * (1 - across) + self.texels[row + columns[1]] * across for row in rows
-        )
-        return (above * (1 - down) + below * down) / 255
+        rows = [self.start.index_select(0, number) + (top.long() + step) % height * width for step in (0, 1)]
+        places = torch.cat([row + column for row in rows for column in columns])
+        weights = torch.stack([a * b for a in (1 - down, down) for b in (1 - across, across)])[..., None]
+        texels = self.texels.index_select(0, places).view(4, len(uv), 4)
+        return (texels * weights).sum(0) / 255
 
 
 def linear_of_bytes(values: UInt8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:

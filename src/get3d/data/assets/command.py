@@ -74,14 +74,13 @@ def render_models(config: RenderConfig, console: Console) -> Path:
     root = config.out
     found = find_models(config.assets)
     sources = [_placed(source, config) for source in found.sources]
-    chosen, outcomes = _chosen(sources, found, config)
+    chosen, left = _chosen(sources, found, config)
     description = _describe(config, {split: [] for split in SPLITS})
     before = begin(root, description)
     if before is None:
         description.write(root)
     (root / "cameras.csv").unlink(missing_ok=True)
-    done = _done(root)
-    outcomes = {outcome.file: outcome for outcome in [*done, *outcomes]}
+    outcomes = {outcome.file: outcome for outcome in [*_done(root), *left]}
     todo = [source for source in chosen if not outcomes.get(source.file, Outcome("")).object]
     noted = time.monotonic()
     with progress_bar(console) as progress:

@@ -12,8 +12,10 @@ __all__ = ["Found", "Source", "find_models"]
 
 _GENERIC = ("model", "models", "model_normalized", "scene", "mesh", "source")
 """Names that say nothing: such a file takes the name of its folder, as ShapeNet's <synset>/<model>/model.obj."""
-_FOREIGN = (".3ds", ".3mf", ".abc", ".blend", ".c4d", ".fbx", ".ma", ".max", ".mb", ".skp", ".step", ".stp")
-_FOREIGN += (".usd", ".usda", ".usdc", ".usdz", ".vrm", ".wrl", ".x3d", ".zip")
+_FOREIGN = (
+    *(".3ds", ".3mf", ".abc", ".blend", ".c4d", ".fbx", ".ma", ".max", ".mb", ".skp", ".step", ".stp"),
+    *(".usd", ".usda", ".usdc", ".vrm", ".wrl", ".x3d", ".zip"),
+)
 """Models in formats that are not read, so that none is passed over in silence."""
 
 

@@ -14,12 +14,15 @@ from jaxtyping import Float, Int
 from get3d.data.assets.asset import Asset, linear_of_bytes
 from get3d.data.assets.files import FolderResolver, careful_pictures, embedded_pictures_lost, require_loadable
 from get3d.data.assets.materials import PLAIN, PlainMaterial, plain_material
+from get3d.data.assets.usd import load_usdz, up_of_usdz
 from get3d.data.creases import corner_normals
 from get3d.files import InputError, contained
 
 __all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae")
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz")
+_NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-core", "usd")}
+"""Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
 Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
 _UP = {
     "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
@@ -88,14 +91,20 @@ def _require_contained(resolver: FolderResolver, root: Path) -> None:
 
 
 def _scene(path: Path, suffix: str, resolver: FolderResolver) -> trimesh.Scene:
-    if suffix == ".dae" and importlib.util.find_spec("collada") is None:
-        raise InputError("reading .dae needs the package pycollada: pip install 'get3d[collada]'")
+    if suffix in _NEEDED:
+        module, package, extra = _NEEDED[suffix]
+        if importlib.util.find_spec(module) is None:
+            raise InputError(f"reading {suffix} needs the package {package}: pip install 'get3d[{extra}]'")
+    if suffix == ".usdz":
+        return load_usdz(path, resolver.missing)
     with path.open("rb") as file:
         return trimesh.load_scene(file, file_type=suffix[1:], resolver=resolver, process=False)
 
 
 def _up(path: Path) -> str:
-    """What is up in a file: COLLADA says it, +Y otherwise."""
+    """What is up in a file: COLLADA and USD say it, +Y otherwise."""
+    if path.suffix.lower() == ".usdz":
+        return up_of_usdz(path)
     if path.suffix.lower() == ".dae":
         found = re.search(rb"<up_axis>\s*([XYZ])_UP", path.read_bytes())
         if found:
@@ -186,7 +195,8 @@ def _part(
         number = len(materials) - 1
     normals = _given_normals(shape, used, matrix)
     if of_face:
-        points, uv, normals = (None if x is None else x[faces].reshape(-1, x.shape[1]) for x in (points, uv, normals))
+        corners = faces.ravel()
+        points, uv, normals = points[corners], uv[corners], None if normals is None else normals[corners]
         faces = np.arange(len(points)).reshape(-1, 3)
     if normals is None:
         source, faces, normals = _made_normals(points, faces)
