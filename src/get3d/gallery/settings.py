@@ -36,7 +36,7 @@ class Settings:
             gives a finer mesh of the same shape.
         label: class of the objects, of a model of several; default: any.
         resolution: side in pixels of each picture on sheets and in films.
-        faces: at most this many triangles an object; none keeps all.
+        faces: at most this many triangles an object; None keeps all.
         texture: side of the texture in pixels.
         format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices.
         film: gif or mp4 for what moves, or none.
