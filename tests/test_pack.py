@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from safetensors.torch import load_file
 
+import tiny
 from datasets import VIEWS, degrees, make_dataset, make_published
 from get3d.cameras import CameraPrior
 from get3d.data import pack as packing
@@ -19,6 +21,7 @@ from get3d.data.dataset import Pictures
 from get3d.data.layout import Assumed, Description, read
 from get3d.data.pack import PackConfig, pack
 from get3d.files import InputError
+from get3d.training.loop import train
 
 SHARD = 0.024
 """MiB: a few pictures a shard."""
@@ -99,6 +102,17 @@ def test_training_sees_the_same_pictures_in_the_same_order(data, shards, cache_b
         assert torch.equal(one.pictures, other.pictures)
         assert torch.equal(one.angles, other.angles)
         assert torch.equal(one.label, other.label)
+
+
+def test_a_run_that_began_on_the_folder_goes_on_with_the_shards(tmp_path):
+    data = tiny.write_dataset(tmp_path / "data")
+    shards = packed(data, tmp_path / "shards")
+    config, quiet = tiny.run_config(data, tmp_path / "parts", kimg=0.020), Console(quiet=True)
+    train(config, quiet)
+    last = load_file(train(replace(config, data=shards, kimg=0.040), quiet))
+    whole = load_file(train(replace(config, out=tmp_path / "whole", kimg=0.040), quiet))
+    assert last.keys() == whole.keys()
+    assert all(torch.equal(last[name], whole[name]) for name in whole)
 
 
 def test_meshes_come_along_unless_not_wanted(data, shards, tmp_path):

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from datasets import VIEWS, make_dataset
 from get3d.data import shards as module
+from get3d.data.check import check
 from get3d.data.dataset import Pictures
 from get3d.data.layout import read
 from get3d.data.pack import PackConfig, pack
@@ -148,3 +149,17 @@ def test_names_are_a_sequence_of_strings():
     assert list(names[1:]) == ["ü/1.png", "c"]
     assert "c" in names
     assert len(names) == 3
+
+
+def test_check_reads_shards_and_compares_their_checksums(root):
+    report = check(root)
+    assert report.usable, str(report)
+    assert (report.pictures, report.objects, report.resolution) == (30, 10, 16)
+    path = root / LAST
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1  # Behind the last picture, where nothing but the checksum tells.
+    path.write_bytes(content)
+    report = check(root)
+    assert not report.usable
+    assert [problem.file for problem in report.problems] == [path]
+    assert "has changed since it was packed" in str(report)

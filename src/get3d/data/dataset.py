@@ -64,7 +64,7 @@ def _decoded(content: bytes, path: Path, resolution: int) -> UInt8[np.ndarray, "
         raise InputError(problem.message)
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
-            return np.ascontiguousarray(np.asarray(picture.convert("RGBA")).transpose(2, 0, 1))
+            return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: is damaged ({error}); restore it or make the dataset again") from error
 
