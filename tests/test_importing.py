@@ -147,6 +147,7 @@ def test_each_picture_that_is_not_of_the_kind_is_named_with_how_far_it_is_off(ch
     found = read_angles(tmp_path / "out")
     assert apart(np.array(found["chair/011.png"]), chair.degrees[11]).max() < 1e-3
     assert check(tmp_path / "out").usable
+    assert report["notes"] == []
     options = {"aim": 5.0, "roll": 10.0, "distance": 15.0}
     loose = ImportConfig(folder, cameras, tmp_path / "loose", tolerance=Tolerances(**options))
     assert import_pictures(loose, QUIET)["imported"] == 9
@@ -203,6 +204,24 @@ def test_pictures_with_masks_are_cropped_and_padded(chair, tmp_path):
     )
     assert report["camera"]["fov"] == pytest.approx(math.degrees(2 * math.atan(52 / focal)))
     assert check(tmp_path / "padded").usable
+
+
+def test_silhouettes_that_fit_no_object_are_told(tmp_path):
+    """Seen from two sides, a low object is not a high one, and both pictures cannot be of one."""
+    for name, rows in (("a", slice(2, 6)), ("b", slice(10, 14))):
+        pixels = np.zeros((16, 16, 4), np.uint8)
+        pixels[rows, 4:12] = 255
+        (tmp_path / "shots").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "shots" / f"{name}.png")
+    (tmp_path / "t.csv").write_text("picture,azimuth,polar\na,0,90\nb,90,90\n")
+    report = import_pictures(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "out"), QUIET)
+    assert "the silhouettes of 1 of 1 objects have no point in common" in report["notes"][0]
+    # Half of what a picture shows at the centre.
+    assert report["scale"] == pytest.approx(1.2 * 16 / 35, abs=1e-3)
+    (tmp_path / "t.csv").write_text("picture,azimuth,polar\na,0,90\n")
+    report = import_pictures(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "one"), QUIET)
+    assert report["notes"] == []
+    assert report["scale"] == pytest.approx(1.25 * 1.2 * 16 / 35, abs=1e-3)
 
 
 def test_an_import_can_be_repeated_but_writes_over_nothing_else(chair, tmp_path):

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from get3d.cameras import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
+from get3d.data.alpha import framing
 from get3d.data.dataset import decode
 from get3d.data.importing.cutting import Made, UnusablePictureError, Window, write_picture
 from get3d.data.importing.fitting import Fit, fit_windows
@@ -31,6 +32,8 @@ from get3d.files import InputError, require_writable, write_json
 __all__ = ["ImportConfig", "import_pictures"]
 
 _MEASURED = 12
+_BEYOND = 1.25
+"""An object is at most so many times as long as the longest side of its box in a picture, at its centre's distance."""
 _GAP = 60.0
 """Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
 
@@ -124,6 +127,7 @@ def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:
     if not names:
         raise InputError(nothing_left(config.cameras, left))
     resolution = _resolution(config, [fitted.windows[number].side for number in names])
+    require_writable(root)
     (root / "cameras.csv").unlink(missing_ok=True)
     shutil.rmtree(root / "pictures", ignore_errors=True)
     # Written first, so that an unfinished import is known again; the scale and the ranges of angles come at the end.
@@ -134,11 +138,17 @@ def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:
     kept = sorted(made, key=lambda number: names[number])
     pictures, degrees = [names[number] for number in kept], degrees[kept]
     prior = _prior(config, degrees, radius, fov)
-    scale = config.scale or _measured(root, pictures, degrees, prior, resolution)
+    measured = _measure(root, pictures, degrees, prior, resolution)
     objects = sorted({name.rpartition("/")[0] for name in pictures})
-    description = _description(config, resolution, scale, prior, objects)
+    description = _description(config, resolution, config.scale or measured.size, prior, objects)
     description.write(root)
-    report = make_report(matched, description, made, left)
+    notes = []
+    if measured.odd:
+        notes.append(
+            f"the silhouettes of {measured.odd} of {measured.objects} objects have no point in common: their cameras "
+            "may follow another convention"
+        )
+    report = make_report(matched, description, made, left, notes)
     write_json(root / "report.json", report)
     write_cameras(root, pictures, degrees)
     print_report(report, root, console)
@@ -149,10 +159,10 @@ def _require_own(config: ImportConfig) -> Path:
     """The folder of the dataset, which is empty or holds an import of the same settings, finished or not."""
     if config.out.resolve().is_relative_to(config.pictures.resolve()):
         raise InputError(f"--out is {config.out}, within the folder of the pictures; choose another folder")
-    root = require_writable(config.out)
+    root = config.out
     if (root / "dataset.json").is_file() and Description.read(root).source.get("settings") == _settings(config):
         return root
-    if any(root.iterdir()):
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise InputError(f"{root}: is not empty and holds no import of the same settings; choose another --out")
     return root
 
@@ -277,16 +287,29 @@ def _prior(config: ImportConfig, degrees: Float[np.ndarray, "n 2"], radius: floa
     return CameraPrior(config.azimuth or around, config.polar or (top, max(bottom, 4.0)), radius, fov)
 
 
-def _measured(
+@dataclass(frozen=True)
+class _Measured:
+    """How long the longest of some objects is, of how many, and how many have silhouettes that fit no object."""
+
+    size: float
+    objects: int
+    odd: int
+
+
+def _measure(
     root: Path, pictures: list[str], degrees: Float[np.ndarray, "n 2"], prior: CameraPrior, resolution: int
-) -> float:
-    """Longest side of the objects, of the largest of some."""
+) -> _Measured:
     owners = np.array([name.rpartition("/")[0] for name in pictures])
     objects = np.unique(owners)
-    sizes = []
-    for name in objects[:: max(1, len(objects) // _MEASURED)][:_MEASURED]:
+    chosen = objects[:: max(1, len(objects) // _MEASURED)][:_MEASURED]
+    sizes, odd = [], 0
+    for name in chosen:
         views = np.flatnonzero(owners == name)
         views = views[:: max(1, len(views) // (2 * _MEASURED))][: 2 * _MEASURED]
         alpha = np.stack([decode(root / "pictures" / pictures[view], resolution)[3] for view in views])
-        sizes.append(hull_size(alpha, degrees[views], prior.radius, prior.fov))
-    return round(max(sizes), 3)
+        hull = hull_size(alpha, degrees[views], prior.radius, prior.fov)
+        shown = max(framing(one).extent for one in alpha) * 2 * prior.radius * math.tan(math.radians(prior.fov) / 2)
+        odd += hull == 0
+        # What few pictures have in common reaches far in depth, so that what a picture shows bounds it.
+        sizes.append(min(hull, _BEYOND * shown) if hull else shown)
+    return _Measured(round(max(sizes), 3), len(chosen), odd)

@@ -23,6 +23,7 @@ def make_report(
     description: Description,
     made: dict[int, Made],
     left: Sequence[Left],
+    notes: Sequence[str],
 ) -> dict[str, Any]:
     """What report.json holds: how many pictures there are, what was found of their cameras, and each that is left out.
 
@@ -31,6 +32,7 @@ def make_report(
         description: of the dataset.
         made: how each of its pictures was made, by its number among those of `matched`.
         left: what is left out.
+        notes: what else is worth knowing.
     """
     deviations = np.abs(matched.deviations[list(made)])
     return {
@@ -44,6 +46,7 @@ def make_report(
             name: {"median": float(np.median(column)), "largest": float(column.max())}
             for name, column in zip(("aim", "roll", "distance"), deviations.T, strict=True)
         },
+        "notes": list(notes),
         "worlds": matched.worlds,
         "camera": {
             name: list(value) if isinstance(value, tuple) else value
@@ -73,7 +76,7 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
         ),
         f"objects {report['scale']:g} long",
     ]
-    for line in lines:
+    for line in [*lines, *report["notes"]]:
         console.print(line, highlight=False, soft_wrap=True)
     entries = report["pictures_left_out"]
     if entries:
