@@ -45,6 +45,12 @@ def test_parts_and_handles(shapes, components, genus):
     assert (found.components, found.genus) == (components, genus)
 
 
+def test_parts_that_touch_at_a_vertex_are_two():
+    found = mesh_quality(mesh_of(BOX(), moved(BOX(), 1, 1, 1), moved(BOX(), 2, 2, 0)))
+    assert found.watertight
+    assert (found.components, found.genus) == (3, 0)
+
+
 def test_an_open_mesh_has_no_genus():
     box = BOX()
     box.update_faces([True] * 11 + [False])

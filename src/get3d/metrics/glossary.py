@@ -43,6 +43,7 @@ def _shape_metrics() -> dict[str, Metric]:
                 "higher",
                 group,
                 "Share of the references that are nearest to some generated shape. Low: whole styles are missing.",
+                caveat="Shapeless shapes spread over many references, too, so noise covers well.",
             ),
             f"mmd-{name}": Metric(
                 f"MMD-{short}",
@@ -64,6 +65,8 @@ def _shape_metrics() -> dict[str, Metric]:
                 group,
                 "Mean distance between two generated shapes. Far below that of real objects the model repeats itself.",
                 digits,
+                caveat="Debris and blobs of all sizes lie far from each other; shapes that have become alike in kind "
+                "do not, until their details differ.",
             ),
             f"train-{name}": Metric(
                 f"To training-{short}",

@@ -32,6 +32,8 @@ __all__ = ["EvaluateConfig", "evaluate"]
 _SHOWN = 16
 _NEIGHBOURS_SHOWN = 8
 _DISTANCE_BINS = 12
+_BEST = {"lower": 0.0, "higher": 100.0}
+"""What no number of the kind can beat; those of which higher is better are all in per cent."""
 
 
 def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
@@ -167,7 +169,9 @@ def _verdict(names: Sequence[str], results: Sequence[Result], real: Result) -> l
         if ranks[1] < ranks[0]:
             better.append(title)
         elif ranks[1] == ranks[0]:
-            lines.append(f"{title}: both {last[name].value:g}.")
+            best = last[name].value == _BEST.get(METRICS[name].better or "")
+            why = "which is the best there is." if best else METRICS[name].caveat
+            lines.append(f"{title}: both {last[name].value:g}{', ' if best else '. '}{why}".strip())
         else:
             lines.append(_explained(title, name, first, last, ranks[1] - ranks[0], known))
     summary = f"Better in {names[-1]} than in {names[0]}: {', '.join(better) if better else 'nothing'}."

@@ -15,7 +15,7 @@ from get3d.data.ground_truth import read_mesh
 from get3d.files import InputError
 from get3d.generator import Generator
 from get3d.meshes import Mesh, MeshBatch
-from get3d.metrics import lightfield
+from get3d.metrics import lightfield, quality
 from get3d.metrics.blocks import Arrays, digest, in_blocks, read_arrays, write_arrays
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_descriptors
 from get3d.metrics.quality import mesh_quality
@@ -112,7 +112,7 @@ def generated_set(
         return _joined(parts)
 
     state = [tensor for _, tensor in sorted(generator.state_dict().items())]
-    key = digest(*state, seed, psi, vars(measures), lightfield.VERSION)
+    key = digest(*state, seed, psi, vars(measures), lightfield.VERSION, quality.VERSION)
     return _as_set([str(seed + i) for i in range(count)], in_blocks(path, key, count, _BLOCK, compute), measures)
 
 
@@ -148,7 +148,7 @@ def mesh_set(
 
 
 def _stored(path: Path, measures: Measures, device: torch.device) -> Arrays:
-    key = digest(hashlib.sha256(path.read_bytes()).hexdigest(), vars(measures), lightfield.VERSION)
+    key = digest(hashlib.sha256(path.read_bytes()).hexdigest(), vars(measures), lightfield.VERSION, quality.VERSION)
     beside = path.with_name(f"{path.name}.measures.npz")
     arrays = read_arrays(beside, key)
     if arrays is None:
