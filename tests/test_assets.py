@@ -357,6 +357,15 @@ def test_unknown_extensions_of_gltf(tmp_path):
     assert "KHR_draco_mesh_compression" in refusal(path)
 
 
+def test_textures_moved_by_an_extension_are_named(tmp_path):
+    for name, content in trimesh.exchange.gltf.export_gltf(trimesh.Scene(textured(square(), plain(RED)))).items():
+        (tmp_path / name).write_bytes(content)
+    materials = json.loads((tmp_path / "model.gltf").read_text())["materials"]
+    moved = {"KHR_texture_transform": {"offset": [0.5, 0]}}
+    materials[0]["pbrMetallicRoughness"]["baseColorTexture"]["extensions"] = moved
+    assert load(edit_gltf(tmp_path / "model.gltf", materials=materials)).missing == ("KHR_texture_transform",)
+
+
 @pytest.mark.parametrize("name", ["../../secret.mtl", "/etc/hosts", "..\\..\\secret.mtl"])
 def test_obj_materials_outside_the_folder_are_refused(tmp_path, name):
     (tmp_path / "secret.mtl").write_text("newmtl paint\nKd 1 0 0\n")

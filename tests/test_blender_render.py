@@ -30,11 +30,10 @@ needs_blender = pytest.mark.skipif(
 
 
 def lopsided() -> Asset:
-    """A textured car with a part of it moved out, so that none of its mirror images is itself."""
+    """A textured car, skewed so that none of its mirror images is itself."""
     car = Asset.of(make("car", seed=0, index=3, texture=256))
-    vertices = car.vertices.clone()
-    vertices[vertices[:, 0] > 0.1] *= torch.tensor([1.0, 1.5, 0.8])
-    return replace(car, vertices=vertices)
+    x, y, z = car.vertices.unbind(1)
+    return replace(car, vertices=0.7 * torch.stack([x + 0.5 * z, y + 0.4 * z, z], dim=1))
 
 
 def around() -> Cameras:
@@ -66,8 +65,8 @@ def test_silhouettes_and_colours_agree_and_mirrored_ones_do_not():
 
 @needs_blender
 def test_a_folder_rendered_with_both_has_the_same_cameras_and_textures(tmp_path):
-    (tmp_path / "assets").mkdir()
-    textured(square(), plain(RED)).export(tmp_path / "assets/flat.glb")
+    (tmp_path / "assets/things").mkdir(parents=True)
+    textured(square(), plain(RED)).export(tmp_path / "assets/things/flat.glb")
     quiet = Console(quiet=True)
     settings = RenderConfig(tmp_path / "assets", tmp_path / "a", views=2, resolution=32, light="even", workers=1)
     ours = read(render_models(settings, quiet))

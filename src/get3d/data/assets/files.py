@@ -129,7 +129,7 @@ def require_loadable(path: Path, max_faces: int) -> None:
 
 
 def embedded_pictures_lost(path: Path) -> list[str]:
-    """Names of pictures within a .glb or .gltf that colour a surface and cannot be read."""
+    """Names of pictures within a .glb or .gltf that colour a surface and cannot be read, or not as they are meant."""
     if path.suffix.lower() not in (".glb", ".gltf"):
         return []
     header, binary = _gltf(path)
@@ -139,6 +139,8 @@ def embedded_pictures_lost(path: Path) -> list[str]:
         texture = material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
         if texture is None:
             continue
+        if "KHR_texture_transform" in texture.get("extensions", {}):
+            lost.append("KHR_texture_transform")
         described = textures[texture["index"]]
         source = described.get("extensions", {}).get("EXT_texture_webp", described).get("source")
         if source is None:

@@ -1,5 +1,6 @@
 """USD packages, .usdz, as scenes of trimesh; needs the package usd-core."""
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def _picture(file: Any, path: Path, missing: list[str]) -> Image.Image | None:
         asset = Ar.GetResolver().OpenAsset(Ar.ResolvedPath(file.resolvedPath))
         content = asset.GetBuffer() if asset else None
         try:
-            image = Image.open(trimesh.util.wrap_as_stream(bytes(content)))
+            image = Image.open(io.BytesIO(content or b""))
             image.info["file_path"] = file.path
             return image
         except Exception:  # Decoders of damaged pictures raise whatever they do.
