@@ -1,7 +1,7 @@
 """Textured objects in a folder: meshes, a contact sheet, a turntable, and a record of how to make them again."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from get3d.export import TexturedMesh, mesh_report, textured_mesh
+from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_debris
 from get3d.files import InputError, write_json
 from get3d.gallery.film import STILL, columns_for, seen_from, sheet, turning, write_film, write_sheet
 from get3d.gallery.plan import Plan, record
@@ -36,13 +36,15 @@ class Part:
 
 
 @torch.no_grad()
-def in_parts(generator: Generator, plan: Plan) -> Iterator[Part]:
-    """Makes the shapes of a plan, as many at once as memory allows."""
+def in_parts(generator: Generator, plan: Plan, debris: float = 0.0) -> Iterator[Part]:
+    """Makes the shapes of a plan, as many at once as memory allows, without parts below a share of their area."""
     count, step = len(plan.latents), at_once(generator)
     for start in range(0, count, step):
         numbers = range(start, min(start + step, count))
         styles = generator.styles(plan.latents[numbers.start : numbers.stop], plan.psi)
-        yield Part(numbers, generator.shapes(styles))
+        shapes = generator.shapes(styles)
+        cleaned = replace(shapes.surfaces, meshes=without_debris(shapes.surfaces.meshes, debris))
+        yield Part(numbers, replace(shapes, surfaces=cleaned))
 
 
 def write_objects(generator: Generator, plan: Plan, settings: Settings, console: Console) -> list[Path]:
@@ -58,7 +60,7 @@ def write_objects(generator: Generator, plan: Plan, settings: Settings, console:
     paths, records, stills, turns = [], [], [], []
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("objects", total=len(plan.names))
-        for part in in_parts(generator, plan):
+        for part in in_parts(generator, plan, settings.debris):
             for offset, number in enumerate(part.numbers):
                 facts, textured = _textured(part.shapes, offset, settings)
                 if textured is not None:

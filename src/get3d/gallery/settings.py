@@ -36,6 +36,7 @@ class Settings:
             gives a finer mesh of the same shape.
         label: class of the objects, of a model of several; default: any.
         resolution: side in pixels of each picture on sheets and in films.
+        debris: parts that have less than this share of an object's area are left out; 0 keeps all.
         faces: at most this many triangles an object; None keeps all.
         texture: side of the texture in pixels.
         format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices.
@@ -49,6 +50,7 @@ class Settings:
     grid: int | None = None
     label: str | None = None
     resolution: int = 256
+    debris: float = 0.01
     faces: int | None = 20_000
     texture: int = 1024
     format: Literal["glb", "obj", "ply"] = "glb"
@@ -60,6 +62,7 @@ _RANGES = {
     "psi": (0.0, 2.0),
     "grid": (4, 1024),
     "resolution": (16, 4096),
+    "debris": (0.0, 1.0),
     "faces": (4, 10_000_000),
     "texture": (16, 8192),
 }

@@ -149,5 +149,5 @@ def _write_swaps(generator: Generator, ends: list[Latents], psi: float, config: 
 
 def _pictures(generator: Generator, latents: Latents, psi: float, config: Settings) -> UInt8[Tensor, "n 3 r r"]:
     plan = Plan([""] * len(latents), latents, [{}] * len(latents), psi)
-    parts = [seen_from(generator, part.shapes, config.resolution) for part in in_parts(generator, plan)]
+    parts = [seen_from(generator, part.shapes, config.resolution) for part in in_parts(generator, plan, config.debris)]
     return torch.cat(parts)
