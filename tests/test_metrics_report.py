@@ -79,7 +79,8 @@ def test_the_report_holds_every_number_of_every_model(evaluated, models):
         assert model["shapes"] + len(model["dropped"]) == 12
         assert len(model["neighbours"]) == model["shapes"]
         assert all(name.startswith("0") for name in model["neighbours"][0]["nearest"])
-    assert [model["name"] for model in report["models"]] == models
+    assert [model["model"] for model in report["models"]] == models
+    assert [model["name"] for model in report["models"]] == ["early", "late"]
     real = report["real"]
     assert real["watertight"]["value"] == real["uncut"]["value"] == 100
     assert real["genus"]["value"] == 0

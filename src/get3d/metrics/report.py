@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,17 @@ def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
             comparison.of_model(name, generator)
             for name, generator in zip(_folders(config.models), generators, strict=True)
         ]
+    names = _short(config.models)
     report = {
         "format": 1,
         "settings": _settings(config, device),
-        "notes": comparison.notes + _notes(config.models, results),
+        "notes": comparison.notes + _notes(names, results),
         "real": _numbers(real),
-        "models": [_described(name, result) for name, result in zip(config.models, results, strict=True)],
-        "verdict": _verdict(config.models, results, real) if len(results) > 1 else [],
+        "models": [
+            {"model": model, **_described(name, result)}
+            for model, name, result in zip(config.models, names, results, strict=True)
+        ],
+        "verdict": _verdict(names, results, real) if len(results) > 1 else [],
         "histograms": _histograms(results, real),
     }
     write_json(config.out / "report.json", report)
@@ -104,6 +109,12 @@ def _check(config: EvaluateConfig) -> None:
 def _folders(models: Sequence[str]) -> list[str]:
     """A folder for each model's intermediate results, named after it."""
     return [f"{number}-{''.join(c if c.isalnum() else '-' for c in name)[-40:]}" for number, name in enumerate(models)]
+
+
+def _short(models: Sequence[str]) -> list[str]:
+    """What the models are called in the report: the last part of their paths, where that tells them apart."""
+    names = [Path(model).name.removesuffix(".safetensors") for model in models]
+    return names if len(set(names)) == len(names) else list(models)
 
 
 def _settings(config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
