@@ -15,8 +15,9 @@ from get3d.data.assets import command as rendering
 from get3d.data.assets.config import RenderConfig
 from get3d.files import InputError
 from get3d.metrics import report
-from get3d.training import loop
+from get3d.training import launching, runs
 from get3d.training.config import TrainConfig
+from get3d.training.distributed import RanksError
 
 __all__ = ["main"]
 
@@ -60,10 +61,15 @@ def check(config: Annotated[checking.CheckConfig, _flat]) -> None:
 
 def train(config: Annotated[TrainConfig, _flat]) -> None:
     """Train a generator on a dataset, from a preset; any field of it can be overridden. Repeat the command to go on."""
-    loop.train(config, _console)
+    launching.run(config, _console)
 
 
 train.__annotations__["config"] = Annotated[_Presets, _flat]
+
+
+def list_runs(config: Annotated[runs.RunsConfig, _flat]) -> None:
+    """List the training runs of a folder: how far, how fast and how good each is, and whether it still goes on."""
+    runs.list_runs(config, _console)
 
 
 def generate(config: Annotated[gallery.GenerateConfig, _flat]) -> None:
@@ -117,6 +123,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "pack": pack,
     "check": check,
     "train": train,
+    "runs": list_runs,
     "generate": generate,
     "interpolate": interpolate,
     "vary": vary,
@@ -129,7 +136,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 
 def main() -> None:
-    """Runs a command; bad input ends with one clear line and exit status 2, training that diverged with status 1."""
+    """Runs a command; bad input ends with one clear line and exit status 2, training that failed with status 1."""
     try:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
@@ -139,6 +146,6 @@ def main() -> None:
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except FloatingPointError as error:
+    except (FloatingPointError, RanksError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)

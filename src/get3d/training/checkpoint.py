@@ -19,9 +19,10 @@ from torch.optim import Optimizer
 from get3d.files import InputError, writing
 from get3d.generator import WEIGHTS, Generator
 from get3d.networks import Discriminator
-from get3d.storage import load_tensors, save_tensors, with_prefix, without_prefix
+from get3d.storage import Stored, load_tensors, save_tensors, with_prefix, without_prefix
+from get3d.training.distributed import ALONE, Ranks
 
-__all__ = ["BEST", "TrainingState", "checkpoints_in", "resume", "save_checkpoint", "start_from"]
+__all__ = ["BEST", "TrainingState", "checkpoints_in", "resume", "save_checkpoint", "shown_of", "start_from"]
 
 BEST = "best.safetensors"
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
@@ -103,6 +104,14 @@ def checkpoints_in(folder: Path) -> list[Path]:
     return sorted((path for path in found if _NAME.fullmatch(path.name)), reverse=True)
 
 
+def shown_of(checkpoint: Path) -> int:
+    """Real pictures shown when a checkpoint was written, by its name."""
+    found = _NAME.fullmatch(checkpoint.name)
+    if found is None:
+        raise ValueError(f"{checkpoint} is not the name of a checkpoint")
+    return int(found[1])
+
+
 def start_from(path: Path, state: TrainingState) -> None:
     """Takes over the networks of a model, but not its optimisers and progress.
 
@@ -117,12 +126,24 @@ def start_from(path: Path, state: TrainingState) -> None:
             raise InputError(f"{path}: its networks do not fit this run ({error}); give another --from") from error
 
 
-def resume(folder: Path, state: TrainingState, description: dict[str, Any], console: Console) -> bool:
+def resume(
+    folder: Path, state: TrainingState, description: dict[str, Any], console: Console, ranks: Ranks = ALONE
+) -> bool:
     """Takes up the newest checkpoint that can be read, and says which newer ones could not. False where there is none.
+
+    The first of several processes reads it for all, so that they go on from the same one.
 
     Raises:
         InputError: there are checkpoints, but none can be read, or they are of other networks.
     """
+    stored = ranks.from_first(lambda: _newest(folder, description, console))
+    if stored is None:
+        return False
+    _restore(state, stored.tensors, stored.description["progress"])
+    return True
+
+
+def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stored | None:
     paths = checkpoints_in(folder)
     problems = []
     for path in paths:
@@ -135,11 +156,10 @@ def resume(folder: Path, state: TrainingState, description: dict[str, Any], cons
         for part in ("generator", "discriminator"):
             _require_same(path, f"its {part} has", stored.description.get(part), description[part])
         _require_same(path, "its run has", _only_resolution(stored.description), _only_resolution(description))
-        _restore(state, stored.tensors, stored.description["progress"])
-        return True
+        return stored
     if problems:
         raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start anew. {problems[0]}")
-    return False
+    return None
 
 
 def _only_resolution(description: dict[str, Any]) -> dict[str, Any]:

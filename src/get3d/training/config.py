@@ -3,8 +3,9 @@
 import os
 import shutil
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 import tyro
@@ -17,13 +18,17 @@ from get3d.files import InputError, require_writable
 from get3d.generator import GeneratorConfig, model_file
 from get3d.metrics.watched import WatchedName, default_metrics
 from get3d.networks import DiscriminatorConfig
-from get3d.storage import read_description, restore
+from get3d.storage import checksum, describe, read_description, restore
+from get3d.training.distributed import RanksConfig
 from get3d.training.objective import ObjectiveConfig
 
-__all__ = ["Opened", "OptimizerConfig", "TrainConfig", "opened"]
+__all__ = ["Opened", "OptimizerConfig", "TrainConfig", "facts", "opened"]
 
 GRID_MARGIN = 0.1
 """The published grids are this much larger than their objects: 1.0 for 0.9, 0.8 for chairs of 0.7."""
+
+_COMPARED = 16
+"""Pictures by whose content processes see that they have the same dataset."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class TrainConfig:
         compile: compile the networks first, which takes minutes and a C++ compiler; R1 is not compiled.
         device: "auto" takes a GPU where there is one.
         seed: of everything random.
+        ranks: how processes train together; the batch is that of all of them.
     """
 
     data: Path = Path("data")
@@ -107,6 +113,12 @@ class TrainConfig:
     compile: bool = False
     device: str = "auto"
     seed: int = 0
+    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
+
+    @property
+    def total(self) -> int:
+        """Length of the run in real pictures shown."""
+        return round(self.kimg * 1000)
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Where the convolutions are, so that they have the run's precision on a device."""
@@ -130,8 +142,13 @@ class Opened:
     held_out: Pictures
 
 
-def opened(config: TrainConfig) -> Opened:
+def opened(config: TrainConfig, world: int = 1) -> Opened:
     """Opens the dataset and proves that the run can be done, before any work.
+
+    Args:
+        config: the run.
+        world: processes that share a batch; each has whole groups of it, so that pictures are compared with the same
+            others however many processes there are.
 
     Raises:
         InputError: an option is out of its range, the dataset cannot be used, or the folder cannot be written to.
@@ -140,7 +157,9 @@ def opened(config: TrainConfig) -> Opened:
         config = _with_networks_of(config.source, config)
     _require(config.batch > 0, "--batch", config.batch, "a positive number")
     group = config.discriminator.group
-    _require(config.batch % group == 0, "--batch", config.batch, f"a multiple of --discriminator.group, {group}")
+    shared = f", for each of {world} processes: {group * world}" if world > 1 else ""
+    groups = f"a multiple of --discriminator.group, {group}{shared}"
+    _require(config.batch % (group * world) == 0, "--batch", config.batch, groups)
     power = config.resolution >= 8 and config.resolution & (config.resolution - 1) == 0
     _require(power, "--resolution", config.resolution, "a power of two, at least 8")
     for name in ("kimg", "log_kimg", "snapshot_kimg"):
@@ -168,6 +187,30 @@ def opened(config: TrainConfig) -> Opened:
         generator=replace(config.generator, cameras=pictures.prior, grid_size=grid_size, classes=pictures.classes),
     )
     return Opened(resolved, pictures, Pictures(config.data, "val", assumed=config.assumed))
+
+
+def facts(run: Opened) -> dict[str, str]:
+    """What processes must have in common to train together: versions, settings and pictures, by name."""
+    pictures = run.pictures
+    some = torch.linspace(0, len(pictures) - 1, min(_COMPARED, len(pictures))).long()
+    content = {"angles": pictures.angles, "labels": pictures.labels, "pictures": pictures.load(some)}
+    versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
+    settings = _flat(describe(run.config), "--")
+    own = tuple("--" + name for name in ("data", "out", "source", "ranks", "device"))
+    return (
+        versions
+        | {name: value for name, value in settings.items() if not name.startswith(own)}
+        | {"a dataset of pictures": f"{len(pictures)}, fingerprint {checksum(content)}"}
+    )
+
+
+def _flat(value: Any, name: str) -> dict[str, str]:
+    """The leaves of a JSON value by the option that sets them."""
+    if not isinstance(value, dict):
+        return {name: str(value)}
+    dot = "" if name == "--" else "."
+    parts = (_flat(part, f"{name}{dot}{key.replace('_', '-')}") for key, part in value.items())
+    return {leaf: text for part in parts for leaf, text in part.items()}
 
 
 def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:

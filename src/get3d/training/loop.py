@@ -6,7 +6,6 @@ of real pictures shown, which is also the data position.
 
 import copy
 import hashlib
-import math
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,26 +16,27 @@ from types import FrameType
 import torch
 from rich.console import Console
 from torch import Tensor, nn
+from torch.distributed import is_torchelastic_launched
 from torch.optim import Optimizer
 
 from get3d.cameras import Cameras
-from get3d.data.dataset import Batch, Pictures, to_network
+from get3d.data.dataset import Batch, to_network
 from get3d.devices import device_named
-from get3d.files import write_json
 from get3d.generator import Generator, mix, model_file
 from get3d.latents import Latents
-from get3d.metrics.watched import Watched
 from get3d.storage import describe
-from get3d.training.checkpoint import TrainingState, resume, save_checkpoint, start_from
-from get3d.training.config import TrainConfig, opened
+from get3d.training.checkpoint import TrainingState, resume, start_from
+from get3d.training.config import TrainConfig, facts, opened
+from get3d.training.distributed import ALONE, Ranks, joined
 from get3d.training.ema import update_average
-from get3d.training.monitor import Monitor, add_statistic
+from get3d.training.monitor import add_statistic
 from get3d.training.objective import (
     discriminator_loss,
     generator_loss,
     gradient_penalty,
     surface_loss,
 )
+from get3d.training.recording import Recorder
 
 __all__ = ["start", "train", "train_step"]
 
@@ -44,69 +44,55 @@ __all__ = ["start", "train", "train_step"]
 def train(config: TrainConfig, console: Console) -> Path:
     """Trains until `config.kimg`, or until it is stopped, and returns the last checkpoint.
 
+    Where the environment names several processes (as torchrun sets it), all of them call this, and train together.
+
     Raises:
         InputError: the configuration, the dataset or the folder cannot be used; said before any work starts.
         FloatingPointError: gradients stayed non-finite; names the tensor.
+        RanksError: a process that trains with this one is lost or hangs; names it.
     """
-    run = opened(config)
-    config, pictures = run.config, run.pictures
-    held_out = _held_out(run.held_out, config)
-    description = describe(config)
-    folder = config.out / "checkpoints"
-    state = start(config)
-    device = next(state.generator.parameters()).device
-    watched = Watched(
-        config.metrics or (), held_out, config.data, config.metric_objects, config.seed, config.out / "metrics", device
-    )
-    resumed = resume(folder, state, description, console)
-    write_json(config.out / "config.json", description)
-    total = round(config.kimg * 1000)
-    path = folder / f"checkpoint-{state.shown:012d}.safetensors"
-    with Monitor(config.out, console, shown=state.shown, total=total) as monitor, _stop_signals() as stop:
-        monitor.say(f"{config.out}: {'goes on' if resumed else 'starts'} at {state.shown / 1000:.2f} kimg")
-        if not resumed:
-            _show_reals(monitor, pictures)
-        if state.shown >= total:
-            return path
-        for batch in pictures.batches(config.batch, config.seed, state.shown):
-            train_step(state, batch, config)
-            monitor.progress(state.shown)
-            finished = state.shown >= total or stop.asked
-            best = False
-            if _due(state.shown, config.batch, config.snapshot_kimg) or state.shown >= total:
-                best = _snapshot(state, config, watched, len(held_out), monitor)
-            elif _due(state.shown, config.batch, config.log_kimg):
-                monitor.write(state.sums, state.shown)
-            if finished or _due(state.shown, config.batch, config.snapshot_kimg):
-                # The step leaves the average with the trained network's buffers; a checkpoint is a model to use.
-                state.average.estimate_mean_styles()
-                path = save_checkpoint(folder, state, description, keep=config.keep, best=best)
-            if finished:
-                break
-    if state.shown < total:
-        console.print(f"{path}: stopped at {state.shown / 1000:.2f} kimg; the same command goes on", highlight=False)
+    with joined(config.ranks, config.device) as ranks:
+        console = Console(quiet=True) if ranks.rank else console
+        run = ranks.alike(lambda: opened(config, ranks.world), facts)
+        config = run.config
+        record = ranks.alike(lambda: Recorder(run, console, ranks))
+        state = start(config)
+        resumed = resume(record.folder, state, describe(config), console, ranks)
+        with record.recording(state, resumed=resumed), _stop_signals() as stop:
+            finished = state.shown >= config.total
+            batches = run.pictures.batches(config.batch, config.seed, state.shown, ranks.rank, ranks.world)
+            while not finished:
+                train_step(state, next(batches), config, ranks)
+                finished = ranks.any(stop.asked) or state.shown >= config.total
+                record(state, finished=finished)
+        path = record.folder / f"checkpoint-{state.shown:012d}.safetensors"
+        if state.shown < config.total:
+            done = f"stopped at {state.shown / 1000:.2f} kimg; the same command goes on"
+            console.print(f"{path}: {done}", highlight=False)
     return path
 
 
-def train_step(state: TrainingState, batch: Batch, config: TrainConfig) -> None:
+def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = ALONE) -> None:
     """One batch: the discriminator moves, then the generator, then its average.
 
     Both play on the same generated pictures, so they are drawn once.
 
     Args:
         state: changed in place.
-        batch: real pictures, with their cameras and classes.
+        batch: real pictures, with their cameras and classes; this process's share of them.
         config: the run's configuration.
+        ranks: this process among those that share the batch.
 
     Raises:
         FloatingPointError: too many steps in a row had a gradient that is not finite.
+        RanksError: another process is lost or hangs.
     """
     objective = config.objective
     device = next(state.generator.parameters()).device
     images, angles = to_network(batch.pictures.to(device)), batch.angles.to(device)
     # Fakes are of the classes of the reals, so that a class alone tells nothing.
     label = None if batch.label is None else batch.label.to(device)
-    draws = _draws(config, state.shown, label, device)
+    draws = _draws(config, state.shown, label, device, ranks.share(config.batch))
     styles = mix(state.generator.styles(draws.latents), state.generator.styles(draws.others), draws.kept)
     with config.autocast(device):
         fields = state.generator.fields(styles)
@@ -131,7 +117,8 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig) -> None:
         penalty = gradient_penalty(real, images)
         add_statistic(state.sums, "loss/r1", penalty)
         loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
-    loss.backward()
+    with ranks.averaging(state.discriminator):
+        loss.backward()
     problem = _update(state.discriminator, state.discriminator_optimizer, "discriminator")
 
     state.discriminator.requires_grad_(False)
@@ -144,7 +131,9 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig) -> None:
         add_statistic(state.sums, f"surface/{name}", value)
     add_statistic(state.sums, "surface/empty", surfaces.empty.float().mean())
     add_statistic(state.sums, "surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
-    (loss + surface_loss(surfaces, objective)).backward()
+    loss = loss + surface_loss(surfaces, objective)
+    with ranks.averaging(state.generator):
+        loss.backward()
     problem = problem or _update(state.generator, state.generator_optimizer, "generator")
 
     state.bad_steps = state.bad_steps + 1 if problem else 0
@@ -188,27 +177,24 @@ class _Draws:
     kept: Tensor
 
 
-def _draws(config: TrainConfig, shown: int, label: Tensor | None, device: torch.device) -> _Draws:
-    """What the step after `shown` pictures draws; drawn on the CPU, so that every device sees the same."""
+def _draws(config: TrainConfig, shown: int, label: Tensor | None, device: torch.device, share: slice) -> _Draws:
+    """What the step after `shown` pictures draws, for a share of its batch.
+
+    It is drawn for the whole batch, so that shares fit together, and on the CPU, so that every device sees the same.
+    """
     generator = torch.Generator().manual_seed(_mixed(config.seed, shown))
     batch, z_dim = config.batch, config.generator.z_dim
     cameras = config.generator.cameras.sample(batch, generator)
     codes = torch.randn(2, 2, batch, z_dim, generator=generator).to(device)
-    first, second = (Latents(geometry, texture, label) for geometry, texture in codes)
+    first, second = (Latents(geometry[share], texture[share], label) for geometry, texture in codes)
     kept = torch.rand(batch, 2, generator=generator)
     mixed = torch.rand(batch, 2, generator=generator) < config.objective.style_mixing
-    return _Draws(cameras.to(device), first, second, torch.where(mixed, kept, 1.0).to(device))
+    return _Draws(cameras[share].to(device), first, second, torch.where(mixed, kept, 1.0)[share].to(device))
 
 
 def _mixed(*numbers: int) -> int:
     """One seed from several numbers, so that neighbouring steps and seeds have nothing in common."""
     return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=7).digest(), "big")
-
-
-def _due(shown: int, batch: int, every_kimg: float) -> bool:
-    """Whether the last batch crossed a multiple of `every_kimg` thousand pictures."""
-    every = 1000 * every_kimg
-    return math.floor(shown / every) > math.floor((shown - batch) / every)
 
 
 def start(config: TrainConfig) -> TrainingState:
@@ -236,43 +222,6 @@ def start(config: TrainConfig) -> TrainingState:
     return state
 
 
-def _held_out(pictures: Pictures, config: TrainConfig) -> Tensor:
-    """A fixed choice of held-out pictures, [n, 4, r, r] in the networks' range."""
-    generator = torch.Generator().manual_seed(config.seed)
-    chosen = torch.randperm(len(pictures), generator=generator)[: config.metric_pictures]
-    return to_network(pictures.load(chosen))
-
-
-def _show_reals(monitor: Monitor, pictures: Pictures) -> None:
-    chosen = torch.linspace(0, len(pictures) - 1, _GRID).long()
-    monitor.pictures("reals", to_network(pictures.load(chosen))[:, :3], 0, columns=_COLUMNS)
-
-
-_GRID, _COLUMNS = 32, 8
-
-
-@torch.no_grad()
-def _snapshot(state: TrainingState, config: TrainConfig, watched: Watched, total: int, monitor: Monitor) -> bool:
-    """Draws the fixed latents, takes the metrics and writes the tick; whether the first metric is the best so far."""
-    average = state.average
-    generator = torch.Generator().manual_seed(config.seed)
-    fakes = []
-    for start in range(0, total, config.batch):
-        count = min(config.batch, total - start)
-        latents = average.sample_latents(count, config.seed + start)
-        cameras = config.generator.cameras.sample(count, generator).to(latents.geometry.device)
-        images = average.render(latents, cameras, config.resolution, psi=1.0)
-        fakes.append(torch.cat([images.rgb, images.mask], dim=1).cpu())
-    drawn = torch.cat(fakes)
-    measured = watched(average, drawn)
-    name = f"fakes-{state.shown / 1000:09.2f}"
-    monitor.pictures(name, drawn[:_GRID, :3], state.shown, columns=_COLUMNS)
-    monitor.write(state.sums, state.shown, measured.values)
-    best = state.best is None or measured.badness < state.best
-    state.best = measured.badness if best else state.best
-    return best
-
-
 @dataclass
 class _Stop:
     asked: bool = False
@@ -280,14 +229,18 @@ class _Stop:
 
 @contextmanager
 def _stop_signals() -> Iterator[_Stop]:
-    """Turns the first SIGINT or SIGTERM into a wish that the loop grants after its step; the second acts at once."""
+    """Turns the first SIGINT or SIGTERM into a wish that the loop grants after its step; the second acts at once.
+
+    Under a launcher the second does nothing: it passes on what the terminal has already sent to everyone.
+    """
     stop = _Stop()
     signals = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in signals}
 
     def ask(number: int, frame: FrameType | None) -> None:
         stop.asked = True
-        signal.signal(number, before[signal.Signals(number)])
+        if not is_torchelastic_launched():
+            signal.signal(number, before[signal.Signals(number)])
 
     for number in signals:
         signal.signal(number, ask)

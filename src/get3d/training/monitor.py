@@ -1,6 +1,7 @@
 """What a person sees of a run: a progress line, curves, a line of JSON a tick, pictures of the same latents."""
 
 import json
+import math
 import os
 import time
 from pathlib import Path
@@ -15,7 +16,13 @@ from torch import Tensor
 from get3d.files import writing
 from get3d.pictures import contact_sheet
 
-__all__ = ["Monitor", "add_statistic"]
+__all__ = ["HEARTBEAT", "Monitor", "add_statistic"]
+
+HEARTBEAT = "heartbeat"
+"""The file of a run that is touched while it goes on, and is not there after it has ended well."""
+
+_BEAT = 10.0
+"""Seconds between two touches."""
 
 
 def add_statistic(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
@@ -43,6 +50,7 @@ class Monitor:
         self._live = Live(console=console, refresh_per_second=2, transient=True)
         self._start = self._tick = (time.monotonic(), shown)
         self._last = ""
+        self._beaten = -math.inf
 
     def __enter__(self) -> "Monitor":
         self._live.start()
@@ -53,6 +61,7 @@ class Monitor:
     ) -> None:
         self._live.stop()
         self._curves.close()
+        (self._folder / HEARTBEAT).unlink(missing_ok=True)
 
     def _drop_after(self, shown: int) -> None:
         if not self._stats.exists():
@@ -72,9 +81,13 @@ class Monitor:
         self._console.print(message, highlight=False, soft_wrap=True)
 
     def progress(self, shown: int) -> None:
-        """Moves the progress line on."""
+        """Moves the progress line on, and shows that the run is alive."""
         since, before = self._start
-        rate = (shown - before) / max(time.monotonic() - since, 1e-9)
+        now = time.monotonic()
+        if now > self._beaten + _BEAT:
+            (self._folder / HEARTBEAT).touch()
+            self._beaten = now
+        rate = (shown - before) / max(now - since, 1e-9)
         left = (self._total - shown) / rate if rate > 0 else float("inf")
         done = f"{shown / 1000:.2f} of {self._total / 1000:g} kimg"
         self._live.update(Text(f"{done}  {rate:.1f} img/s  {_clock(left)} left  {self._last}"))

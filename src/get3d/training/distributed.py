@@ -1,0 +1,287 @@
+"""Processes that train together: they share every batch, and follow the course that one process alone would.
+
+Each process ("rank") plays the whole step on its share of the batch; only gradients and statistics are averaged. Two
+groups connect them: one for gradients, on the device's own backend, and one on the CPU by which they wait for each
+other, so that a process that hangs is found and named.
+"""
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from get3d.devices import device_named
+from get3d.files import InputError
+
+__all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined"]
+
+T = TypeVar("T")
+
+_BUCKET = 25 * 1024**2
+"""Bytes of gradients that travel at once: large enough to fill a link, small enough to leave while others are made."""
+
+
+class RanksError(RuntimeError):
+    """A process is lost, or hangs; the message names it."""
+
+
+@dataclass(frozen=True)
+class RanksConfig:
+    """How processes train together.
+
+    Attributes:
+        processes: on this machine, one for each GPU; on a CPU as many as wanted. torchrun's own number counts under it.
+        max_restarts: how often all of them are started again, from the last checkpoint, after one was lost.
+        timeout: minutes to wait for a process, also while the first one measures a snapshot, before it counts as lost.
+    """
+
+    processes: int = 1
+    max_restarts: int = 3
+    timeout: float = 30.0
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among those that train together.
+
+    Attributes:
+        rank: its number.
+        world: how many there are.
+        names: where each of them runs.
+        timeout: how long the others may stay away.
+        control: the group on the CPU by which they wait for each other.
+    """
+
+    rank: int = 0
+    world: int = 1
+    names: tuple[str, ...] = ()
+    timeout: timedelta = timedelta(minutes=30)
+    control: dist.ProcessGroup | None = None
+
+    def share(self, batch: int) -> slice:
+        """Which rows of a batch of all processes are this one's."""
+        size = batch // self.world
+        return slice(self.rank * size, (self.rank + 1) * size)
+
+    @contextmanager
+    def averaging(self, network: nn.Module) -> Iterator[None]:
+        """Around the one backward pass that moves a network: leaves its parameters with the mean gradient of all ranks.
+
+        Gradients leave in buckets while the pass still makes others. A gradient that is not finite on one rank is not
+        finite on all of them afterwards, so that all skip the same step.
+
+        Raises:
+            RanksError: a process is lost or hangs.
+        """
+        if self.world == 1:
+            yield
+            return
+        buckets = _Buckets([parameter for parameter in network.parameters() if parameter.requires_grad])
+        hooks = [parameter.register_post_accumulate_grad_hook(buckets.made) for parameter in buckets.parameters]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+        with self._telling():
+            buckets.send_all()
+            self._meet()
+            buckets.receive(self.world)
+
+    def average(self, sums: dict[str, Tensor]) -> None:
+        """Replaces each [2] (sum, count) by its mean over the processes, which are all given the same names."""
+        if self.world == 1 or not sums:
+            return
+        pairs = torch.stack([sums[name] for name in sorted(sums)])
+        together = pairs.cpu()
+        with self._telling():
+            dist.all_reduce(together, group=self.control)
+        sums.update(zip(sorted(sums), (together / self.world).to(pairs.device), strict=True))
+
+    def any(self, wish: bool) -> bool:
+        """Whether any process wishes something; all are asked at the same point.
+
+        Raises:
+            RanksError: a process is lost or hangs.
+        """
+        if self.world == 1:
+            return wish
+        wishes = torch.tensor(int(wish))
+        with self._telling():
+            self._meet()
+            dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self.control)
+        return bool(wishes)
+
+    def alike(self, make: Callable[[], T], facts: Callable[[T], dict[str, str]] = lambda made: {}) -> T:
+        """What each process makes for itself, once all could, and made the same.
+
+        Args:
+            make: called on each process.
+            facts: what must be the same of that on all of them, by name.
+
+        Raises:
+            InputError: a process could not make it, or made another; names the process, and what differs.
+        """
+        if self.world == 1:
+            return make()
+        problem, made, mine = None, None, {}
+        try:
+            made = make()
+            mine = facts(made)
+        except InputError as error:
+            problem = str(error)
+        found: list[tuple[str | None, dict[str, str]]] = [(None, {})] * self.world
+        with self._telling():
+            dist.all_gather_object(found, (problem, mine), group=self.control)
+        for rank, (told, theirs) in enumerate(found):
+            if told is not None:
+                raise InputError(f"rank {rank} ({self.names[rank]}): {told}")
+            for name, value in found[0][1].items():
+                if theirs.get(name) != value:
+                    raise InputError(
+                        f"rank {rank} ({self.names[rank]}) has {name} {theirs.get(name)}, rank 0 ({self.names[0]}) "
+                        f"has {value}; give all processes the same"
+                    )
+        return made  # type: ignore[return-value]
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What the first process makes, on all of them.
+
+        Raises:
+            InputError: it could not make it.
+        """
+        if self.world == 1:
+            return make()
+        made: list[T | str | None] = [None, None]
+        if self.rank == 0:
+            try:
+                made[0] = make()
+            except InputError as error:
+                made[1] = str(error)
+        with self._telling():
+            dist.broadcast_object_list(made, group=self.control)
+        if made[1] is not None:
+            raise InputError(str(made[1]))
+        return made[0]  # type: ignore[return-value]
+
+    def _meet(self) -> None:
+        dist.monitored_barrier(self.control, self.timeout, wait_all_ranks=True)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Says which process it was that could not be reached, where that is known."""
+        try:
+            yield
+        except RuntimeError as error:
+            said = str(error).splitlines()[0]
+            missing = re.search(r"Ranks? ([\d, ]+) failed to pass", said)
+            if missing is None:
+                message = f"rank {self.rank} ({self.names[self.rank]}) lost the others: {said}"
+            else:
+                lost = [int(number) for number in missing[1].split(",")]
+                named = ", ".join(f"rank {number} ({self.names[number]})" for number in lost)
+                minutes = self.timeout.total_seconds() / 60
+                message = f"{named} did not come within {minutes:g} minutes (--timeout): it hangs or is lost"
+            raise RanksError(f"{message}; the same command goes on from the last checkpoint") from error
+
+
+ALONE = Ranks()
+"""A process that trains by itself."""
+
+
+class _Buckets:
+    """Gradients that travel together. All ranks send the buckets in the same order, whatever order they fill in."""
+
+    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+        # Backward passes make the gradients of the last layers first.
+        self.parameters = parameters[::-1]
+        self._buckets: list[list[nn.Parameter]] = [[]]
+        size = 0
+        for parameter in self.parameters:
+            if size and size + parameter.nbytes > _BUCKET:
+                self._buckets.append([])
+                size = 0
+            self._buckets[-1].append(parameter)
+            size += parameter.nbytes
+        self._number = {parameter: number for number, bucket in enumerate(self._buckets) for parameter in bucket}
+        self._awaited = [len(bucket) for bucket in self._buckets]
+        self._sent: list[tuple[Tensor, dist.Work]] = []
+
+    def made(self, parameter: Tensor) -> None:
+        """Notes that a parameter has its gradient, and sends the buckets that are full."""
+        self._awaited[self._number[parameter]] -= 1  # type: ignore[index]
+        while len(self._sent) < len(self._buckets) and not self._awaited[len(self._sent)]:
+            self._send()
+
+    def send_all(self) -> None:
+        """Sends what is left; a parameter that had no part in the pass has a gradient of zero."""
+        while len(self._sent) < len(self._buckets):
+            self._send()
+
+    def _send(self) -> None:
+        bucket = self._buckets[len(self._sent)]
+        gradients = [torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in bucket]
+        flat = torch.cat([gradient.flatten() for gradient in gradients])
+        self._sent.append((flat, dist.all_reduce(flat, async_op=True)))
+
+    def receive(self, world: int) -> None:
+        """Waits for the sums, and leaves the means as the parameters' gradients."""
+        for bucket, (flat, work) in zip(self._buckets, self._sent, strict=True):
+            work.wait()
+            flat /= world
+            for parameter, mean in zip(bucket, flat.split([parameter.numel() for parameter in bucket]), strict=True):
+                parameter.grad = mean.view_as(parameter)
+
+
+@contextmanager
+def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
+    """Joins the processes that the environment names, as torchrun sets it (RANK, WORLD_SIZE, …); without it, none.
+
+    Args:
+        config: how long to wait for them.
+        device: where to compute; of GPUs each process takes its own.
+
+    Raises:
+        InputError: there is no GPU for this process.
+        RanksError: the others did not come.
+    """
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield ALONE
+        return
+    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    backend = "gloo"
+    if device_named(device).type == "cuda":
+        _take_gpu(device, local)
+        backend = "nccl"
+    elif "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+    timeout = timedelta(minutes=config.timeout)
+    # Whoever waits in a group must not give up before the first process can say for whom all of them wait.
+    try:
+        dist.init_process_group(backend, timeout=2 * timeout)
+        control = dist.new_group(backend="gloo", timeout=2 * timeout)
+        names = [""] * world
+        dist.all_gather_object(names, f"{socket.gethostname()}, process {os.getpid()}", group=control)
+    except RuntimeError as error:
+        raise RanksError(f"rank {rank} of {world} could not join the others: {str(error).splitlines()[0]}") from error
+    yield Ranks(rank, world, tuple(names), timeout, control)
+    # After an error the others may never come to this point, and the process ends anyway.
+    dist.destroy_process_group()
+
+
+def _take_gpu(device: str, local: int) -> None:
+    count = torch.cuda.device_count()
+    if torch.device("cuda" if device == "auto" else device).index is not None:
+        raise InputError(f"--device is {device}; processes that train together take one GPU each: use cuda or auto")
+    if local >= count:
+        raise InputError(f"this machine has {count} GPUs, too few for process {local + 1}; lower --processes")
+    torch.cuda.set_device(local)

@@ -1,0 +1,137 @@
+"""What a run leaves behind: statistics, pictures of the same latents, metrics, checkpoints."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from get3d.data.dataset import Pictures, to_network
+from get3d.devices import device_named
+from get3d.files import write_json
+from get3d.metrics.watched import Watched
+from get3d.storage import describe
+from get3d.training.checkpoint import TrainingState, save_checkpoint
+from get3d.training.config import Opened, TrainConfig
+from get3d.training.distributed import Ranks
+from get3d.training.monitor import Monitor
+
+__all__ = ["Recorder"]
+
+_GRID, _COLUMNS = 32, 8
+
+
+class Recorder:
+    """Writes, after each step, what is due. Of several processes the first alone writes, the means of all of them.
+
+    Attributes:
+        folder: where the checkpoints are.
+    """
+
+    folder: Path
+
+    def __init__(self, run: Opened, console: Console, ranks: Ranks) -> None:
+        """Opens what the metrics need, before any work.
+
+        Raises:
+            InputError: a held-out picture, or what the metrics need, cannot be used.
+        """
+        config = run.config
+        self.folder = config.out / "checkpoints"
+        self._config, self._pictures, self._console, self._ranks = config, run.pictures, console, ranks
+        self._monitor: Monitor | None = None
+        if ranks.rank == 0:
+            self._held_out = _held_out(run.held_out, config)
+            self._watched = Watched(
+                config.metrics or (),
+                self._held_out,
+                config.data,
+                config.metric_objects,
+                config.seed,
+                config.out / "metrics",
+                device_named(config.device),
+            )
+
+    @contextmanager
+    def recording(self, state: TrainingState, *, resumed: bool) -> Iterator[None]:
+        """Around the steps of a run, which starts or goes on from a state."""
+        if self._ranks.rank:
+            yield
+            return
+        config, world = self._config, self._ranks.world
+        write_json(config.out / "config.json", describe(config))
+        with Monitor(config.out, self._console, shown=state.shown, total=config.total) as self._monitor:
+            beginning = f"{'goes on' if resumed else 'starts'} at {state.shown / 1000:.2f} kimg"
+            self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
+            if not resumed:
+                _show_reals(self._monitor, self._pictures)
+            yield
+
+    def __call__(self, state: TrainingState, *, finished: bool) -> None:
+        """Writes what is due after a step.
+
+        Args:
+            state: after the step.
+            finished: whether it was the last one, now.
+        """
+        config = self._config
+        checkpoint = _due(state.shown, config.batch, config.snapshot_kimg)
+        snapshot = checkpoint or state.shown >= config.total
+        tick = snapshot or _due(state.shown, config.batch, config.log_kimg)
+        if tick or finished:
+            self._ranks.average(state.sums)
+        if self._monitor is not None:
+            self._monitor.progress(state.shown)
+            best = False
+            if snapshot:
+                best = self._snapshot(state, self._monitor)
+            elif tick:
+                self._monitor.write(state.sums, state.shown)
+            if finished or checkpoint:
+                # The step leaves the average with the trained network's buffers; a checkpoint is a model to use.
+                state.average.estimate_mean_styles()
+                save_checkpoint(self.folder, state, describe(config), keep=config.keep, best=best)
+        if tick:
+            state.sums.clear()
+
+    @torch.no_grad()
+    def _snapshot(self, state: TrainingState, monitor: Monitor) -> bool:
+        """Draws fixed latents, takes the metrics and writes the tick; whether the first metric is the best so far."""
+        config, average, total = self._config, state.average, len(self._held_out)
+        generator = torch.Generator().manual_seed(config.seed)
+        fakes = []
+        for start in range(0, total, config.batch):
+            count = min(config.batch, total - start)
+            latents = average.sample_latents(count, config.seed + start)
+            cameras = config.generator.cameras.sample(count, generator).to(latents.geometry.device)
+            images = average.render(latents, cameras, config.resolution, psi=1.0)
+            fakes.append(torch.cat([images.rgb, images.mask], dim=1).cpu())
+        drawn = torch.cat(fakes)
+        measured = self._watched(average, drawn)
+        name = f"fakes-{state.shown / 1000:09.2f}"
+        monitor.pictures(name, drawn[:_GRID, :3], state.shown, columns=_COLUMNS)
+        monitor.write(state.sums, state.shown, measured.values)
+        best = state.best is None or measured.badness < state.best
+        state.best = measured.badness if best else state.best
+        return best
+
+
+def _due(shown: int, batch: int, every_kimg: float) -> bool:
+    """Whether the last batch crossed a multiple of `every_kimg` thousand pictures."""
+    every = 1000 * every_kimg
+    return math.floor(shown / every) > math.floor((shown - batch) / every)
+
+
+def _held_out(pictures: Pictures, config: TrainConfig) -> Tensor:
+    """A fixed choice of held-out pictures, [n, 4, r, r] in the networks' range."""
+    generator = torch.Generator().manual_seed(config.seed)
+    chosen = torch.randperm(len(pictures), generator=generator)[: config.metric_pictures]
+    return to_network(pictures.load(chosen))
+
+
+def _show_reals(monitor: Monitor, pictures: Pictures) -> None:
+    chosen = torch.linspace(0, len(pictures) - 1, _GRID).long()
+    monitor.pictures("reals", to_network(pictures.load(chosen))[:, :3], 0, columns=_COLUMNS)

@@ -1,0 +1,79 @@
+"""Processes that train together, for tests: started by hand, as torchrun would, from a server that has all imported."""
+
+import io
+import multiprocessing
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import replace
+
+import torch
+import torch.utils.tensorboard.writer
+from rich.console import Console
+
+from get3d.data.dataset import Pictures
+from get3d.storage import checksum
+from get3d.training.config import TrainConfig
+from get3d.training.distributed import joined
+from get3d.training.loop import start, train, train_step
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["ranks"])
+
+
+class Ranks:
+    """Processes that run `work` with a configuration each; the first writes `said`."""
+
+    def __init__(self, configs: list[TrainConfig], work: Callable[[TrainConfig, Console], object] = train) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        self._pipes, self.processes = [], []
+        for rank, config in enumerate(configs):
+            here, there = _context.Pipe()
+            process = _context.Process(target=_run, args=(rank, len(configs), port, config, work, there))
+            process.start()
+            there.close()
+            self._pipes.append(here)
+            self.processes.append(process)
+
+    def wait(self, rank: int = 0, timeout: float = 550) -> str:
+        """What a process printed, and its error if it had one, once it has ended."""
+        self.processes[rank].join(timeout)
+        assert self.processes[rank].exitcode is not None, f"rank {rank} is still there"
+        return self._pipes[rank].recv() if self._pipes[rank].poll() else ""
+
+    def end(self) -> list[str]:
+        """What all of them printed."""
+        return [self.wait(rank) for rank in range(len(self.processes))]
+
+
+def three_steps_one_not_finite(config, console):
+    """Says how often in a row gradients were not finite after each step, how often D moved, and a fingerprint of it."""
+    with joined(config.ranks, "cpu") as ranks:
+        state, bad = start(config), []
+        batches = Pictures(config.data, "train").batches(8, 0, 0, ranks.rank, ranks.world)
+        for number, batch in zip(range(3), batches, strict=False):
+            if number == ranks.rank == 1:
+                batch = replace(batch, angles=torch.full_like(batch.angles, torch.nan))
+            train_step(state, batch, config, ranks)
+            bad.append(state.bad_steps)
+        moved = next(iter(state.discriminator_optimizer.state.values()))["step"]
+        everything = state.discriminator.state_dict() | state.generator.state_dict()
+        console.print(str(bad).replace(" ", ""), int(moved), checksum(everything), highlight=False, markup=False)
+
+
+def _run(rank, world, port, config, work, pipe):
+    names = {"RANK": rank, "WORLD_SIZE": world, "LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": world, "MASTER_PORT": port}
+    os.environ.update({name: str(value) for name, value in names.items()}, MASTER_ADDR="127.0.0.1")
+    torch.set_num_threads(1)
+    said, code = io.StringIO(), 0
+    try:
+        work(config, Console(file=said, width=500))
+    except Exception as error:
+        traceback.print_exc()
+        said.write(f"{type(error).__name__}: {error}")
+        code = 1
+    pipe.send(said.getvalue())
+    sys.exit(code)
