@@ -15,6 +15,7 @@ from torch import Tensor
 
 from get3d.files import writing
 from get3d.pictures import contact_sheet
+from get3d.training.alarms import alarms
 
 __all__ = ["HEARTBEAT", "Monitor", "add_statistic"]
 
@@ -51,6 +52,7 @@ class Monitor:
         self._start = self._tick = (time.monotonic(), shown)
         self._last = ""
         self._beaten = -math.inf
+        self._rates: list[float] = []
 
     def __enter__(self) -> "Monitor":
         self._live.start()
@@ -93,14 +95,19 @@ class Monitor:
         self._live.update(Text(f"{done}  {rate:.1f} img/s  {_clock(left)} left  {self._last}"))
 
     def write(self, sums: dict[str, Tensor], shown: int, extra: dict[str, float] | None = None) -> None:
-        """Writes the means of the statistics since the last tick, and clears them."""
+        """Writes the means of the statistics since the last tick, and clears them; says what is alarming of them."""
         values = {name: float(pair[0] / pair[1]) for name, pair in sorted(sums.items())} | (extra or {})
         sums.clear()
         since, before = self._tick
         now = time.monotonic()
         self._tick = (now, shown)
         rate = (shown - before) / max(now - since, 1e-9)
-        line = {"shown": shown, "kimg": shown / 1000, **values, "images_per_second": round(rate, 2)}
+        found = alarms(values, kimg=shown / 1000, speed=math.inf if extra else rate, speeds=self._rates)
+        # A snapshot's own time counts in its tick.
+        self._rates += [] if extra else [rate]
+        line: dict[str, object] = {"shown": shown, "kimg": shown / 1000, **values, "images_per_second": round(rate, 2)}
+        if found:
+            line["alarms"] = found
         with self._stats.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
             file.flush()
@@ -111,6 +118,8 @@ class Monitor:
         self.progress(shown)
         if not self._console.is_terminal:
             self.say(f"{shown / 1000:.2f} kimg  {rate:.1f} img/s  {self._last}")
+        for alarm in found:
+            self.say(f"[yellow]{shown / 1000:.2f} kimg: {alarm}[/]")
 
     def pictures(self, name: str, images: Tensor, shown: int, *, columns: int) -> None:
         """Saves a sheet of pictures [n, 3, r, r] in [−1, 1] as `name.png`, and shows it in TensorBoard."""

@@ -1,0 +1,42 @@
+"""What a person should hear of while a run goes on, found in the statistics of a tick."""
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+__all__ = ["alarms"]
+
+_FAR = 10.0
+"""Logits beyond this on both sides leave the generator nothing to learn from."""
+
+_EARLY = 2.0
+"""kimg in which shapes may still be empty."""
+
+_TICKS = 10
+"""Ticks whose speed is compared with the newest one's."""
+
+
+def alarms(values: Mapping[str, float], *, kimg: float, speed: float, speeds: Sequence[float]) -> list[str]:
+    """Says what is wrong, and what may help; nothing for most ticks.
+
+    Args:
+        values: statistics of the tick, by name.
+        kimg: thousands of pictures shown.
+        speed: pictures a second in this tick.
+        speeds: the same of ticks before it.
+    """
+    found = [f"{name} is not finite" for name, value in values.items() if not math.isfinite(value)]
+    for branch in ("rgb", "mask"):
+        real, fake = (values.get(f"logits/{branch}_{side}", 0.0) for side in ("real", "fake"))
+        if real > _FAR and fake < -_FAR:
+            found.append(
+                f"the discriminator wins outright (logits/{branch}: {real:.1f} and {fake:.1f}); "
+                "raise --objective.r1-gamma"
+            )
+    empty = values.get("surface/empty", 0.0)
+    if kimg > _EARLY and empty > 0.1:
+        found.append(f"{100 * empty:.0f} % of the shapes are empty; raise --objective.sdf-weight")
+    if len(speeds) >= _TICKS and speed < 0.5 * median(speeds[-_TICKS:]):
+        usual = median(speeds[-_TICKS:])
+        found.append(f"{speed:.1f} img/s, half of what it was before ({usual:.1f}); see what else the machine does")
+    return found
