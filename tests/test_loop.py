@@ -19,7 +19,7 @@ from get3d.data.dataset import Batch
 from get3d.files import InputError
 from get3d.generator import GeneratorConfig, Styles, load, mix
 from get3d.storage import describe, load_tensors, save_tensors
-from get3d.training.checkpoint import checkpoints_in
+from get3d.training.checkpoint import checkpoints_in, shown_of
 from get3d.training.config import opened
 from get3d.training.loop import start, train, train_step
 
@@ -136,6 +136,16 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_pa
     assert [line["shown"] for line in _values(out)] == [line["shown"] for line in _values(run)]
     for mine, theirs in zip(_values(out), _values(run), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
+
+
+def test_a_checkpoint_is_written_when_the_last_is_too_old(data, run, tmp_path):
+    """Here after every step; nothing else is different."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    train(tiny.run_config(data, tmp_path, checkpoint_minutes=0.0, keep=9), QUIET)
+    torch.set_num_threads(threads)
+    assert [shown_of(path) for path in checkpoints_in(tmp_path / "checkpoints")] == list(range(40, 4, -4))
+    assert _values(tmp_path) == _values(run)
 
 
 def test_a_finished_run_has_nothing_left_to_do(data, run):

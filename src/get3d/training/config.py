@@ -73,6 +73,7 @@ class TrainConfig:
         ema_ramp_up: share of the pictures shown that bounds the half-life early on.
         log_kimg: how often statistics are written.
         snapshot_kimg: how often pictures are drawn, the metric is taken and a checkpoint is written.
+        checkpoint_minutes: a checkpoint is also written whenever the last one is older than this.
         metrics: what is measured at snapshots: swd (pictures and masks), fid, kid, or cov, mmd, 1nna of shapes by the
             Chamfer distance (cd) or the light field distance (lfd). The first says which checkpoint is the best. By
             default swd, and before it fid where its network is in the cache folder.
@@ -104,6 +105,7 @@ class TrainConfig:
     ema_ramp_up: float = 0.05
     log_kimg: float = 1.0
     snapshot_kimg: float = 10.0
+    checkpoint_minutes: float = 15.0
     metrics: tuple[WatchedName, ...] | None = None
     metric_pictures: int = 512
     metric_objects: int = 40

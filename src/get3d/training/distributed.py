@@ -106,19 +106,19 @@ class Ranks:
             dist.all_reduce(together, group=self.control)
         sums.update(zip(sorted(sums), (together / self.world).to(pairs.device), strict=True))
 
-    def any(self, wish: bool) -> bool:
-        """Whether any process wishes something; all are asked at the same point.
+    def any(self, *wishes: bool) -> list[bool]:
+        """Whether any process wishes something, for each of several things; all are asked at the same point.
 
         Raises:
             RanksError: a process is lost or hangs.
         """
         if self.world == 1:
-            return wish
-        wishes = torch.tensor(int(wish))
+            return list(wishes)
+        wished = torch.tensor(wishes, dtype=torch.uint8)
         with self._telling():
             self._meet()
-            dist.all_reduce(wishes, dist.ReduceOp.MAX, group=self.control)
-        return bool(wishes)
+            dist.all_reduce(wished, dist.ReduceOp.MAX, group=self.control)
+        return wished.bool().tolist()
 
     def alike(self, make: Callable[[], T], facts: Callable[[T], dict[str, str]] = lambda made: {}) -> T:
         """What each process makes for itself, once all could, and made the same.
@@ -283,5 +283,5 @@ def _take_gpu(device: str, local: int) -> None:
     if torch.device("cuda" if device == "auto" else device).index is not None:
         raise InputError(f"--device is {device}; processes that train together take one GPU each: use cuda or auto")
     if local >= count:
-        raise InputError(f"this machine has {count} GPUs, too few for process {local + 1}; lower --processes")
+        raise InputError(f"this machine has {count} GPUs, too few for process {local + 1}; start fewer processes on it")
     torch.cuda.set_device(local)

@@ -7,6 +7,7 @@ import signal
 import sys
 from uuid import uuid4
 
+import torch
 from rich.console import Console
 from torch.distributed import is_torchelastic_launched
 
@@ -34,6 +35,9 @@ def run(config: TrainConfig, console: Console) -> None:
     if count == 1 or is_torchelastic_launched():
         train(config, console)
         return
+    gpus = torch.cuda.device_count()
+    if config.device != "cpu" and 0 < gpus < count:
+        raise InputError(f"--processes is {count}, and this machine has {gpus} GPUs; each takes one, so lower it")
     opened(config, count)
     # The launcher takes a second to import; a run in one process should not wait for it.
     from torch.distributed.elastic.multiprocessing import SignalException

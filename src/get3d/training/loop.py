@@ -63,8 +63,9 @@ def train(config: TrainConfig, console: Console) -> Path:
             batches = run.pictures.batches(config.batch, config.seed, state.shown, ranks.rank, ranks.world)
             while not finished:
                 train_step(state, next(batches), config, ranks)
-                finished = ranks.any(stop.asked) or state.shown >= config.total
-                record(state, finished=finished)
+                stopped, late = ranks.any(stop.asked, record.late)
+                finished = stopped or state.shown >= config.total
+                record(state, finished=finished, late=late)
         path = record.folder / f"checkpoint-{state.shown:012d}.safetensors"
         if state.shown < config.total:
             done = f"stopped at {state.shown / 1000:.2f} kimg; the same command goes on"

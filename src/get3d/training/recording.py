@@ -1,6 +1,7 @@
 """What a run leaves behind: statistics, pictures of the same latents, metrics, checkpoints."""
 
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,7 @@ class Recorder:
         self.folder = config.out / "checkpoints"
         self._config, self._pictures, self._console, self._ranks = config, run.pictures, console, ranks
         self._monitor: Monitor | None = None
+        self._saved = time.monotonic()
         if ranks.rank == 0:
             self._held_out = _held_out(run.held_out, config)
             self._watched = Watched(
@@ -70,18 +72,24 @@ class Recorder:
                 _show_reals(self._monitor, self._pictures)
             yield
 
-    def __call__(self, state: TrainingState, *, finished: bool) -> None:
+    @property
+    def late(self) -> bool:
+        """Whether the last checkpoint is too old, for the process that writes them."""
+        return self._monitor is not None and time.monotonic() - self._saved > 60 * self._config.checkpoint_minutes
+
+    def __call__(self, state: TrainingState, *, finished: bool, late: bool) -> None:
         """Writes what is due after a step.
 
         Args:
             state: after the step.
             finished: whether it was the last one, now.
+            late: whether the last checkpoint is too old.
         """
         config = self._config
-        checkpoint = _due(state.shown, config.batch, config.snapshot_kimg)
-        snapshot = checkpoint or state.shown >= config.total
+        snapshot = _due(state.shown, config.batch, config.snapshot_kimg) or state.shown >= config.total
         tick = snapshot or _due(state.shown, config.batch, config.log_kimg)
-        if tick or finished:
+        checkpoint = snapshot or finished or late
+        if tick or checkpoint:
             self._ranks.average(state.sums)
         if self._monitor is not None:
             self._monitor.progress(state.shown)
@@ -90,10 +98,11 @@ class Recorder:
                 best = self._snapshot(state, self._monitor)
             elif tick:
                 self._monitor.write(state.sums, state.shown)
-            if finished or checkpoint:
+            if checkpoint:
                 # The step leaves the average with the trained network's buffers; a checkpoint is a model to use.
                 state.average.estimate_mean_styles()
                 save_checkpoint(self.folder, state, describe(config), keep=config.keep, best=best)
+                self._saved = time.monotonic()
         if tick:
             state.sums.clear()
 
