@@ -24,6 +24,11 @@ from get3d.training.distributed import RanksConfig
 from ranks import Ranks, three_steps_one_not_finite
 
 STEPS = 6
+SMALL = (
+    *("--resolution=16", "--batch=8", "--log-kimg=0.008", "--metric-pictures=4", "--device=cpu"),
+    *("--generator.z-dim=8", "--generator.w-dim=16", "--generator.mapping-layers=1", "--generator.grid-resolution=8"),
+    *("--discriminator.channel-base=128", "--discriminator.channel-max=8", "--discriminator.condition=8"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -162,3 +167,28 @@ def test_a_process_that_is_killed_is_started_again(data, course, tmp_path):
     assert "starts at 0.00 kimg in 2 processes" in said
     assert re.search(r"goes on at 0\.0[23] kimg in 2 processes", said)
     _assert_same_course(tmp_path, course(2), 1e-6)
+
+
+@pytest.mark.parametrize("launcher", ["torchrun", "get3d"])
+def test_a_launcher_that_is_told_to_stop_leaves_a_checkpoint(data, tmp_path, launcher):
+    train = ["-m", "get3d", "train", "demo", f"--data={data}", f"--out={tmp_path}", "--kimg=8", *SMALL]
+    if launcher == "torchrun":
+        train = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *train]
+    else:
+        train.append("--processes=2")
+    process = subprocess.Popen(
+        [sys.executable, *train],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    while not (tmp_path / "stats.jsonl").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    process.terminate()
+    said, _ = process.communicate(timeout=550)
+    # torchrun itself ends with a status of its own.
+    assert process.returncode == 0 or launcher == "torchrun", said
+    assert "the same command goes on" in said
+    assert checkpoints_in(tmp_path / "checkpoints")
