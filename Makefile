@@ -8,13 +8,18 @@ BLENDER_PYTHON ?= python3.11
 GLTF_VALIDATOR = 2.0.0-dev.3.10
 BPY = 5.0.1
 
-.PHONY: demo test
+.PHONY: demo demo-train test
 
 demo: .venv/.installed
+	.venv/bin/get3d generate chair --num 8 --out demo/objects
+	@echo "Open demo/objects/contact-sheet.png, demo/objects/turntable.gif, and the .glb files beside them."
+
+# The whole way, from pictures to a model of one's own.
+demo-train: .venv/.installed
 	.venv/bin/get3d synth chair --out demo/data --shapes 150 --views 16 --resolution 64 --texture 256
 	.venv/bin/get3d train demo --data demo/data --out demo/run
-	.venv/bin/get3d generate demo/run --num 8 --out demo/objects
-	@echo "Open demo/objects/contact-sheet.png, demo/objects/turntable.gif, and the .glb files beside them."
+	.venv/bin/get3d generate demo/run --num 8 --out demo/trained
+	@echo "Open demo/trained/contact-sheet.png, demo/trained/turntable.gif, and the .glb files beside them."
 
 # A worker a core, with one thread each, is faster than threads inside a single worker.
 test: .venv/.ready .tools/node_modules/gltf-validator .venv-blender/.ready
