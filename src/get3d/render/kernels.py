@@ -45,7 +45,8 @@ def _draw(
 ):
     """Keeps the nearest face of each pixel: the highest (depth, −1 − face), packed into 64 bits, below the limit.
 
-    An empty limit is none. Thread (f, s) draws every `strands`-th row of face f, so that few large faces still give a GPU enough to do.
+    An empty limit is none. Thread (f, s) draws every `strands`-th row of face f, so that few large faces still give a
+    GPU enough to do.
     """
     face, strand = wp.tid()
     i = faces[face, 0]

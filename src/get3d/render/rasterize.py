@@ -74,7 +74,7 @@ def rasterize(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Fragments
 def rasterize_through(
     meshes: MeshBatch, cameras: Cameras, resolution: int, solid: Callable[[Fragments], Bool[Tensor, " p"]]
 ) -> Fragments:
-    """The same as `rasterize`, for faces with holes: what is seen at each pixel is the nearest face that is solid there.
+    """The same as `rasterize`, for faces with holes: each pixel sees the nearest face that is solid there.
 
     Args:
         meshes: what to draw.
