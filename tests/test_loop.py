@@ -165,6 +165,8 @@ def test_a_gradient_that_is_not_finite_is_skipped_then_named(data, tmp_path):
     for _ in range(2):
         train_step(state, Batch(images, angles), config)
     assert state.bad_steps == 2
+    # What was not finite must not be added to the next step's gradient.
+    assert all(parameter.grad is None for parameter in state.generator.parameters())
     for name, tensor in state.discriminator.state_dict().items():
         if name != "rgb.out.bias":
             assert torch.equal(tensor, before[name])

@@ -135,7 +135,8 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     loss = loss + surface_loss(surfaces, objective)
     with ranks.averaging(state.generator):
         loss.backward()
-    problem = problem or _update(state.generator, state.generator_optimizer, "generator")
+    other = _update(state.generator, state.generator_optimizer, "generator")
+    problem = problem or other
 
     state.bad_steps = state.bad_steps + 1 if problem else 0
     if problem and state.bad_steps >= config.bad_steps:
