@@ -16,6 +16,8 @@ set -euo pipefail
 : "${DATA:?folder of the dataset}" "${RUN:?folder of the run}" "${PRESET:?name of a preset}"
 
 read -r first < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
+# With a store that torchrun keeps, processes that are started again would wait for those before them.
+export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
 srun --kill-on-bad-exit=1 torchrun \
     --nnodes="$SLURM_JOB_NUM_NODES" --nproc-per-node=gpu --max-restarts=3 \
     --rdzv-backend=c10d --rdzv-endpoint="$first:29400" --rdzv-id="$SLURM_JOB_ID" \

@@ -250,7 +250,7 @@ def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
         device: where to compute; of GPUs each process takes its own.
 
     Raises:
-        InputError: there is no GPU for this process.
+        InputError: there is no GPU for this process; torchrun on several machines lacks a setting.
         RanksError: the others did not come.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
@@ -267,7 +267,7 @@ def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
     timeout = timedelta(minutes=config.timeout)
     # Whoever waits in a group must not give up before the first process can say for whom all of them wait.
     try:
-        dist.init_process_group(backend, timeout=2 * timeout)
+        dist.init_process_group(backend, store=_store(2 * timeout), rank=rank, world_size=world, timeout=2 * timeout)
         control = dist.new_group(backend="gloo", timeout=2 * timeout)
         names = [""] * world
         dist.all_gather_object(names, f"{socket.gethostname()}, process {os.getpid()}", group=control)
@@ -285,3 +285,20 @@ def _take_gpu(device: str, local: int) -> None:
     if local >= count:
         raise InputError(f"this machine has {count} GPUs, too few for process {local + 1}; start fewer processes on it")
     torch.cuda.set_device(local)
+
+
+def _store(timeout: timedelta) -> dist.Store:
+    """Where the processes find each other.
+
+    torchrun keeps its own store while it starts processes again; where these read what those before them had written,
+    they would wait for the dead. On one machine it counts the starts; on several, each machine counts its own.
+    """
+    store, _, _ = next(dist.rendezvous("env://", timeout=timeout))
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return store
+    if os.environ["GROUP_WORLD_SIZE"] != "1":
+        raise InputError(
+            "torchrun on several machines cannot start processes again in the store it keeps; "
+            "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it, on all of them"
+        )
+    return dist.PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
