@@ -121,9 +121,16 @@ METRICS: dict[str, Metric] = {
         "real",
         "Meshes",
         "All faces hang together. Floating debris lowers it.",
-        caveat="An untrained model's blob is always in one part; debris comes with the first thin details.",
+        caveat="Objects put together from closed parts have many; pictures do not tell, so a model makes one surface, "
+        "and debris beside it.",
     ),
-    "components": Metric("Parts", "real", "Meshes", "Mean number of parts that no edge joins."),
+    "components": Metric(
+        "Parts",
+        "real",
+        "Meshes",
+        "Mean number of parts that no edge joins.",
+        caveat="As in one part.",
+    ),
     "genus": Metric(
         "Handles",
         "real",
