@@ -259,3 +259,19 @@ def test_a_disk_that_fills_up_leaves_the_last_checkpoint(data, run, tmp_path, mo
         train(tiny.run_config(data, out), QUIET)
     assert [path.name for path in checkpoints_in(out / "checkpoints")] == ["checkpoint-000000000020.safetensors"]
     load_tensors(checkpoints_in(out / "checkpoints")[0])
+
+
+def test_published_files_of_splits_say_what_is_learnt_from(data, tmp_path):
+    members = {"train": ["001", "003"], "val": ["000"], "test": ["002"]}
+    for split, names in members.items():
+        (tmp_path / f"{split}.txt").write_text("\n".join(names) + "\n")
+    found = opened(tiny.run_config(data, tmp_path / "run", splits=tmp_path))
+    for pictures, split in ((found.pictures, "train"), (found.held_out, "val")):
+        expected = torch.cat([_angles_of(data, name) for name in members[split]])
+        torch.testing.assert_close(pictures.angles, expected, atol=1e-5, rtol=0)
+
+
+def _angles_of(data, name):
+    """Azimuth and polar angle of an object's pictures, in radians, as the table has them."""
+    rows = [line.split(",") for line in (data / "cameras.csv").read_text().splitlines()[1:]]
+    return torch.deg2rad(torch.tensor([[float(v) for v in row[1:3]] for row in rows if row[0].startswith(name)]))

@@ -50,7 +50,7 @@ def _generator() -> Generator:
 
 def test_pictures_and_masks_are_compared(data, tmp_path):
     real, drawn = _pictures(0), _pictures(1)
-    found = Watched(("swd",), real, data, 40, 0, tmp_path, CPU)(_generator(), drawn)
+    found = Watched(("swd",), real, data, None, 40, 0, tmp_path, CPU)(_generator(), drawn)
     expected = [sliced_wasserstein_distance(drawn[:, part], real[:, part]) for part in (slice(0, 3), slice(3, 4))]
     assert found.values == {"swd/pictures": expected[0], "swd/masks": expected[1]}
     assert found.badness == sum(expected)
@@ -60,7 +60,7 @@ def test_shapes_are_compared_with_those_of_held_out_objects(data, tmp_path):
     generator = _generator()
     held_out = json.loads((data / "dataset.json").read_text())["splits"]["val"]
     assert len(held_out) > 2
-    found = Watched(("cov-cd", "mmd-cd"), _pictures(0), data, 2, 3, tmp_path, CPU)(generator, _pictures(1))
+    found = Watched(("cov-cd", "mmd-cd"), _pictures(0), data, None, 2, 3, tmp_path, CPU)(generator, _pictures(1))
     measures = Measures(descriptors=False)
     shapes = generated_set(generator, 10, 3, 1.0, measures, tmp_path / "own.npz", lambda done: None)
     real = mesh_set(data / "meshes", held_out[:2], measures, CPU, lambda done: None)
@@ -83,7 +83,7 @@ def test_fid_is_that_of_the_networks_features(data, tmp_path, monkeypatch):
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(watched, "FeatureNetwork", lambda: FeatureNetwork(path, sha256))
     real, drawn = _pictures(0), _pictures(1)
-    found = Watched(("fid", "kid"), real, data, 2, 0, tmp_path, CPU)(_generator(), drawn)
+    found = Watched(("fid", "kid"), real, data, None, 2, 0, tmp_path, CPU)(_generator(), drawn)
     means = [((part[:, :3] + 1) * 127.5).round().mean(dim=(2, 3)) for part in (drawn, real)]
     assert found.values["metrics/fid"] == pytest.approx(frechet_feature_distance(*means), rel=1e-4)
     assert found.values.keys() == {"metrics/fid", "metrics/kid"}

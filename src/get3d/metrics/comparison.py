@@ -45,6 +45,7 @@ class EvaluateConfig:
         models: a model's name, its folder, the folder of a training run, or a checkpoint; several make a comparison.
         data: dataset folder that the models are compared with.
         out: folder for report.json, report.html and what they were made from; repeat the command to go on.
+        splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
         split: the objects that count as references.
         references: how many of them; by default all.
         ratio: generated shapes for each reference; 5 as published.
@@ -65,6 +66,7 @@ class EvaluateConfig:
     models: tyro.conf.Positional[tuple[str, ...]]
     data: Path
     out: Path = Path("evaluation")
+    splits: Path | None = None
     split: Literal["train", "val", "test"] = "test"
     references: int | None = None
     ratio: int = 5
@@ -125,7 +127,7 @@ class Comparison:
 
     def _open_shapes(self) -> None:
         config = self._config
-        listing = read(config.data)
+        listing = read(config.data, config.splits)
         names = [listing.objects[number] for number in listing.splits[config.split]]
         wanted = len(names) if config.references is None else config.references
         if wanted > len(names):
@@ -151,10 +153,10 @@ class Comparison:
 
     def _open_pictures(self) -> None:
         config = self._config
-        held_out = Pictures(config.data, config.split)
+        held_out = Pictures(config.data, config.split, config.splits)
         self._resolution = held_out.resolution
         self._real = real_pictures(held_out, min(config.pictures, _SWD_PICTURES), config.seed)
-        trained = Pictures(config.data, "train")
+        trained = Pictures(config.data, "train", config.splits)
         self._stand_in = real_pictures(trained, len(self._real), config.seed + 1)
         self._network = self._open_network()
         if self._network is not None:

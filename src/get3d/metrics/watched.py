@@ -58,6 +58,7 @@ class Watched:
         names: Sequence[WatchedName],
         pictures: Float[Tensor, "n 4 r r"],
         data: Path,
+        splits: Path | None,
         objects: int,
         seed: int,
         out: Path,
@@ -69,6 +70,7 @@ class Watched:
             names: of the metrics; the first says which checkpoint is the best.
             pictures: held-out ones, in the networks' range.
             data: dataset folder, whose meshes of the split "val" metrics of shapes need.
+            splits: folder of lists of objects, in place of the dataset's own splits.
             objects: of these, at most.
             seed: of generated shapes.
             out: folder for the distances between shapes.
@@ -83,7 +85,7 @@ class Watched:
             self._features = self._features_of(pictures)
         self._distances: list[DistanceName] = [d for d in ("cd", "lfd") if any(n.endswith(f"-{d}") for n in names)]
         if self._distances:
-            listing = read(data)
+            listing = read(data, splits)
             chosen = [listing.objects[number] for number in listing.splits["val"]][:objects]
             if not chosen:
                 raise InputError(f"{data}: its split 'val' has no object to compare shapes with; leave {names} out")

@@ -58,6 +58,7 @@ class TrainConfig:
 
     Attributes:
         data: dataset folder.
+        splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
         assumed: what the dataset is taken to be where it does not say so itself.
         out: folder of the run; the same folder again goes on.
         source: a model or run whose networks to start from, all three of them; their sizes come with them.
@@ -90,6 +91,7 @@ class TrainConfig:
     """
 
     data: Path = Path("data")
+    splits: Path | None = None
     assumed: Assumed = field(default_factory=Assumed)
     out: Path = Path("runs/model")
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
@@ -172,7 +174,7 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
     _require(config.keep > 0, "--keep", config.keep, "at least 1")
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
-    pictures = Pictures(config.data, "train", assumed=config.assumed)
+    pictures = Pictures(config.data, "train", config.splits, assumed=config.assumed)
     if pictures.resolution != config.resolution:
         raise InputError(
             f"{config.data}: its pictures are {pictures.resolution}², this run asks for {config.resolution}²; "
@@ -188,7 +190,7 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
         metrics=default_metrics() if config.metrics is None else config.metrics,
         generator=replace(config.generator, cameras=pictures.prior, grid_size=grid_size, classes=pictures.classes),
     )
-    return Opened(resolved, pictures, Pictures(config.data, "val", assumed=config.assumed))
+    return Opened(resolved, pictures, Pictures(config.data, "val", config.splits, assumed=config.assumed))
 
 
 def facts(run: Opened) -> dict[str, str]:
@@ -198,7 +200,7 @@ def facts(run: Opened) -> dict[str, str]:
     content = {"angles": pictures.angles, "labels": pictures.labels, "pictures": pictures.load(some)}
     versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
     settings = _flat(describe(run.config), "--")
-    own = tuple("--" + name for name in ("data", "out", "source", "ranks", "device"))
+    own = tuple("--" + name for name in ("data", "splits", "out", "source", "ranks", "device"))
     return (
         versions
         | {name: value for name, value in settings.items() if not name.startswith(own)}

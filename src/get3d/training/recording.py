@@ -51,6 +51,7 @@ class Recorder:
                 config.metrics or (),
                 self._held_out,
                 config.data,
+                config.splits,
                 config.metric_objects,
                 config.seed,
                 config.out / "metrics",
