@@ -161,7 +161,7 @@ def test_a_process_that_is_killed_is_started_again(data, course, tmp_path):
         assert launcher.poll() is None
         time.sleep(0.01)
     children = psutil.Process(launcher.pid).children()
-    next(child for child in children if "spawn_main" in " ".join(child.cmdline())).kill()
+    next(child for child in children if "get3d.training.launching" in child.cmdline()).kill()
     said, _ = launcher.communicate(timeout=550)
     assert launcher.returncode == 0, said
     assert "starts at 0.00 kimg in 2 processes" in said

@@ -151,7 +151,7 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             stored = load_tensors(path)
         except InputError as error:
             problems.append(str(error))
-            console.print(f"[yellow]{error}; going back to the checkpoint before[/]", highlight=False)
+            console.print(f"[yellow]{error}; going back to the checkpoint before[/]", highlight=False, soft_wrap=True)
             continue
         for part in ("generator", "discriminator"):
             _require_same(path, f"its {part} has", stored.description.get(part), description[part])

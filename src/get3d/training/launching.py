@@ -3,6 +3,7 @@
 On several machines torchrun starts the processes; `loop.train` then finds them in the environment.
 """
 
+import json
 import signal
 import sys
 from uuid import uuid4
@@ -12,6 +13,7 @@ from rich.console import Console
 from torch.distributed import is_torchelastic_launched
 
 from get3d.files import InputError
+from get3d.storage import describe, restore
 from get3d.training.config import TrainConfig, opened
 from get3d.training.distributed import RanksError
 from get3d.training.loop import train
@@ -55,7 +57,8 @@ def run(config: TrainConfig, console: Console) -> None:
         max_restarts=config.ranks.max_restarts,
     )
     try:
-        elastic_launch(launch, _work)(config)
+        # A command, not a function: torch's processes for functions wait 30 seconds when they are told to stop.
+        elastic_launch(launch, sys.executable)("-m", "get3d.training.launching", json.dumps(describe(config)))
     except SignalException:
         return  # The processes were told, finished their step and wrote a checkpoint.
     except ChildFailedError as error:
@@ -67,10 +70,14 @@ def run(config: TrainConfig, console: Console) -> None:
         raise RanksError(f"rank {rank} {how}; the same command goes on from the last checkpoint") from error
 
 
-def _work(config: TrainConfig) -> None:
+def _work(described: str) -> None:
     """What each process does."""
     try:
-        train(config, Console())
+        train(restore(TrainConfig, json.loads(described), "the launcher"), Console())
     except (InputError, FloatingPointError, RanksError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
+
+
+if __name__ == "__main__":
+    _work(sys.argv[1])

@@ -69,7 +69,7 @@ def train(config: TrainConfig, console: Console) -> Path:
         path = record.folder / f"checkpoint-{state.shown:012d}.safetensors"
         if state.shown < config.total:
             done = f"stopped at {state.shown / 1000:.2f} kimg; the same command goes on"
-            console.print(f"{path}: {done}", highlight=False)
+            console.print(f"{path}: {done}", highlight=False, soft_wrap=True)
     return path
 
 
