@@ -12,6 +12,7 @@ from get3d.bench import plain_render as plain
 from get3d.cameras import CameraPrior, Cameras
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import interpolate, rasterize, rasterize_through, visible_faces
+from get3d.render.kernels import keys_below
 from screen import flat_mesh, front_cameras, random_meshes
 
 
@@ -103,6 +104,14 @@ def test_passes_opcheck(device):
     meshes = random_meshes(3, seed=0, device=device)
     screen = meshes.vertices * 10 + 10
     torch.library.opcheck(visible_faces, (screen, meshes.faces, meshes.face_offsets, 16, 20))
+
+
+def test_looking_behind_passes_opcheck(device):
+    meshes = random_meshes(3, seed=0, device=device)
+    screen = meshes.vertices * 10 + 10
+    nearest = torch.full((3, 16, 20), torch.iinfo(torch.int64).max, device=device)
+    for limit in (nearest, keys_below(screen, meshes.faces, meshes.face_offsets, nearest)):
+        torch.library.opcheck(keys_below, (screen, meshes.faces, meshes.face_offsets, limit))
 
 
 def test_agrees_with_embree():
