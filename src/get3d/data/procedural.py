@@ -16,10 +16,9 @@ from get3d.cameras import CameraPrior, Cameras
 from get3d.data.assemble import assemble
 from get3d.data.cars import car
 from get3d.data.chairs import chair
-from get3d.data.layout import SPLITS, Description, require_prior, split_of, write_cameras
-from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, refuse, write_pictures
+from get3d.data.layout import SPLITS, Description, split_of, write_cameras
+from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, refuse, require_pictures, write_pictures
 from get3d.data.parts import Part
-from get3d.data.problems import RESOLUTIONS
 from get3d.data.shading import shade
 from get3d.data.vases import vase
 from get3d.export.write import TexturedMesh
@@ -83,16 +82,9 @@ class SynthConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"--{name} is {value}, but it must lie between {low} and {high}")
-        if self.resolution not in RESOLUTIONS:
-            raise InputError(f"--resolution is {self.resolution}, but it must be a power of two from 16 to 2048")
         if self.scale is not None and not 0.01 <= self.scale <= 1.0:
             raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
-        try:
-            require_prior(self.prior)
-        except ValueError as error:
-            raise InputError(f"--prior: {error}; see --help for what each means") from error
-        if self.prior.radius <= 1:
-            raise InputError(f"--prior.radius is {self.prior.radius}, but it must be more than 1, outside the objects")
+        require_pictures(self.resolution, self.prior)
 
 
 @dataclass(frozen=True)

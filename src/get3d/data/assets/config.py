@@ -9,8 +9,7 @@ import tyro
 
 from get3d.cameras import CameraPrior
 from get3d.data.assets.loading import Up
-from get3d.data.layout import require_prior
-from get3d.data.problems import RESOLUTIONS
+from get3d.data.making import require_pictures
 from get3d.data.shading import Light
 from get3d.files import InputError
 
@@ -78,16 +77,9 @@ class RenderConfig:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise InputError(f"--{_flag(name)} is {value}, but it must lie between {low} and {high}")
-        if self.resolution not in RESOLUTIONS:
-            raise InputError(f"--resolution is {self.resolution}, but it must be a power of two from 16 to 2048")
         if not 0.01 <= self.scale <= 1.0:
             raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
-        try:
-            require_prior(self.prior)
-        except ValueError as error:
-            raise InputError(f"--prior: {error}; see --help for what each means") from error
-        if self.prior.radius <= 1:
-            raise InputError(f"--prior.radius is {self.prior.radius}, but it must be more than 1, outside the objects")
+        require_pictures(self.resolution, self.prior)
         if min(self.ratio) < 0 or not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")
 
