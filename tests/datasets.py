@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import trimesh
 from PIL import Image
 
 from get3d.cameras import CameraPrior
@@ -51,4 +52,14 @@ def make_published(root: Path, objects: int = 10, resolution: int = 16) -> Path:
             Image.fromarray(picture(k * VIEWS + view, resolution)).save(images / f"{view:03d}.png")
         np.save(cameras / "rotation.npy", angles[k, :, 0])
         np.save(cameras / "elevation.npy", 90 - angles[k, :, 1])
+    return root
+
+
+def make_boxes(root: Path, objects: int) -> Path:
+    """The same as `make_dataset`, with a box of its own as each object's mesh."""
+    make_dataset(root, objects=objects)
+    draw = np.random.default_rng(0)
+    (root / "meshes").mkdir()
+    for number in range(objects):
+        trimesh.creation.box(draw.uniform(0.2, 0.7, 3)).export(root / "meshes" / f"{number:06d}.glb")
     return root

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import trimesh
 from rich.console import Console
 
 import datasets
@@ -27,12 +26,7 @@ CONSOLE = Console(width=200, quiet=True)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    root = datasets.make_dataset(tmp_path_factory.mktemp("data"), objects=OBJECTS)
-    rng = np.random.default_rng(0)
-    (root / "meshes").mkdir()
-    for number in range(OBJECTS):
-        trimesh.creation.box(rng.uniform(0.2, 0.7, 3)).export(root / "meshes" / f"{number:06d}.glb")
-    return root
+    return datasets.make_boxes(tmp_path_factory.mktemp("data"), OBJECTS)
 
 
 def save_model(path: Path, seed: int) -> str:

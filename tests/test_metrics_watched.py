@@ -6,10 +6,8 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-import trimesh
 from rich.console import Console
 
 import datasets
@@ -31,12 +29,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    root = datasets.make_dataset(tmp_path_factory.mktemp("data"), objects=OBJECTS)
-    draw = np.random.default_rng(0)
-    (root / "meshes").mkdir()
-    for number in range(OBJECTS):
-        trimesh.creation.box(draw.uniform(0.2, 0.7, 3)).export(root / "meshes" / f"{number:06d}.glb")
-    return root
+    return datasets.make_boxes(tmp_path_factory.mktemp("data"), OBJECTS)
 
 
 def _pictures(seed: int, count: int = 6) -> torch.Tensor:

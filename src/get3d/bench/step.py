@@ -28,7 +28,7 @@ from get3d.render import interpolate, mask_of, rasterize
 from get3d.training.checkpoint import TrainingState
 from get3d.training.config import TrainConfig, opened
 from get3d.training.ema import update_average
-from get3d.training.loop import start, train_step
+from get3d.training.loop import start, train_step, update
 from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
 
 __all__ = ["WHOLE", "make_dataset", "rows"]
@@ -261,10 +261,7 @@ def _update(state: TrainingState, config: TrainConfig) -> None:
         (state.discriminator, state.discriminator_optimizer),
         (state.generator, state.generator_optimizer),
     ):
-        gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-        if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
-            optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        update(network, optimizer, type(network).__name__)
     update_average(
         state.average,
         state.generator,

@@ -38,7 +38,7 @@ from get3d.training.objective import (
 )
 from get3d.training.recording import Recorder
 
-__all__ = ["start", "train", "train_step"]
+__all__ = ["start", "train", "train_step", "update"]
 
 
 def train(config: TrainConfig, console: Console) -> Path:
@@ -120,7 +120,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
     with ranks.averaging(state.discriminator):
         loss.backward()
-    problem = _update(state.discriminator, state.discriminator_optimizer, "discriminator")
+    problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
 
     state.discriminator.requires_grad_(False)
     with config.autocast(device):
@@ -135,7 +135,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     loss = loss + surface_loss(surfaces, objective)
     with ranks.averaging(state.generator):
         loss.backward()
-    other = _update(state.generator, state.generator_optimizer, "generator")
+    other = update(state.generator, state.generator_optimizer, "generator")
     problem = problem or other
 
     state.bad_steps = state.bad_steps + 1 if problem else 0
@@ -155,7 +155,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     )
 
 
-def _update(network: nn.Module, optimizer: Optimizer, name: str) -> str | None:
+def update(network: nn.Module, optimizer: Optimizer, name: str) -> str | None:
     """Steps and clears the gradients; skips the step and names the first parameter whose gradient is not finite."""
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     problem = None
