@@ -14,9 +14,9 @@ import torch.utils.tensorboard.writer
 from rich.console import Console
 
 from get3d.data.dataset import Pictures
+from get3d.ranks import joined
 from get3d.storage import checksum
 from get3d.training.config import TrainConfig
-from get3d.training.distributed import joined
 from get3d.training.loop import start, train, train_step
 
 _context = multiprocessing.get_context("forkserver")

@@ -17,10 +17,10 @@ import torch
 
 import tiny
 from get3d.files import InputError
+from get3d.ranks import RanksConfig
 from get3d.storage import load_tensors
 from get3d.training.checkpoint import checkpoints_in
 from get3d.training.config import opened
-from get3d.training.distributed import RanksConfig
 from ranks import Ranks, three_steps_one_not_finite
 
 STEPS = 6

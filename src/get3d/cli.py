@@ -15,9 +15,9 @@ from get3d.data.assets import command as rendering
 from get3d.data.assets.config import RenderConfig
 from get3d.files import InputError
 from get3d.metrics import report
+from get3d.ranks import RanksError
 from get3d.training import launching, runs
 from get3d.training.config import TrainConfig
-from get3d.training.distributed import RanksError
 
 __all__ = ["main"]
 

@@ -19,8 +19,8 @@ from torch.optim import Optimizer
 from get3d.files import InputError, writing
 from get3d.generator import WEIGHTS, Generator
 from get3d.networks import Discriminator
+from get3d.ranks import ALONE, Ranks
 from get3d.storage import Stored, load_tensors, save_tensors, with_prefix, without_prefix
-from get3d.training.distributed import ALONE, Ranks
 
 __all__ = ["BEST", "TrainingState", "checkpoints_in", "resume", "save_checkpoint", "shown_of", "start_from"]
 

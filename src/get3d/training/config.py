@@ -18,8 +18,8 @@ from get3d.files import InputError, require_writable
 from get3d.generator import GeneratorConfig, model_file
 from get3d.metrics.watched import WatchedName, default_metrics
 from get3d.networks import DiscriminatorConfig
+from get3d.ranks import RanksConfig
 from get3d.storage import checksum, describe, read_description, restore
-from get3d.training.distributed import RanksConfig
 from get3d.training.objective import ObjectiveConfig
 
 __all__ = ["Opened", "OptimizerConfig", "TrainConfig", "facts", "opened"]

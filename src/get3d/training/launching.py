@@ -13,9 +13,9 @@ from rich.console import Console
 from torch.distributed import is_torchelastic_launched
 
 from get3d.files import InputError
+from get3d.ranks import RanksError
 from get3d.storage import describe, restore
 from get3d.training.config import TrainConfig, opened
-from get3d.training.distributed import RanksError
 from get3d.training.loop import train
 
 __all__ = ["run"]

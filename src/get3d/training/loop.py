@@ -24,11 +24,12 @@ from get3d.data.dataset import Batch, to_network
 from get3d.devices import device_named
 from get3d.generator import Generator, mix, model_file
 from get3d.latents import Latents
+from get3d.ranks import ALONE, Ranks, joined
 from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, facts, opened
-from get3d.training.distributed import ALONE, Ranks, joined
 from get3d.training.ema import update_average
+from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
 from get3d.training.objective import (
     discriminator_loss,
@@ -118,7 +119,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         penalty = gradient_penalty(real, images)
         add_statistic(state.sums, "loss/r1", penalty)
         loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
-    with ranks.averaging(state.discriminator):
+    with averaging(state.discriminator, ranks):
         loss.backward()
     problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
 
@@ -133,7 +134,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     add_statistic(state.sums, "surface/empty", surfaces.empty.float().mean())
     add_statistic(state.sums, "surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
     loss = loss + surface_loss(surfaces, objective)
-    with ranks.averaging(state.generator):
+    with averaging(state.generator, ranks):
         loss.backward()
     other = update(state.generator, state.generator_optimizer, "generator")
     problem = problem or other

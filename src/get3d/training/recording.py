@@ -14,10 +14,10 @@ from get3d.data.dataset import Pictures, to_network
 from get3d.devices import device_named
 from get3d.files import write_json
 from get3d.metrics.watched import Watched
+from get3d.ranks import Ranks
 from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, save_checkpoint
 from get3d.training.config import Opened, TrainConfig
-from get3d.training.distributed import Ranks
 from get3d.training.monitor import Monitor
 
 __all__ = ["Recorder"]

@@ -1,14 +1,13 @@
-"""Processes that train together: they share every batch, and follow the course that one process alone would.
+"""Processes that work together: each ("rank") does its share, and a process that is lost or hangs is named.
 
-Each process ("rank") plays the whole step on its share of the batch; only gradients and statistics are averaged. Two
-groups connect them: one for gradients, on the device's own backend, and one on the CPU by which they wait for each
-other, so that a process that hangs is found and named.
+Two groups connect them: one for gradients, on the device's own backend, and one on the CPU by which they wait for each
+other, so that a process that hangs is found.
 """
 
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +15,7 @@ from typing import TypeVar
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 
 from get3d.devices import device_named
 from get3d.files import InputError
@@ -24,9 +23,6 @@ from get3d.files import InputError
 __all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined"]
 
 T = TypeVar("T")
-
-_BUCKET = 25 * 1024**2
-"""Bytes of gradients that travel at once: large enough to fill a link, small enough to leave while others are made."""
 
 
 class RanksError(RuntimeError):
@@ -50,7 +46,7 @@ class RanksConfig:
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together.
+    """This process among those that work together.
 
     Attributes:
         rank: its number.
@@ -71,38 +67,13 @@ class Ranks:
         size = batch // self.world
         return slice(self.rank * size, (self.rank + 1) * size)
 
-    @contextmanager
-    def averaging(self, network: nn.Module) -> Iterator[None]:
-        """Around the one backward pass that moves a network: leaves its parameters with the mean gradient of all ranks.
-
-        Gradients leave in buckets while the pass still makes others. A gradient that is not finite on one rank is not
-        finite on all of them afterwards, so that all skip the same step.
-
-        Raises:
-            RanksError: a process is lost or hangs.
-        """
-        if self.world == 1:
-            yield
-            return
-        buckets = _Buckets([parameter for parameter in network.parameters() if parameter.requires_grad])
-        hooks = [parameter.register_post_accumulate_grad_hook(buckets.made) for parameter in buckets.parameters]
-        try:
-            yield
-        finally:
-            for hook in hooks:
-                hook.remove()
-        with self._telling():
-            buckets.send_all()
-            self._meet()
-            buckets.receive(self.world)
-
     def average(self, sums: dict[str, Tensor]) -> None:
         """Replaces each [2] (sum, count) by its mean over the processes, which are all given the same names."""
         if self.world == 1 or not sums:
             return
         pairs = torch.stack([sums[name] for name in sorted(sums)])
         together = pairs.cpu()
-        with self._telling():
+        with self.telling():
             dist.all_reduce(together, group=self.control)
         sums.update(zip(sorted(sums), (together / self.world).to(pairs.device), strict=True))
 
@@ -115,8 +86,8 @@ class Ranks:
         if self.world == 1:
             return list(wishes)
         wished = torch.tensor(wishes, dtype=torch.uint8)
-        with self._telling():
-            self._meet()
+        with self.telling():
+            self.meet()
             dist.all_reduce(wished, dist.ReduceOp.MAX, group=self.control)
         return wished.bool().tolist()
 
@@ -139,7 +110,7 @@ class Ranks:
         except InputError as error:
             problem = str(error)
         found: list[tuple[str | None, dict[str, str]]] = [(None, {})] * self.world
-        with self._telling():
+        with self.telling():
             dist.all_gather_object(found, (problem, mine), group=self.control)
         for rank, (told, theirs) in enumerate(found):
             if told is not None:
@@ -166,18 +137,23 @@ class Ranks:
                 made[0] = make()
             except InputError as error:
                 made[1] = str(error)
-        with self._telling():
+        with self.telling():
             dist.broadcast_object_list(made, group=self.control)
         if made[1] is not None:
             raise InputError(str(made[1]))
         return made[0]  # type: ignore[return-value]
 
-    def _meet(self) -> None:
+    def meet(self) -> None:
+        """Waits until all processes have come to this point; to be called within `telling`."""
         dist.monitored_barrier(self.control, self.timeout, wait_all_ranks=True)
 
     @contextmanager
-    def _telling(self) -> Iterator[None]:
-        """Says which process it was that could not be reached, where that is known."""
+    def telling(self) -> Iterator[None]:
+        """Around what all processes do together: says which of them could not be reached, where that is known.
+
+        Raises:
+            RanksError: a process is lost or hangs.
+        """
         try:
             yield
         except RuntimeError as error:
@@ -194,51 +170,7 @@ class Ranks:
 
 
 ALONE = Ranks()
-"""A process that trains by itself."""
-
-
-class _Buckets:
-    """Gradients that travel together. All ranks send the buckets in the same order, whatever order they fill in."""
-
-    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
-        # Backward passes make the gradients of the last layers first.
-        self.parameters = parameters[::-1]
-        self._buckets: list[list[nn.Parameter]] = [[]]
-        size = 0
-        for parameter in self.parameters:
-            if size and size + parameter.nbytes > _BUCKET:
-                self._buckets.append([])
-                size = 0
-            self._buckets[-1].append(parameter)
-            size += parameter.nbytes
-        self._number = {parameter: number for number, bucket in enumerate(self._buckets) for parameter in bucket}
-        self._awaited = [len(bucket) for bucket in self._buckets]
-        self._sent: list[tuple[Tensor, dist.Work]] = []
-
-    def made(self, parameter: Tensor) -> None:
-        """Notes that a parameter has its gradient, and sends the buckets that are full."""
-        self._awaited[self._number[parameter]] -= 1  # type: ignore[index]
-        while len(self._sent) < len(self._buckets) and not self._awaited[len(self._sent)]:
-            self._send()
-
-    def send_all(self) -> None:
-        """Sends what is left; a parameter that had no part in the pass has a gradient of zero."""
-        while len(self._sent) < len(self._buckets):
-            self._send()
-
-    def _send(self) -> None:
-        bucket = self._buckets[len(self._sent)]
-        gradients = [torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in bucket]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        self._sent.append((flat, dist.all_reduce(flat, async_op=True)))
-
-    def receive(self, world: int) -> None:
-        """Waits for the sums, and leaves the means as the parameters' gradients."""
-        for bucket, (flat, work) in zip(self._buckets, self._sent, strict=True):
-            work.wait()
-            flat /= world
-            for parameter, mean in zip(bucket, flat.split([parameter.numel() for parameter in bucket]), strict=True):
-                parameter.grad = mean.view_as(parameter)
+"""A process that works by itself."""
 
 
 @contextmanager
