@@ -21,6 +21,7 @@ from get3d.generator import WEIGHTS, Generator
 from get3d.networks import Discriminator
 from get3d.ranks import ALONE, Ranks
 from get3d.storage import Stored, load_tensors, save_tensors, with_prefix, without_prefix
+from get3d.training.growing import grown
 
 __all__ = ["BEST", "TrainingState", "checkpoints_in", "resume", "save_checkpoint", "shown_of", "start_from"]
 
@@ -113,7 +114,7 @@ def shown_of(checkpoint: Path) -> int:
 
 
 def start_from(path: Path, state: TrainingState) -> None:
-    """Takes over the networks of a model, but not its optimisers and progress.
+    """Takes over the networks of a model, of this resolution or a lower one, but not its optimisers and progress.
 
     Raises:
         InputError: it cannot be read, lacks one of the three networks, or has others.
@@ -121,7 +122,7 @@ def start_from(path: Path, state: TrainingState) -> None:
     tensors = load_tensors(path).tensors
     for prefix, network in state._networks().items():
         try:
-            network.load_state_dict(without_prefix(prefix, tensors))
+            network.load_state_dict(grown(network, without_prefix(prefix, tensors)))
         except RuntimeError as error:
             raise InputError(f"{path}: its networks do not fit this run ({error}); give another --from") from error
 

@@ -61,7 +61,10 @@ class TrainConfig:
         splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
         assumed: what the dataset is taken to be where it does not say so itself.
         out: folder of the run; the same folder again goes on.
-        source: a model or run whose networks to start from, all three of them; their sizes come with them.
+        source: a model or run whose networks to start from, all three of them, with their sizes. Pictures of a
+            higher resolution than its own make the discriminator grow.
+        grow_planes: side of the planes that the networks of --from grow to, a power of two.
+        grow_grid: steps of the grid along a side, in place of those of --from.
         resolution: side of the pictures in pixels, a power of two; pictures of the dataset must have it.
         batch: pictures of a step.
         kimg: length of the run, in thousands of real pictures shown.
@@ -95,6 +98,8 @@ class TrainConfig:
     assumed: Assumed = field(default_factory=Assumed)
     out: Path = Path("runs/model")
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    grow_planes: int | None = None
+    grow_grid: int | None = None
     resolution: int = 64
     batch: int = 32
     kimg: float = 1000.0
@@ -159,6 +164,8 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
     """
     if config.source is not None:
         config = _with_networks_of(config.source, config)
+    elif config.grow_planes is not None or config.grow_grid is not None:
+        raise InputError("--grow-planes and --grow-grid are of a model that training starts from; name it with --from")
     _require(config.batch > 0, "--batch", config.batch, "a positive number")
     group = config.discriminator.group
     shared = f", for each of {world} processes: {group * world}" if world > 1 else ""
@@ -175,6 +182,8 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
     pictures = Pictures(config.data, "train", config.splits, assumed=config.assumed)
+    if config.source is not None and pictures.resolution > config.resolution:
+        config = replace(config, resolution=pictures.resolution)
     if pictures.resolution != config.resolution:
         raise InputError(
             f"{config.data}: its pictures are {pictures.resolution}², this run asks for {config.resolution}²; "
@@ -223,9 +232,16 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     if "discriminator" not in description:
         raise InputError(f"{path}: holds a lone generator; training goes on from a checkpoint or a converted model")
     generator = restore(GeneratorConfig, description["generator"], path)
+    planes = generator.synthesis.planes
+    side = planes.resolution if config.grow_planes is None else config.grow_planes
+    finer = side >= planes.resolution and side & (side - 1) == 0
+    _require(finer, "--grow-planes", side, f"a power of two, at least the {planes.resolution} of {path}")
+    grid = generator.grid_resolution if config.grow_grid is None else config.grow_grid
+    _require(grid > 1, "--grow-grid", grid, "at least 2")
+    synthesis = replace(generator.synthesis, planes=replace(planes, resolution=side))
     return replace(
         config,
-        generator=generator,
+        generator=replace(generator, synthesis=synthesis, grid_resolution=grid),
         discriminator=restore(DiscriminatorConfig, description["discriminator"], path),
         resolution=description["resolution"],
         grid_size=generator.grid_size,

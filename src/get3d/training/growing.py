@@ -1,0 +1,47 @@
+"""A trained model as the beginning of one of a higher resolution (progressive growing, Karras et al. 2018).
+
+Both networks are skip architectures: what a block of higher resolution makes is added to what the others make. So new
+blocks begin silent, adding zero, and the grown networks begin with what the model has learnt.
+"""
+
+import re
+
+import torch
+from torch import Tensor, nn
+
+from get3d.networks.discriminator import DiscriminatorBranch
+from get3d.networks.planes import PlaneSynthesis
+
+__all__ = ["grown"]
+
+
+def grown(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A model's tensors with those of the blocks that it lacks.
+
+    Args:
+        network: what they are for, with its initial weights; of the model's resolution or a higher one.
+        tensors: the model's, by name.
+    """
+    for name, module in network.named_modules():
+        if isinstance(module, PlaneSynthesis | DiscriminatorBranch):
+            prefix = f"{name}.blocks." if name else "blocks."
+            tensors = _with_blocks(module, prefix, tensors)
+    return tensors
+
+
+def _with_blocks(
+    module: PlaneSynthesis | DiscriminatorBranch, prefix: str, tensors: dict[str, Tensor]
+) -> dict[str, Tensor]:
+    numbered = re.compile(f"^{re.escape(prefix)}(\\d+)")
+    held = len({match[1] for match in map(numbered.search, tensors) if match})
+    count = len(module.blocks)
+    if not 0 < held < count:
+        return tensors
+    # Planes begin with their coarsest block, a discriminator with its finest; what each adds is made by `silent`.
+    finest_first = isinstance(module, DiscriminatorBranch)
+    shift, silent = (count - held, r"conv1\.\w+") if finest_first else (0, r"outputs\.\d+\.(weight|bias)")
+    tensors = {numbered.sub(lambda match: f"{prefix}{int(match[1]) + shift}", name): tensors[name] for name in tensors}
+    for number in range(shift) if finest_first else range(held, count):
+        for name, tensor in module.blocks[number].state_dict().items():
+            tensors[f"{prefix}{number}.{name}"] = torch.zeros_like(tensor) if re.fullmatch(silent, name) else tensor
+    return tensors

@@ -1,0 +1,79 @@
+"""A model that grows begins with what it has learnt: finer planes hold the same field, and judgements stay the same."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from rich.console import Console
+
+import tiny
+from get3d.files import InputError
+from get3d.generator import Generator
+from get3d.networks import Discriminator
+from get3d.networks.layers import downsample, upsample
+from get3d.storage import load_tensors, without_prefix
+from get3d.training.config import opened
+from get3d.training.growing import grown
+from get3d.training.loop import start, train
+
+
+def _planes(resolution):
+    planes = replace(tiny.GENERATOR.synthesis.planes, resolution=resolution)
+    return replace(tiny.GENERATOR, synthesis=replace(tiny.GENERATOR.synthesis, planes=planes))
+
+
+def test_finer_planes_begin_as_the_coarse_ones_doubled():
+    torch.manual_seed(0)
+    coarse, fine = Generator(_planes(8)), Generator(_planes(32))
+    fine.load_state_dict(grown(fine, coarse.state_dict()))
+    geometry = torch.randn(2, fine.synthesis.num_geometry_styles - 2, 16, generator=tiny.seeded())
+    texture = torch.randn(2, fine.synthesis.num_texture_styles - 2, 16, generator=tiny.seeded(1))
+    held = coarse.synthesis.num_geometry_styles - 2, coarse.synthesis.num_texture_styles - 2
+    for low, high in zip(
+        coarse.synthesis.planes(geometry[:, : held[0]], texture[:, : held[1]]),
+        fine.synthesis.planes(geometry, texture),
+        strict=True,
+    ):
+        doubled = upsample(upsample(low.flatten(1, 2))).view_as(high)
+        torch.testing.assert_close(high, doubled, rtol=0.0, atol=1e-5 * float(doubled.detach().abs().max()))
+
+
+def test_a_discriminator_of_larger_pictures_begins_with_the_judgement_of_the_smaller():
+    torch.manual_seed(0)
+    small = Discriminator(tiny.DISCRIMINATOR, resolution=16)
+    large = Discriminator(tiny.DISCRIMINATOR, resolution=64)
+    large.load_state_dict(grown(large, small.state_dict()))
+    images, angles = torch.randn(4, 4, 64, 64), torch.randn(4, 2)
+    logits = large(images, angles)
+    expected = small(downsample(downsample(images)), angles)
+    torch.testing.assert_close(logits.rgb, expected.rgb)
+    torch.testing.assert_close(logits.mask, expected.mask)
+
+
+def test_every_part_of_a_grown_model_learns(tmp_path):
+    data = tiny.write_dataset(tmp_path / "data", resolution=32)
+    fine = tiny.write_dataset(tmp_path / "fine", resolution=64)
+    made = train(tiny.run_config(data, tmp_path / "small", resolution=32), Console(quiet=True))
+    asked = tiny.run_config(fine, tmp_path / "large", source=made, grow_planes=32, grow_grid=10)
+    config = opened(asked).config
+    assert (config.resolution, config.generator.grid_resolution) == (64, 10)
+    before = start(config)
+    after = load_tensors(train(asked, Console(quiet=True)))
+    assert after.description["generator"]["synthesis"]["planes"]["resolution"] == 32
+    for prefix, network in (("generator.", before.generator), ("discriminator.", before.discriminator)):
+        learnt = without_prefix(prefix, after.tensors)
+        blocks = {name: value for name, value in network.named_parameters() if ".blocks." in name}
+        assert not [name for name, value in blocks.items() if torch.equal(value, learnt[name])]
+
+
+def test_a_model_that_cannot_grow_so_is_refused(tmp_path):
+    data = tiny.write_dataset(tmp_path / "data")
+    made = train(tiny.run_config(data, tmp_path / "small"), Console(quiet=True))
+    for changes, message in (
+        ({"source": made, "grow_planes": 4}, r"--grow-planes is 4; it must be a power of two, at least the 8 of .*"),
+        ({"source": made, "grow_planes": 24}, "--grow-planes is 24"),
+        ({"source": made, "grow_grid": 1}, "--grow-grid is 1; it must be at least 2"),
+        ({"grow_planes": 16}, "name it with --from"),
+    ):
+        with pytest.raises(InputError, match=message):
+            opened(tiny.run_config(data, tmp_path / "new", **changes))
