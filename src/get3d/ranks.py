@@ -54,6 +54,7 @@ class Ranks:
         names: where each of them runs.
         timeout: how long the others may stay away.
         control: the group on the CPU by which they wait for each other.
+        gradients: the group in which gradients travel; by default that of all processes.
     """
 
     rank: int = 0
@@ -61,6 +62,7 @@ class Ranks:
     names: tuple[str, ...] = ()
     timeout: timedelta = timedelta(minutes=30)
     control: dist.ProcessGroup | None = None
+    gradients: dist.ProcessGroup | None = None
 
     def share(self, batch: int) -> slice:
         """Which rows of a batch of all processes are this one's."""

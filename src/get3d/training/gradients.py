@@ -6,10 +6,14 @@ from contextlib import contextmanager
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from get3d.ranks import Ranks
 
-__all__ = ["averaging"]
+__all__ = ["MEETING", "RECEIVING", "SENDING", "averaging"]
+
+SENDING, MEETING, RECEIVING = "sending gradients", "meeting the other ranks", "receiving gradients"
+"""What a profile of a step calls them. All but meeting, which also waits for slower ranks, is communication."""
 
 _BUCKET = 25 * 1024**2
 """Bytes of gradients that travel at once: large enough to fill a link, small enough to leave while others are made."""
@@ -28,7 +32,7 @@ def averaging(network: nn.Module, ranks: Ranks) -> Iterator[None]:
     if ranks.world == 1:
         yield
         return
-    buckets = _Buckets([parameter for parameter in network.parameters() if parameter.requires_grad])
+    buckets = _Buckets([parameter for parameter in network.parameters() if parameter.requires_grad], ranks)
     hooks = [parameter.register_post_accumulate_grad_hook(buckets.made) for parameter in buckets.parameters]
     try:
         yield
@@ -37,14 +41,17 @@ def averaging(network: nn.Module, ranks: Ranks) -> Iterator[None]:
             hook.remove()
     with ranks.telling():
         buckets.send_all()
-        ranks.meet()
-        buckets.receive(ranks.world)
+        with record_function(MEETING):
+            ranks.meet()
+        with record_function(RECEIVING):
+            buckets.receive()
 
 
 class _Buckets:
     """Gradients that travel together. All ranks send the buckets in the same order, whatever order they fill in."""
 
-    def __init__(self, parameters: Sequence[nn.Parameter]) -> None:
+    def __init__(self, parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
+        self._ranks = ranks
         # Backward passes make the gradients of the last layers first.
         self.parameters = parameters[::-1]
         self._buckets: list[list[nn.Parameter]] = [[]]
@@ -70,16 +77,17 @@ class _Buckets:
         while len(self._sent) < len(self._buckets):
             self._send()
 
+    @record_function(SENDING)
     def _send(self) -> None:
         bucket = self._buckets[len(self._sent)]
         gradients = [torch.zeros_like(parameter) if parameter.grad is None else parameter.grad for parameter in bucket]
         flat = torch.cat([gradient.flatten() for gradient in gradients])
-        self._sent.append((flat, dist.all_reduce(flat, async_op=True)))
+        self._sent.append((flat, dist.all_reduce(flat, group=self._ranks.gradients, async_op=True)))
 
-    def receive(self, world: int) -> None:
+    def receive(self) -> None:
         """Waits for the sums, and leaves the means as the parameters' gradients."""
         for bucket, (flat, work) in zip(self._buckets, self._sent, strict=True):
             work.wait()
-            flat /= world
+            flat /= self._ranks.world
             for parameter, mean in zip(bucket, flat.split([parameter.numel() for parameter in bucket]), strict=True):
                 parameter.grad = mean.view_as(parameter)
