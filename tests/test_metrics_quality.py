@@ -45,6 +45,12 @@ def test_parts_and_handles(shapes, components, genus):
     assert (found.components, found.genus) == (components, genus)
 
 
+def test_the_main_part_has_its_share_of_the_area():
+    """Two cubes of sides 1 and 3, and two that touch at a corner, which are one piece."""
+    assert mesh_quality(mesh_of(BOX(), moved(BOX((3, 3, 3)), 5, 0, 0))).main == pytest.approx(0.9)
+    assert mesh_quality(mesh_of(BOX(), moved(BOX(), 1, 1, 1))).main == 1
+
+
 def test_parts_that_touch_at_a_vertex_are_two():
     found = mesh_quality(mesh_of(BOX(), moved(BOX(), 1, 1, 1), moved(BOX(), 2, 2, 0)))
     assert found.watertight

@@ -79,6 +79,7 @@ def test_the_report_holds_every_number_of_every_model(evaluated, models):
     assert real["watertight"]["value"] == real["uncut"]["value"] == 100
     assert real["genus"]["value"] == 0
     assert real["components"]["value"] == 1
+    assert real["whole"]["value"] == 100
     assert set(report["settings"]["versions"]) >= {"get3d", "torch", "python", "warp-lang"}
     assert report["settings"]["options"]["seed"] == 0
 

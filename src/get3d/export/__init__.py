@@ -1,7 +1,7 @@
 """From a mesh and a colour field to files that other programs open."""
 
 from get3d.export.bake import RESOLUTIONS, Color, bake
-from get3d.export.debris import without_debris
+from get3d.export.debris import main_share, without_debris
 from get3d.export.repair import repair, weld
 from get3d.export.report import MeshReport, mesh_report
 from get3d.export.simplify import simplify
@@ -17,6 +17,7 @@ __all__ = [
     "TexturedMesh",
     "UnwrappedMesh",
     "bake",
+    "main_share",
     "mesh_report",
     "repair",
     "sample_texture",

@@ -1,12 +1,44 @@
-"""Small pieces that float beside an object, left out."""
+"""The parts of objects: how much the largest is of the whole, and small ones that float beside it left out."""
+
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float, Int
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+from torch import Tensor
 
 from get3d.meshes import MeshBatch
 
-__all__ = ["without_debris"]
+__all__ = ["main_share", "without_debris"]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What hangs together by vertices.
+
+    Attributes:
+        part: of each vertex.
+        shape: the mesh that each part is of.
+        area: of each part.
+        whole: area of each mesh.
+        largest: area of the largest part of each mesh.
+    """
+
+    part: Int[Tensor, " v"]
+    shape: Int[Tensor, " p"]
+    area: Float[Tensor, " p"]
+    whole: Float[Tensor, " n"]
+    largest: Float[Tensor, " n"]
+
+
+def main_share(meshes: MeshBatch) -> Float[Tensor, " n"]:
+    """The share of each mesh's area that its largest part has, what hangs together by vertices being a part.
+
+    Not a number where a mesh has no area.
+    """
+    parts = _parts(meshes)
+    return parts.largest / parts.whole
 
 
 def without_debris(meshes: MeshBatch, share: float) -> MeshBatch:
@@ -18,23 +50,27 @@ def without_debris(meshes: MeshBatch, share: float) -> MeshBatch:
     """
     if share <= 0:
         return meshes
+    parts = _parts(meshes)
+    kept = (parts.area >= share * parts.whole[parts.shape]) | (parts.area == parts.largest[parts.shape])
+
+    vertices, faces = kept[parts.part], kept[parts.part[meshes.faces[:, 0]]]
+    number = vertices.cumsum(0) - 1
+    offsets = [
+        torch.nn.functional.pad(torch.bincount(of_shape[chosen], minlength=len(meshes)).cumsum(0), (1, 0))
+        for of_shape, chosen in ((meshes.vertex_shape, vertices), (meshes.face_shape, faces))
+    ]
+    return MeshBatch(meshes.vertices[vertices], number[meshes.faces[faces]], *offsets)
+
+
+def _parts(meshes: MeshBatch) -> _Parts:
     device, count = meshes.vertices.device, len(meshes.vertices)
     start, end = meshes.faces.flatten().cpu(), meshes.faces.roll(-1, dims=1).flatten().cpu()
     joined = coo_array((torch.ones(len(start), dtype=torch.bool), (start, end)), shape=(count, count))
     parts, part_of_vertex = connected_components(joined, directed=False)
     part = torch.from_numpy(part_of_vertex).long().to(device)
-    face_part, face_shape = part[meshes.faces[:, 0]], meshes.face_shape
-    area = meshes.face_crosses().detach().norm(dim=1).double()
-    by_part = area.new_zeros(parts).index_add(0, face_part, area)
-    whole = area.new_zeros(len(meshes)).index_add(0, face_shape, area)
-    part_shape = meshes.vertex_shape.new_zeros(parts).index_copy(0, part, meshes.vertex_shape)
-    largest = by_part.new_zeros(len(meshes)).scatter_reduce(0, part_shape, by_part, "amax")
-    kept = (by_part >= share * whole[part_shape]) | (by_part == largest[part_shape])
-
-    vertices, faces = kept[part], kept[face_part]
-    number = vertices.cumsum(0) - 1
-    offsets = [
-        torch.nn.functional.pad(torch.bincount(of_shape[chosen], minlength=len(meshes)).cumsum(0), (1, 0))
-        for of_shape, chosen in ((meshes.vertex_shape, vertices), (face_shape, faces))
-    ]
-    return MeshBatch(meshes.vertices[vertices], number[meshes.faces[faces]], *offsets)
+    face_area = meshes.face_crosses().detach().norm(dim=1).double() / 2
+    area = face_area.new_zeros(parts).index_add(0, part[meshes.faces[:, 0]], face_area)
+    whole = area.new_zeros(len(meshes)).index_add(0, meshes.face_shape, face_area)
+    shape = meshes.vertex_shape.new_zeros(parts).index_copy(0, part, meshes.vertex_shape)
+    largest = area.new_zeros(len(meshes)).scatter_reduce(0, shape, area, "amax")
+    return _Parts(part, shape, area, whole, largest)

@@ -24,7 +24,7 @@ from get3d.metrics.picture_metrics import (
     real_features,
     real_pictures,
 )
-from get3d.metrics.quality import texture_quality
+from get3d.metrics.quality import MAIN, texture_quality
 from get3d.metrics.shape_metrics import DistanceName, Value, compare_sets, distances
 from get3d.metrics.shape_sets import Measures, ShapeSet, generated_set, mesh_set
 
@@ -290,6 +290,7 @@ def quality_values(shapes: ShapeSet) -> dict[str, Value]:
         "watertight": 100 * quality["watertight"].mean(),
         "manifold": 100 * quality["manifold"].mean(),
         "uncut": 100 * (quality["intersecting"] == 0).mean(),
+        "whole": 100 * (quality["watertight"].astype(bool) & (quality["main"] >= MAIN)).mean(),
         "single": 100 * (quality["components"] == 1).mean(),
         "components": quality["components"].mean(),
         "faces": quality["faces"].mean(),

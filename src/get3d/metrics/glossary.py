@@ -116,6 +116,13 @@ METRICS: dict[str, Metric] = {
         "No face cuts another that is no neighbour.",
         caveat="Larger deformations of the grid, which detail needs, make cuts likelier.",
     ),
+    "whole": Metric(
+        "Whole %",
+        "higher",
+        "Meshes",
+        "Watertight, and one part has at least 90 % of the area; small debris does not count.",
+        caveat="Objects put together from closed parts are in pieces that touch; a model makes one surface of them.",
+    ),
     "single": Metric(
         "In one part %",
         "real",

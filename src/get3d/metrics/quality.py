@@ -10,20 +10,23 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
-from get3d.export import TexturedMesh, mesh_report, weld
+from get3d.export import TexturedMesh, main_share, mesh_report, weld
 from get3d.meshes import Mesh, MeshBatch
 from get3d.metrics.launching import in_step, launch
 from get3d.metrics.quality_kernels import mark_intersections, measure_thickness
 from get3d.metrics.sampling import in_unit_cube, sample_surface
 from get3d.render import visible_faces
 
-__all__ = ["THIN", "VERSION", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
+__all__ = ["MAIN", "THIN", "VERSION", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
 
-VERSION = 2
+VERSION = 3
 """Of the examination: numbers of another version are measured anew."""
 
 THIN = 0.01
 """A sheet is thin below this share of the shape's longest side."""
+
+MAIN = 0.9
+"""An object is whole when its largest part has at least this share of the area."""
 
 BLACK = 2
 """The greatest byte of a channel that counts as black."""
@@ -41,6 +44,7 @@ class MeshQuality:
         watertight: closed, every edge between two faces, facing outward.
         manifold: no edge has more than two faces.
         components: parts that no edge joins.
+        main: share of the area that the largest part has; what hangs together by vertices is a part.
         genus: handles, all parts together; None where the mesh is not closed and manifold.
         intersecting: share of the faces that cut a face which they have no vertex in common with.
         thin: share of the area behind which the shape is thinner than 1 % of its longest side.
@@ -52,6 +56,7 @@ class MeshQuality:
     watertight: bool
     manifold: bool
     components: int
+    main: float
     genus: int | None
     intersecting: float
     thin: float
@@ -76,6 +81,7 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
         watertight=report.watertight,
         manifold=report.manifold,
         components=report.components,
+        main=float(main_share(unit)),
         genus=_genus(unit.faces, report.components) if closed else None,
         intersecting=float(solid.intersecting().float().mean()),
         thin=float((solid.thickness() < THIN).float().mean()),
