@@ -149,8 +149,9 @@ def test_a_process_that_hangs_is_named(data, tmp_path):
 def test_a_process_that_is_killed_is_started_again(data, course, tmp_path):
     """The launcher starts both processes again, and they go on from the last checkpoint."""
     config = _config(data, tmp_path, ranks=RanksConfig(processes=2))
-    code = "import pickle, sys; from rich.console import Console; from get3d.training.launching import run\n"
-    code += f"if __name__ == '__main__': run(pickle.loads({pickle.dumps(config)!r}), Console(width=500))"
+    code = "import pickle, sys; from rich.console import Console; from get3d.launching import run\n"
+    code += "from get3d.training.loop import train\n"
+    code += f"if __name__ == '__main__': run(train, pickle.loads({pickle.dumps(config)!r}), Console(width=500), list)"
     script = tmp_path / "script.py"
     script.write_text(code)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -161,10 +162,11 @@ def test_a_process_that_is_killed_is_started_again(data, course, tmp_path):
         assert launcher.poll() is None
         time.sleep(0.01)
     children = psutil.Process(launcher.pid).children()
-    next(child for child in children if "get3d.training.launching" in child.cmdline()).kill()
+    next(child for child in children if "get3d.launching" in child.cmdline()).kill()
     said, _ = launcher.communicate(timeout=550)
     assert launcher.returncode == 0, said
     assert "starts at 0.00 kimg in 2 processes" in said
+    assert re.search(r"rank \d was ended by SIGKILL; all processes are started again", said)
     assert re.search(r"goes on at 0\.0[23] kimg in 2 processes", said)
     _assert_same_course(tmp_path, course(2), 1e-6)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from get3d import bench, gallery, official, presets
+from get3d import bench, gallery, launching, official, presets
 from get3d.data import check as checking
 from get3d.data import check_page, importing, procedural
 from get3d.data import pack as packing
@@ -16,8 +16,8 @@ from get3d.data.assets.config import RenderConfig
 from get3d.files import InputError
 from get3d.metrics import report
 from get3d.ranks import RanksError
-from get3d.training import launching, runs
-from get3d.training.config import TrainConfig
+from get3d.training import loop, runs
+from get3d.training.config import TrainConfig, opened
 
 __all__ = ["main"]
 
@@ -61,7 +61,7 @@ def check(config: Annotated[checking.CheckConfig, _flat]) -> None:
 
 def train(config: Annotated[TrainConfig, _flat]) -> None:
     """Train a generator on a dataset, from a preset; any field of it can be overridden. Repeat the command to go on."""
-    launching.run(config, _console)
+    launching.run(loop.train, config, _console, lambda: opened(config, config.ranks.processes))
 
 
 train.__annotations__["config"] = Annotated[_Presets, _flat]
