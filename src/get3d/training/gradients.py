@@ -10,7 +10,7 @@ from torch.profiler import record_function
 
 from get3d.ranks import Ranks
 
-__all__ = ["MEETING", "RECEIVING", "SENDING", "averaging"]
+__all__ = ["MEETING", "RECEIVING", "SENDING", "averaging", "buckets"]
 
 SENDING, MEETING, RECEIVING = "sending gradients", "meeting the other ranks", "receiving gradients"
 """What a profile of a step calls them. All but meeting, which also waits for slower ranks, is communication."""
@@ -32,36 +32,42 @@ def averaging(network: nn.Module, ranks: Ranks) -> Iterator[None]:
     if ranks.world == 1:
         yield
         return
-    buckets = _Buckets([parameter for parameter in network.parameters() if parameter.requires_grad], ranks)
-    hooks = [parameter.register_post_accumulate_grad_hook(buckets.made) for parameter in buckets.parameters]
+    sums = _Sums([parameter for parameter in network.parameters() if parameter.requires_grad], ranks)
+    hooks = [parameter.register_post_accumulate_grad_hook(sums.made) for parameter in sums.parameters]
     try:
         yield
     finally:
         for hook in hooks:
             hook.remove()
     with ranks.telling():
-        buckets.send_all()
+        sums.send_all()
         with record_function(MEETING):
             ranks.meet()
         with record_function(RECEIVING):
-            buckets.receive()
+            sums.receive()
 
 
-class _Buckets:
-    """Gradients that travel together. All ranks send the buckets in the same order, whatever order they fill in."""
+def buckets(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Which parameters' gradients travel together, in the order in which they leave."""
+    found: list[list[nn.Parameter]] = [[]]
+    size = 0
+    # Backward passes make the gradients of the last layers first.
+    for parameter in reversed(parameters):
+        if size and size + parameter.nbytes > _BUCKET:
+            found.append([])
+            size = 0
+        found[-1].append(parameter)
+        size += parameter.nbytes
+    return found
+
+
+class _Sums:
+    """Gradients of all ranks, added up. All send the buckets in the same order, whatever order they fill in."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], ranks: Ranks) -> None:
         self._ranks = ranks
-        # Backward passes make the gradients of the last layers first.
-        self.parameters = parameters[::-1]
-        self._buckets: list[list[nn.Parameter]] = [[]]
-        size = 0
-        for parameter in self.parameters:
-            if size and size + parameter.nbytes > _BUCKET:
-                self._buckets.append([])
-                size = 0
-            self._buckets[-1].append(parameter)
-            size += parameter.nbytes
+        self._buckets = buckets(parameters)
+        self.parameters = [parameter for bucket in self._buckets for parameter in bucket]
         self._number = {parameter: number for number, bucket in enumerate(self._buckets) for parameter in bucket}
         self._awaited = [len(bucket) for bucket in self._buckets]
         self._sent: list[tuple[Tensor, dist.Work]] = []
