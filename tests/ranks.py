@@ -1,4 +1,7 @@
-"""Processes that train together, for tests: started by hand, as torchrun would, from a server that has all imported."""
+"""Processes that train together, for tests: started by hand, as torchrun would, from a server that has all imported.
+
+That includes what torch imports later, with the first optimiser (`torch._dynamo`): seconds for each process.
+"""
 
 import io
 import multiprocessing
@@ -10,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+import torch._dynamo
 import torch.utils.tensorboard.writer
 from rich.console import Console
 
