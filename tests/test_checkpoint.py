@@ -1,14 +1,17 @@
 import io
+import threading
+import time
 
 import pytest
 import torch
 from rich.console import Console
 
 import tiny
+from get3d import storage
 from get3d.data.dataset import Batch
 from get3d.files import InputError
 from get3d.storage import describe
-from get3d.training.checkpoint import BEST, checkpoints_in, resume, save_checkpoint
+from get3d.training.checkpoint import BEST, CheckpointWriter, checkpoints_in, resume, save_checkpoint
 from get3d.training.loop import start, train_step
 
 
@@ -63,12 +66,22 @@ def test_the_last_few_and_the_best_are_kept(config, tmp_path):
     assert state.shown == 4
 
 
-def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(config, tmp_path):
+def _cut_short(content):
+    return content[:-100]
+
+
+def _one_bit_flipped(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+
+
+@pytest.mark.parametrize("damage", [_cut_short, _one_bit_flipped])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(config, tmp_path, damage):
     state = start(config)
     for shown in (4, 8):
         state.shown = shown
         newest = save_checkpoint(tmp_path, state, describe(config), keep=2, best=False)
-    newest.write_bytes(newest.read_bytes()[:-100])
+    newest.write_bytes(damage(newest.read_bytes()))
     said = io.StringIO()
     assert resume(tmp_path, state, describe(config), Console(file=said, width=1000))
     assert state.shown == 4
@@ -95,3 +108,117 @@ def test_networks_of_other_sizes_are_named(config, tmp_path):
 
 def test_an_empty_folder_has_nothing_to_go_on_with(config, tmp_path):
     assert not resume(tmp_path / "none", start(config), describe(config), Console())
+
+
+class _Disk:
+    """A disk that writes when it is told to, and counts."""
+
+    def __init__(self, monkeypatch):
+        self.go, self.writing, self.most = threading.Event(), 0, 0
+        self._save = storage.save_file
+        monkeypatch.setattr(storage, "save_file", self)
+
+    def __call__(self, *arguments, **options):
+        self.writing += 1
+        self.most = max(self.most, self.writing)
+        assert self.go.wait(60)
+        self._save(*arguments, **options)
+        self.writing -= 1
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    return _Disk(monkeypatch)
+
+
+def _until(condition):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def test_a_checkpoint_in_the_background_is_of_the_moment_it_was_asked_for(config, tmp_path, disk):
+    state = _trained(config)
+    before = {name: tensor.clone() for name, tensor in _everything(state).items()}
+    with CheckpointWriter(tmp_path, 2, Console()) as writer:
+        writer.save(state, describe(config), best=True)
+        images = torch.zeros(4, 4, 16, 16, dtype=torch.uint8)
+        train_step(state, Batch(images, torch.ones(4, 2)), config)
+        assert not checkpoints_in(tmp_path)
+        disk.go.set()
+    assert [path.name for path in checkpoints_in(tmp_path)] == ["checkpoint-000000000008.safetensors"]
+    other = start(config)
+    assert resume(tmp_path, other, describe(config), Console())
+    restored = _everything(other)
+    assert other.shown == 8
+    assert restored.keys() == before.keys()
+    for name, tensor in before.items():
+        assert torch.equal(restored[name], tensor), name
+
+
+def test_one_checkpoint_is_written_at_a_time_and_the_last_few_are_kept(config, tmp_path, disk):
+    state, asked = start(config), []
+    with CheckpointWriter(tmp_path, 2, Console()) as writer:
+
+        def ask():
+            for number in range(5):
+                state.shown = 4 * number
+                writer.save(state, describe(config), best=number == 1)
+                asked.append(number)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        _until(lambda: disk.writing)
+        time.sleep(0.05)
+        assert asked == [0]
+        disk.go.set()
+        asking.join(60)
+    assert disk.most == 1
+    assert [path.name for path in checkpoints_in(tmp_path)] == [
+        "checkpoint-000000000016.safetensors",
+        "checkpoint-000000000012.safetensors",
+    ]
+    assert storage.read_description(tmp_path / BEST)["progress"]["shown"] == 4
+
+
+def test_a_checkpoint_that_cannot_be_written_is_told_at_the_next_step(config, tmp_path, disk):
+    state = start(config)
+    disk.go.set()
+    good = save_checkpoint(tmp_path, state, describe(config), keep=1, best=False)
+    content = good.read_bytes()
+    state.shown = 4
+    (tmp_path / "checkpoint-000000000004.safetensors").mkdir()
+    with CheckpointWriter(tmp_path, 1, Console()) as writer:
+        disk.go.clear()
+        writer.save(state, describe(config), best=False)
+        writer.check()
+        disk.go.set()
+        _until(lambda: not disk.writing)
+        with pytest.raises(InputError, match=r"checkpoint-000000000004\.safetensors: not written"):
+            _until(writer.check)
+    assert good.read_bytes() == content
+
+
+def test_a_run_that_ends_waits_for_its_checkpoint_and_tells_of_both_errors(config, tmp_path, disk):
+    state, said = start(config), io.StringIO()
+    disk.go.set()
+    with pytest.raises(FloatingPointError), CheckpointWriter(tmp_path / "a", 2, Console(file=said)) as writer:
+        writer.save(state, describe(config), best=False)
+        raise FloatingPointError
+    assert checkpoints_in(tmp_path / "a")
+    assert not said.getvalue()
+    (tmp_path / "b" / "checkpoint-000000000000.safetensors").mkdir(parents=True)
+    for first in (None, FloatingPointError):
+        with pytest.raises(first or InputError), CheckpointWriter(tmp_path / "b", 2, Console(file=said)) as writer:
+            writer.save(state, describe(config), best=False)
+            if first:
+                raise first
+    assert said.getvalue().count("not written") == 1
+
+
+def test_what_a_killed_run_left_half_written_is_removed(config, tmp_path):
+    good = save_checkpoint(tmp_path, start(config), describe(config), keep=1, best=True)
+    (tmp_path / ".checkpoint-000000000004.x1y2.safetensors").write_bytes(b"half")
+    with CheckpointWriter(tmp_path, 1, Console()):
+        assert sorted(path.name for path in tmp_path.iterdir()) == [BEST, good.name]

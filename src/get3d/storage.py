@@ -52,7 +52,7 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], description: M
     Raises:
         InputError: the file cannot be written (permission, full disk); what stood there before is left as it was.
     """
-    ready = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps(description, allow_nan=False)
     metadata = {"description": text, "checksum": checksum(ready, text)}
     with writing(path) as temporary:

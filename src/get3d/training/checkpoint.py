@@ -3,13 +3,17 @@
 A checkpoint holds both networks, the averaged generator, both optimisers, the sums of the statistics that are not yet
 written, and progress. The randomness of a step and the order of the pictures depend on the seed and the number of
 pictures shown alone, so progress is all the random state and data position there is.
+
+It is written by a thread of its own, from a copy, while training goes on.
 """
 
 import os
 import re
 import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from rich.console import Console
@@ -23,7 +27,16 @@ from get3d.ranks import ALONE, Ranks
 from get3d.storage import Stored, load_tensors, save_tensors, with_prefix, without_prefix
 from get3d.training.growing import grown
 
-__all__ = ["BEST", "TrainingState", "checkpoints_in", "resume", "save_checkpoint", "shown_of", "start_from"]
+__all__ = [
+    "BEST",
+    "CheckpointWriter",
+    "TrainingState",
+    "checkpoints_in",
+    "resume",
+    "save_checkpoint",
+    "shown_of",
+    "start_from",
+]
 
 BEST = "best.safetensors"
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
@@ -72,7 +85,72 @@ def save_checkpoint(folder: Path, state: TrainingState, description: dict[str, A
         description: the run's configuration; "generator" and "discriminator" must be those of the networks.
         keep: how many to keep, the best not counted.
         best: whether this is the best so far.
+
+    Raises:
+        InputError: it cannot be written (permission, full disk); those before it are left as they were.
     """
+    return _write(folder, _copied(state, description), keep, best)
+
+
+class CheckpointWriter:
+    """Writes the checkpoints of a run in the background, one at a time; training waits for the copy alone.
+
+    Args:
+        folder: where checkpoints of the run lie.
+        keep: how many to keep, the best not counted.
+        console: for an error that another one comes before.
+    """
+
+    def __init__(self, folder: Path, keep: int, console: Console) -> None:
+        self._folder, self._keep, self._console = folder, keep, console
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._writing: Future[Path] | None = None
+
+    def __enter__(self) -> "CheckpointWriter":
+        """Removes what a run that was killed while it wrote has left."""
+        for unfinished in self._folder.glob(".*.safetensors"):
+            unfinished.unlink(missing_ok=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Waits for the last checkpoint."""
+        try:
+            self._finish()
+        except InputError as problem:
+            if error is None:
+                raise
+            self._console.print(f"[yellow]{problem}[/]", highlight=False, soft_wrap=True)
+        finally:
+            self._thread.shutdown()
+
+    def save(self, state: TrainingState, description: dict[str, Any], *, best: bool) -> None:
+        """Copies a state, which may change afterwards, and has it written as `save_checkpoint` does.
+
+        Raises:
+            InputError: the checkpoint before it, which this waits for, could not be written.
+        """
+        self._finish()
+        self._writing = self._thread.submit(_write, self._folder, _copied(state, description), self._keep, best)
+
+    def check(self) -> None:
+        """Tells, without waiting, of a checkpoint that could not be written.
+
+        Raises:
+            InputError: it could not.
+        """
+        if self._writing is not None and self._writing.done():
+            self._finish()
+
+    def _finish(self) -> None:
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+
+def _copied(state: TrainingState, description: dict[str, Any]) -> Stored:
+    """All of a state as it is now, on the CPU."""
     tensors = with_prefix("sums.", state.sums)
     for prefix, network in state._networks().items():
         tensors |= with_prefix(prefix, network.state_dict())
@@ -80,8 +158,13 @@ def save_checkpoint(folder: Path, state: TrainingState, description: dict[str, A
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= with_prefix(f"{prefix}{number}.", moments)
     progress = {"shown": state.shown, "best": state.best, "bad_steps": state.bad_steps}
-    path = folder / f"checkpoint-{state.shown:012d}.safetensors"
-    save_tensors(path, tensors, description | {"progress": progress})
+    copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+    return Stored(copies, description | {"progress": progress})
+
+
+def _write(folder: Path, stored: Stored, keep: int, best: bool) -> Path:
+    path = folder / f"checkpoint-{stored.description['progress']['shown']:012d}.safetensors"
+    save_tensors(path, stored.tensors, stored.description)
     if best:
         with writing(folder / BEST) as temporary:
             _link(path, temporary)

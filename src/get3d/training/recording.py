@@ -16,7 +16,7 @@ from get3d.files import write_json
 from get3d.metrics.watched import Watched
 from get3d.ranks import Ranks
 from get3d.storage import describe
-from get3d.training.checkpoint import TrainingState, save_checkpoint
+from get3d.training.checkpoint import CheckpointWriter, TrainingState
 from get3d.training.config import Opened, TrainConfig
 from get3d.training.monitor import Monitor
 
@@ -45,6 +45,7 @@ class Recorder:
         self._config, self._pictures, self._console, self._ranks = config, run.pictures, console, ranks
         self._monitor: Monitor | None = None
         self._saved = time.monotonic()
+        self._checkpoints = CheckpointWriter(self.folder, config.keep, console)
         if ranks.rank == 0:
             self._held_out = _held_out(run.held_out, config)
             self._watched = Watched(
@@ -60,13 +61,20 @@ class Recorder:
 
     @contextmanager
     def recording(self, state: TrainingState, *, resumed: bool) -> Iterator[None]:
-        """Around the steps of a run, which starts or goes on from a state."""
+        """Around the steps of a run, which starts or goes on from a state; its last checkpoint is written when it ends.
+
+        Raises:
+            InputError: a file cannot be written.
+        """
         if self._ranks.rank:
             yield
             return
         config, world = self._config, self._ranks.world
         write_json(config.out / "config.json", describe(config))
-        with Monitor(config.out, self._console, shown=state.shown, total=config.total) as self._monitor:
+        with (
+            Monitor(config.out, self._console, shown=state.shown, total=config.total) as self._monitor,
+            self._checkpoints,
+        ):
             beginning = f"{'goes on' if resumed else 'starts'} at {state.shown / 1000:.2f} kimg"
             self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
             if not resumed:
@@ -85,6 +93,9 @@ class Recorder:
             state: after the step.
             finished: whether it was the last one, now.
             late: whether the last checkpoint is too old.
+
+        Raises:
+            InputError: a file cannot be written, or the last checkpoint could not.
         """
         config = self._config
         snapshot = _due(state.shown, config.batch, config.snapshot_kimg) or state.shown >= config.total
@@ -93,6 +104,7 @@ class Recorder:
         if tick or checkpoint:
             self._ranks.average(state.sums)
         if self._monitor is not None:
+            self._checkpoints.check()
             self._monitor.progress(state.shown)
             best = False
             if snapshot:
@@ -102,7 +114,7 @@ class Recorder:
             if checkpoint:
                 # The step leaves the average with the trained network's buffers; a checkpoint is a model to use.
                 state.average.estimate_mean_styles()
-                save_checkpoint(self.folder, state, describe(config), keep=config.keep, best=best)
+                self._checkpoints.save(state, describe(config), best=best)
                 self._saved = time.monotonic()
         if tick:
             state.sums.clear()
