@@ -124,12 +124,13 @@ class Recorder:
         """Draws fixed latents, takes the metrics and writes the tick; whether the first metric is the best so far."""
         config, average, total = self._config, state.average, len(self._held_out)
         generator = torch.Generator().manual_seed(config.seed)
+        cameras = config.generator.cameras.sample(total, generator)
+        size = config.batch // (self._ranks.world * config.accumulate)
         fakes = []
-        for start in range(0, total, config.batch):
-            count = min(config.batch, total - start)
-            latents = average.sample_latents(count, config.seed + start)
-            cameras = config.generator.cameras.sample(count, generator).to(latents.geometry.device)
-            images = average.render(latents, cameras, config.resolution, psi=1.0)
+        for start in range(0, total, size):
+            rows = slice(start, min(start + size, total))
+            latents = average.sample_latents(rows.stop - start, config.seed + start)
+            images = average.render(latents, cameras[rows].to(latents.geometry.device), config.resolution, psi=1.0)
             fakes.append(torch.cat([images.rgb, images.mask], dim=1).cpu())
         drawn = torch.cat(fakes)
         measured = self._watched(average, drawn)
