@@ -8,7 +8,7 @@ import signal
 import sys
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Protocol, TypeVar, get_type_hints
+from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
 from uuid import uuid4
 
 import torch
@@ -26,6 +26,7 @@ _SAID = 2
 """Exit status of a process that has said why starting it again would not help."""
 
 
+@runtime_checkable
 class Shared(Protocol):
     """The configuration of work that processes share."""
 
