@@ -3,13 +3,16 @@
 import platform
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from rich.console import Console
 
-from get3d.bench import extraction, fields, full, generation, loading, step, visibility
+from get3d.bench import extraction, fields, full, generation, loading, ranks, step, visibility
 from get3d.bench.rows import Row, to_json, to_table
+from get3d.devices import device_named
 from get3d.files import InputError, require_writable, write_json
 from get3d.generator import load
 from get3d.presets import PRESETS
@@ -20,6 +23,8 @@ __all__ = ["FULL_SIZE", "BenchConfig", "run"]
 
 FULL_SIZE = "paper"
 """The preset with the full-size generator."""
+_Groups: TypeAlias = dict[str, Callable[[], list[Row]]]
+"""What is measured, by its name."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,8 @@ class BenchConfig:
         preset: whose training step is timed, on a fresh run.
         model: whose objects are timed, as `get3d generate` takes it; by default those of the preset, untrained.
         full: also time the full-size generator, which takes minutes.
+        ranks: instead of all else, share the step among 1, 2, … up to so many processes, and tell how much of it is
+            communication.
         repeats: turns of each measurement.
         warm: training steps before one is timed.
         json: also write the rows to this file.
@@ -45,6 +52,7 @@ class BenchConfig:
     preset: str = "demo"
     model: str | None = None
     full: bool = False
+    ranks: int = 1
     repeats: int = 5
     warm: int = 32
     json: Path | None = None
@@ -65,11 +73,30 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
             written.
     """
     training = _checked(config)
+    device = device_named(config.device)
+    groups = _shared(config, training) if config.ranks > 1 else _alone(config, training, device)
+    rows: list[Row] = []
+    for name, measured in groups.items():
+        with console.status(f"measuring {name} …"):
+            rows += measured()
+    machine = _machine(device)
+    console.print(to_table(rows, f"medians of {config.repeats}; {machine}"))
+    if config.json is not None:
+        write_json(config.json, {"machine": machine, "repeats": config.repeats, "rows": to_json(rows)})
+        console.print(f"{config.json}: written", highlight=False)
+    return rows
+
+
+def _shared(config: BenchConfig, training: TrainConfig) -> _Groups:
+    measured = partial(ranks.rows, config.preset, training, config.repeats, config.warm, config.ranks)
+    return {"a training step that processes share": measured}
+
+
+def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> _Groups:
     generator = start(training).average if config.model is None else load(config.model, config.device)
-    device = generator.mapping_geometry.w_avg.device
     repeats = config.repeats
     of = f"the preset {config.preset}, untrained" if config.model is None else config.model
-    groups: dict[str, Callable[[], list[Row]]] = {
+    groups: _Groups = {
         "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
         "visibility": lambda: visibility.rows(config.mesh_faces, config.picture, repeats, device),
@@ -79,16 +106,7 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
     if config.full:
         size = PRESETS[FULL_SIZE].config.generator
         groups["the full-size generator"] = lambda: full.rows(size, config.faces, config.texture, repeats, device)
-    rows: list[Row] = []
-    for name, measured in groups.items():
-        with console.status(f"measuring {name} …"):
-            rows += measured()
-    machine = _machine(device)
-    console.print(to_table(rows, f"medians of {repeats}; {machine}"))
-    if config.json is not None:
-        write_json(config.json, {"machine": machine, "repeats": repeats, "rows": to_json(rows)})
-        console.print(f"{config.json}: written", highlight=False)
-    return rows
+    return groups
 
 
 def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
@@ -103,6 +121,7 @@ def _checked(config: BenchConfig) -> TrainConfig:
     if config.preset not in PRESETS:
         raise InputError(f"--preset is {config.preset}; there are {', '.join(PRESETS)}")
     ranges = {
+        "ranks": (1, 1024),
         "repeats": (1, 1000),
         "warm": (0, 10_000),
         "shapes": (1, 64),

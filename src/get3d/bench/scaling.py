@@ -1,0 +1,145 @@
+"""How long a training step takes in many processes: the formula of docs/scaling.md."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+__all__ = ["Fabric", "Link", "Pass", "Step", "all_reduce", "exposed", "fitted", "meeting", "predicted", "ring"]
+
+
+@dataclass(frozen=True)
+class Link:
+    """What each process sends to the next by.
+
+    Attributes:
+        bandwidth: bytes a second that a process sends, while it receives as many.
+        latency: seconds that a message takes besides.
+    """
+
+    bandwidth: float
+    latency: float
+
+
+@dataclass(frozen=True)
+class Fabric:
+    """What connects the processes of a node, and the nodes.
+
+    Attributes:
+        near: between processes of a node.
+        far: between nodes, for each process of a node.
+        node: processes in a node.
+        meeting: seconds that the first process takes for each of the others when all of them meet.
+    """
+
+    near: Link
+    far: Link
+    node: int
+    meeting: float
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A backward pass that moves a network.
+
+    Attributes:
+        buckets: bytes of the gradients that travel together, in the order in which they leave.
+        window: what part of a step's computing lies between the first bucket and the last.
+    """
+
+    buckets: tuple[int, ...]
+    window: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """A training step.
+
+    Attributes:
+        fixed: seconds of computing that any share of the batch takes.
+        each: seconds that each picture of it takes besides.
+        passes: over which gradients travel.
+        meetings: how often all processes meet.
+    """
+
+    fixed: float
+    each: float
+    passes: tuple[Pass, ...]
+    meetings: int
+
+    def computing(self, share: float) -> float:
+        """Seconds of a process that has so many pictures of the batch, and a core or a GPU to itself."""
+        return self.fixed + self.each * share
+
+
+def ring(size: int | float, count: int, link: Link) -> float:
+    """Seconds in which a ring adds up so many bytes, in 2 (n − 1) turns (Patarasuk and Yuan 2009, section 3)."""
+    return 2 * (count - 1) * (size / count / link.bandwidth + link.latency)
+
+
+def all_reduce(size: int | float, count: int, fabric: Fabric) -> float:
+    """Seconds in which so many processes add up so many bytes.
+
+    Within a node they are a ring. Over nodes each node first adds up its own, so that each of its processes has a part
+    of the sums; processes that have the same part are a ring; then each node shares the parts.
+    """
+    if count <= fabric.node:
+        return ring(size, count, fabric.near)
+    return ring(size, fabric.node, fabric.near) + ring(size / fabric.node, count // fabric.node, fabric.far)
+
+
+def exposed(step: Step, computing: float, count: int, fabric: Fabric) -> float:
+    """Seconds of a step in which gradients travel and nothing is computed.
+
+    Buckets are made one after another, evenly over the pass's window, and travel one after another.
+
+    Args:
+        step: what travels.
+        computing: seconds that a process computes.
+        count: how many processes there are.
+        fabric: what connects them.
+    """
+    total = 0.0
+    for part in step.passes:
+        window = part.window * computing
+        end = 0.0
+        for number, size in enumerate(part.buckets, start=1):
+            made = window * (number - 1) / max(1, len(part.buckets) - 1)
+            end = max(end, made) + all_reduce(size, count, fabric)
+        total += end - (window if len(part.buckets) > 1 else 0.0)
+    return total
+
+
+def meeting(count: int, fabric: Fabric) -> float:
+    """Seconds in which all processes meet, none of them late: the first hears of each of the others, and tells them."""
+    return (count - 1) * fabric.meeting
+
+
+def predicted(step: Step, batch: int, count: int, fabric: Fabric, processors: int) -> float:
+    """Seconds of a step that so many processes share.
+
+    Args:
+        step: how long one process takes, and what travels.
+        batch: pictures of all processes together.
+        count: how many processes there are.
+        fabric: what connects them.
+        processors: cores or GPUs; where there are fewer than processes, these take turns.
+    """
+    computing = step.computing(batch / count) * max(1.0, count / processors)
+    if count == 1:
+        return computing
+    return computing + exposed(step, computing, count, fabric) + step.meetings * meeting(count, fabric)
+
+
+def fitted(sizes: Sequence[int], seconds: Sequence[float], count: int) -> Link:
+    """The link by which a ring takes these times: least squares of relative errors.
+
+    Args:
+        sizes: bytes that were added up.
+        seconds: that it took.
+        count: processes of the ring.
+    """
+    times = np.array(seconds)
+    parts = np.stack([np.array(sizes) / count, np.ones(len(sizes))], axis=1) * 2 * (count - 1)
+    pace, latency = np.linalg.lstsq(parts / times[:, None], np.ones(len(times)), rcond=None)[0]
+    return Link(float(1 / pace), max(0.0, float(latency)))
