@@ -67,6 +67,8 @@ class TrainConfig:
         grow_grid: steps of the grid along a side, in place of those of --from.
         resolution: side of the pictures in pixels, a power of two; pictures of the dataset must have it.
         batch: pictures of a step.
+        accumulate: parts in which a process plays its share of the batch, one after another, to need less memory; the
+            course of the run stays the same.
         kimg: length of the run, in thousands of real pictures shown.
         grid_size: side of the cube that shapes live in; by default 0.1 more than the dataset's objects are long.
         generator: the generator's sizes.
@@ -102,6 +104,7 @@ class TrainConfig:
     grow_grid: int | None = None
     resolution: int = 64
     batch: int = 32
+    accumulate: int = 1
     kimg: float = 1000.0
     grid_size: float | None = None
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -168,9 +171,12 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
         raise InputError("--grow-planes and --grow-grid are of a model that training starts from; name it with --from")
     _require(config.batch > 0, "--batch", config.batch, "a positive number")
     group = config.discriminator.group
-    shared = f", for each of {world} processes: {group * world}" if world > 1 else ""
-    groups = f"a multiple of --discriminator.group, {group}{shared}"
-    _require(config.batch % (group * world) == 0, "--batch", config.batch, groups)
+    _require(config.accumulate > 0, "--accumulate", config.accumulate, "at least 1")
+    whole = group * world * config.accumulate
+    shared = f", for each of {world} processes" if world > 1 else ""
+    parted = f", in {config.accumulate} parts (--accumulate)" if config.accumulate > 1 else ""
+    groups = f"a multiple of --discriminator.group, {group}{shared}{parted}"
+    _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
     power = config.resolution >= 8 and config.resolution & (config.resolution - 1) == 0
     _require(power, "--resolution", config.resolution, "a power of two, at least 8")
     for name in ("kimg", "log_kimg", "snapshot_kimg"):

@@ -23,6 +23,7 @@ from get3d.cameras import Cameras
 from get3d.data.dataset import Batch, to_network
 from get3d.devices import device_named
 from get3d.generator import Generator, mix, model_file
+from get3d.isosurface import Surfaces
 from get3d.latents import Latents
 from get3d.ranks import ALONE, Ranks, joined
 from get3d.storage import describe
@@ -77,7 +78,8 @@ def train(config: TrainConfig, console: Console) -> Path:
 def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = ALONE) -> None:
     """One batch: the discriminator moves, then the generator, then its average.
 
-    Both play on the same generated pictures, so they are drawn once.
+    Both play on the same generated pictures, so they are drawn once. Where the batch is played in parts, only the last
+    part's are kept for the generator, which goes through the parts backwards; the others are drawn a second time.
 
     Args:
         state: changed in place.
@@ -91,51 +93,53 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     """
     objective = config.objective
     device = next(state.generator.parameters()).device
-    images, angles = to_network(batch.pictures.to(device)), batch.angles.to(device)
-    # Fakes are of the classes of the reals, so that a class alone tells nothing.
-    label = None if batch.label is None else batch.label.to(device)
-    draws = _draws(config, state.shown, label, device, ranks.share(config.batch))
-    styles = mix(state.generator.styles(draws.latents), state.generator.styles(draws.others), draws.kept)
-    with config.autocast(device):
-        fields = state.generator.fields(styles)
-    shapes = state.generator.extract(fields)
-    drawn = state.generator.draw(shapes, draws.cameras, config.resolution)
-    fakes = torch.cat([drawn.rgb, drawn.mask], dim=1)
+    parts = _parts(batch, config, state.shown, device, ranks)
+    first, last = parts[0], parts[-1]
+
+    def note(name: str, value: Tensor) -> None:
+        add_statistic(state.sums, name, value, 1 / len(parts))
 
     state.discriminator.requires_grad_(True)
-    with config.autocast(device):
-        fake = state.discriminator(fakes.detach(), draws.cameras.angles, label)
-        real = state.discriminator(images, angles, label)
-    loss = discriminator_loss(real, fake)
-    add_statistic(state.sums, "loss/discriminator", loss)
-    for name in ("rgb", "mask"):
-        add_statistic(state.sums, f"logits/{name}_real", getattr(real, name).mean())
-        add_statistic(state.sums, f"logits/{name}_fake", getattr(fake, name).mean())
-    if state.shown // config.batch % objective.r1_interval == 0:
-        images = images.requires_grad_(True)
-        # `forward` itself is never compiled; compiled networks have no second derivative.
+    for part in parts:
+        with torch.set_grad_enabled(part is last):
+            drawn = _drawn(state.generator, part, config)
+        images = to_network(part.pictures.to(device))
         with config.autocast(device):
-            real = state.discriminator.forward(images, angles, label)
-        penalty = gradient_penalty(real, images)
-        add_statistic(state.sums, "loss/r1", penalty)
-        loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
-    with averaging(state.discriminator, ranks):
-        loss.backward()
+            fake = state.discriminator(drawn.fakes.detach(), part.cameras.angles, part.label)
+            real = state.discriminator(images, part.angles, part.label)
+        loss = discriminator_loss(real, fake)
+        note("loss/discriminator", loss)
+        for name in ("rgb", "mask"):
+            note(f"logits/{name}_real", getattr(real, name).mean())
+            note(f"logits/{name}_fake", getattr(fake, name).mean())
+        if state.shown // config.batch % objective.r1_interval == 0:
+            images = images.requires_grad_(True)
+            # `forward` itself is never compiled; compiled networks have no second derivative.
+            with config.autocast(device):
+                real = state.discriminator.forward(images, part.angles, part.label)
+            penalty = gradient_penalty(real, images)
+            note("loss/r1", penalty)
+            loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
+        with averaging(state.discriminator, ranks if part is last else ALONE):
+            (loss / len(parts)).backward()
     problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
 
     state.discriminator.requires_grad_(False)
-    with config.autocast(device):
-        judged = state.discriminator(fakes, draws.cameras.angles, label)
-    loss = generator_loss(judged)
-    add_statistic(state.sums, "loss/generator", loss)
-    surfaces = shapes.surfaces
-    for name, value in surfaces.regularizers.items():
-        add_statistic(state.sums, f"surface/{name}", value)
-    add_statistic(state.sums, "surface/empty", surfaces.empty.float().mean())
-    add_statistic(state.sums, "surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
-    loss = loss + surface_loss(surfaces, objective)
-    with averaging(state.generator, ranks):
-        loss.backward()
+    for part in reversed(parts):
+        if part is not last:
+            drawn = _drawn(state.generator, part, config)
+        with config.autocast(device):
+            judged = state.discriminator(drawn.fakes, part.cameras.angles, part.label)
+        loss = generator_loss(judged)
+        note("loss/generator", loss)
+        surfaces = drawn.surfaces
+        for name, value in surfaces.regularizers.items():
+            note(f"surface/{name}", value)
+        note("surface/empty", surfaces.empty.float().mean())
+        note("surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
+        loss = loss + surface_loss(surfaces, objective)
+        with averaging(state.generator, ranks if part is first else ALONE):
+            (loss / len(parts)).backward()
     other = update(state.generator, state.generator_optimizer, "generator")
     problem = problem or other
 
@@ -171,28 +175,59 @@ def update(network: nn.Module, optimizer: Optimizer, name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class _Draws:
-    """The randomness of a step."""
+class _Part:
+    """What is played at once: real pictures, on the CPU, and the randomness of as many generated ones."""
 
+    pictures: Tensor
+    angles: Tensor
+    label: Tensor | None
     cameras: Cameras
     latents: Latents
     others: Latents
     kept: Tensor
 
 
-def _draws(config: TrainConfig, shown: int, label: Tensor | None, device: torch.device, share: slice) -> _Draws:
-    """What the step after `shown` pictures draws, for a share of its batch.
+def _parts(batch: Batch, config: TrainConfig, shown: int, device: torch.device, ranks: Ranks) -> list[_Part]:
+    """The step after `shown` pictures, in parts of this process's share.
 
-    It is drawn for the whole batch, so that shares fit together, and on the CPU, so that every device sees the same.
+    Randomness is drawn for the whole batch, so that shares and parts fit together, and on the CPU, so that every device
+    sees the same. Fakes are of the classes of the reals, so that a class alone tells nothing.
     """
     generator = torch.Generator().manual_seed(_mixed(config.seed, shown))
-    batch, z_dim = config.batch, config.generator.z_dim
-    cameras = config.generator.cameras.sample(batch, generator)
-    codes = torch.randn(2, 2, batch, z_dim, generator=generator).to(device)
-    first, second = (Latents(geometry[share], texture[share], label) for geometry, texture in codes)
-    kept = torch.rand(batch, 2, generator=generator)
-    mixed = torch.rand(batch, 2, generator=generator) < config.objective.style_mixing
-    return _Draws(cameras[share].to(device), first, second, torch.where(mixed, kept, 1.0)[share].to(device))
+    count, z_dim = config.batch, config.generator.z_dim
+    cameras = config.generator.cameras.sample(count, generator)
+    codes = torch.randn(2, 2, count, z_dim, generator=generator)
+    kept = torch.rand(count, 2, generator=generator)
+    mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
+    kept = torch.where(mixed, kept, 1.0)
+    share = ranks.share(count)
+    size = (share.stop - share.start) // config.accumulate
+    parts = []
+    for start in range(0, size * config.accumulate, size):
+        mine, rows = slice(start, start + size), slice(share.start + start, share.start + start + size)
+        label = None if batch.label is None else batch.label[mine].to(device)
+        latents, others = (Latents(*pair[:, rows].to(device), label) for pair in codes)
+        angles = batch.angles[mine].to(device)
+        moved = cameras[rows].to(device)
+        parts.append(_Part(batch.pictures[mine], angles, label, moved, latents, others, kept[rows].to(device)))
+    return parts
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """Generated pictures of a part, [m, 4, r, r] with their masks, and their surfaces."""
+
+    fakes: Tensor
+    surfaces: Surfaces
+
+
+def _drawn(generator: Generator, part: _Part, config: TrainConfig) -> _Drawn:
+    styles = mix(generator.styles(part.latents), generator.styles(part.others), part.kept)
+    with config.autocast(part.angles.device):
+        fields = generator.fields(styles)
+    shapes = generator.extract(fields)
+    images = generator.draw(shapes, part.cameras, config.resolution)
+    return _Drawn(torch.cat([images.rgb, images.mask], dim=1), shapes.surfaces)
 
 
 def _mixed(*numbers: int) -> int:

@@ -26,10 +26,10 @@ _BEAT = 10.0
 """Seconds between two touches."""
 
 
-def add_statistic(sums: dict[str, Tensor], name: str, value: Tensor) -> None:
-    """Adds a value to the running (sum, count) of a statistic, without waiting for the device."""
+def add_statistic(sums: dict[str, Tensor], name: str, value: Tensor, weight: float = 1.0) -> None:
+    """Adds a value, with its weight, to the running (sum, count) of a statistic, without waiting for the device."""
     value = value.detach().double()
-    pair = torch.stack([value, torch.ones_like(value)])
+    pair = weight * torch.stack([value, torch.ones_like(value)])
     sums[name] = sums[name] + pair if name in sums else pair
 
 
