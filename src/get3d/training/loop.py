@@ -196,7 +196,7 @@ def _parts(batch: Batch, config: TrainConfig, shown: int, device: torch.device, 
     generator = torch.Generator().manual_seed(_mixed(config.seed, shown))
     count, z_dim = config.batch, config.generator.z_dim
     cameras = config.generator.cameras.sample(count, generator)
-    codes = torch.randn(2, 2, count, z_dim, generator=generator)
+    codes = torch.randn(2, 2, count, z_dim, generator=generator).to(device)
     kept = torch.rand(count, 2, generator=generator)
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
     kept = torch.where(mixed, kept, 1.0)
@@ -206,7 +206,7 @@ def _parts(batch: Batch, config: TrainConfig, shown: int, device: torch.device, 
     for start in range(0, size * config.accumulate, size):
         mine, rows = slice(start, start + size), slice(share.start + start, share.start + start + size)
         label = None if batch.label is None else batch.label[mine].to(device)
-        latents, others = (Latents(*pair[:, rows].to(device), label) for pair in codes)
+        latents, others = (Latents(geometry[rows], texture[rows], label) for geometry, texture in codes)
         angles = batch.angles[mine].to(device)
         moved = cameras[rows].to(device)
         parts.append(_Part(batch.pictures[mine], angles, label, moved, latents, others, kept[rows].to(device)))
