@@ -75,6 +75,8 @@ def _run(rank, world, port, config, work, pipe):
     said, code = io.StringIO(), 0
     try:
         work(config, Console(file=said, width=500))
+    except SystemExit as end:
+        code = end.code
     except Exception as error:
         traceback.print_exc()
         said.write(f"{type(error).__name__}: {error}")

@@ -117,8 +117,9 @@ def test_what_processes_must_have_in_common_is_compared_before_they_start(data, 
         (replace(mine, data=other), r"rank 1 \(.*\) has a dataset of pictures 16, fingerprint .*, rank 0"),
         (replace(mine, data=tmp_path / "nowhere"), r"rank 1 \(.*\): .*nowhere"),
     ):
-        for said in Ranks([mine, theirs]).end():
-            assert re.search("InputError: " + message, said)
+        first, second = Ranks([mine, theirs]).end()
+        assert re.search("InputError: " + message, first)
+        assert not second
         assert not (tmp_path / "out" / "stats.jsonl").exists()
 
 

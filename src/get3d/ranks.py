@@ -7,14 +7,20 @@ other, so that a process that hangs is found.
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeVar
+from itertools import chain, count
+from operator import itemgetter
+from pathlib import Path
+from typing import NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
+from rich.console import Console
 from torch import Tensor
 
 from get3d.devices import device_named
@@ -22,6 +28,7 @@ from get3d.files import InputError
 
 __all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined"]
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 
@@ -31,12 +38,13 @@ class RanksError(RuntimeError):
 
 @dataclass(frozen=True)
 class RanksConfig:
-    """How processes train together.
+    """How processes share the work.
 
     Attributes:
         processes: on this machine, one for each GPU; on a CPU as many as wanted. torchrun's own number counts under it.
-        max_restarts: how often all of them are started again, from the last checkpoint, after one was lost.
-        timeout: minutes to wait for a process, also while the first one measures a snapshot, before it counts as lost.
+        max_restarts: how often all of them are started again after one was lost; training goes on from its checkpoint.
+        timeout: minutes to wait for a process, in training also for the first one to measure a snapshot, before it
+            counts as lost.
     """
 
     processes: int = 1
@@ -55,6 +63,8 @@ class Ranks:
         timeout: how long the others may stay away.
         control: the group on the CPU by which they wait for each other.
         gradients: the group in which gradients travel; by default that of all processes.
+        store: where they count what is done.
+        local: how many of them are on this machine.
     """
 
     rank: int = 0
@@ -63,6 +73,13 @@ class Ranks:
     timeout: timedelta = timedelta(minutes=30)
     control: dist.ProcessGroup | None = None
     gradients: dist.ProcessGroup | None = None
+    store: dist.Store | None = None
+    local: int = 1
+    _rounds: Iterator[int] = field(default_factory=count, repr=False)
+
+    def console(self, console: Console) -> Console:
+        """Where this process prints: the first alone does."""
+        return Console(quiet=True) if self.rank else console
 
     def share(self, batch: int) -> slice:
         """Which rows of a batch of all processes are this one's."""
@@ -101,7 +118,8 @@ class Ranks:
             facts: what must be the same of that on all of them, by name.
 
         Raises:
-            InputError: a process could not make it, or made another; names the process, and what differs.
+            InputError: a process could not make it, or made another; names the process, and what differs. The first
+                process raises it, and the others end without a word.
         """
         if self.world == 1:
             return make()
@@ -116,10 +134,10 @@ class Ranks:
             dist.all_gather_object(found, (problem, mine), group=self.control)
         for rank, (told, theirs) in enumerate(found):
             if told is not None:
-                raise InputError(f"rank {rank} ({self.names[rank]}): {told}")
+                self._refuse(f"rank {rank} ({self.names[rank]}): {told}")
             for name, value in found[0][1].items():
                 if theirs.get(name) != value:
-                    raise InputError(
+                    self._refuse(
                         f"rank {rank} ({self.names[rank]}) has {name} {theirs.get(name)}, rank 0 ({self.names[0]}) "
                         f"has {value}; give all processes the same"
                     )
@@ -129,7 +147,7 @@ class Ranks:
         """What the first process makes, on all of them.
 
         Raises:
-            InputError: it could not make it.
+            InputError: it could not make it. The others end without a word.
         """
         if self.world == 1:
             return make()
@@ -142,8 +160,95 @@ class Ranks:
         with self.telling():
             dist.broadcast_object_list(made, group=self.control)
         if made[1] is not None:
-            raise InputError(str(made[1]))
+            self._refuse(str(made[1]))
         return made[0]  # type: ignore[return-value]
+
+    def turns(self, items: Sequence[Item]) -> Iterator[Item]:
+        """The items that are this process's: whoever is free takes the next one, so that all end at about one time.
+
+        All processes are given the same items, and begin at the same point.
+        """
+        if self.world == 1:
+            yield from items
+            return
+        key = self._new_key()
+        while (number := self._count(key, 1) - 1) < len(items):
+            yield items[number]
+
+    def each(self, items: Sequence[Item], work: Callable[[Item], T]) -> list[T]:
+        """What is made of each item by whoever is free, in the order of the items; the first process alone gets it.
+
+        Args:
+            items: the same on all processes.
+            work: called with each item on one of the processes. What it gives must be of a kind that can be pickled.
+
+        Raises:
+            InputError: `work` raised it; the others then take no further item. The first process raises it, and the
+                others end without a word.
+        """
+        if self.world == 1:
+            return [work(item) for item in items]
+        key = self._new_key()
+        made: list[tuple[int, T]] = []
+        problem: tuple[int, str] | None = None
+        while problem is None and (number := self._count(key, 1) - 1) < len(items):
+            try:
+                made.append((number, work(items[number])))
+            except InputError as error:
+                problem = number, str(error)
+                self._count(key, len(items))
+        (failed,) = self.any(problem is not None)
+        if failed:
+            problems = sorted(told for told in self.gathered(problem) if told is not None)
+            self._refuse(problems[0][1] if problems else "")
+        return [each for _, each in sorted(chain(*self.gathered(made)), key=itemgetter(0))]
+
+    def gathered(self, value: T) -> list[T]:
+        """What each process has, in the order of the ranks; the first process alone gets it."""
+        if self.world == 1:
+            return [value]
+        found = [value] * self.world if self.rank == 0 else None
+        with self.telling():
+            self.meet()
+            dist.gather_object(value, found, group=self.control)
+        return found or []
+
+    def require_same(self, folder: Path) -> None:
+        """Sees to it that all processes mean the same folder, also on several machines.
+
+        Raises:
+            InputError: one does not; names it.
+        """
+        if self.world == 1:
+            return
+        name = self.from_first(lambda: _sign(folder))
+
+        def look() -> None:
+            if not (folder / name).exists():
+                raise InputError(f"{folder}: is not the folder that rank 0 has; give one that all machines share")
+
+        try:
+            self.alike(look)
+        finally:
+            if self.rank == 0:
+                (folder / name).unlink()
+
+    def _new_key(self) -> str:
+        return f"round {next(self._rounds)}"
+
+    def _count(self, key: str, number: int) -> int:
+        assert self.store is not None
+        with self.telling():
+            return self.store.add(key, number)
+
+    def _refuse(self, problem: str) -> NoReturn:
+        """Ends what all processes know to be impossible; the first one says why."""
+        if self.rank:
+            # Launchers end all processes when one of them ends, so the first must have said it by then.
+            with suppress(RuntimeError):
+                dist.recv(torch.zeros(1), 0, group=self.control)
+            sys.exit(2)
+        raise InputError(problem)
 
     def meet(self) -> None:
         """Waits until all processes have come to this point; to be called within `telling`."""
@@ -168,7 +273,14 @@ class Ranks:
                 named = ", ".join(f"rank {number} ({self.names[number]})" for number in lost)
                 minutes = self.timeout.total_seconds() / 60
                 message = f"{named} did not come within {minutes:g} minutes (--timeout): it hangs or is lost"
-            raise RanksError(f"{message}; the same command goes on from the last checkpoint") from error
+            raise RanksError(f"{message}; repeat the command to go on") from error
+
+
+def _sign(folder: Path) -> str:
+    """The name of a new file in a folder."""
+    handle, path = tempfile.mkstemp(prefix=".shared.", dir=folder)
+    os.close(handle)
+    return Path(path).name
 
 
 ALONE = Ranks()
@@ -191,34 +303,36 @@ def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
     if world == 1:
         yield ALONE
         return
-    rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    rank, number = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     backend = "gloo"
     if device_named(device).type == "cuda":
-        _take_gpu(device, local)
+        _take_gpu(device, number)
         backend = "nccl"
     elif "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, torch.get_num_threads() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
+        torch.set_num_threads(max(1, torch.get_num_threads() // local))
     timeout = timedelta(minutes=config.timeout)
     # Whoever waits in a group must not give up before the first process can say for whom all of them wait.
     try:
-        dist.init_process_group(backend, store=_store(2 * timeout), rank=rank, world_size=world, timeout=2 * timeout)
+        store = _store(2 * timeout)
+        dist.init_process_group(backend, store=store, rank=rank, world_size=world, timeout=2 * timeout)
         control = dist.new_group(backend="gloo", timeout=2 * timeout)
         names = [""] * world
         dist.all_gather_object(names, f"{socket.gethostname()}, process {os.getpid()}", group=control)
     except RuntimeError as error:
         raise RanksError(f"rank {rank} of {world} could not join the others: {str(error).splitlines()[0]}") from error
-    yield Ranks(rank, world, tuple(names), timeout, control)
+    yield Ranks(rank, world, tuple(names), timeout, control, store=store, local=local)
     # After an error the others may never come to this point, and the process ends anyway.
     dist.destroy_process_group()
 
 
-def _take_gpu(device: str, local: int) -> None:
-    count = torch.cuda.device_count()
+def _take_gpu(device: str, number: int) -> None:
+    gpus = torch.cuda.device_count()
     if torch.device("cuda" if device == "auto" else device).index is not None:
-        raise InputError(f"--device is {device}; processes that train together take one GPU each: use cuda or auto")
-    if local >= count:
-        raise InputError(f"this machine has {count} GPUs, too few for process {local + 1}; start fewer processes on it")
-    torch.cuda.set_device(local)
+        raise InputError(f"--device is {device}; processes that work together take one GPU each: use cuda or auto")
+    if number >= gpus:
+        raise InputError(f"this machine has {gpus} GPUs, too few for process {number + 1}; start fewer processes on it")
+    torch.cuda.set_device(number)
 
 
 def _store(timeout: timedelta) -> dist.Store:

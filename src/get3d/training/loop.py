@@ -54,7 +54,7 @@ def train(config: TrainConfig, console: Console) -> Path:
         RanksError: a process that trains with this one is lost or hangs; names it.
     """
     with joined(config.ranks, config.device) as ranks:
-        console = Console(quiet=True) if ranks.rank else console
+        console = ranks.console(console)
         run = ranks.alike(lambda: opened(config, ranks.world), facts)
         config = run.config
         record = ranks.alike(lambda: Recorder(run, console, ranks))
