@@ -21,6 +21,7 @@ from get3d.networks import DiscriminatorConfig
 from get3d.ranks import RanksConfig
 from get3d.storage import checksum, describe, read_description, restore
 from get3d.training.objective import ObjectiveConfig
+from get3d.training.trackers import TrackerName, require_trackers
 
 __all__ = ["Opened", "OptimizerConfig", "TrainConfig", "facts", "opened"]
 
@@ -86,6 +87,7 @@ class TrainConfig:
         metric_pictures: pictures that are compared with as many held-out ones.
         metric_objects: held-out objects, at most, that shapes are compared with; five shapes are made for each.
         keep: how many checkpoints are kept, besides the best.
+        trackers: where the run is followed besides TensorBoard: wandb, mlflow.
         bad_steps: steps in a row with a gradient that is not finite after which the run stops.
         precision: of the convolutions: fp32, bf16, or "auto", which is bf16 on GPUs that have it. All else, the weights
             too, is fp32.
@@ -120,6 +122,7 @@ class TrainConfig:
     metric_pictures: int = 512
     metric_objects: int = 40
     keep: int = 2
+    trackers: tuple[TrackerName, ...] = ()
     bad_steps: int = 10
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
@@ -185,6 +188,7 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
         _require(getattr(config, name) > 1, "--" + name.replace("_", "-"), getattr(config, name), "at least 2")
     _require(config.metrics != (), "--metrics", "empty", "one metric or more, swd for one")
     _require(config.keep > 0, "--keep", config.keep, "at least 1")
+    require_trackers(config.trackers)
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
     pictures = Pictures(config.data, "train", config.splits, assumed=config.assumed)

@@ -4,18 +4,22 @@ import json
 import math
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
 import torch
 from rich.console import Console
 from rich.live import Live
+from rich.markup import escape
 from rich.text import Text
 from torch import Tensor
 
 from get3d.files import writing
 from get3d.pictures import contact_sheet
 from get3d.training.alarms import alarms
+from get3d.training.trackers import TensorBoard, Tracker, TrackerError
 
 __all__ = ["HEARTBEAT", "Monitor", "add_statistic"]
 
@@ -34,20 +38,26 @@ def add_statistic(sums: dict[str, Tensor], name: str, value: Tensor, weight: flo
 
 
 class Monitor:
-    """Writes to the folder of a run and to the terminal.
+    """Writes to the folder of a run, to the terminal and to trackers, of which TensorBoard is always one.
 
     Lines of `stats.jsonl` that are later than the point where a run goes on are dropped first, so that the file reads
-    as if the run had never been stopped.
+    as if the run had never been stopped. What a tracker cannot take is said, and the run goes on.
+
+    Args:
+        folder: of the run.
+        console: the terminal.
+        shown: real pictures shown so far.
+        total: length of the run in real pictures.
+        trackers: other ones; closed at the end.
     """
 
-    def __init__(self, folder: Path, console: Console, *, shown: int, total: int) -> None:
-        # SummaryWriter's module takes a second to import; commands that do not train should not wait for it.
-        from torch.utils.tensorboard.writer import SummaryWriter
-
+    def __init__(
+        self, folder: Path, console: Console, *, shown: int, total: int, trackers: Sequence[Tracker] = ()
+    ) -> None:
         self._folder, self._console, self._total = folder, console, total
         self._stats = folder / "stats.jsonl"
         self._drop_after(shown)
-        self._curves = SummaryWriter(str(folder / "tensorboard"), purge_step=shown)
+        self._trackers: list[Tracker] = [TensorBoard(folder, shown), *trackers]
         self._live = Live(console=console, refresh_per_second=2, transient=True)
         self._start = self._tick = (time.monotonic(), shown)
         self._last = ""
@@ -62,8 +72,18 @@ class Monitor:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._live.stop()
-        self._curves.close()
+        for tracker in self._trackers:
+            with self._telling():
+                tracker.close(failed=error is not None)
         (self._folder / HEARTBEAT).unlink(missing_ok=True)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        """Around what a tracker does: says where it could not."""
+        try:
+            yield
+        except TrackerError as error:
+            self.say(f"[yellow]{escape(str(error))}; training goes on[/]")
 
     def _drop_after(self, shown: int) -> None:
         if not self._stats.exists():
@@ -112,8 +132,9 @@ class Monitor:
             file.write(json.dumps(line) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        for name, value in (values | {"images_per_second": rate}).items():
-            self._curves.add_scalar(name, value, shown)
+        for tracker in self._trackers:
+            with self._telling():
+                tracker.scalars(values | {"images_per_second": rate}, shown)
         self._last = "  ".join(f"{name.removeprefix('loss/')} {value:.3g}" for name, value in values.items())
         self.progress(shown)
         if not self._console.is_terminal:
@@ -122,17 +143,13 @@ class Monitor:
             self.say(f"[yellow]{shown / 1000:.2f} kimg: {alarm}[/]")
 
     def pictures(self, name: str, images: Tensor, shown: int, *, columns: int) -> None:
-        """Saves a sheet of pictures [n, 3, r, r] in [−1, 1] as `name.png`, and shows it in TensorBoard."""
+        """Saves a sheet of pictures [n, 3, r, r] in [−1, 1] as `name.png`, and shows it to those who follow the run."""
         sheet = contact_sheet(images, columns=columns)
         with writing(self._folder / f"{name}.png") as temporary:
             sheet.save(temporary)
-        self._curves.add_image(name.split("-")[0], _as_tensor(sheet), shown, dataformats="HWC")
-
-
-def _as_tensor(sheet: object) -> Tensor:
-    import numpy as np
-
-    return torch.from_numpy(np.asarray(sheet).copy())
+        for tracker in self._trackers:
+            with self._telling():
+                tracker.pictures(name.split("-")[0], sheet, shown)
 
 
 def _clock(seconds: float) -> str:

@@ -19,6 +19,7 @@ from get3d.storage import describe
 from get3d.training.checkpoint import CheckpointWriter, TrainingState
 from get3d.training.config import Opened, TrainConfig
 from get3d.training.monitor import Monitor
+from get3d.training.trackers import open_trackers
 
 __all__ = ["Recorder"]
 
@@ -64,15 +65,19 @@ class Recorder:
         """Around the steps of a run, which starts or goes on from a state; its last checkpoint is written when it ends.
 
         Raises:
-            InputError: a file cannot be written.
+            InputError: a file cannot be written, or a tracker cannot be reached.
         """
+        config, world = self._config, self._ranks.world
+        names = () if self._ranks.rank else config.trackers
+        trackers = self._ranks.alike(lambda: open_trackers(names, config.out, describe(config)))
         if self._ranks.rank:
             yield
             return
-        config, world = self._config, self._ranks.world
         write_json(config.out / "config.json", describe(config))
         with (
-            Monitor(config.out, self._console, shown=state.shown, total=config.total) as self._monitor,
+            Monitor(
+                config.out, self._console, shown=state.shown, total=config.total, trackers=trackers
+            ) as self._monitor,
             self._checkpoints,
         ):
             beginning = f"{'goes on' if resumed else 'starts'} at {state.shown / 1000:.2f} kimg"

@@ -1,0 +1,259 @@
+"""Where a run can be followed: TensorBoard always, Weights & Biases and MLflow by choice.
+
+A tracked run goes on where a run goes on: what names it lies in the run's folder.
+"""
+
+import importlib
+import importlib.util
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+from uuid import uuid4
+
+import numpy as np
+from PIL import Image
+
+from get3d.files import InputError, read_json, write_json
+
+__all__ = [
+    "MLflow",
+    "TensorBoard",
+    "Tracker",
+    "TrackerError",
+    "TrackerName",
+    "Wandb",
+    "open_trackers",
+    "require_trackers",
+]
+
+TrackerName = Literal["wandb", "mlflow"]
+
+PROJECT = "get3d"
+"""The W&B project and the MLflow experiment, where the environment names no other."""
+
+IDENTITIES = "trackers.json"
+"""The file of a run that says which tracked runs are its own."""
+
+
+class TrackerError(RuntimeError):
+    """A tracker could not take what it was given; the run itself is none the worse."""
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """What a run tells those who follow it. `shown` counts the real pictures shown so far."""
+
+    def scalars(self, values: Mapping[str, float], shown: int) -> None:
+        """The statistics of a tick, by name.
+
+        Raises:
+            TrackerError: they could not be taken.
+        """
+
+    def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
+        """A sheet of pictures.
+
+        Raises:
+            TrackerError: it could not be taken.
+        """
+
+    def close(self, *, failed: bool) -> None:
+        """The end, for now.
+
+        Args:
+            failed: by an error.
+
+        Raises:
+            TrackerError: it could not be taken.
+        """
+
+
+class TensorBoard:
+    """Curves and pictures in the folder `tensorboard` of a run.
+
+    Args:
+        folder: the run's.
+        shown: where it starts or goes on; what was written later is not shown.
+    """
+
+    def __init__(self, folder: Path, shown: int) -> None:
+        # SummaryWriter's module takes a second to import; commands that do not train should not wait for it.
+        from torch.utils.tensorboard.writer import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=shown)
+
+    def scalars(self, values: Mapping[str, float], shown: int) -> None:
+        """See `Tracker`."""
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, shown)
+
+    def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
+        """See `Tracker`."""
+        self._writer.add_image(name, np.asarray(sheet), shown, dataformats="HWC")
+
+    def close(self, *, failed: bool) -> None:
+        """See `Tracker`."""
+        self._writer.close()
+
+
+class Wandb:
+    """A run of Weights & Biases; WANDB_MODE, WANDB_PROJECT and its other variables count.
+
+    Args:
+        folder: the run's; names it, and holds what is not sent.
+        config: the run's configuration.
+
+    Raises:
+        TrackerError: it cannot be begun.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self._wandb = importlib.import_module("wandb")
+        identity = _identity(folder, "wandb", lambda: uuid4().hex)
+        with self._telling():
+            self._run = self._wandb.init(
+                project=os.environ.get("WANDB_PROJECT", PROJECT),
+                name=folder.resolve().name,
+                id=identity,
+                resume="allow",
+                dir=str(folder),
+                config=config,
+                allow_val_change=True,
+            )
+            # A run that goes on repeats some of its steps, which W&B's own count does not allow.
+            self._run.define_metric("shown", hidden=True)
+            self._run.define_metric("*", step_metric="shown")
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except self._wandb.Error as error:
+            raise TrackerError(f"wandb: {error}") from error
+
+    def scalars(self, values: Mapping[str, float], shown: int) -> None:
+        """See `Tracker`."""
+        with self._telling():
+            self._run.log({**values, "shown": shown})
+
+    def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
+        """See `Tracker`."""
+        with self._telling():
+            self._run.log({name: self._wandb.Image(sheet), "shown": shown})
+
+    def close(self, *, failed: bool) -> None:
+        """See `Tracker`."""
+        with self._telling():
+            self._run.finish(exit_code=int(failed))
+
+
+class MLflow:
+    """A run of MLflow; MLFLOW_TRACKING_URI, MLFLOW_EXPERIMENT_NAME and its other variables count.
+
+    Args:
+        folder: the run's; names it.
+        config: the run's configuration: its parameters as the run began, and `config.json` as it goes on.
+
+    Raises:
+        TrackerError: it cannot be begun.
+    """
+
+    def __init__(self, folder: Path, config: dict[str, Any]) -> None:
+        self._mlflow = importlib.import_module("mlflow")
+        with self._telling():
+            self._client = self._mlflow.MlflowClient()
+            self._run = _identity(folder, "mlflow", lambda: self._begun(folder.resolve().name, config))
+            self._client.update_run(self._run, status="RUNNING")
+            self._client.log_dict(self._run, config, "config.json")
+
+    def _begun(self, name: str, config: dict[str, Any]) -> str:
+        title = os.environ.get("MLFLOW_EXPERIMENT_NAME", PROJECT)
+        experiment = self._client.get_experiment_by_name(title)
+        number = experiment.experiment_id if experiment else self._client.create_experiment(title)
+        run: str = self._client.create_run(number, run_name=name).info.run_id
+        param = self._mlflow.entities.Param
+        self._client.log_batch(run, params=[param(key, str(value)) for key, value in _leaves(config).items()])
+        return run
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except self._mlflow.exceptions.MlflowException as error:
+            raise TrackerError(f"mlflow: {str(error).splitlines()[0]}") from error
+
+    def scalars(self, values: Mapping[str, float], shown: int) -> None:
+        """See `Tracker`."""
+        now, metric = int(1000 * time.time()), self._mlflow.entities.Metric
+        with self._telling():
+            metrics = [metric(name, value, now, shown) for name, value in values.items()]
+            self._client.log_batch(self._run, metrics=metrics)
+
+    def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
+        """See `Tracker`."""
+        with self._telling():
+            self._client.log_image(self._run, sheet, key=name, step=shown)
+
+    def close(self, *, failed: bool) -> None:
+        """See `Tracker`."""
+        with self._telling():
+            self._client.set_terminated(self._run, "FAILED" if failed else "FINISHED")
+
+
+_TRACKERS: dict[TrackerName, type[Wandb] | type[MLflow]] = {"wandb": Wandb, "mlflow": MLflow}
+
+
+def require_trackers(names: Sequence[TrackerName]) -> None:
+    """Proves that the packages of trackers are there, without importing them.
+
+    Raises:
+        InputError: one is not.
+    """
+    for name in names:
+        if importlib.util.find_spec(name) is None:
+            raise InputError(f"--trackers {name} needs a package that is not installed; pip install 'get3d[{name}]'")
+
+
+def open_trackers(names: Sequence[TrackerName], folder: Path, config: dict[str, Any]) -> list[Tracker]:
+    """Begins the tracked runs of a run, or goes on with them.
+
+    Args:
+        names: of the trackers; their packages must be there.
+        folder: the run's.
+        config: its configuration.
+
+    Raises:
+        InputError: one cannot be begun.
+    """
+    made: list[Tracker] = []
+    for name in names:
+        try:
+            made.append(_TRACKERS[name](folder, config))
+        except TrackerError as error:
+            raise InputError(
+                f"--trackers {error}; see to its address and login, leave it out, or remove {folder / IDENTITIES} "
+                "to begin a new run there"
+            ) from error
+    return made
+
+
+def _identity(folder: Path, name: TrackerName, begin: Callable[[], str]) -> str:
+    """What names the tracked run of a run; begins one where there is none yet."""
+    path = folder / IDENTITIES
+    known = read_json(path) if path.exists() else {}
+    if name not in known:
+        known[name] = begin()
+        write_json(path, known)
+    return str(known[name])
+
+
+def _leaves(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The settings of a configuration by the option that sets them."""
+    leaves: dict[str, Any] = {}
+    for key, value in config.items():
+        inner = isinstance(value, Mapping)
+        leaves |= _leaves(value, f"{prefix}{key}.") if inner else {prefix + key: value}
+    return leaves
