@@ -182,7 +182,7 @@ def test_one_checkpoint_is_written_at_a_time_and_the_last_few_are_kept(config, t
     assert storage.read_description(tmp_path / BEST)["progress"]["shown"] == 4
 
 
-def test_a_checkpoint_that_cannot_be_written_is_told_at_the_next_step(config, tmp_path, disk):
+def test_a_checkpoint_that_cannot_be_written_is_known_at_the_next_step_and_told_by_the_next_one(config, tmp_path, disk):
     state = start(config)
     disk.go.set()
     good = save_checkpoint(tmp_path, state, describe(config), keep=1, best=False)
@@ -192,11 +192,11 @@ def test_a_checkpoint_that_cannot_be_written_is_told_at_the_next_step(config, tm
     with CheckpointWriter(tmp_path, 1, Console()) as writer:
         disk.go.clear()
         writer.save(state, describe(config), best=False)
-        writer.check()
+        assert not writer.failed
         disk.go.set()
-        _until(lambda: not disk.writing)
+        _until(lambda: writer.failed)
         with pytest.raises(InputError, match=r"checkpoint-000000000004\.safetensors: not written"):
-            _until(writer.check)
+            writer.save(state, describe(config), best=False)
     assert good.read_bytes() == content
 
 

@@ -134,14 +134,10 @@ class CheckpointWriter:
         self._finish()
         self._writing = self._thread.submit(_write, self._folder, _copied(state, description), self._keep, best)
 
-    def check(self) -> None:
-        """Tells, without waiting, of a checkpoint that could not be written.
-
-        Raises:
-            InputError: it could not.
-        """
-        if self._writing is not None and self._writing.done():
-            self._finish()
+    @property
+    def failed(self) -> bool:
+        """Whether the last checkpoint could not be written, without waiting for it; the next `save` says why."""
+        return self._writing is not None and self._writing.done() and self._writing.exception() is not None
 
     def _finish(self) -> None:
         writing, self._writing = self._writing, None
@@ -169,7 +165,7 @@ def _write(folder: Path, stored: Stored, keep: int, best: bool) -> Path:
         with writing(folder / BEST) as temporary:
             _link(path, temporary)
     for old in checkpoints_in(folder)[keep:]:
-        old.unlink()
+        old.unlink(missing_ok=True)
     return path
 
 

@@ -5,7 +5,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.text import Text
 from torch import Tensor
 
-from get3d.files import writing
+from get3d.files import InputError, writing
 from get3d.pictures import contact_sheet
 from get3d.training.alarms import alarms
 from get3d.training.trackers import TensorBoard, Tracker, TrackerError
@@ -75,7 +75,8 @@ class Monitor:
         for tracker in self._trackers:
             with self._telling():
                 tracker.close(failed=error is not None)
-        (self._folder / HEARTBEAT).unlink(missing_ok=True)
+        with suppress(OSError):
+            (self._folder / HEARTBEAT).unlink()
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -107,7 +108,9 @@ class Monitor:
         since, before = self._start
         now = time.monotonic()
         if now > self._beaten + _BEAT:
-            (self._folder / HEARTBEAT).touch()
+            # A disk that cannot be written to is found where it matters.
+            with suppress(OSError):
+                (self._folder / HEARTBEAT).touch()
             self._beaten = now
         rate = (shown - before) / max(now - since, 1e-9)
         left = (self._total - shown) / rate if rate > 0 else float("inf")
@@ -115,7 +118,11 @@ class Monitor:
         self._live.update(Text(f"{done}  {rate:.1f} img/s  {_clock(left)} left  {self._last}"))
 
     def write(self, sums: dict[str, Tensor], shown: int, extra: dict[str, float] | None = None) -> None:
-        """Writes the means of the statistics since the last tick, and clears them; says what is alarming of them."""
+        """Writes the means of the statistics since the last tick, and clears them; says what is alarming of them.
+
+        Raises:
+            InputError: they cannot be written (full disk, permission).
+        """
         values = {name: float(pair[0] / pair[1]) for name, pair in sorted(sums.items())} | (extra or {})
         sums.clear()
         since, before = self._tick
@@ -128,10 +135,14 @@ class Monitor:
         line: dict[str, object] = {"shown": shown, "kimg": shown / 1000, **values, "images_per_second": round(rate, 2)}
         if found:
             line["alarms"] = found
-        with self._stats.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        try:
+            with self._stats.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            mend = "free some space or choose another folder"
+            raise InputError(f"{self._stats}: not written ({error.strerror}); {mend}") from error
         for tracker in self._trackers:
             with self._telling():
                 tracker.scalars(values | {"images_per_second": rate}, shown)

@@ -88,8 +88,9 @@ class Recorder:
 
     @property
     def late(self) -> bool:
-        """Whether the last checkpoint is too old, for the process that writes them."""
-        return self._monitor is not None and time.monotonic() - self._saved > 60 * self._config.checkpoint_minutes
+        """Whether the last checkpoint is too old, or could not be written, for the process that writes them."""
+        old = time.monotonic() - self._saved > 60 * self._config.checkpoint_minutes
+        return self._monitor is not None and (old or self._checkpoints.failed)
 
     def __call__(self, state: TrainingState, *, finished: bool, late: bool) -> None:
         """Writes what is due after a step.
@@ -97,32 +98,36 @@ class Recorder:
         Args:
             state: after the step.
             finished: whether it was the last one, now.
-            late: whether the last checkpoint is too old.
+            late: whether the last checkpoint is too old, or could not be written.
 
         Raises:
-            InputError: a file cannot be written, or the last checkpoint could not.
+            InputError: a file cannot be written, or the last checkpoint could not. The processes that do not write end
+                without a word.
         """
         config = self._config
         snapshot = _due(state.shown, config.batch, config.snapshot_kimg) or state.shown >= config.total
         tick = snapshot or _due(state.shown, config.batch, config.log_kimg)
         checkpoint = snapshot or finished or late
+        if self._monitor is not None:
+            self._monitor.progress(state.shown)
         if tick or checkpoint:
             self._ranks.average(state.sums)
-        if self._monitor is not None:
-            self._checkpoints.check()
-            self._monitor.progress(state.shown)
-            best = False
-            if snapshot:
-                best = self._snapshot(state, self._monitor)
-            elif tick:
-                self._monitor.write(state.sums, state.shown)
-            if checkpoint:
-                # The step leaves the average with the trained network's buffers; a checkpoint is a model to use.
-                state.average.estimate_mean_styles()
-                self._checkpoints.save(state, describe(config), best=best)
-                self._saved = time.monotonic()
+            self._ranks.from_first(lambda: self._write(state, snapshot, tick, checkpoint))
         if tick:
             state.sums.clear()
+
+    def _write(self, state: TrainingState, snapshot: bool, tick: bool, checkpoint: bool) -> None:
+        assert self._monitor is not None
+        best = False
+        if snapshot:
+            best = self._snapshot(state, self._monitor)
+        elif tick:
+            self._monitor.write(state.sums, state.shown)
+        if checkpoint:
+            # The step leaves the average with the trained network's buffers; a checkpoint is a model to use.
+            state.average.estimate_mean_styles()
+            self._checkpoints.save(state, describe(self._config), best=best)
+            self._saved = time.monotonic()
 
     @torch.no_grad()
     def _snapshot(self, state: TrainingState, monitor: Monitor) -> bool:

@@ -85,18 +85,28 @@ class TensorBoard:
 
         self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=shown)
 
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise TrackerError(f"TensorBoard: {error.strerror}") from error
+
     def scalars(self, values: Mapping[str, float], shown: int) -> None:
         """See `Tracker`."""
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, shown)
+        with self._telling():
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, shown)
 
     def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
         """See `Tracker`."""
-        self._writer.add_image(name, np.asarray(sheet), shown, dataformats="HWC")
+        with self._telling():
+            self._writer.add_image(name, np.asarray(sheet), shown, dataformats="HWC")
 
     def close(self, *, failed: bool) -> None:
         """See `Tracker`."""
-        self._writer.close()
+        with self._telling():
+            self._writer.close()
 
 
 class Wandb:
@@ -213,7 +223,9 @@ def require_trackers(names: Sequence[TrackerName]) -> None:
         InputError: one is not.
     """
     for name in names:
-        if importlib.util.find_spec(name) is None:
+        found = importlib.util.find_spec(name)
+        # A mere folder of that name, as W&B leaves where it ran, is found too.
+        if found is None or found.origin is None:
             raise InputError(f"--trackers {name} needs a package that is not installed; pip install 'get3d[{name}]'")
 
 
