@@ -3,6 +3,8 @@
 import io
 import json
 import struct
+from importlib import util
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 
 import pytest
@@ -136,12 +138,11 @@ def test_a_run_that_fails_is_one_that_failed(store):
     assert [record.exit.exit_code for record in records if record.WhichOneof("record_type") == "exit"] == [1]
 
 
-@pytest.mark.parametrize("name", ["wandb", "mlflow"])
-def test_a_package_that_is_missing_is_named_before_any_work(store, monkeypatch, name):
-    from importlib import util
-
-    found = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda wanted, *rest: None if wanted == name else found(wanted, *rest))
+@pytest.mark.parametrize(("name", "found"), [("wandb", None), ("mlflow", None), ("wandb", ModuleSpec("wandb", None))])
+def test_a_package_that_is_missing_is_named_before_any_work(store, monkeypatch, name, found):
+    """Also where a folder of its name lies about."""
+    find = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda wanted, *rest: found if wanted == name else find(wanted, *rest))
     config = tiny.run_config(tiny.write_dataset(store / "data"), store / "run", trackers=(name,))
     with pytest.raises(InputError, match=rf"--trackers {name} needs .*; pip install 'get3d\[{name}\]'"):
         opened(config)
