@@ -82,22 +82,22 @@ def run(
     name = f"{work.__module__}:{work.__qualname__}"
     command = ("-m", "get3d.launching", name, json.dumps(describe(config)), *sys.argv[1:])
     # torch's own restarts would also begin again what cannot succeed.
-    for restarts in range(config.ranks.max_restarts, -1, -1):
-        try:
-            elastic_launch(_group(count), sys.executable)(*command)
-        except SignalException:
-            return  # The processes were told, and ended in their own way.
-        except ChildFailedError as error:
-            if any(failure.exitcode == _SAID for failure in error.failures.values()):
-                sys.exit(1)
-            rank, failure = error.get_first_failure()
-            code = failure.exitcode
-            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
-            if not restarts:
-                raise RanksError(f"rank {rank} {how}; repeat the command to go on") from error
-            console.print(f"rank {rank} {how}; all processes are started again", highlight=False)
-        else:
-            return
+    try:
+        for restarts in range(config.ranks.max_restarts, -1, -1):
+            try:
+                elastic_launch(_group(count), sys.executable)(*command)
+                return
+            except ChildFailedError as error:
+                if any(failure.exitcode == _SAID for failure in error.failures.values()):
+                    sys.exit(1)
+                rank, failure = error.get_first_failure()
+                code = failure.exitcode
+                how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+                if not restarts:
+                    raise RanksError(f"rank {rank} {how}; repeat the command to go on") from error
+                console.print(f"rank {rank} {how}; all processes are started again", highlight=False)
+    except SignalException:
+        return  # The processes were told, and ended in their own way; or there were none, between two starts.
 
 
 def _group(count: int) -> Any:
