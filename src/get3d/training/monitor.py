@@ -73,7 +73,8 @@ class Monitor:
     ) -> None:
         self._live.stop()
         for tracker in self._trackers:
-            with self._telling():
+            # Where a full disk stops a run, it is said once.
+            with self._telling() if error is None else suppress(TrackerError):
                 tracker.close(failed=error is not None)
         with suppress(OSError):
             (self._folder / HEARTBEAT).unlink()
