@@ -10,18 +10,21 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from get3d.files import InputError, read_json, write_json, writing
-from get3d.gallery.objects import in_parts
+from get3d.gallery.objects import made_together, shapes_of
 from get3d.gallery.plan import Plan, record
 from get3d.gallery.settings import Settings
 from get3d.generator import Generator
 from get3d.meshes import Mesh, MeshBatch
+from get3d.ranks import Ranks
 from get3d.sampling import sample_surface
 from get3d.storage import checksum
 
 __all__ = ["write_geometry"]
 
 
-def write_geometry(generator: Generator, plan: Plan, settings: Settings, points: int, console: Console) -> list[Path]:
+def write_geometry(
+    generator: Generator, plan: Plan, settings: Settings, points: int, console: Console, ranks: Ranks
+) -> list[Path]:
     """Writes the meshes of a plan, and gives their files; what an earlier call with the same settings wrote is kept.
 
     Beside each mesh lies `<name>.npz` with `points` [p, 3] and `normals` [p, 3], spread evenly over its area.
@@ -33,41 +36,52 @@ def write_geometry(generator: Generator, plan: Plan, settings: Settings, points:
         settings: folder and format.
         points: on each mesh; 0 for none.
         console: for progress.
+        ranks: processes that share the shapes.
 
     Raises:
         InputError: the folder holds shapes made with other settings, or cannot be written to.
     """
     out, suffix = settings.out, settings.format
-    description = _begin(generator, plan, settings, points)
+    description = ranks.from_first(lambda: _begin(generator, plan, settings, points))
     last = "npz" if points else suffix
-    missing = [number for number, name in enumerate(plan.names) if not (out / f"{name}.{last}").exists()]
-    empty = []
+    missing = ranks.from_first(
+        lambda: [number for number, name in enumerate(plan.names) if not (out / f"{name}.{last}").exists()]
+    )
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("meshes", total=len(plan.names), completed=len(plan.names) - len(missing))
+        done = len(plan.names) - len(missing)
+        task = progress.add_task("meshes", total=len(plan.names), completed=done)
         chosen = Plan(
             [plan.names[number] for number in missing],
             plan.latents[torch.tensor(missing, dtype=torch.long, device=plan.latents.geometry.device)],
             [plan.facts[number] for number in missing],
             plan.psi,
         )
-        for part in in_parts(generator, chosen):
-            surfaces = part.shapes.surfaces
+
+        def make(numbers: range) -> list[str]:
+            """Writes some of them, and names those without a surface."""
+            surfaces = shapes_of(generator, chosen, numbers).surfaces
             without = surfaces.empty.tolist()
-            for number, mesh in zip(part.numbers, surfaces.meshes.split(), strict=True):
+            for number, mesh in zip(numbers, surfaces.meshes.split(), strict=True):
                 name, seed = chosen.names[number], chosen.facts[number].get("seed", missing[number])
-                if without[number - part.numbers.start]:
-                    empty.append(name)
-                else:
+                if not without[number - numbers.start]:
                     _save(mesh, out / f"{name}.{suffix}")
                     if points:
                         _save_points(mesh, points, seed, out / f"{name}.npz")
-                progress.advance(task)
-    write_json(out / "shapes.json", description | {"empty": empty})
-    written = [out / f"{name}.{suffix}" for name in plan.names if name not in set(empty)]
-    text = f"{out}: {len(written)} meshes" + (f"; {len(empty)} shapes have no surface" if empty else "")
-    console.print(text, highlight=False, soft_wrap=True)
-    return written
+                progress.update(task, completed=done + number + 1)
+            return [chosen.names[number] for number in numbers if without[number - numbers.start]]
+
+        found = ranks.each(made_together(generator, len(missing), ranks), make)
+
+    def finish() -> list[Path]:
+        empty = [name for names in found for name in names]
+        write_json(out / "shapes.json", description | {"empty": empty})
+        written = [out / f"{name}.{suffix}" for name in plan.names if name not in set(empty)]
+        text = f"{out}: {len(written)} meshes" + (f"; {len(empty)} shapes have no surface" if empty else "")
+        console.print(text, highlight=False, soft_wrap=True)
+        return written
+
+    return ranks.from_first(finish)
 
 
 def _begin(generator: Generator, plan: Plan, settings: Settings, points: int) -> dict[str, Any]:

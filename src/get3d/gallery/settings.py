@@ -15,7 +15,7 @@ from get3d.generator import Generator, GeneratorConfig, load
 from get3d.isosurface import IsosurfaceName
 from get3d.networks import SeparateConfig, UnifiedConfig
 
-__all__ = ["PSI", "Settings", "at_once", "opened", "require_ranges", "set_grid"]
+__all__ = ["PSI", "Settings", "at_once", "opened", "proved", "require_ranges", "set_grid"]
 
 PSI = 0.7
 """Truncation where nothing else is said."""
@@ -110,12 +110,22 @@ def opened(settings: Settings) -> Generator:
     Raises:
         InputError: one of this is not so, or the grid does not fit into memory.
     """
+    generator = proved(settings)
+    set_grid(generator, settings.grid)
+    return generator
+
+
+def proved(settings: Settings) -> Generator:
+    """As `opened`, on the grid of training: another takes its time to be built.
+
+    Raises:
+        InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
+    """
     require_ranges(settings, _RANGES)
     if settings.film == "mp4" and find_spec("av") is None:
         raise InputError("--film mp4 needs PyAV; pip install 'get3d[video]', or take gif")
     generator = load(settings.model, settings.device)
     require_writable(settings.out)
-    set_grid(generator, settings.grid)
     return generator
 
 
@@ -140,9 +150,10 @@ def set_grid(generator: Generator, grid: int | None) -> None:
     generator.use_grid(grid)
 
 
-def at_once(generator: Generator) -> int:
-    """How many shapes to make together on the generator's grid."""
-    free = free_memory(generator.mapping_geometry.w_avg.device)
+def at_once(generator: Generator, sharers: int) -> int:
+    """How many shapes to make together on the generator's grid, where so many processes share the CPU's memory."""
+    device = generator.mapping_geometry.w_avg.device
+    free = free_memory(device) // (sharers if device.type == "cpu" else 1)
     each = _taken(generator.config).shape * generator.isosurface.grid.resolution**3
     return max(1, min(AT_ONCE, free // 2 // each))
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from get3d.files import InputError, writing
 from get3d.gallery.film import seen_from, sheet, write_film, write_sheet
-from get3d.gallery.objects import in_parts, write_objects
+from get3d.gallery.objects import made_together, shapes_of, write_objects
 from get3d.gallery.plan import Plan
 from get3d.gallery.settings import PSI, Settings, opened, require_ranges
 from get3d.generator import Generator
@@ -149,5 +149,5 @@ def _write_swaps(generator: Generator, ends: list[Latents], psi: float, config: 
 
 def _pictures(generator: Generator, latents: Latents, psi: float, config: Settings) -> UInt8[Tensor, "n 3 r r"]:
     plan = Plan([""] * len(latents), latents, [{}] * len(latents), psi)
-    parts = [seen_from(generator, part.shapes, config.resolution) for part in in_parts(generator, plan, config.debris)]
-    return torch.cat(parts)
+    parts = [shapes_of(generator, plan, part, config.debris) for part in made_together(generator, len(latents))]
+    return torch.cat([seen_from(generator, shapes, config.resolution) for shapes in parts])
