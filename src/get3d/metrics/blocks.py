@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from get3d.files import writing
+from get3d.ranks import ALONE, Ranks
 
 __all__ = ["Arrays", "digest", "in_blocks", "read_arrays", "write_arrays"]
 
@@ -62,6 +63,7 @@ def in_blocks(
     size: int,
     compute: Callable[[int, int], Arrays],
     finish: Callable[[Arrays], Arrays] = lambda whole: whole,
+    ranks: Ranks = ALONE,
 ) -> Arrays:
     """Computes `count` rows of some arrays, `size` at a time, and stores them in an .npz file.
 
@@ -75,23 +77,30 @@ def in_blocks(
         size: rows of a block.
         compute: gives the rows from a first to before a last, by name.
         finish: what is done to all rows together before they are stored.
+        ranks: processes that share the blocks; all get the rows, and the first stores them.
 
     Raises:
         InputError: a file cannot be written.
     """
-    whole = read_arrays(path, key)
-    if whole is not None:
-        return whole
+    there = ranks.from_first(lambda: read_arrays(path, key))
+    if there is not None:
+        return there
     folder = path.with_suffix(".blocks")
-    blocks = []
-    for start in range(0, count, size):
+
+    def block(start: int) -> Arrays:
         block_path = folder / f"{start:08d}-{size}.npz"
-        block = read_arrays(block_path, key)
-        if block is None:
-            block = compute(start, min(start + size, count))
-            write_arrays(block_path, key, block)
-        blocks.append(block)
-    whole = finish({name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
-    write_arrays(path, key, whole)
-    shutil.rmtree(folder)
-    return whole
+        found = read_arrays(block_path, key)
+        if found is None:
+            found = compute(start, min(start + size, count))
+            write_arrays(block_path, key, found)
+        return found
+
+    blocks = ranks.each(range(0, count, size), block)
+
+    def together() -> Arrays:
+        whole = finish({name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
+        write_arrays(path, key, whole)
+        shutil.rmtree(folder)
+        return whole
+
+    return ranks.from_first(together)

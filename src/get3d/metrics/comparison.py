@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from get3d.metrics.picture_metrics import (
 )
 from get3d.metrics.quality import MAIN, texture_quality
 from get3d.metrics.shape_metrics import DistanceName, Value, compare_sets, distances
-from get3d.metrics.shape_sets import Measures, ShapeSet, generated_set, mesh_set
+from get3d.metrics.shape_sets import Measures, ShapeSet, generated_set, mesh_path, mesh_set
+from get3d.ranks import Ranks, RanksConfig
 
 __all__ = ["Comparison", "EvaluateConfig", "Result"]
 
@@ -61,6 +62,7 @@ class EvaluateConfig:
         inception: the Inception network; by default looked for in the cache folder, and FID left out where it is not.
         textures: shapes whose texture is baked and examined; 0 for none.
         device: "auto" takes a GPU where there is one.
+        ranks: how processes share the work.
     """
 
     models: tyro.conf.Positional[tuple[str, ...]]
@@ -82,6 +84,7 @@ class EvaluateConfig:
     inception: Path | None = None
     textures: int = 8
     device: str = "auto"
+    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
 
 @dataclass(frozen=True)
@@ -102,21 +105,24 @@ class Result:
 
 
 class Comparison:
-    """The dataset's side of a comparison: references, training objects, pictures; measured once for all models."""
+    """The dataset's side of a comparison: references, training objects, pictures; measured once for all models.
 
-    def __init__(self, config: EvaluateConfig, device: torch.device, progress: Progress) -> None:
-        """Measures the dataset.
+    Several processes share the measuring and the drawing: all call the same methods in the same order.
+    """
+
+    def __init__(self, config: EvaluateConfig, device: torch.device, progress: Progress, ranks: Ranks) -> None:
+        """Opens the dataset.
 
         Args:
             config: what is wanted.
             device: where to compute.
             progress: shows how far the work is.
+            ranks: processes that share it.
 
         Raises:
-            InputError: the dataset has too few objects, or a mesh or picture cannot be used, or the network is another
-                file.
+            InputError: the dataset has too few objects, a mesh is not there, or the network is another file.
         """
-        self._config, self._device, self._progress = config, device, progress
+        self._config, self._device, self._progress, self._ranks = config, device, progress, ranks
         self.notes: list[str] = []
         self._measures = Measures(config.points, config.outer_surface, "lfd" in config.distances)
         self.folder = config.meshes or config.data / "meshes"
@@ -138,8 +144,30 @@ class Comparison:
         if wanted == 0:
             raise InputError(f"{config.data}: its split {config.split!r} has no object; take another --split")
         train = [listing.objects[number] for number in listing.splits["train"]][: config.train_objects]
-        self.references = self._meshes("references", names[:wanted])
-        self.train = self._meshes("training objects", train)
+        self._names = {"references": names[:wanted], "training objects": train}
+        for name in (*names[:wanted], *train):
+            mesh_path(self.folder, name)
+
+    def _open_pictures(self) -> None:
+        config = self._config
+        self._held_out = Pictures(config.data, config.split, config.splits)
+        self._trained = Pictures(config.data, "train", config.splits)
+        self._network = self._open_network()
+
+    def measure(self) -> None:
+        """Measures the dataset, which everything else is compared with.
+
+        Raises:
+            InputError: a mesh or picture cannot be read, or no mesh has a surface.
+        """
+        if self._config.shapes:
+            self._measure_shapes()
+        if self._config.pictures:
+            self._measure_pictures()
+
+    def _measure_shapes(self) -> None:
+        self.references = self._meshes("references")
+        self.train = self._meshes("training objects")
         if len(self.references) == 1:
             self.notes.append("There is but one reference: coverage and nearest neighbours say nothing.")
         for role, shapes in (("references", self.references), ("training objects", self.train)):
@@ -147,25 +175,25 @@ class Comparison:
                 lost = ", ".join(shapes.dropped[:5])
                 self.notes.append(f"{len(shapes.dropped)} {role} have no surface and were left out: {lost} …")
 
-    def _meshes(self, role: str, names: list[str]) -> ShapeSet:
-        with _Task(self._progress, f"measuring {role}", len(names)) as advance:
-            return mesh_set(self.folder, names, self._measures, self._device, advance)
+    def _meshes(self, role: str) -> ShapeSet:
+        names = self._names[role]
+        with _Task(self._progress, f"measuring {role}", len(names)) as done:
+            return mesh_set(self.folder, names, self._measures, self._device, done, self._ranks)
 
-    def _open_pictures(self) -> None:
-        config = self._config
-        held_out = Pictures(config.data, config.split, config.splits)
-        self._resolution = held_out.resolution
-        self._real = real_pictures(held_out, min(config.pictures, _SWD_PICTURES), config.seed)
-        trained = Pictures(config.data, "train", config.splits)
-        self._stand_in = real_pictures(trained, len(self._real), config.seed + 1)
-        self._network = self._open_network()
+    def _measure_pictures(self) -> None:
+        config, held_out, ranks = self._config, self._held_out, self._ranks
+        self._compared = min(config.pictures, _SWD_PICTURES, len(held_out))
+        self._real = real_pictures(held_out, self._compared, config.seed, ranks)
+        self._stand_in = real_pictures(self._trained, self._compared, config.seed + 1, ranks)
         if self._network is not None:
-            self._features = real_features(held_out, self._network, self._device)
-            self._stand_in_features = real_features(trained, self._network, self._device)[: config.pictures]
+            self._features = real_features(held_out, self._network, self._device, ranks)
+            stand_in = real_features(self._trained, self._network, self._device, ranks)
+            self._stand_in_features = stand_in[: config.pictures]
             if config.pictures != PUBLISHED_PICTURES:
                 self.notes.append(
-                    f"FID is of {config.pictures} generated and {len(held_out)} real pictures at {self._resolution}²; "
-                    f"published numbers are of {PUBLISHED_PICTURES} generated ones and not comparable."
+                    f"FID is of {config.pictures} generated and {len(held_out)} real pictures at "
+                    f"{held_out.resolution}²; published numbers are of {PUBLISHED_PICTURES} generated ones and not "
+                    "comparable."
                 )
 
     def _open_network(self) -> FeatureNetwork | None:
@@ -191,9 +219,9 @@ class Comparison:
             metrics |= {f"train-{name}": Value(float(values.median())) for name, values in to_train.items()}
             metrics |= quality_values(self.references)
         if self._config.pictures:
-            metrics |= _plain(compare_pictures(self._stand_in, self._real, self._config.seed))
+            metrics |= self._compare_pictures(self._stand_in)
             if self._network is not None:
-                metrics |= _plain(compare_features(self._stand_in_features, self._features, self._config.seed))
+                metrics |= self._compare_features(self._stand_in_features)
         return Result(metrics, self.references if self._config.shapes else None, to_train=to_train)
 
     def of_model(self, name: str, generator: Generator) -> Result:
@@ -229,9 +257,9 @@ class Comparison:
     def _generated(self, name: str, generator: Generator) -> ShapeSet:
         config = self._config
         count = config.ratio * len(self.references)
-        with _Task(self._progress, f"{name}: shapes", count) as advance:
+        with _Task(self._progress, f"{name}: shapes", count) as done:
             path = config.out / name / "shapes.npz"
-            return generated_set(generator, count, config.seed, config.psi, self._measures, path, advance)
+            return generated_set(generator, count, config.seed, config.psi, self._measures, path, done, self._ranks)
 
     def _shape_values(self, shapes: ShapeSet, folder: str) -> dict[str, Value]:
         values: dict[str, Value] = {}
@@ -248,33 +276,44 @@ class Comparison:
         against = "references" if b is self.references else "train" if b is self.train else "own"
         own = "references" if a is self.references else "shapes"
         path = self._config.out / folder / f"{name}-{own}-{against}.npz"
-        with _Task(self._progress, f"{folder}: {name} {own} to {against}", len(a)) as advance:
-            return distances(a, b, name, path, self._device, advance)
+        with _Task(self._progress, f"{folder}: {name} {own} to {against}", len(a)) as done:
+            return distances(a, b, name, path, self._device, done, self._ranks)
 
     def _picture_values(self, name: str, generator: Generator) -> dict[str, Value]:
         config = self._config
-        drawn = Drawn(generator, config.pictures, config.seed, config.psi, self._resolution)
-        count = min(len(self._real), config.pictures)
-        with _Task(self._progress, f"{name}: pictures", count) as advance:
-            images = drawn.load(0, count, advance)
-        values = compare_pictures(images, self._real, config.seed)
+        drawn = Drawn(generator, config.pictures, config.seed, config.psi, self._held_out.resolution)
+        with _Task(self._progress, f"{name}: pictures", self._compared) as done:
+            images = drawn.first(self._compared, self._ranks, done)
+        values = self._compare_pictures(images)
         if self._network is not None:
-            with _Task(self._progress, f"{name}: features", config.pictures) as advance:
+            with _Task(self._progress, f"{name}: features", config.pictures) as done:
                 path = config.out / name / "features.npz"
-                features = generated_features(drawn, self._network, path, self._device, advance)
-            values |= compare_features(features, self._features, config.seed)
-        return _plain(values)
+                features = generated_features(drawn, self._network, path, self._device, done, self._ranks)
+            values |= self._compare_features(features)
+        return values
+
+    def _compare_pictures(self, some: Tensor) -> dict[str, Value]:
+        """What the first process finds, who alone has all pictures."""
+        return self._ranks.from_first(lambda: _plain(compare_pictures(some, self._real, self._config.seed)))
+
+    def _compare_features(self, some: Tensor) -> dict[str, Value]:
+        return self._ranks.from_first(lambda: _plain(compare_features(some, self._features, self._config.seed)))
 
     def _texture_values(self, generator: Generator) -> dict[str, Value]:
         config = self._config
-        found = []
-        with _Task(self._progress, "textures", config.textures) as advance:
-            for seed in range(config.seed, config.seed + config.textures):
-                latents = generator.sample_latents(1, seed)
+        with _Task(self._progress, "textures", config.textures) as done:
+
+            def examine(number: int) -> dict[str, float]:
+                latents = generator.sample_latents(1, config.seed + number)
+                quality: dict[str, float] = {}
                 if len(generator.meshes(latents, config.psi).faces):
                     (textured,) = generator.textured(latents, config.psi, _TEXTURE, _TEXTURED_FACES)
-                    found.append(vars(texture_quality(textured)))
-                advance(1)
+                    quality = vars(texture_quality(textured))
+                done(number + 1)
+                return quality
+
+            each = self._ranks.each(range(config.textures), examine)
+        found = self._ranks.from_first(lambda: [quality for quality in each if quality])
         names = found[0] if found else []
         return {f"texture-{name}": Value(100 * float(np.mean([each[name] for each in found]))) for name in names}
 
@@ -308,14 +347,14 @@ def _plain(values: dict[str, float]) -> dict[str, Value]:
 
 
 class _Task:
-    """A line of the progress display while a block of work lasts; gives the function that moves it on."""
+    """A line of the progress display while a block of work lasts; gives the function that says how much is done."""
 
     def __init__(self, progress: Progress, title: str, total: int) -> None:
         self._progress = progress
         self._task = progress.add_task(title, total=total)
 
     def __enter__(self) -> Callable[[int], None]:
-        return lambda done: self._progress.advance(self._task, done)
+        return lambda done: self._progress.update(self._task, completed=done)
 
     def __exit__(self, *error: object) -> None:
         self._progress.remove_task(self._task)

@@ -12,6 +12,7 @@ from get3d.generator import Generator
 from get3d.metrics.blocks import Arrays, digest, in_blocks
 from get3d.metrics.features import FeatureNetwork, frechet_feature_distance, kernel_distance, precision_recall
 from get3d.metrics.images import sliced_wasserstein_distance
+from get3d.ranks import Ranks
 
 __all__ = [
     "Drawn",
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 _AT_ONCE = 32
-_FEATURES_IN_BLOCK = 512
+_FEATURES_IN_BLOCK = 128
 
 
 class Drawn:
@@ -54,7 +55,7 @@ class Drawn:
 
     @torch.no_grad()
     def load(self, start: int, end: int, progress: Callable[[int], None]) -> UInt8[Tensor, "n 4 r r"]:
-        """RGB and mask as bytes, on the CPU; `progress` is told how many more are done."""
+        """RGB and mask as bytes, on the CPU; `progress` is told how many are done, these or before these."""
         found = []
         for first in range(start, end, _AT_ONCE):
             last = min(first + _AT_ONCE, end)
@@ -62,14 +63,26 @@ class Drawn:
             cameras = self._cameras[first:last].to(latents.geometry.device)
             images = self._generator.render(latents, cameras, self._resolution, self._psi)
             found.append(as_bytes(torch.cat([images.rgb, 2 * images.mask - 1], dim=1)).cpu())
-            progress(last - first)
+            progress(last)
         return torch.cat(found)
 
+    def first(self, count: int, ranks: Ranks, progress: Callable[[int], None]) -> UInt8[Tensor, "n 4 r r"]:
+        """The first of them, drawn by several processes. The first process alone gets them, the others get none."""
+        starts = range(0, count, _AT_ONCE)
+        return _joined(ranks.each(starts, lambda start: self.load(start, min(start + _AT_ONCE, count), progress)))
 
-def real_pictures(pictures: Pictures, count: int, seed: int) -> UInt8[Tensor, "n 4 r r"]:
-    """A random choice of a dataset's pictures, at most `count`, on black: RGB and mask as bytes."""
+
+def real_pictures(pictures: Pictures, count: int, seed: int, ranks: Ranks) -> UInt8[Tensor, "n 4 r r"]:
+    """A random choice of a dataset's pictures, at most `count`, on black: RGB and mask as bytes.
+
+    Of several processes, which share the work, the first alone gets them, the others get none.
+    """
     chosen = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(seed))[:count]
-    return torch.cat([_on_black(pictures, part) for part in chosen.split(_AT_ONCE)])
+    return _joined(ranks.each(chosen.split(_AT_ONCE), lambda part: _on_black(pictures, part)))
+
+
+def _joined(parts: list[Tensor]) -> UInt8[Tensor, "n 4 r r"]:
+    return torch.cat(parts) if parts else torch.empty(0, 4, 1, 1, dtype=torch.uint8)
 
 
 def _on_black(pictures: Pictures, numbers: Tensor) -> UInt8[Tensor, "n 4 r r"]:
@@ -93,9 +106,14 @@ def compare_pictures(some: UInt8[Tensor, "n 4 r r"], others: UInt8[Tensor, "m 4 
 
 
 def generated_features(
-    drawn: Drawn, network: FeatureNetwork, path: Path, device: torch.device, progress: Callable[[int], None]
+    drawn: Drawn,
+    network: FeatureNetwork,
+    path: Path,
+    device: torch.device,
+    progress: Callable[[int], None],
+    ranks: Ranks,
 ) -> Float32[Tensor, "n d"]:
-    """Features of all drawn pictures, going on with what an earlier run left at `path`.
+    """Features of all drawn pictures, made by several processes, going on with what an earlier run left at `path`.
 
     Raises:
         InputError: the file cannot be written.
@@ -106,13 +124,19 @@ def generated_features(
         return {"features": network.of_batches(part[:, :3].to(device) for part in images.split(_AT_ONCE)).numpy()}
 
     key = digest(drawn.key, network.sha256)
-    return torch.from_numpy(in_blocks(path, key, len(drawn), _FEATURES_IN_BLOCK, compute)["features"])
+    return torch.from_numpy(in_blocks(path, key, len(drawn), _FEATURES_IN_BLOCK, compute, ranks=ranks)["features"])
 
 
-def real_features(pictures: Pictures, network: FeatureNetwork, device: torch.device) -> Float32[Tensor, "n d"]:
-    """Features of all pictures of a split."""
+def real_features(
+    pictures: Pictures, network: FeatureNetwork, device: torch.device, ranks: Ranks
+) -> Float32[Tensor, "n d"]:
+    """Features of all pictures of a split.
+
+    Of several processes, which share the work, the first alone gets them, the others get none.
+    """
     parts = torch.arange(len(pictures)).split(_AT_ONCE)
-    return network.of_batches(_on_black(pictures, part)[:, :3].to(device) for part in parts)
+    found = ranks.each(parts, lambda part: network.of_batches([_on_black(pictures, part)[:, :3].to(device)]))
+    return torch.cat(found) if found else torch.empty(0, 0)
 
 
 def compare_features(some: Float32[Tensor, "n d"], real: Float32[Tensor, "m d"], seed: int) -> dict[str, float]:

@@ -6,7 +6,7 @@ import platform
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib import metadata
 from itertools import pairwise
 from pathlib import Path
@@ -27,8 +27,9 @@ from get3d.metrics.page import page
 from get3d.metrics.previews import neighbour_sheet, sample_sheet
 from get3d.metrics.shape_metrics import Value
 from get3d.metrics.shape_sets import ANGLE_BINS, ASPECT_BINS
+from get3d.ranks import ALONE, Ranks, joined
 
-__all__ = ["EvaluateConfig", "evaluate"]
+__all__ = ["EvaluateConfig", "evaluate", "prove"]
 
 _SHOWN = 16
 _NEIGHBOURS_SHOWN = 8
@@ -40,6 +41,8 @@ _BEST = {"lower": 0.0, "higher": 100.0}
 def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
     """Measures each model and writes the report.
 
+    Where the environment names several processes (as torchrun sets it), all of them call this, and share the work.
+
     Args:
         config: what is wanted.
         console: where the table is printed.
@@ -49,19 +52,49 @@ def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
 
     Raises:
         InputError: an option is out of its range, a model or the dataset cannot be used, or the folder not written to.
+        RanksError: a process that works with this one is lost or hangs; names it.
     """
+    with joined(config.ranks, config.device) as ranks:
+        generators = ranks.alike(lambda: _opened(config))
+        with Progress(console=ranks.console(console), transient=True) as progress:
+            comparison = ranks.alike(lambda: _compared(config, generators, progress, ranks))
+            comparison.measure()
+            real = comparison.of_real()
+            results = [
+                comparison.of_model(name, generator)
+                for name, generator in zip(_folders(config.models), generators, strict=True)
+            ]
+        return ranks.from_first(lambda: _written(config, comparison, generators, results, real, console))
+
+
+def prove(config: EvaluateConfig) -> None:
+    """Sees to it that models can be measured as asked, as far as that can be told before processes are started.
+
+    Raises:
+        InputError: as `evaluate`.
+    """
+    _compared(config, _opened(replace(config, device="cpu")), Progress(), ALONE)
+
+
+def _opened(config: EvaluateConfig) -> list[Generator]:
     _check(config)
     require_writable(config.out)
-    generators = [load(model, config.device) for model in config.models]
-    device = generators[0].mapping_geometry.w_avg.device
-    with Progress(console=console, transient=True) as progress:
-        comparison = Comparison(config, device, progress)
-        real = comparison.of_real()
-        results = [
-            comparison.of_model(name, generator)
-            for name, generator in zip(_folders(config.models), generators, strict=True)
-        ]
-    names = _short(config.models)
+    return [load(model, config.device) for model in config.models]
+
+
+def _compared(config: EvaluateConfig, generators: Sequence[Generator], progress: Progress, ranks: Ranks) -> Comparison:
+    return Comparison(config, generators[0].mapping_geometry.w_avg.device, progress, ranks)
+
+
+def _written(
+    config: EvaluateConfig,
+    comparison: Comparison,
+    generators: Sequence[Generator],
+    results: Sequence[Result],
+    real: Result,
+    console: Console,
+) -> dict[str, Any]:
+    names, device = _short(config.models), generators[0].mapping_geometry.w_avg.device
     report = {
         "format": 1,
         "settings": _settings(config, device),
@@ -118,9 +151,10 @@ def _short(models: Sequence[str]) -> list[str]:
 
 
 def _settings(config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
+    options = {name: value for name, value in asdict(config).items() if name != "ranks"}
     return {
         "command": shlex.join(["get3d", *sys.argv[1:]]),
-        "options": json.loads(json.dumps(asdict(config), default=str)),
+        "options": json.loads(json.dumps(options, default=str)),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "versions": {
             "python": platform.python_version(),

@@ -14,6 +14,7 @@ from get3d.metrics.blocks import Arrays, digest, in_blocks
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_distance
 from get3d.metrics.shape_sets import ShapeSet
 from get3d.metrics.shapes import chamfer_distance, coverage, minimum_matching_distance, nearest_neighbour_accuracy
+from get3d.ranks import ALONE, Ranks
 
 __all__ = ["DistanceName", "Value", "compare_sets", "distances", "mean_distance"]
 
@@ -37,7 +38,13 @@ class Value:
 
 
 def distances(
-    a: ShapeSet, b: ShapeSet, name: DistanceName, path: Path, device: torch.device, progress: Callable[[int], None]
+    a: ShapeSet,
+    b: ShapeSet,
+    name: DistanceName,
+    path: Path,
+    device: torch.device,
+    progress: Callable[[int], None],
+    ranks: Ranks = ALONE,
 ) -> Float64[Tensor, "a b"]:
     """The distance of each shape of `a` from each of `b`, in blocks of rows, going on with what is stored at `path`.
 
@@ -49,7 +56,8 @@ def distances(
         name: "cd" is 10³ times the Chamfer distance, the unit of the published tables; "lfd" the light field distance.
         path: .npz file for the matrix.
         device: where to compute.
-        progress: is told how many more rows are done.
+        progress: is told how many rows are done, by this process or before.
+        ranks: processes that share the rows.
 
     Raises:
         InputError: the file cannot be written.
@@ -66,11 +74,11 @@ def distances(
         else:
             rows, columns = _descriptors(a)[start:end], _descriptors(b)[first:]
             found[:, first:] = light_field_distance(rows.to(device), columns.to(device)).cpu().double()
-        progress(end - start)
+        progress(end)
         return {"distances": found.numpy()}
 
     size = max(1, _PAIRS_IN_BLOCK // len(b))
-    whole = in_blocks(path, key, len(a), size, compute, _mirrored if a is b else dict)
+    whole = in_blocks(path, key, len(a), size, compute, _mirrored if a is b else dict, ranks)
     return torch.from_numpy(whole["distances"])
 
 

@@ -20,6 +20,7 @@ from get3d.metrics.blocks import Arrays, digest, in_blocks, read_arrays, write_a
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_descriptors
 from get3d.metrics.quality import mesh_quality
 from get3d.metrics.sampling import in_unit_cube, sample_outer_surface, sample_surface
+from get3d.ranks import ALONE, Ranks
 
 __all__ = ["Measures", "ShapeSet", "generated_set", "mesh_path", "mesh_set"]
 
@@ -27,7 +28,7 @@ ANGLE_BINS = np.arange(0, 61, 5)
 ASPECT_BINS = np.array([1, 1.5, 2, 3, 5, 10, 20, 50, np.inf])
 MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
 _GENERATED_AT_ONCE = 4
-_BLOCK = 32
+_BLOCK = 8
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def generated_set(
     measures: Measures,
     path: Path,
     progress: Callable[[int], None],
+    ranks: Ranks = ALONE,
 ) -> ShapeSet:
     """Measures the shapes of the seeds seed, seed + 1, …, going on with what an earlier run left at `path`.
 
@@ -97,7 +99,8 @@ def generated_set(
         psi: truncation.
         measures: what is wanted.
         path: .npz file for the results.
-        progress: is told how many more are done.
+        progress: is told how many are done, by this process or before in the order of their seeds.
+        ranks: processes that share the shapes.
 
     Raises:
         InputError: none of the shapes has a surface, or the file cannot be written.
@@ -108,12 +111,13 @@ def generated_set(
         for first in range(start, end, _GENERATED_AT_ONCE):
             latents = generator.sample_latents(min(_GENERATED_AT_ONCE, end - first), seed + first)
             parts.append(_measure(generator.meshes(latents, psi).split(), measures, first))
-            progress(len(latents))
+            progress(first + len(latents))
         return _joined(parts)
 
     state = [tensor for _, tensor in sorted(generator.state_dict().items())]
     key = digest(*state, seed, psi, vars(measures), lightfield.VERSION, quality.VERSION)
-    return _as_set([str(seed + i) for i in range(count)], in_blocks(path, key, count, _BLOCK, compute), measures)
+    arrays = in_blocks(path, key, count, _BLOCK, compute, ranks=ranks)
+    return ranks.alike(lambda: _as_set([str(seed + number) for number in range(count)], arrays, measures))
 
 
 def mesh_path(folder: Path, name: str) -> Path:
@@ -133,18 +137,35 @@ def mesh_path(folder: Path, name: str) -> Path:
 
 
 def mesh_set(
-    folder: Path, names: Sequence[str], measures: Measures, device: torch.device, progress: Callable[[int], None]
+    folder: Path,
+    names: Sequence[str],
+    measures: Measures,
+    device: torch.device,
+    progress: Callable[[int], None],
+    ranks: Ranks = ALONE,
 ) -> ShapeSet:
     """Measures the meshes of objects; what is found is kept beside each mesh, as long as its file stays the same.
+
+    Args:
+        folder: of the meshes.
+        names: of the objects.
+        measures: what is wanted.
+        device: where to compute.
+        progress: is told how many are done, by this process or before in their order.
+        ranks: processes that share the objects.
 
     Raises:
         InputError: a mesh is missing or cannot be read, or none has a surface.
     """
-    parts = []
-    for path in [mesh_path(folder, name) for name in names]:
-        parts.append(_stored(path, measures, device))
-        progress(1)
-    return _as_set(list(names), _joined(parts), measures)
+    paths = ranks.from_first(lambda: [mesh_path(folder, name) for name in names])
+
+    def measure(number: int) -> Arrays:
+        arrays = _stored(paths[number], measures, device)
+        progress(number + 1)
+        return arrays
+
+    parts = ranks.each(range(len(paths)), measure)
+    return ranks.from_first(lambda: _as_set(list(names), _joined(parts), measures))
 
 
 def _stored(path: Path, measures: Measures, device: torch.device) -> Arrays:
