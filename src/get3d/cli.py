@@ -37,7 +37,7 @@ def synth(config: Annotated[procedural.SynthConfig, _flat]) -> None:
 
 def render(config: Annotated[RenderConfig, _flat]) -> None:
     """Make a dataset of 3D models that you have; each that cannot be used is left out and named. Repeat to go on."""
-    rendering.render_models(config, _console)
+    launching.run(rendering.render_models, config, _console, lambda: rendering.prove(config))
 
 
 def import_(config: Annotated[importing.ImportConfig, _flat]) -> None:
@@ -74,7 +74,7 @@ def list_runs(config: Annotated[runs.RunsConfig, _flat]) -> None:
 
 def generate(config: Annotated[gallery.GenerateConfig, _flat]) -> None:
     """Make new textured meshes with a trained model, with a contact sheet and a turntable."""
-    gallery.generate(config, _console)
+    launching.run(gallery.generate, config, _console, lambda: gallery.prove(config))
 
 
 def interpolate(config: Annotated[gallery.InterpolateConfig, _flat]) -> None:
@@ -108,7 +108,7 @@ def convert(config: Annotated[official.ConvertConfig, _flat]) -> None:
 
 def evaluate(config: Annotated[report.EvaluateConfig, _flat]) -> None:
     """Compare models with a dataset: shapes, pictures, meshes, variety; a table, report.json and report.html."""
-    report.evaluate(config, _console)
+    launching.run(report.evaluate, config, _console, lambda: report.prove(config))
 
 
 def benchmark(config: Annotated[bench.BenchConfig, _flat]) -> None:

@@ -2,8 +2,9 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +21,16 @@ from get3d.data.layout import Description, require_prior
 from get3d.data.problems import RESOLUTIONS
 from get3d.files import InputError, require_writable, writing
 
-__all__ = ["begin", "draw_cameras", "in_processes", "progress_bar", "refuse", "require_pictures", "write_pictures"]
+__all__ = [
+    "begin",
+    "draw_cameras",
+    "in_processes",
+    "progress_bar",
+    "refuse",
+    "require_pictures",
+    "worker_count",
+    "write_pictures",
+]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -79,27 +89,44 @@ def refuse(root: Path, name: str, found: object, wanted: object) -> None:
     )
 
 
+def worker_count(asked: int, items: int, sharers: int = 1) -> int:
+    """How many processes are to work on so many items: as many as asked, or one for each core.
+
+    Args:
+        asked: 0: one for each core.
+        items: to work on; no more processes than these.
+        sharers: how many share the cores of this machine.
+    """
+    return max(1, min(asked or (os.cpu_count() or 1) // sharers, items))
+
+
 def in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], workers: int, *, isolated: bool = False
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, *, isolated: bool = False
 ) -> Iterator[Result]:
     """Gives what the function makes of each item, in the order in which they are done.
 
     Args:
         function: a function of a module, or a partial one: other processes must find it.
-        items: what to work on.
-        workers: processes; 0: one for each core. One works here, unless it is to be isolated.
+        items: what to work on; taken as there are processes for them.
+        workers: processes. One works here, unless it is to be isolated.
         isolated: whether what kills a process must leave this one alive; it raises `BrokenProcessPool` here.
     """
-    workers = min(workers or os.cpu_count() or 1, len(items))
-    if workers <= 1 and not isolated:
+    if workers == 1 and not isolated:
         yield from map(function, items)
         return
+    left = iter(items)
+    waiting: set[Future[Result]] = set()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(max(1, workers), context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        futures = [pool.submit(function, item) for item in items]
+    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            while True:
+                # A second one for each process is at hand when it is done with the first.
+                waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
+                if not waiting:
+                    return
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

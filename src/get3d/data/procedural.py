@@ -17,7 +17,16 @@ from get3d.data.assemble import assemble
 from get3d.data.cars import car
 from get3d.data.chairs import chair
 from get3d.data.layout import SPLITS, Description, split_of, write_cameras
-from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, refuse, require_pictures, write_pictures
+from get3d.data.making import (
+    begin,
+    draw_cameras,
+    in_processes,
+    progress_bar,
+    refuse,
+    require_pictures,
+    worker_count,
+    write_pictures,
+)
 from get3d.data.parts import Part
 from get3d.data.shading import shade
 from get3d.data.vases import vase
@@ -139,7 +148,7 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
     missing = [item for item in objects if not _mesh_path(root, item).exists()]
     with progress_bar(console) as progress:
         task = progress.add_task("objects", total=len(objects), completed=len(objects) - len(missing))
-        for _ in in_processes(partial(_render, config), missing, config.workers):
+        for _ in in_processes(partial(_render, config), missing, worker_count(config.workers, len(missing))):
             progress.advance(task)
     names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
     angles = torch.cat([_cameras(config, item).angles for item in objects])

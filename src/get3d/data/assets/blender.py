@@ -22,6 +22,7 @@ __all__ = ["draw_in_blender", "find_blender"]
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SAMPLES = 32
 """As in the published script; the pictures are denoised."""
+CPU = torch.device("cpu")
 
 
 def find_blender(program: Path | None) -> Path:
@@ -48,7 +49,7 @@ def draw_in_blender(
     resolution: int,
     light: Light = "studio",
     *,
-    device: str = "cpu",
+    device: torch.device = CPU,
     threads: int | None = None,
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
     """Pictures of an object from each camera, RGBA on nothing, as `shade` gives them.
@@ -59,7 +60,7 @@ def draw_in_blender(
         cameras: n views of one radius and one field of view.
         resolution: side of the pictures in pixels.
         light: what falls on the object.
-        device: cpu or cuda.
+        device: cpu or cuda, of which all are taken where none is named.
         threads: of the processor; None: as many as there are cores.
 
     Raises:
@@ -77,7 +78,8 @@ def draw_in_blender(
             "fov": float(torch.as_tensor(cameras.fov)[0]),
             "angles": cameras.angles.tolist(),
             "light": light,
-            "device": device,
+            "device": device.type,
+            "gpu": device.index,
             "threads": threads or os.cpu_count() or 1,
         }
         write_json(folder / "job.json", job)

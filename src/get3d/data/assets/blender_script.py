@@ -72,8 +72,9 @@ def _set_up(scene: bpy.types.Scene, job: dict) -> None:
         cycles = bpy.context.preferences.addons["cycles"].preferences
         cycles.compute_device_type = "CUDA"
         cycles.get_devices()
+        gpus = [device for device in cycles.devices if device.type == "CUDA"]
         for device in cycles.devices:
-            device.use = device.type == "CUDA"
+            device.use = device in (gpus if job["gpu"] is None else gpus[job["gpu"] :][:1])
         scene.cycles.device = "GPU"
 
 

@@ -2,14 +2,17 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, UInt8
 from rich.console import Console
 from rich.table import Table
@@ -28,18 +31,17 @@ from get3d.data.layout import (
     write_cameras,
     write_published_cameras,
 )
-from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, write_pictures
+from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, worker_count, write_pictures
 from get3d.data.shading import shade
 from get3d.devices import device_named
 from get3d.files import InputError, read_json, write_json, writing
+from get3d.ranks import Ranks, joined
 
-__all__ = ["Outcome", "render_models"]
+__all__ = ["Outcome", "prove", "render_models"]
 
 _NOTED_EVERY = 10.0
 """Seconds after which what is done is written down: as much work is done again when a run is killed."""
 _SHOWN = 30
-_SUSPECTS = 4
-"""How many models each process may have had in hand when one of them was killed."""
 
 
 @dataclass(frozen=True)
@@ -61,16 +63,69 @@ class Outcome:
     missing: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Begun:
+    """A dataset that is begun, or gone on with.
+
+    Attributes:
+        before: what its `dataset.json` said; None for a new one.
+        models: the folder that all files are in.
+        outcomes: of files that an earlier run has rendered, or that are left out unopened.
+        todo: the others.
+    """
+
+    before: Description | None
+    models: Path
+    outcomes: list[Outcome]
+    todo: list[Source]
+
+
 def render_models(config: RenderConfig, console: Console) -> Path:
     """Makes a dataset folder, or goes on with it where it was left; gives its path. Says what was left out.
+
+    Where the environment names several processes (as torchrun sets it), all of them call this, and share the models.
 
     Raises:
         InputError: there are no models, none can be rendered, or the folder cannot be written to or holds a dataset
             made with other settings.
+        RanksError: a process that works with this one is lost or hangs; names it.
     """
+    with joined(config.ranks, config.device) as ranks:
+        ranks.alike(lambda: _require_renderer(config))
+        begun = ranks.from_first(lambda: _begin(config))
+        ranks.alike(lambda: _require_models(begun))
+        ranks.require_same(config.out)
+        made = ranks.gathered(_made(config, begun, ranks.console(console), ranks))
+        ranks.from_first(lambda: _end(config, begun, [*begun.outcomes, *chain(*made)], console))
+    return config.out
+
+
+def prove(config: RenderConfig) -> None:
+    """Sees to it that models can be rendered as asked, as far as that can be told before processes are started.
+
+    Raises:
+        InputError: as `render_models`.
+    """
+    _require_renderer(config)
+    found = find_models(config.assets)
+    _chosen([_placed(source, config) for source in found.sources], found, config)
+    begin(config.out, _describe(config, {split: [] for split in SPLITS}))
+
+
+def _require_renderer(config: RenderConfig) -> None:
     device_named(config.device)
     if config.renderer == "blender":
         find_blender(config.blender)
+
+
+def _require_models(begun: _Begun) -> None:
+    for source in begun.todo[:1]:
+        if not (begun.models / source.file).exists():
+            raise InputError(f"{begun.models / source.file}: no such file; all machines must have the models")
+
+
+def _begin(config: RenderConfig) -> _Begun:
+    """Begins the dataset, or goes on with it, for all processes."""
     root = config.out
     found = find_models(config.assets)
     sources = [_placed(source, config) for source in found.sources]
@@ -81,26 +136,54 @@ def render_models(config: RenderConfig, console: Console) -> Path:
         description.write(root)
     (root / "cameras.csv").unlink(missing_ok=True)
     outcomes = {outcome.file: outcome for outcome in [*_done(root), *left]}
-    todo = [source for source in chosen if not outcomes.get(source.file, Outcome("")).object]
-    noted = time.monotonic()
+    _note(root, config, outcomes.values())
+    for path in root.glob("report-*.json"):
+        path.unlink()
+    todo = [source for source in chosen if source.file not in outcomes]
+    return _Begun(before, found.root, list(outcomes.values()), todo)
+
+
+def _made(config: RenderConfig, begun: _Begun, console: Console, ranks: Ranks) -> list[Outcome]:
+    """Renders this process's share, and gives what became of each model."""
+    root, total = config.out, len(begun.todo)
+    own = config
+    if ranks.world > 1 and device_named(config.device).type == "cuda":
+        # The workers of this process must draw where it does.
+        own = replace(config, device=f"cuda:{torch.cuda.current_device()}")
+    workers = worker_count(config.workers, total, ranks.local)
+    threads = max(1, (os.cpu_count() or 1) // (workers * ranks.local))
+    # Models are taken in order, so those before one that is done are done, too, or in other hands.
+    place = {source.file: number for number, source in enumerate(begun.todo, 1)}
+    made: list[Outcome] = []
+    noted, reached = time.monotonic(), 0
     with progress_bar(console) as progress:
-        task = progress.add_task("objects", total=len(chosen), completed=len(chosen) - len(todo))
+        task = progress.add_task("objects", total=total)
         try:
-            for outcome in _work(config, found.root, todo):
-                outcomes[outcome.file] = outcome
-                progress.advance(task)
+            for outcome in _work(partial(_render, own, begun.models, threads), ranks.turns(begun.todo), workers):
+                made.append(outcome)
+                reached = max(reached, place[outcome.file])
+                progress.update(task, completed=reached)
                 if time.monotonic() > noted + _NOTED_EVERY:
-                    _note(root, config, outcomes)
+                    _note(root, config, [*begun.outcomes, *made], ranks.rank)
                     noted = time.monotonic()
         finally:
-            _note(root, config, outcomes)
-    rendered = sorted(outcome.object for outcome in outcomes.values() if outcome.object)
+            _note(root, config, [*begun.outcomes, *made], ranks.rank)
+    return made
+
+
+def _end(config: RenderConfig, begun: _Begun, made: list[Outcome], console: Console) -> None:
+    """Writes what belongs to all objects, and says what was left out."""
+    root = config.out
+    outcomes = {outcome.file: outcome for outcome in made}
+    _note(root, config, outcomes.values())
+    for path in root.glob("report-*.json"):
+        path.unlink()
+    rendered = sorted(outcome.object for outcome in made if outcome.object)
     _show(outcomes, root, console)
     if not rendered:
         first = next(iter(outcomes.values()))
         raise InputError(f"{config.assets}: no model could be rendered; {first.file}: {first.reason}")
-    _finish(config, rendered, before)
-    return root
+    _finish(config, rendered, begun.before)
 
 
 def _placed(source: Source, config: RenderConfig) -> Source:
@@ -127,15 +210,16 @@ def _chosen(sources: list[Source], found: Found, config: RenderConfig) -> tuple[
 
 
 def _done(root: Path) -> list[Outcome]:
-    """What a run before has rendered."""
-    path = root / "report.json"
-    if not path.is_file():
-        return []
-    try:
-        entries = read_json(path)["models"]
-        known = [Outcome(**{**entry, "missing": tuple(entry["missing"])}) for entry in entries]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: is not a report of this command; choose another --out") from error
+    """What a run before has rendered; where several processes were stopped, each has left a report."""
+    known = []
+    for path in [root / "report.json", *sorted(root.glob("report-*.json"))]:
+        if not path.is_file():
+            continue
+        try:
+            entries = read_json(path)["models"]
+            known += [Outcome(**{**entry, "missing": tuple(entry["missing"])}) for entry in entries]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: is not a report of this command; choose another --out") from error
     return [outcome for outcome in known if outcome.object and _mesh_path(root, outcome.object).is_file()]
 
 
@@ -143,27 +227,33 @@ def _mesh_path(root: Path, name: str) -> Path:
     return root / "meshes" / f"{name}.glb"
 
 
-def _work(config: RenderConfig, root: Path, sources: Sequence[Source]) -> Iterator[Outcome]:
-    """Renders the models. One that kills its process is found by giving each a process of its own for a while."""
-    todo = {source.file: source for source in sources}
-    suspects = 0
-    while todo:
-        batch = list(todo.values())[: 1 if suspects else None]
+def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], workers: int) -> Iterator[Outcome]:
+    """Renders the models. When one kills its process, those in hand then get a process of their own, each in turn."""
+    in_hand: dict[str, Source] = {}
+
+    def taken() -> Iterator[Source]:
+        for source in sources:
+            in_hand[source.file] = source
+            yield source
+
+    left = taken()
+    while True:
         try:
-            work = partial(_render, config, root)
-            for outcome in in_processes(work, batch, config.workers, isolated=suspects > 0):
-                del todo[outcome.file]
+            for outcome in in_processes(render, left, workers):
+                del in_hand[outcome.file]
                 yield outcome
+            return
         except BrokenProcessPool:
-            if suspects:
-                del todo[batch[0].file]
-                yield Outcome(batch[0].file, reason="it killed the process that read it; memory may have run out")
-            else:
-                suspects = _SUSPECTS * (config.workers or os.cpu_count() or 1) + 1
-        suspects = max(0, suspects - 1)
+            for source in list(in_hand.values()):
+                try:
+                    (outcome,) = in_processes(render, [source], 1, isolated=True)
+                except BrokenProcessPool:
+                    outcome = Outcome(source.file, reason="it killed the process that read it; memory may have run out")
+                del in_hand[source.file]
+                yield outcome
 
 
-def _render(config: RenderConfig, root: Path, source: Source) -> Outcome:
+def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> Outcome:
     """Writes the pictures of one object, then its cameras and its mesh: the mesh's file says that it is done."""
     try:
         loaded = load_asset(
@@ -177,7 +267,7 @@ def _render(config: RenderConfig, root: Path, source: Source) -> Outcome:
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
         asset, cameras = loaded.asset, _cameras(config, source.name)
-        pictures = _draw(config, asset, cameras)
+        pictures = _draw(config, asset, cameras, threads)
         if not pictures[:, 3].any():
             raise InputError("nothing of it is seen; its surfaces may be clear")
     except InputError as error:
@@ -192,19 +282,18 @@ def _render(config: RenderConfig, root: Path, source: Source) -> Outcome:
     return Outcome(source.file, source.name, faces=len(asset.faces), missing=loaded.missing)
 
 
-def _draw(config: RenderConfig, asset: Asset, cameras: Cameras) -> UInt8[Tensor, "n 4 r r"]:
+def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) -> UInt8[Tensor, "n 4 r r"]:
     device = device_named(config.device)
     if config.renderer == "builtin":
         return shade(asset.to(device), cameras, config.resolution, config.supersample, config.light)
-    cores = os.cpu_count() or 1
     return draw_in_blender(
         find_blender(config.blender),
         asset,
         cameras,
         config.resolution,
         config.light,
-        device=device.type,
-        threads=max(1, cores // (config.workers or cores)),
+        device=device,
+        threads=threads,
     )
 
 
@@ -260,11 +349,12 @@ def _shared_out(
     return splits
 
 
-def _note(root: Path, config: RenderConfig, outcomes: dict[str, Outcome]) -> None:
-    ordered: list[dict[str, Any]] = [asdict(outcomes[file]) for file in sorted(outcomes)]
+def _note(root: Path, config: RenderConfig, outcomes: Iterable[Outcome], rank: int = 0) -> None:
+    """Writes down what is done: the whole of it, or what one of several processes knows."""
+    ordered: list[dict[str, Any]] = [asdict(outcome) for outcome in sorted(outcomes, key=attrgetter("file"))]
     rendered = [entry for entry in ordered if entry["object"]]
     write_json(
-        root / "report.json",
+        root / (f"report-{rank}.json" if rank else "report.json"),
         {
             "format": 1,
             "command": command_line(config),

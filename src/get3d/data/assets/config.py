@@ -3,7 +3,7 @@
 import shlex
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -12,6 +12,7 @@ from get3d.data.assets.loading import Up
 from get3d.data.making import require_pictures
 from get3d.data.shading import Light
 from get3d.files import InputError
+from get3d.ranks import RanksConfig
 
 __all__ = ["RenderConfig", "command_line", "settings"]
 
@@ -42,8 +43,9 @@ class RenderConfig:
         kind: what the objects are; by default the name of the folder.
         licence: of the models (an SPDX identifier where there is one).
         seed: another seed, other cameras; an object's depend on the seed and its name only.
-        workers: processes that work side by side; 0: one for each processor core.
+        workers: processes that work side by side, for each of `--processes`; 0: one for each processor core.
         device: where pictures are drawn: cpu, cuda, or auto.
+        ranks: how processes share the models; of GPUs each takes one.
     """
 
     assets: tyro.conf.Positional[Path]
@@ -69,6 +71,7 @@ class RenderConfig:
     seed: int = 0
     workers: int = 0
     device: str = "cpu"
+    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
     def __post_init__(self) -> None:
         limits = [("views", 1, 1000), ("supersample", 1, 8), ("texture", 1, 8192), ("workers", 0, 1024)]
@@ -90,7 +93,7 @@ def command_line(config: RenderConfig) -> str:
     plain = CameraPrior()
     for option in fields(config):
         value = getattr(config, option.name)
-        if option.name in ("assets", "out", "prior") or value == option.default:
+        if option.name in ("assets", "out", "prior", "ranks") or value == option.default:
             continue
         words += [f"--{option.name}"] if value is True else _words(_flag(option.name), value)
     for part in ("azimuth", "polar", "radius", "fov"):
