@@ -163,3 +163,17 @@ def test_check_reads_shards_and_compares_their_checksums(root):
     assert not report.usable
     assert [problem.file for problem in report.problems] == [path]
     assert "has changed since it was packed" in str(report)
+
+
+def test_processes_share_the_index_and_copy_none_of_its_columns(root, monkeypatch):
+    """Looked at in parts of any size, the listing is the same, and lies in the mapped file."""
+    monkeypatch.setattr(module, "_TOGETHER", 7)
+    listing, folder = read(root), read(root.parent / "data")
+    for column in (listing.object_index, listing.angles):
+        assert np.shares_memory(column, listing.shards.index)
+    assert isinstance(listing.shards.index, np.memmap)
+    np.testing.assert_array_equal(listing.object_index, folder.object_index)
+    np.testing.assert_allclose(listing.angles, folder.angles)
+    assert listing.objects == folder.objects
+    np.testing.assert_array_equal(listing.of_split("train"), folder.of_split("train"))
+    assert Pictures(root, "train").labels.tolist() == [0] * len(Pictures(root, "train"))

@@ -134,9 +134,10 @@ class Pictures:
         if not len(numbers):
             raise InputError(f"{root}: no object is in the split {split!r}; make a dataset of at least 10 shapes")
         self._listing, self._numbers = listing, numbers
-        self.angles = torch.from_numpy(listing.angles[numbers]).float()
+        self.angles = torch.from_numpy(listing.angles[numbers].astype(np.float32))
         self.classes = listing.classes
-        self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]])
+        no_labels = torch.zeros((), dtype=torch.long).expand(len(numbers))
+        self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]]) if listing.classes else no_labels
         self.prior = listing.prior
         self.scale = listing.scale
         shape = (len(numbers), 4, self.resolution, self.resolution)

@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int
+from numpy.lib.recfunctions import structured_to_unstructured
 
 from get3d.cameras import CameraPrior
 from get3d.data import folder_cache
 from get3d.data.description import SPLITS, Assumed, Description, require_prior, split_of
-from get3d.data.shards import INDEX, MANIFEST, Names, Shards, shard_name
+from get3d.data.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
 from get3d.files import InputError, contained, writing
 
 __all__ = [
@@ -47,7 +48,7 @@ class Listing:
         pictures: n names in that folder, or those they had when they were packed.
         objects: names of the objects.
         object_index: [n] the number of each picture's object.
-        angles: [n, 2] azimuth and polar angle in radians.
+        angles: [n, 2] azimuth and polar angle in radians; of packed pictures, both are in the file of the index.
         splits: numbers of the objects in each split.
         classes: names of the classes; none where all objects are of one kind.
         labels: number of each object's class; 0 where there are none.
@@ -98,7 +99,9 @@ class Listing:
 
     def of_split(self, split: str) -> Int[np.ndarray, " m"]:
         """Numbers of the pictures of a split."""
-        return np.flatnonzero(np.isin(self.object_index, self.splits[split]))
+        chosen = np.zeros(len(self.objects), dtype=bool)
+        chosen[self.splits[split]] = True
+        return np.flatnonzero(chosen[self.object_index])
 
 
 def write_cameras(root: Path, pictures: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
@@ -201,10 +204,11 @@ def _read_own(root: Path) -> Listing:
 def _read_packed(root: Path) -> Listing:
     description, shards = Description.read(root), Shards(root)
     index, names = shards.index, Names(shards.index["name"])
-    object_index = index["object"].astype(np.int64)
+    object_index = index["object"]
     count = int(object_index.max()) + 1
     first = np.full(count, -1)
-    first[object_index[::-1]] = np.arange(len(index))[::-1]
+    for part in reversed(in_parts(len(index))):
+        first[object_index[part][::-1]] = np.arange(part.start, part.stop)[::-1]
     if first.min() < 0:
         raise InputError(f"{root / INDEX}: leaves out an object of {count}; pack the dataset again")
     objects = [names[number].rpartition("/")[0] for number in first.tolist()]
@@ -214,7 +218,7 @@ def _read_packed(root: Path) -> Listing:
         pictures=names,
         objects=objects,
         object_index=object_index,
-        angles=np.stack([index["azimuth"], index["polar"]], axis=1),
+        angles=structured_to_unstructured(index[["azimuth", "polar"]], copy=False),
         splits=_described_splits(root / INDEX, description, objects),
         classes=tuple(description.labels),
         labels=_labels(root, description, objects),

@@ -14,7 +14,7 @@ import numpy as np
 
 from get3d.data.folder_cache import evenly
 from get3d.data.layout import Listing
-from get3d.data.shards import INDEX
+from get3d.data.shards import INDEX, in_parts
 from get3d.files import InputError
 
 __all__ = ["RESOLUTIONS", "Problem", "content_problem", "head_problem", "quick_problems"]
@@ -175,25 +175,28 @@ def _split_problems(listing: Listing) -> list[Problem]:
 
 def _angle_problems(listing: Listing) -> list[Problem]:
     """Angles that are not finite, in the wrong unit, or outside the prior."""
-    degrees = np.degrees(listing.angles)
-    azimuth, polar = degrees.T
+    parts = in_parts(len(listing.angles))
     (low, high), (top, bottom) = listing.prior.azimuth, listing.prior.polar
     table = listing.root / {"pictures": "cameras.csv", "img": "camera"}.get(listing.folder, INDEX)
-    if len(degrees) >= 8 and high - low > 20 and np.abs(azimuth).max() <= 2 * math.pi + 1e-3:
-        what = f"no azimuth is larger than {np.abs(azimuth).max():.3f}, so the angles seem to be radians"
+    largest = np.max([np.abs(np.degrees(listing.angles[part, 0])).max() for part in parts])
+    if len(listing.angles) >= 8 and high - low > 20 and largest <= 2 * math.pi + 1e-3:
+        what = f"no azimuth is larger than {largest:.3f}, so the angles seem to be radians"
         return [Problem.found(table, what, "write angles in degrees")]
-    finite = np.isfinite(degrees).all(axis=1)
-    turned = np.where(finite, azimuth - low + _TOLERANCE, 0.0) % 360
-    inside = (turned <= high - low + 2 * _TOLERANCE) | (high - low >= 360)
-    inside &= (polar >= top - _TOLERANCE) & (polar <= bottom + _TOLERANCE)
-    wrong = np.flatnonzero(~(finite & inside))
+    wrong: list[int] = []
+    for part in parts:
+        azimuth, polar = np.degrees(listing.angles[part]).T
+        finite = np.isfinite(azimuth) & np.isfinite(polar)
+        turned = np.where(finite, azimuth - low + _TOLERANCE, 0.0) % 360
+        inside = (turned <= high - low + 2 * _TOLERANCE) | (high - low >= 360)
+        inside &= (polar >= top - _TOLERANCE) & (polar <= bottom + _TOLERANCE)
+        wrong += (part.start + np.flatnonzero(~(finite & inside))).tolist()
     prior = f"outside azimuth {low:g}° to {high:g}°, polar angle {top:g}° to {bottom:g}°"
     return [
         Problem.found(
             table,
-            f"the camera of {listing.pictures[number]} has azimuth {azimuth[number]:g}° and polar angle "
-            f"{polar[number]:g}° from straight above, {prior}",
+            f"the camera of {listing.pictures[number]} has azimuth {azimuth:g}° and polar angle "
+            f"{polar:g}° from straight above, {prior}",
             "correct it, or the range in dataset.json (`camera`)",
         )
-        for number in wrong.tolist()
+        for number, (azimuth, polar) in zip(wrong, np.degrees(listing.angles[wrong]).tolist(), strict=True)
     ]

@@ -27,6 +27,7 @@ __all__ = [
     "Shards",
     "encoded",
     "file_checksum",
+    "in_parts",
     "member_name",
     "row_type",
     "shard_name",
@@ -36,6 +37,8 @@ FORMAT = 1
 MANIFEST, INDEX = "shards.json", "index.npy"
 _OPEN = 128
 """Shards that are held open, at most; a process may usually open 1024 files."""
+_TOGETHER = 2**18
+"""Rows of an index that are looked at together."""
 _FIELDS: list[tuple[str, str]] = [
     ("object", "<i4"),
     ("shard", "<i4"),
@@ -69,6 +72,11 @@ def member_name(number: int) -> str:
 def encoded(name: str) -> bytes:
     """A picture's name as it stands in the index."""
     return name.encode("utf-8", "surrogateescape")
+
+
+def in_parts(count: int) -> list[slice]:
+    """Rows to look at together, so that what is made of them takes little memory however many there are."""
+    return [slice(start, min(start + _TOGETHER, count)) for start in range(0, count, _TOGETHER)]
 
 
 def file_checksum(path: Path) -> str:
@@ -244,10 +252,12 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
     sizes = np.array([shard.size for shard in files], dtype=np.int64)
     if not len(index) or len(index) != pictures.sum():
         raise InputError(f"{path}: has {len(index)} rows for {pictures.sum()} pictures in the shards; {_AGAIN}")
-    shard, offset, size = (index[name] for name in ("shard", "offset", "size"))
-    known = (shard >= 0) & (shard < len(files))
-    inside = known & (offset >= 0) & (size >= 0) & (offset + size <= sizes[np.where(known, shard, 0)])
-    if not inside.all() or index["object"].min() < 0 or index["object"].max() >= len(index):
-        row = int(np.argmin(inside))
-        raise InputError(f"{path}: row {row} is {index[row].item()}, outside its shard; {_AGAIN}")
+    for part in in_parts(len(index)):
+        shard, offset, size, thing = (index[name][part] for name in ("shard", "offset", "size", "object"))
+        known = (shard >= 0) & (shard < len(files))
+        inside = known & (offset >= 0) & (size >= 0) & (offset + size <= sizes[np.where(known, shard, 0)])
+        inside &= (thing >= 0) & (thing < len(index))
+        if not inside.all():
+            row = part.start + int(np.argmin(inside))
+            raise InputError(f"{path}: row {row} is {index[row].item()}, outside its shard; {_AGAIN}")
     return index
