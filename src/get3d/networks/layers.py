@@ -6,6 +6,7 @@ channels-last memory, which the convolutions of CPUs and GPUs are fastest with.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
+
+from get3d.networks import winograd
 
 __all__ = [
     "SLOPE",
@@ -27,6 +30,7 @@ __all__ = [
     "clamped",
     "demodulation",
     "downsample",
+    "energy",
     "finished",
     "pyramid",
     "upsample",
@@ -90,8 +94,7 @@ class _Finish(torch.autograd.Function):
         by_pixel, scale = x.permute(0, 2, 3, 1), factor[:, None, None]
         for band in _bands(x):
             part = by_pixel[:, band]
-            torch.addcmul(image[band, :, None] + bias, part, scale, out=part)
-            F.hardtanh_(F.leaky_relu_(part, SLOPE), -CLAMP, CLAMP)
+            _finish(part, scale, bias, image[band])
         return x
 
     @staticmethod
@@ -110,6 +113,14 @@ class _Finish(torch.autograd.Function):
             products += (F.leaky_relu(part, 1 / SLOPE).sub_(noise).mul_(d_part)).sum((1, 2))
             torch.mul(d_part, factor[:, None, None], out=inputs[:, band])
         return d_x, (products - bias * sums) / factor, sums.sum(0), d_image
+
+
+def _finish(
+    x: Float[Tensor, "*n h w c"], factor: Float[Tensor, "*k c"], bias: Float[Tensor, " c"], image: Float[Tensor, "h w"]
+) -> None:
+    """activated(x · factor + bias + image), written over `x`, a band of pictures with the channels last."""
+    torch.addcmul(image[..., None] + bias, x, factor, out=x)
+    F.hardtanh_(F.leaky_relu_(x, SLOPE), -CLAMP, CLAMP)
 
 
 def _bands(x: Float[Tensor, "n c h w"]) -> list[slice]:
@@ -131,17 +142,43 @@ def clamped(x: Tensor) -> Tensor:
     return F.hardtanh_(x, -CLAMP, CLAMP)
 
 
-def demodulation(weight: Tensor, style: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
+class Kept:
+    """What follows from weights alone, made anew when they change or gradients are asked for.
+
+    Args:
+        make: makes it of the weights.
+    """
+
+    def __init__(self, make: Callable[[Tensor], Tensor]) -> None:
+        self._make = make
+        self._of: tuple[int, int] | None = None
+        self._made = torch.empty(0)
+
+    def __call__(self, weight: Tensor) -> Tensor:
+        """What follows from these weights."""
+        if torch.is_grad_enabled() and weight.requires_grad:
+            return self._make(weight)
+        of = weight.data_ptr(), weight._version
+        if self._of != of:
+            self._of, self._made = of, self._make(weight)
+        return self._made
+
+
+def energy(weight: Float[Tensor, "o i *taps"]) -> Float[Tensor, "o i"]:
+    """The sum of squares of each filter, of each input channel, over its taps."""
+    return weight.square().flatten(2).sum(2) if weight.ndim > 2 else weight.square()
+
+
+def demodulation(energy: Float[Tensor, "o i"], style: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
     """The factor per sample and filter that brings a modulated filter back to unit length.
 
     Karras et al. 2020 ("Analyzing and improving the image quality of StyleGAN"), equation 3:
     1 / √(Σ (weight · style)² + 1e-8), summed over input channels and taps.
 
     Args:
-        weight: [o, i, *taps] filters.
+        energy: of the filters.
         style: factors of the input channels.
     """
-    energy = weight.square().flatten(2).sum(2) if weight.ndim > 2 else weight.square()
     with torch.autocast(style.device.type, enabled=False):
         return torch.rsqrt(style.square() @ energy.T + 1e-8)
 
@@ -279,18 +316,24 @@ class ModulatedConv(nn.Module):
         self.register_buffer("noise_image", torch.randn(resolution, resolution))
         self.affine = Dense(style, inputs, bias=1.0)
         self.up = up
+        self._energy, self._filters = Kept(energy), Kept(winograd.transformed)
 
     def forward(self, x: Float[Tensor, "n i h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o h2 w2"]:
         """Convolves; the resolution stays or is doubled."""
         scale = self.affine(style)
-        factor = demodulation(self.weight, scale) * math.sqrt(2)
+        factor = demodulation(self._energy(self.weight), scale) * math.sqrt(2)
+        bias, image = self.bias * math.sqrt(2), self.noise_image * (self.noise_strength * math.sqrt(2))
+        if not self.up and winograd.worthwhile(x, self.weight, scale):
+            filters = self._filters(self.weight)
+            return winograd.convolve(
+                x, filters, scale, lambda part, number, rows: _finish(part, factor[number], bias, image[rows])
+            )
         x = x * scale.to(x.dtype)[:, :, None, None]
         if self.up:
             x = blur(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), padding=1)
             factor = 4 * factor
         else:
             x = F.conv2d(x, self.weight, padding=1)
-        bias, image = self.bias * math.sqrt(2), self.noise_image * (self.noise_strength * math.sqrt(2))
         return finished(x, *(t.to(x.dtype) for t in (factor, bias, image)))
 
 
@@ -333,7 +376,7 @@ class ModulatedDense(nn.Module):
     def forward(self, style: Float[Tensor, "n s"]) -> "Linear":
         """The layer for given styles."""
         scale = self.affine(style)
-        return Linear(self.weight * scale[:, None] * demodulation(self.weight, scale)[:, :, None], self.bias)
+        return Linear(self.weight * scale[:, None] * demodulation(energy(self.weight), scale)[:, :, None], self.bias)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from get3d.networks.fields import (
     PlaneTexture,
     TriPlanes,
 )
-from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, activated, demodulation, pyramid
+from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, activated, demodulation, energy, pyramid
 from get3d.networks.lookup import linear_corners, weighted_rows
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
 
@@ -151,7 +151,7 @@ class VolumeConv(nn.Module):
     def forward(self, x: Float[Tensor, "n i d h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o d h w"]:
         """Convolves; the resolution stays."""
         scale = self.affine(style)
-        factor = (demodulation(self.weight, scale) * math.sqrt(2)).to(x.dtype)
+        factor = (demodulation(energy(self.weight), scale) * math.sqrt(2)).to(x.dtype)
         y = F.conv3d(x * scale.to(x.dtype)[:, :, None, None, None], self.weight, padding=1)
         bias = (self.bias * math.sqrt(2)).to(x.dtype)[:, None, None, None]
         return activated(torch.addcmul(bias, y, factor[:, :, None, None, None]))

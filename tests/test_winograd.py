@@ -1,0 +1,84 @@
+"""Minimal filtering gives PyTorch's convolution, and is left alone where gradients or other types are asked for."""
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from get3d.networks import winograd
+from get3d.networks.layers import ModulatedConv
+
+SIDES = st.integers(1, 9).map(lambda n: 4 * n)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(1, 3), st.integers(1, 7), st.integers(1, 5), SIDES, SIDES, st.integers(0, 2**31))
+def test_it_is_the_convolution(n, inputs, outputs, height, width, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, inputs, height, width, generator=generator)
+    weight = torch.randn(outputs, inputs, 3, 3, generator=generator)
+    scale = torch.rand(n, inputs, generator=generator)
+    seen = torch.zeros(n, height)
+
+    def finish(part, number, rows):
+        assert part.shape == (height if rows == slice(None) else rows.stop - rows.start, width, outputs)
+        seen[number, rows] += 1
+        part *= 2
+
+    found = winograd.convolve(x, winograd.transformed(weight), scale, finish)
+    expected = 2 * F.conv2d(x.double() * scale[:, :, None, None], weight.double(), padding=1)
+    assert (found - expected).abs().max() <= 2e-5 * expected.abs().max().clamp_min(1)
+    assert (seen == 1).all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_strips_of_a_large_picture_fit_together(channels_last, monkeypatch):
+    monkeypatch.setattr(winograd, "_STRIP", 16384)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(1, 128, 128, 64, generator=generator)
+    x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
+    weight = torch.randn(128, 128, 3, 3, generator=generator)
+    scale = torch.ones(1, 128)
+    assert winograd.worthwhile(x, weight, scale)
+    parts = []
+    found = winograd.convolve(x, winograd.transformed(weight), scale, lambda part, number, rows: parts.append(rows))
+    assert len(parts) > 2
+    expected = F.conv2d(x.double(), weight.double(), padding=1)
+    assert (found - expected).abs().max() <= 2e-5 * expected.abs().max()
+
+
+def test_a_layer_gives_the_same_with_and_without_gradients_and_after_its_weights_changed():
+    torch.manual_seed(0)
+    layer = ModulatedConv(128, 128, style=8, resolution=32)
+    x, style = torch.randn(2, 128, 32, 32), torch.randn(2, 8)
+    with torch.no_grad():
+        layer.noise_strength += 0.5
+        layer.bias += torch.randn(128)
+    for _ in range(2):
+        expected = layer(x, style)
+        with torch.no_grad():
+            assert winograd.worthwhile(x, layer.weight, torch.ones(2, 128))
+            found = layer(x, style)
+            torch.testing.assert_close(found, expected, rtol=0.0, atol=2e-5 * float(expected.abs().max()))
+            assert torch.equal(found, layer(x, style))
+            torch.testing.assert_close(copy.deepcopy(layer)(x, style), found)
+            layer.weight *= torch.rand(128, 1, 1, 1)
+
+
+def test_where_it_is_of_no_use_it_is_not_taken():
+    weight, scale = torch.randn(128, 128, 3, 3), torch.ones(1, 128)
+    x = torch.randn(1, 128, 32, 32)
+    assert winograd.worthwhile(x, weight, scale)
+    assert not winograd.worthwhile(x, weight.requires_grad_(), scale)
+    with torch.no_grad():
+        assert winograd.worthwhile(x, weight, scale)
+    assert not winograd.worthwhile(x.double(), weight.detach(), scale)
+    assert not winograd.worthwhile(x[:, :, :30], weight.detach(), scale)
+    assert not winograd.worthwhile(x[:, :, :16], weight.detach(), scale)
+    assert not winograd.worthwhile(x[:, :64], weight.detach()[:, :64], scale[:, :64])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not winograd.worthwhile(x, weight.detach(), scale)
