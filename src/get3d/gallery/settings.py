@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 import tyro
 
-from get3d.devices import free_memory
+from get3d.devices import free_memory, keep_memory
 from get3d.files import InputError, require_writable
 from get3d.generator import Generator, GeneratorConfig, load
 from get3d.isosurface import IsosurfaceName
@@ -116,7 +116,7 @@ def opened(settings: Settings) -> Generator:
 
 
 def proved(settings: Settings) -> Generator:
-    """As `opened`, on the grid of training: another takes its time to be built.
+    """As `opened`, on the grid of training: another takes its time to be built. The process keeps memory from now on.
 
     Raises:
         InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
@@ -124,6 +124,7 @@ def proved(settings: Settings) -> Generator:
     require_ranges(settings, _RANGES)
     if settings.film == "mp4" and find_spec("av") is None:
         raise InputError("--film mp4 needs PyAV; pip install 'get3d[video]', or take gif")
+    keep_memory()
     generator = load(settings.model, settings.device)
     require_writable(settings.out)
     return generator
