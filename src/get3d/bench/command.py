@@ -12,7 +12,7 @@ from rich.console import Console
 
 from get3d.bench import extraction, fields, full, generation, loading, ranks, step, visibility
 from get3d.bench.rows import Row, to_json, to_table
-from get3d.devices import device_named, keep_memory
+from get3d.devices import device_named
 from get3d.files import InputError, require_writable, write_json
 from get3d.generator import load
 from get3d.presets import PRESETS
@@ -74,7 +74,6 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
     """
     training = _checked(config)
     device = device_named(config.device)
-    keep_memory()
     groups = _shared(config, training) if config.ranks > 1 else _alone(config, training, device)
     rows: list[Row] = []
     for name, measured in groups.items():

@@ -6,6 +6,7 @@ from torch import Tensor
 from get3d.bench import generation, plain_fields, plain_surface
 from get3d.bench.rows import Row, at_least, compared
 from get3d.bench.timing import side_by_side
+from get3d.devices import keep_memory
 from get3d.generator import Generator, GeneratorConfig
 from get3d.networks import UnifiedSynthesis
 from get3d.networks.fields import PlaneGeometry
@@ -22,7 +23,7 @@ SIDE = 4096
 
 
 def rows(config: GeneratorConfig, faces: int, texture: int, repeats: int, device: torch.device) -> list[Row]:
-    """A fresh unified generator on tetrahedra: its tri-planes, surfaces from them, and textured objects.
+    """A fresh unified generator on tetrahedra: its tri-planes, surfaces from them, and textured objects; memory is kept.
 
     Args:
         config: of the generator.
@@ -31,6 +32,7 @@ def rows(config: GeneratorConfig, faces: int, texture: int, repeats: int, device
         repeats: of each measurement.
         device: where to compute.
     """
+    keep_memory()
     torch.manual_seed(0)
     generator = Generator(config).to(device).eval()
     return [

@@ -7,6 +7,7 @@ import torch
 
 from get3d.bench.rows import Row, at_most
 from get3d.bench.timing import Stopwatch
+from get3d.devices import keep_memory
 from get3d.export import bake, simplify, unwrap
 from get3d.generator import Generator
 
@@ -21,7 +22,7 @@ SECONDS = 15.0
 
 
 def rows(of: str, generator: Generator, faces: int, texture: int, repeats: int, goals: bool) -> list[Row]:
-    """Textured objects, one after the other; the first does not count.
+    """Textured objects, one after the other; the first does not count. Memory is kept, as by the commands that make them.
 
     Args:
         of: what the generator is.
@@ -31,6 +32,7 @@ def rows(of: str, generator: Generator, faces: int, texture: int, repeats: int, 
         repeats: how many objects.
         goals: whether this is the generator that the goals are for.
     """
+    keep_memory()
     watches = [Stopwatch(generator.mapping_geometry.w_avg.device) for _ in range(2)]
     with tempfile.TemporaryDirectory() as folder:
         made = [
