@@ -23,7 +23,7 @@ SIDE = 4096
 
 
 def rows(config: GeneratorConfig, faces: int, texture: int, repeats: int, device: torch.device) -> list[Row]:
-    """A fresh unified generator on tetrahedra: its tri-planes, surfaces from them, and textured objects; memory is kept.
+    """A fresh unified generator on tetrahedra: its tri-planes, surfaces from them, and textured objects. Keeps memory.
 
     Args:
         config: of the generator.

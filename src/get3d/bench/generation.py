@@ -22,7 +22,7 @@ SECONDS = 15.0
 
 
 def rows(of: str, generator: Generator, faces: int, texture: int, repeats: int, goals: bool) -> list[Row]:
-    """Textured objects, one after the other; the first does not count. Memory is kept, as by the commands that make them.
+    """Textured objects, one after the other; the first does not count. Keeps memory, as commands do.
 
     Args:
         of: what the generator is.
