@@ -90,6 +90,13 @@ def test_writing_is_all_or_nothing(tmp_path):
     assert path.stat().st_mode & 0o777 == 0o666 & ~_umask()
 
 
+def test_what_cannot_be_removed_does_not_hide_why_nothing_was_written(tmp_path):
+    path = tmp_path / "a.txt"
+    with pytest.raises(InputError, match=r"a\.txt: not written \(Is a directory\)"), writing(path) as temporary:
+        temporary.unlink()
+        temporary.mkdir()
+
+
 def _umask():
     import os
 

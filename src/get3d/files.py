@@ -5,7 +5,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ def writing(path: Path | str) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{path}: not written ({error.strerror}); free some space or choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where a disk has become read-only meanwhile, it stays, and what went wrong is told.
+        with suppress(OSError):
+            temporary.unlink()
 
 
 _asking = threading.Lock()

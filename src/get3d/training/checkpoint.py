@@ -165,7 +165,10 @@ def _write(folder: Path, stored: Stored, keep: int, best: bool) -> Path:
         with writing(folder / BEST) as temporary:
             _link(path, temporary)
     for old in checkpoints_in(folder)[keep:]:
-        old.unlink(missing_ok=True)
+        try:
+            old.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(f"{old}: cannot be removed ({error.strerror}); make its folder writable") from error
     return path
 
 
