@@ -61,7 +61,7 @@ def check(config: Annotated[checking.CheckConfig, _flat]) -> None:
 
 def train(config: Annotated[TrainConfig, _flat]) -> None:
     """Train a generator on a dataset, from a preset; any field of it can be overridden. Repeat the command to go on."""
-    launching.run(loop.train, config, _console, lambda: opened(config, config.ranks.processes))
+    launching.run(loop.train, config, _console, lambda: opened(config, config.ranks.processes), ends_well=True)
 
 
 train.__annotations__["config"] = Annotated[_Presets, _flat]

@@ -43,7 +43,12 @@ Config = TypeVar("Config", bound=Shared)
 
 
 def run(
-    work: Callable[[Config, Console], object], config: Config, console: Console, prove: Callable[[], object]
+    work: Callable[[Config, Console], object],
+    config: Config,
+    console: Console,
+    prove: Callable[[], object],
+    *,
+    ends_well: bool = False,
 ) -> None:
     """Works in `config.ranks.processes` processes, unless this is already one of those that a launcher started.
 
@@ -55,15 +60,20 @@ def run(
         config: what to do.
         console: where to print.
         prove: called before processes are started; raises InputError where the work cannot be done.
+        ends_well: whether processes that are told to stop do so in order, so that this one ends well, too.
 
     Raises:
         InputError: the configuration cannot be used; said before a process is started.
-        RanksError: a process was lost more than `config.ranks.max_restarts` times.
+        RanksError: a process was lost more than `config.ranks.max_restarts` times, or all were told to stop.
         SystemExit: a process ended with an error, which it has said, that would only come again.
     """
     count = config.ranks.processes
     if count < 1:
         raise InputError(f"--processes is {count}; it must be at least 1")
+    if config.ranks.max_restarts < 0:
+        raise InputError(f"--max-restarts is {config.ranks.max_restarts}; it must be at least 0")
+    if not config.ranks.timeout > 0:
+        raise InputError(f"--timeout is {config.ranks.timeout}; it must be positive")
     if count == 1 or is_torchelastic_launched():
         work(config, console)
         return
@@ -96,8 +106,10 @@ def run(
                 if not restarts:
                     raise RanksError(f"rank {rank} {how}; repeat the command to go on") from error
                 console.print(f"rank {rank} {how}; all processes are started again", highlight=False)
-    except SignalException:
-        return  # The processes were told, and ended in their own way; or there were none, between two starts.
+    except SignalException as told:
+        # The processes were told, too, and have ended in their own way; or there were none, between two starts.
+        if not ends_well:
+            raise RanksError("stopped before the work was done; repeat the command to go on") from told
 
 
 def _group(count: int) -> Any:
@@ -124,6 +136,8 @@ def _work(name: str, described: str) -> None:
     except (InputError, FloatingPointError, RanksError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1 if isinstance(error, RanksError) else _SAID)
+    except KeyboardInterrupt:
+        sys.exit(1)
 
 
 if __name__ == "__main__":
