@@ -210,7 +210,7 @@ class Generator(nn.Module):
         )
 
     @torch.no_grad()
-    def estimate_mean_styles(self, samples: int = 10_000, seed: int = 0) -> None:
+    def estimate_mean_styles(self, samples: int = 100_000, seed: int = 0) -> None:
         """Sets the mean styles that truncation draws towards, from random latents."""
         for mapping in (self.mapping_geometry, self.mapping_texture):
             generator = torch.Generator(mapping.w_avg.device).manual_seed(seed)
