@@ -9,11 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+import tiny
 from datasets import make_dataset, make_published
-from get3d.data import folder_cache
+from get3d.data import folder_cache, layout
 from get3d.data.dataset import Pictures
 from get3d.data.layout import read
 from get3d.files import InputError
+from get3d.ranks import joined
+from get3d.training.config import facts, opened
+from ranks import Ranks
 
 
 @pytest.fixture(autouse=True)
@@ -184,3 +188,20 @@ def test_at_most_so_many_are_looked_at_evenly_spread():
     evenly = folder_cache.evenly(100_001)
     assert len(evenly) <= folder_cache.LOOKED_AT
     assert (evenly[0], evenly.step, evenly[-1]) == (0, 6, 99_996)
+
+
+def _times_listed(config, console):
+    """Work of a process: opens the run, and says how often it looked into the folder."""
+    folder_cache._WORTH = 1
+    looked, look = [], layout._pictures_below
+    layout._pictures_below = lambda folder: looked.append(folder) or look(folder)
+    with joined(config.ranks, "cpu") as ranks:
+        run = ranks.alike(lambda: opened(config, ranks.world), facts)
+        console.print(len(looked), len(run.pictures))
+
+
+def test_one_process_of_a_machine_lists_a_folder_for_all(tmp_path):
+    data = tiny.write_dataset(tmp_path / "data")
+    age(data)
+    said = Ranks([tiny.run_config(data, tmp_path / "out", batch=6)] * 3, work=_times_listed).end()
+    assert [text.split() for text in said] == [["1", "16"], ["0", "16"], ["0", "16"]]

@@ -113,6 +113,8 @@ class Ranks:
     def alike(self, make: Callable[[], T], facts: Callable[[T], dict[str, str]] = lambda made: {}) -> T:
         """What each process makes for itself, once all could, and made the same.
 
+        The first of each machine makes it first, so that the others find what it left: the listing of a folder, say.
+
         Args:
             make: called on each process.
             facts: what must be the same of that on all of them, by name.
@@ -124,11 +126,19 @@ class Ranks:
         if self.world == 1:
             return make()
         problem, made, mine = None, None, {}
+        hosts = [name.partition(",")[0] for name in self.names]
+        first_here = hosts.index(hosts[self.rank]) == self.rank
+        if not first_here:
+            with self.telling():
+                self.meet()
         try:
             made = make()
             mine = facts(made)
         except InputError as error:
             problem = str(error)
+        if first_here:
+            with self.telling():
+                self.meet()
         found: list[tuple[str | None, dict[str, str]]] = [(None, {})] * self.world
         with self.telling():
             dist.all_gather_object(found, (problem, mine), group=self.control)
