@@ -1,16 +1,20 @@
 """Recipes for clusters: they ask for the same three variables; the Slurm script is run with stand-ins for Slurm.
 
-No container engine and no cluster is at hand where tests run; the image installs what `pip install .` does.
+No container engine and no cluster is at hand where tests run. The Dockerfile's steps are done by `.ci/image.py`.
 """
 
 import os
 import re
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
+import yaml
+
+from get3d import cli
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -66,6 +70,58 @@ def test_the_image_is_slim_and_runs_as_nobody_special():
     for line in lines:
         if line.startswith("COPY"):
             assert all((ROOT / name).exists() for name in line.split()[1:-1])
+
+
+def test_the_script_holds_no_mistake_that_shells_and_shellcheck_find():
+    path = str(DEPLOY / "slurm.sh")
+    shellcheck = str(Path(sys.executable).with_name("shellcheck"))
+    for command in (("bash", "-n"), (shellcheck, "--severity=warning")):
+        found = subprocess.run([*command, path], capture_output=True, text=True, check=False)
+        assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def _get3d_reads(arguments, monkeypatch, capsys):
+    """Whether the command line is one of get3d's: all that it misses is the dataset."""
+    monkeypatch.setattr("sys.argv", ["get3d", *arguments])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 2
+    assert "/nowhere: no such folder; make a dataset" in capsys.readouterr().err
+
+
+def test_the_compose_file_mounts_what_its_command_names(monkeypatch, capsys):
+    (service,) = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"].values()
+    assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).samefile(DEPLOY / "Dockerfile")
+    mounts = [re.fullmatch(r"\$\{(\w+):\?.*\}:(/[\w-]+)(:ro)?", volume) for volume in service["volumes"]]
+    assert {mount[1]: (mount[2], mount[3]) for mount in mounts} == {
+        "DATA": ("/data", ":ro"),
+        "RUN": ("/run-folder", None),
+    }
+    launcher = service["entrypoint"].split()
+    assert (launcher[0], launcher[-2:]) == ("torchrun", ["-m", "get3d"])
+    command = re.sub(r"\$\{PRESET:\?.*?\}", "paper", service["command"]).replace("/data", "/nowhere")
+    _get3d_reads(command.split(), monkeypatch, capsys)
+
+
+def test_the_kubernetes_manifest_holds_together(monkeypatch, capsys):
+    job = yaml.safe_load((DEPLOY / "kubernetes.yaml").read_text())
+    assert (job["apiVersion"], job["kind"]) == ("kubeflow.org/v1", "PyTorchJob")
+    (worker,) = job["spec"]["pytorchReplicaSpecs"].values()
+    elastic = job["spec"]["elasticPolicy"]
+    assert elastic["minReplicas"] == elastic["maxReplicas"] == worker["replicas"]
+    pod = worker["template"]["spec"]
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    (container,) = pod["containers"]
+    # The operator tells only a container of this name where the others are.
+    assert container["name"] == "pytorch"
+    assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
+    values = {variable["name"]: variable["value"] for variable in container["env"]}
+    (root,) = (mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "get3d")
+    assert all(values[name].startswith(root + "/") for name in ("DATA", "RUN"))
+    values["DATA"] = "/nowhere"
+    assert container["command"][:3] == ["torchrun", "-m", "get3d"]
+    command = [re.sub(r"\$\((\w+)\)", lambda name: values[name[1]], word) for word in container["command"][3:]]
+    _get3d_reads(command, monkeypatch, capsys)
 
 
 def test_the_slurm_script_starts_the_processes_of_all_nodes(slurm):
