@@ -4,6 +4,7 @@ That includes what torch imports later, with the first optimiser (`torch._dynamo
 """
 
 import io
+import json
 import multiprocessing
 import os
 import socket
@@ -12,6 +13,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 import torch
 import torch._dynamo
 import torch.utils.tensorboard.writer
@@ -19,7 +21,8 @@ from rich.console import Console
 
 from get3d.data.dataset import Pictures
 from get3d.ranks import joined
-from get3d.storage import checksum
+from get3d.storage import checksum, load_tensors
+from get3d.training.checkpoint import checkpoints_in
 from get3d.training.config import TrainConfig
 from get3d.training.loop import start, train, train_step
 
@@ -51,6 +54,27 @@ class Ranks:
     def end(self) -> list[str]:
         """What all of them printed."""
         return [self.wait(rank) for rank in range(len(self.processes))]
+
+
+def statistics(out):
+    """The lines of a run's `stats.jsonl`."""
+    return [json.loads(line) for line in (out / "stats.jsonl").read_text().splitlines()]
+
+
+def assert_same_course(mine, theirs, tolerance):
+    """Two runs have the same statistics, line by line, and end with the same networks."""
+    # What depends on the clock is left out; an alarm may be of the speed.
+    clock = {"images_per_second", "alarms"}
+    for one, other in zip(statistics(mine), statistics(theirs), strict=True):
+        assert one.keys() - clock == other.keys() - clock
+        for name in one.keys() - clock:
+            close = pytest.approx(other[name], rel=tolerance, abs=tolerance)
+            assert one[name] == close, (one["shown"], name)
+    one, other = (load_tensors(checkpoints_in(out / "checkpoints")[0]).tensors for out in (mine, theirs))
+    assert one.keys() == other.keys()
+    for name, tensor in one.items():
+        if name.startswith(("generator.", "generator_ema.", "discriminator.")):
+            torch.testing.assert_close(tensor, other[name], rtol=tolerance, atol=tolerance, msg=name)
 
 
 def three_steps_one_not_finite(config, console):
