@@ -26,9 +26,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="image-") as folder:
         root = Path(folder)
         root.chmod(0o755)
-        command = _build(root)
-        home = root / "home"
-        home.mkdir()
+        command, home = _build(root)
         # Only root can become somebody else; whoever is not runs it as he is.
         others = {"user": USER, "group": USER, "extra_groups": []} if os.getuid() == 0 else {}
         if others:
@@ -42,8 +40,8 @@ def main() -> None:
             raise SystemExit(f"no object was made: {made}")
 
 
-def _build(root: Path) -> list[str]:
-    """Follows the instructions, and gives the image's command."""
+def _build(root: Path) -> tuple[list[str], Path]:
+    """Follows the instructions, and gives the image's command and where it begins."""
     place, entry, arguments = root, [], []
     text = (REPOSITORY / "deploy" / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     for line in text.splitlines():
@@ -74,7 +72,7 @@ def _build(root: Path) -> list[str]:
                 arguments = json.loads(rest)
             case _:
                 raise SystemExit(f"deploy/Dockerfile: {name} is not known here; teach .ci/image.py what it does")
-    return [str(root / BASE / "bin" / entry[0]), *entry[1:], *arguments]
+    return [str(root / BASE / "bin" / entry[0]), *entry[1:], *arguments], place
 
 
 def _copy_python(name: str, target: Path) -> None:

@@ -119,8 +119,8 @@ def test_a_step_that_processes_share():
     assert predicted(step, 8, 1, FABRIC, 1) == 5.0
     travel = 2 * (50 / 2 / 100 + 0.5) + 2 * (100 / 2 / 100 + 0.5)
     assert predicted(step, 8, 2, FABRIC, 2) == pytest.approx(3.0 + travel + 3 * 0.25)
-    # Two processes take turns on a core.
-    assert predicted(step, 8, 2, FABRIC, 1) == pytest.approx(6.0 + travel + 3 * 0.25)
+    # Two processes take turns on a core, which also carries what they send.
+    assert predicted(step, 8, 2, FABRIC, 1) == pytest.approx(6.0 + 2 * travel + 3 * 0.25)
 
 
 def test_a_link_is_found_again_in_its_times():

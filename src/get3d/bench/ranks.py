@@ -291,9 +291,10 @@ def _rows(preset: str, work: _Work, measured: _Measured, processors: int) -> lis
         f"{link.bandwidth / 1e9:.2g} GB/s, {link.latency * 1e6:.0f} µs a message"
     )
     for team in measured.teams:
+        shared = fabric.in_turns(max(1.0, team.count / processors))
         for size, seconds in zip(_SIZES, team.sums, strict=True):
             name = f"{size / 2**20:.3g} MiB over {team.count} processes"
-            found.append(Row(group, name, seconds, {"predicted": all_reduce(size, team.count, fabric)}))
+            found.append(Row(group, name, seconds, {"predicted": all_reduce(size, team.count, shared)}))
         name = f"a meeting of {team.count} processes"
         found.append(Row(group, name, team.meeting, {"predicted": meeting(team.count, fabric)}))
     return found

@@ -37,6 +37,11 @@ class Fabric:
     node: int
     meeting: float
 
+    def in_turns(self, turns: float) -> "Fabric":
+        """The same where so many processes share a core, which also has to carry what they send."""
+        near, far = (Link(link.bandwidth / turns, link.latency * turns) for link in (self.near, self.far))
+        return Fabric(near, far, self.node, self.meeting)
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -125,10 +130,12 @@ def predicted(step: Step, batch: int, count: int, fabric: Fabric, processors: in
         fabric: what connects them.
         processors: cores or GPUs; where there are fewer than processes, these take turns.
     """
-    computing = step.computing(batch / count) * max(1.0, count / processors)
+    turns = max(1.0, count / processors)
+    computing = turns * step.computing(batch / count)
     if count == 1:
         return computing
-    return computing + exposed(step, computing, count, fabric) + step.meetings * meeting(count, fabric)
+    travelling = exposed(step, computing, count, fabric.in_turns(turns))
+    return computing + travelling + step.meetings * meeting(count, fabric)
 
 
 def fitted(sizes: Sequence[int], seconds: Sequence[float], count: int) -> Link:
