@@ -93,6 +93,7 @@ class Ranks:
         pairs = torch.stack([sums[name] for name in sorted(sums)])
         together = pairs.cpu()
         with self.telling():
+            self.meet()
             dist.all_reduce(together, group=self.control)
         sums.update(zip(sorted(sums), (together / self.world).to(pairs.device), strict=True))
 
@@ -168,6 +169,7 @@ class Ranks:
             except InputError as error:
                 made[1] = str(error)
         with self.telling():
+            self.meet()
             dist.broadcast_object_list(made, group=self.control)
         if made[1] is not None:
             self._refuse(str(made[1]))
