@@ -32,6 +32,8 @@ def main() -> None:
         if others:
             os.chown(home, USER, USER)
         environment = {"PATH": f"{root / BASE / 'bin'}:/usr/bin:/bin", "HOME": str(home), "LANG": "C.UTF-8"}
+        # Where an image's linker looks by itself.
+        environment["LD_LIBRARY_PATH"] = str(root / BASE / "lib")
         for arguments in (command, [command[0], *OBJECT]):
             _say(f"as user {os.getuid() if not others else USER}: {' '.join(arguments)}")
             subprocess.run(arguments, cwd=home, env=environment, check=True, **others)
