@@ -246,6 +246,7 @@ COMMANDS = {
     ("option", "message"),
     [
         ("--processes=0", "--processes is 0; it must be at least 1"),
+        ("--gpus=0", "--processes is 0; it must be at least 1"),
         ("--processes=2", "no such (model|folder)"),
         ("--max-restarts=-1", "--max-restarts is -1; it must be at least 0"),
         ("--timeout=0", "--timeout is 0.0; it must be positive"),

@@ -16,10 +16,11 @@ from datetime import timedelta
 from itertools import chain, count
 from operator import itemgetter
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Annotated, NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
+import tyro
 from rich.console import Console
 from torch import Tensor
 
@@ -41,13 +42,14 @@ class RanksConfig:
     """How processes share the work.
 
     Attributes:
-        processes: on this machine, one for each GPU; on a CPU as many as wanted. torchrun's own number counts under it.
+        processes: on this machine, one for each GPU, so --gpus is the same; on a CPU as many as wanted. Under torchrun
+            its own number counts.
         max_restarts: how often all of them are started again after one was lost; training goes on from its checkpoint.
         timeout: minutes to wait for a process, in training also for the first one to measure a snapshot, before it
             counts as lost.
     """
 
-    processes: int = 1
+    processes: Annotated[int, tyro.conf.arg(aliases=("--gpus",))] = 1
     max_restarts: int = 3
     timeout: float = 30.0
 

@@ -19,7 +19,6 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from get3d.devices import keep_memory
 from get3d.files import InputError, require_writable, write_json, writing
 from get3d.generator import Generator, load
 from get3d.metrics.comparison import Comparison, EvaluateConfig, Result
@@ -80,7 +79,6 @@ def prove(config: EvaluateConfig) -> None:
 def _opened(config: EvaluateConfig) -> list[Generator]:
     _check(config)
     require_writable(config.out)
-    keep_memory()
     return [load(model, config.device) for model in config.models]
 
 
