@@ -9,6 +9,7 @@ import re
 import socket
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -28,6 +29,9 @@ from get3d.devices import device_named
 from get3d.files import InputError
 
 __all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined"]
+
+_WHILE = 10.0
+"""Seconds in which those who wait for the same process come to know that it is lost."""
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -247,6 +251,28 @@ class Ranks:
             if self.rank == 0:
                 (folder / name).unlink()
 
+    def _named(self, numbers: list[int]) -> str:
+        return ", ".join(f"rank {number} ({self.names[number]})" for number in numbers)
+
+    def _silent(self) -> list[int]:
+        """Who does not say within a while that it waits in vain, too; nobody where the store is lost as well.
+
+        A process that hangs after it has met the others leaves them waiting where nobody is named.
+        """
+        silent = []
+        try:
+            assert self.store is not None
+            until = time.monotonic() + min(_WHILE, self.timeout.total_seconds())
+            for rank in range(self.world):
+                left = timedelta(seconds=max(until - time.monotonic(), 0.01))
+                try:
+                    self.store.wait([f"lost {rank}"], left)
+                except dist.DistStoreError:
+                    silent.append(rank)
+        except RuntimeError:
+            return []
+        return silent
+
     def _new_key(self) -> str:
         return f"round {next(self._rounds)}"
 
@@ -278,15 +304,19 @@ class Ranks:
         try:
             yield
         except RuntimeError as error:
+            if self.store is not None:
+                with suppress(RuntimeError):
+                    self.store.set(f"lost {self.rank}", "")
             said = str(error).splitlines()[0]
             missing = re.search(r"Ranks? ([\d, ]+) failed to pass", said)
-            if missing is None:
-                message = f"rank {self.rank} ({self.names[self.rank]}) lost the others: {said}"
-            else:
-                lost = [int(number) for number in missing[1].split(",")]
-                named = ", ".join(f"rank {number} ({self.names[number]})" for number in lost)
-                minutes = self.timeout.total_seconds() / 60
-                message = f"{named} did not come within {minutes:g} minutes (--timeout): it hangs or is lost"
+            message = f"rank {self.rank} ({self.names[self.rank]}) lost the others: {said}"
+            if missing is not None:
+                lost, minutes = [int(number) for number in missing[1].split(",")], self.timeout.total_seconds() / 60
+                message = (
+                    f"{self._named(lost)} did not come within {minutes:g} minutes (--timeout): it hangs or is lost"
+                )
+            elif "Timed out" in said and (lost := self._silent()):
+                message = f"{self._named(lost)} does not answer: it hangs or is lost"
             raise RanksError(f"{message}; repeat the command to go on") from error
 
 
