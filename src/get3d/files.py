@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["InputError", "contained", "read_json", "require_writable", "write_json", "writing"]
+__all__ = ["InputError", "contained", "not_written", "read_json", "require_writable", "write_json", "writing"]
 
 
 class InputError(ValueError):
@@ -41,11 +41,16 @@ def writing(path: Path | str) -> Iterator[Path]:
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     except OSError as error:
-        raise InputError(f"{path}: not written ({error.strerror}); free some space or choose another folder") from error
+        raise not_written(path, error.strerror) from error
     finally:
         # Where a disk has become read-only meanwhile, it stays, and what went wrong is told.
         with suppress(OSError):
             temporary.unlink()
+
+
+def not_written(path: Path | str, why: str | None) -> InputError:
+    """What to raise where a file cannot be written."""
+    return InputError(f"{path}: not written ({why}); free some space or choose another folder")
 
 
 _asking = threading.Lock()

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from get3d.files import InputError, writing
+from get3d.files import InputError, not_written, writing
 
 __all__ = [
     "Stored",
@@ -59,7 +59,7 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], description: M
         try:
             save_file(ready, temporary, metadata=metadata)
         except SafetensorError as error:
-            raise InputError(f"{path}: not written ({error}); free some space or choose another folder") from error
+            raise not_written(path, str(error)) from error
 
 
 def load_tensors(path: Path | str, prefix: str = "") -> Stored:

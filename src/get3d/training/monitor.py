@@ -16,7 +16,7 @@ from rich.markup import escape
 from rich.text import Text
 from torch import Tensor
 
-from get3d.files import InputError, writing
+from get3d.files import not_written, writing
 from get3d.pictures import contact_sheet
 from get3d.training.alarms import alarms
 from get3d.training.trackers import TensorBoard, Tracker, TrackerError
@@ -142,8 +142,7 @@ class Monitor:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            mend = "free some space or choose another folder"
-            raise InputError(f"{self._stats}: not written ({error.strerror}); {mend}") from error
+            raise not_written(self._stats, error.strerror) from error
         for tracker in self._trackers:
             with self._telling():
                 tracker.scalars(values | {"images_per_second": rate}, shown)
