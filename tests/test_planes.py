@@ -27,16 +27,19 @@ def test_styles_are_counted_as_published() -> None:
     assert CONFIG.widths() == {4: 8, 8: 8, 16: 4}
 
 
-def test_planes_are_the_doubled_sum_of_read_outs() -> None:
+@pytest.mark.parametrize("differentiated", [True, False])
+def test_planes_are_the_doubled_sum_of_read_outs(differentiated: bool) -> None:
     synthesis = PlaneSynthesis(CONFIG, style=5, kinds=2)
     own, extra = _styles(synthesis, 2, 5)
     x, first, second = None, torch.zeros(2, 9, 2, 2), torch.zeros(2, 9, 2, 2)
     used = iter(own.unbind(1))
     for number, block in enumerate(synthesis.blocks):
         convolutions = [next(used) for _ in range(2 if number else 1)]
-        x, (a, b) = block(x, convolutions, [next(used), extra[:, number]])
+        nothing = torch.zeros_like(first)
+        x, (a, b) = block(x, [nothing, nothing], convolutions, [next(used), extra[:, number]])
         first, second = upsample(first) + a, upsample(second) + b
-    found = synthesis(own, extra)
+    with torch.set_grad_enabled(differentiated):
+        found = synthesis(own, extra)
     assert [planes.shape for planes in found] == [(2, 3, 3, 16, 16)] * 2
     for planes, expected in zip(found, (first, second), strict=True):
         torch.testing.assert_close(planes.flatten(1, 2), expected)

@@ -23,10 +23,11 @@ def test_it_is_the_convolution(n, inputs, outputs, height, width, seed):
     scale = torch.rand(n, inputs, generator=generator)
     seen = torch.zeros(n, height)
 
-    def finish(part, number, rows):
-        assert part.shape == (height if rows == slice(None) else rows.stop - rows.start, width, outputs)
-        seen[number, rows] += 1
-        part *= 2
+    def finish(convolved, part, pictures, rows):
+        lines = rows.stop - rows.start
+        assert part.shape == (pictures.stop - pictures.start, lines // 4, 4, width // 4, 4, outputs)
+        seen[pictures, rows] += 1
+        torch.mul(convolved, 2, out=part)
 
     found = winograd.convolve(x, winograd.transformed(weight), scale, finish)
     expected = 2 * F.conv2d(x.double() * scale[:, :, None, None], weight.double(), padding=1)
@@ -36,19 +37,24 @@ def test_it_is_the_convolution(n, inputs, outputs, height, width, seed):
 
 @torch.no_grad()
 @pytest.mark.parametrize("channels_last", [True, False])
-def test_strips_of_a_large_picture_fit_together(channels_last, monkeypatch):
-    monkeypatch.setattr(winograd, "_STRIP", 16384)
+@pytest.mark.parametrize(("n", "strip", "parts"), [(1, 4096, 4), (3, 4096, 12), (5, 8192, 10), (5, 2**20, 1)])
+def test_strips_of_large_pictures_fit_together(n, strip, parts, channels_last, monkeypatch):
+    monkeypatch.setattr(winograd, "_STRIP", strip)
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(1, 128, 128, 64, generator=generator)
+    x = torch.randn(n, 128, 32, 64, generator=generator)
     x = x.contiguous(memory_format=torch.channels_last) if channels_last else x
-    weight = torch.randn(128, 128, 3, 3, generator=generator)
-    scale = torch.ones(1, 128)
+    weight, scale = torch.randn(128, 128, 3, 3, generator=generator), torch.rand(n, 128, generator=generator)
     assert winograd.worthwhile(x, weight, scale)
-    parts = []
-    found = winograd.convolve(x, winograd.transformed(weight), scale, lambda part, number, rows: parts.append(rows))
-    assert len(parts) > 2
-    expected = F.conv2d(x.double(), weight.double(), padding=1)
+    written = []
+
+    def finish(convolved, part, pictures, rows):
+        written.append((pictures, rows))
+        part.copy_(convolved)
+
+    found = winograd.convolve(x, winograd.transformed(weight), scale, finish)
+    expected = F.conv2d(x.double() * scale[:, :, None, None], weight.double(), padding=1)
     assert (found - expected).abs().max() <= 2e-5 * expected.abs().max()
+    assert len(written) == parts
 
 
 def test_a_layer_gives_the_same_with_and_without_gradients_and_after_its_weights_changed():
@@ -78,7 +84,7 @@ def test_where_it_is_of_no_use_it_is_not_taken():
         assert winograd.worthwhile(x, weight, scale)
     assert not winograd.worthwhile(x.double(), weight.detach(), scale)
     assert not winograd.worthwhile(x[:, :, :30], weight.detach(), scale)
-    assert not winograd.worthwhile(x[:, :, :16], weight.detach(), scale)
     assert not winograd.worthwhile(x[:, :64], weight.detach()[:, :64], scale[:, :64])
+    assert winograd.worthwhile(x[:, :, :4, :4], weight.detach(), scale)
     with torch.autocast("cpu", torch.bfloat16):
         assert not winograd.worthwhile(x, weight.detach(), scale)

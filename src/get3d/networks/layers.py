@@ -94,7 +94,7 @@ class _Finish(torch.autograd.Function):
         by_pixel, scale = x.permute(0, 2, 3, 1), factor[:, None, None]
         for band in _bands(x):
             part = by_pixel[:, band]
-            _finish(part, scale, bias, image[band])
+            _finish(part, scale, bias, image[band], out=part)
         return x
 
     @staticmethod
@@ -116,11 +116,16 @@ class _Finish(torch.autograd.Function):
 
 
 def _finish(
-    x: Float[Tensor, "*n h w c"], factor: Float[Tensor, "*k c"], bias: Float[Tensor, " c"], image: Float[Tensor, "h w"]
+    x: Float[Tensor, "*s c"],
+    factor: Float[Tensor, "*k c"],
+    bias: Float[Tensor, " c"],
+    image: Float[Tensor, "*p"],
+    *,
+    out: Float[Tensor, "*s c"],
 ) -> None:
-    """activated(x · factor + bias + image), written over `x`, a band of pictures with the channels last."""
-    torch.addcmul(image[..., None] + bias, x, factor, out=x)
-    F.hardtanh_(F.leaky_relu_(x, SLOPE), -CLAMP, CLAMP)
+    """activated(x · factor + bias + image), channels last, written to `out`."""
+    torch.addcmul(image[..., None] + bias, x, factor, out=out)
+    F.hardtanh_(F.leaky_relu_(out, SLOPE), -CLAMP, CLAMP)
 
 
 def _bands(x: Float[Tensor, "n c h w"]) -> list[slice]:
@@ -169,6 +174,11 @@ def energy(weight: Float[Tensor, "o i *taps"]) -> Float[Tensor, "o i"]:
     return weight.square().flatten(2).sum(2) if weight.ndim > 2 else weight.square()
 
 
+def _swapped(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 3 3"]:
+    """Filters as a transposed convolution takes them, in the memory order that it is fastest with."""
+    return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
+
+
 def demodulation(energy: Float[Tensor, "o i"], style: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
     """The factor per sample and filter that brings a modulated filter back to unit length.
 
@@ -209,9 +219,13 @@ class _Resize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, double: bool) -> Tensor:
         ctx.double = double  # type: ignore[attr-defined]
-        convolve, gain = (F.conv_transpose2d, 4) if double else (F.conv2d, 1)
+        if double:
+            y = F.interpolate(x, scale_factor=2, mode="bilinear")
+            for border in (y[:, :, 0], y[:, :, -1], y[..., 0], y[..., -1]):
+                border *= 0.75
+            return y
         with torch.autocast(x.device.type, enabled=False):
-            return convolve(x, gain * _fir(x), padding=1, stride=2, groups=x.shape[1])
+            return F.conv2d(x, _fir(x), padding=1, stride=2, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
@@ -232,7 +246,7 @@ def downsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
 def upsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
     """Doubles the resolution of pictures: zeros put between the pixels, then the low-pass filter with gain 4.
 
-    Away from the border that is bilinear interpolation with half-pixel centres.
+    That is bilinear interpolation with half-pixel centres, but for the border, where a quarter comes from outside.
     """
     return _Resize.apply(x, True)
 
@@ -316,7 +330,7 @@ class ModulatedConv(nn.Module):
         self.register_buffer("noise_image", torch.randn(resolution, resolution))
         self.affine = Dense(style, inputs, bias=1.0)
         self.up = up
-        self._energy, self._filters = Kept(energy), Kept(winograd.transformed)
+        self._energy, self._filters, self._swapped = Kept(energy), Kept(winograd.transformed), Kept(_swapped)
 
     def forward(self, x: Float[Tensor, "n i h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o h2 w2"]:
         """Convolves; the resolution stays or is doubled."""
@@ -324,13 +338,16 @@ class ModulatedConv(nn.Module):
         factor = demodulation(self._energy(self.weight), scale) * math.sqrt(2)
         bias, image = self.bias * math.sqrt(2), self.noise_image * (self.noise_strength * math.sqrt(2))
         if not self.up and winograd.worthwhile(x, self.weight, scale):
-            filters = self._filters(self.weight)
-            return winograd.convolve(
-                x, filters, scale, lambda part, number, rows: _finish(part, factor[number], bias, image[rows])
-            )
+
+            def finish(convolved: Tensor, part: Tensor, pictures: slice, rows: slice) -> None:
+                tiles = part.shape[1:5]
+                scales = factor[pictures, None, None, None, None]
+                _finish(convolved, scales, bias, image[rows].view(tiles), out=part)
+
+            return winograd.convolve(x, self._filters(self.weight), scale, finish)
         x = x * scale.to(x.dtype)[:, :, None, None]
         if self.up:
-            x = blur(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), padding=1)
+            x = blur(F.conv_transpose2d(x, self._swapped(self.weight), stride=2), padding=1)
             factor = 4 * factor
         else:
             x = F.conv2d(x, self.weight, padding=1)
@@ -354,11 +371,28 @@ class ModulatedOutput(nn.Module):
         """The layer as it is for given styles."""
         return Linear(self.weight.flatten(1) * (self.affine(style) * self.gain)[:, None], self.bias)
 
-    def forward(self, x: Float[Tensor, "n i h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o h w"]:
-        """Applies the layer to every pixel."""
+    def forward(
+        self,
+        x: Float[Tensor, "n i h w"],
+        style: Float[Tensor, "n s"],
+        onto: Float[Tensor, "n o h w"] | None = None,
+    ) -> Float[Tensor, "n o h w"]:
+        """Applies the layer to every pixel.
+
+        Args:
+            x: features.
+            style: of each picture.
+            onto: what the result is added to, in place.
+        """
         n, _, h, w = x.shape
-        y = clamped(self.at(style)(x.permute(0, 2, 3, 1).reshape(n, h * w, -1)))
-        return y.view(n, h, w, -1).permute(0, 3, 1, 2)
+        layer, pixels = self.at(style), x.permute(0, 2, 3, 1).reshape(n, h * w, -1)
+        if onto is not None and not torch.is_grad_enabled() and x.device.type == "cpu":
+            # Picture by picture the product takes the bias along, and what is between finds less memory to go through.
+            for total, features, weights in zip(onto.permute(0, 2, 3, 1), pixels, layer.weights, strict=True):
+                total.add_(clamped(F.linear(features, weights, layer.bias)).view(h, w, -1))
+            return onto
+        y = clamped(layer(pixels)).view(n, h, w, -1).permute(0, 3, 1, 2)
+        return y if onto is None else onto.add_(y)
 
 
 class ModulatedDense(nn.Module):

@@ -45,12 +45,13 @@ class PlaneBlock(nn.Module):
         self.outputs = nn.ModuleList(ModulatedOutput(width, count, style=style) for count in outputs)
 
     def forward(
-        self, x: Tensor | None, convolutions: list[Tensor], outputs: list[Tensor]
+        self, x: Tensor | None, sums: list[Tensor], convolutions: list[Tensor], outputs: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Features of this resolution, and what is read out of them.
+        """Features of this resolution, and the sums with what is read out of them.
 
         Args:
             x: features of half the resolution; None at 4×4.
+            sums: of what the blocks before have read out; none at 4×4.
             convolutions: the style of each convolution.
             outputs: the style of each read-out.
         """
@@ -59,8 +60,11 @@ class PlaneBlock(nn.Module):
         else:
             x = self.conv0(x, convolutions[0])
         x = self.conv1(x, convolutions[-1])
-        full = self.conv1.weight.dtype
-        return x, [output(x, style).to(full) for output, style in zip(self.outputs, outputs, strict=True)]
+        if not sums:
+            full = self.conv1.weight.dtype
+            return x, [output(x, style).to(full) for output, style in zip(self.outputs, outputs, strict=True)]
+        onto = map(upsample, sums)
+        return x, [output(x, *rest) for output, *rest in zip(self.outputs, outputs, onto, strict=True)]
 
 
 class PlaneSynthesis(nn.Module):
@@ -109,6 +113,5 @@ class PlaneSynthesis(nn.Module):
             convolutions = 2 if number else 1
             *own, first = styles[:, taken : taken + convolutions + 1].unbind(1)
             taken += convolutions + 1
-            x, planes = block(x, own, [first, *(code[:, number] for code in extra)])
-            sums = [upsample(a).add_(b) for a, b in zip(sums, planes, strict=True)] if number else planes
+            x, sums = block(x, sums, own, [first, *(code[:, number] for code in extra)])
         return tuple(planes.unflatten(1, (3, -1)) for planes in sums)

@@ -2,12 +2,11 @@
 
 F(4×4, 3×3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): 4×4 pixels of the output
 follow from a tile of 6×6 of the input by 36 multiplications for each pair of channels instead of 144. Each of the 36 is
-a matrix product over the tiles, and so are the transforms around it. A strip of tiles is taken at a time, so that what
-is between the transforms stays in the cache.
+a matrix product over the tiles, and so are the transforms around it. A strip of tiles is taken at a time, of several
+pictures where they are small, so that what is between the transforms stays in the cache.
 """
 
 import functools
-import math
 from collections.abc import Callable
 
 import torch
@@ -16,8 +15,8 @@ from torch import Tensor
 
 __all__ = ["convolve", "transformed", "worthwhile"]
 
-_LEAST_SIDE, _LEAST_CHANNELS = 32, 128
-"""Below them the transforms take longer than the convolution."""
+_LEAST_CHANNELS = 128
+"""With fewer the transforms take longer than the convolution."""
 
 _STRIP = 65536
 """Numbers of a strip at each of a tile's positions, about: few enough for the cache, enough for matrix products."""
@@ -27,10 +26,8 @@ def worthwhile(x: Float[Tensor, "n i h w"], weight: Float[Tensor, "o i 3 3"], sc
     """Whether `convolve` is the faster way, and a possible one: on a CPU, where no gradient is asked for."""
     differentiated = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, scale))
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    height, width = x.shape[2:]
-    tiled = height % 4 == 0 and width % 4 == 0
-    large = min(height, width) >= _LEAST_SIDE and min(weight.shape[:2]) >= _LEAST_CHANNELS
-    return plain and tiled and large and not differentiated
+    tiled = all(side % 4 == 0 for side in x.shape[2:])
+    return plain and tiled and min(weight.shape[:2]) >= _LEAST_CHANNELS and not differentiated
 
 
 @functools.cache
@@ -59,7 +56,7 @@ def convolve(
     x: Float[Tensor, "n i h w"],
     filters: Float[Tensor, "36 i o"],
     scale: Float[Tensor, "n i"],
-    finish: Callable[[Tensor, int, slice], object],
+    finish: Callable[[Tensor, Tensor, slice, slice], object],
 ) -> Float[Tensor, "n o h w"]:
     """Convolves pictures, their channels scaled, with zeros around them; exact to some 1e-5 of the largest value.
 
@@ -67,37 +64,52 @@ def convolve(
         x: the pictures, of sides that are multiples of 4.
         filters: transformed.
         scale: of each picture's channels.
-        finish: called with what is ready of the result, [rows, w, o] to be changed in place, the number of its picture
-            and its rows, while the cache still has it.
+        finish: writes a part of the result while the cache has it: called with what was convolved and with the part
+            to be written, both [pictures, rows / 4, 4, w / 4, 4, o], and with the numbers of its pictures and rows.
     """
     (n, inputs, height, width), outputs = x.shape, filters.shape[2]
+    pixels, y = x.permute(0, 2, 3, 1), x.new_empty(n, height, width, outputs)
+    together = max(1, _STRIP // (width // 4 * inputs))
+    for first in range(0, n, together):
+        pictures = slice(first, min(first + together, n))
+
+        def finish_rows(convolved: Tensor, rows: slice, pictures: slice = pictures) -> None:
+            finish(convolved, y[pictures, rows].view(convolved.shape), pictures, rows)
+
+        _convolve(pixels[pictures], filters, scale[pictures], finish_rows)
+    return y.permute(0, 3, 1, 2)
+
+
+def _convolve(
+    pixels: Float[Tensor, "n h w i"],
+    filters: Float[Tensor, "36 i o"],
+    scale: Float[Tensor, "n i"],
+    finish: Callable[[Tensor, slice], None],
+) -> None:
+    """Convolves pictures strip by strip, all at once."""
+    (n, height, width, inputs), outputs = pixels.shape, filters.shape[2]
     across = width // 4
-    down = math.gcd(height // 4, max(1, _STRIP // (across * inputs)))
-    tiles, lines = down * across, 4 * down
+    most = max(1, _STRIP // (n * across * inputs))
+    down = next(rows for rows in range(min(most, height // 4), 0, -1) if height // 4 % rows == 0)
+    lines, tiles = 4 * down, n * down * across
     of_tiles, _, of_products = _transforms()
 
-    pixels = x.permute(0, 2, 3, 1)
-    y = x.new_empty(n, height, width, outputs)
-    strip = x.new_zeros(lines + 2, width + 2, inputs)
-    line, column, _ = strip.stride()
-    overlapping = strip.as_strided((6, 6, down, across, inputs), (line, column, 4 * line, 4 * column, 1))
-    gathered = x.new_empty(6, 6, down, across, inputs)
-    spread, products = x.new_empty(36, tiles, inputs), x.new_empty(36, tiles, outputs)
-    result = x.new_empty(4, 4, down, across, outputs)
-    for number, (picture, scales, target) in enumerate(zip(pixels, scale, y, strict=True)):
-        for top in range(0, height, lines):
-            first, last = max(top - 1, 0), min(top + lines + 1, height)
-            inside = strip[first - top + 1 : last - top + 1, 1:-1]
-            torch.mul(picture[first:last], scales, out=inside)
-            if top == 0:
-                strip[0].zero_()
-            if last == height:
-                strip[-1].zero_()
-            gathered.copy_(overlapping)
-            torch.mm(of_tiles, gathered.view(36, -1), out=spread.view(36, -1))
-            torch.bmm(spread, filters, out=products)
-            torch.mm(of_products, products.view(36, -1), out=result.view(16, -1))
-            rows = slice(top, top + lines)
-            target[rows].view(down, 4, across, 4, outputs).copy_(result.permute(2, 0, 3, 1, 4))
-            finish(target[rows], number, rows)
-    return y.permute(0, 3, 1, 2)
+    strip = pixels.new_zeros(n, lines + 2, width + 2, inputs)
+    picture, line, column, _ = strip.stride()
+    overlapping = strip.as_strided((6, 6, n, down, across, inputs), (line, column, picture, 4 * line, 4 * column, 1))
+    gathered = pixels.new_empty(overlapping.shape)
+    spread, products = pixels.new_empty(36, tiles, inputs), pixels.new_empty(36, tiles, outputs)
+    result = pixels.new_empty(4, 4, n, down, across, outputs)
+    for top in range(0, height, lines):
+        first, last = max(top - 1, 0), min(top + lines + 1, height)
+        inside = strip[:, first - top + 1 : last - top + 1, 1:-1]
+        torch.mul(pixels[:, first:last], scale[:, None, None], out=inside)
+        if top == 0:
+            strip[:, 0].zero_()
+        if last == height:
+            strip[:, -1].zero_()
+        gathered.copy_(overlapping)
+        torch.mm(of_tiles, gathered.view(36, -1), out=spread.view(36, -1))
+        torch.bmm(spread, filters, out=products)
+        torch.mm(of_products, products.view(36, -1), out=result.view(16, -1))
+        finish(result.permute(2, 3, 0, 4, 1, 5), slice(top, top + lines))
