@@ -130,9 +130,10 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_pa
     assert process.returncode == 0, said
     assert "the same command goes on" in said
     assert checkpoints_in(out / "checkpoints")
-    again = io.StringIO()
-    train(tiny.run_config(data, out), Console(file=again, width=500))
-    assert "goes on at" in again.getvalue()
+    again = _launch(data, out)
+    said, _ = again.communicate(timeout=200)
+    assert again.returncode == 0, said
+    assert "goes on at" in said
     assert [line["shown"] for line in _values(out)] == [line["shown"] for line in _values(run)]
     for mine, theirs in zip(_values(out), _values(run), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
