@@ -23,7 +23,7 @@ def test_it_is_the_convolution(n, inputs, outputs, height, width, seed):
     scale = torch.rand(n, inputs, generator=generator)
     seen = torch.zeros(n, height)
 
-    def finish(convolved, part, pictures, rows):
+    def finish(pictures, rows, convolved, part):
         lines = rows.stop - rows.start
         assert part.shape == (pictures.stop - pictures.start, lines // 4, 4, width // 4, 4, outputs)
         seen[pictures, rows] += 1
@@ -47,7 +47,7 @@ def test_strips_of_large_pictures_fit_together(n, strip, parts, channels_last, m
     assert winograd.worthwhile(x, weight, scale)
     written = []
 
-    def finish(convolved, part, pictures, rows):
+    def finish(pictures, rows, convolved, part):
         written.append((pictures, rows))
         part.copy_(convolved)
 

@@ -339,10 +339,9 @@ class ModulatedConv(nn.Module):
         bias, image = self.bias * math.sqrt(2), self.noise_image * (self.noise_strength * math.sqrt(2))
         if not self.up and winograd.worthwhile(x, self.weight, scale):
 
-            def finish(convolved: Tensor, part: Tensor, pictures: slice, rows: slice) -> None:
-                tiles = part.shape[1:5]
-                scales = factor[pictures, None, None, None, None]
-                _finish(convolved, scales, bias, image[rows].view(tiles), out=part)
+            def finish(pictures: slice, rows: slice, convolved: Tensor, part: Tensor) -> None:
+                tiled = image[rows].view(part.shape[1:5])
+                _finish(convolved, factor[pictures, None, None, None, None], bias, tiled, out=part)
 
             return winograd.convolve(x, self._filters(self.weight), scale, finish)
         x = x * scale.to(x.dtype)[:, :, None, None]
@@ -382,12 +381,12 @@ class ModulatedOutput(nn.Module):
         Args:
             x: features.
             style: of each picture.
-            onto: what the result is added to, in place.
+            onto: what the result is added to, in place, and returned.
         """
         n, _, h, w = x.shape
         layer, pixels = self.at(style), x.permute(0, 2, 3, 1).reshape(n, h * w, -1)
         if onto is not None and not torch.is_grad_enabled() and x.device.type == "cpu":
-            # Picture by picture the product takes the bias along, and what is between finds less memory to go through.
+            # A batched product would first copy the bias to all of its result.
             for total, features, weights in zip(onto.permute(0, 2, 3, 1), pixels, layer.weights, strict=True):
                 total.add_(clamped(F.linear(features, weights, layer.bias)).view(h, w, -1))
             return onto

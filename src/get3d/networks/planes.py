@@ -47,11 +47,11 @@ class PlaneBlock(nn.Module):
     def forward(
         self, x: Tensor | None, sums: list[Tensor], convolutions: list[Tensor], outputs: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Features of this resolution, and the sums with what is read out of them.
+        """Features of this resolution, and the doubled sums with what is read out of them added.
 
         Args:
             x: features of half the resolution; None at 4×4.
-            sums: of what the blocks before have read out; none at 4×4.
+            sums: of what the blocks before have read out, of half the resolution, one of each kind; none at 4×4.
             convolutions: the style of each convolution.
             outputs: the style of each read-out.
         """
@@ -60,11 +60,9 @@ class PlaneBlock(nn.Module):
         else:
             x = self.conv0(x, convolutions[0])
         x = self.conv1(x, convolutions[-1])
-        if not sums:
-            full = self.conv1.weight.dtype
-            return x, [output(x, style).to(full) for output, style in zip(self.outputs, outputs, strict=True)]
-        onto = map(upsample, sums)
-        return x, [output(x, *rest) for output, *rest in zip(self.outputs, outputs, onto, strict=True)]
+        onto = map(upsample, sums) if sums else [None] * len(outputs)
+        full = self.conv1.weight.dtype
+        return x, [output(x, *rest).to(full) for output, *rest in zip(self.outputs, outputs, onto, strict=True)]
 
 
 class PlaneSynthesis(nn.Module):

@@ -56,7 +56,7 @@ def convolve(
     x: Float[Tensor, "n i h w"],
     filters: Float[Tensor, "36 i o"],
     scale: Float[Tensor, "n i"],
-    finish: Callable[[Tensor, Tensor, slice, slice], object],
+    finish: Callable[[slice, slice, Tensor, Tensor], object],
 ) -> Float[Tensor, "n o h w"]:
     """Convolves pictures, their channels scaled, with zeros around them; exact to some 1e-5 of the largest value.
 
@@ -64,19 +64,15 @@ def convolve(
         x: the pictures, of sides that are multiples of 4.
         filters: transformed.
         scale: of each picture's channels.
-        finish: writes a part of the result while the cache has it: called with what was convolved and with the part
-            to be written, both [pictures, rows / 4, 4, w / 4, 4, o], and with the numbers of its pictures and rows.
+        finish: writes a part of the result while the cache has it: called with the numbers of its pictures and of its
+            rows, with what was convolved, and with the part to be written, both [pictures, rows / 4, 4, w / 4, 4, o].
     """
     (n, inputs, height, width), outputs = x.shape, filters.shape[2]
     pixels, y = x.permute(0, 2, 3, 1), x.new_empty(n, height, width, outputs)
     together = max(1, _STRIP // (width // 4 * inputs))
     for first in range(0, n, together):
         pictures = slice(first, min(first + together, n))
-
-        def finish_rows(convolved: Tensor, rows: slice, pictures: slice = pictures) -> None:
-            finish(convolved, y[pictures, rows].view(convolved.shape), pictures, rows)
-
-        _convolve(pixels[pictures], filters, scale[pictures], finish_rows)
+        _convolve(pixels[pictures], filters, scale[pictures], y[pictures], functools.partial(finish, pictures))
     return y.permute(0, 3, 1, 2)
 
 
@@ -84,9 +80,10 @@ def _convolve(
     pixels: Float[Tensor, "n h w i"],
     filters: Float[Tensor, "36 i o"],
     scale: Float[Tensor, "n i"],
-    finish: Callable[[Tensor, slice], None],
+    y: Float[Tensor, "n h w o"],
+    finish: Callable[[slice, Tensor, Tensor], object],
 ) -> None:
-    """Convolves pictures strip by strip, all at once."""
+    """Convolves pictures all at once, strip by strip, each of which `finish` writes to `y`."""
     (n, height, width, inputs), outputs = pixels.shape, filters.shape[2]
     across = width // 4
     most = max(1, _STRIP // (n * across * inputs))
@@ -112,4 +109,5 @@ def _convolve(
         torch.mm(of_tiles, gathered.view(36, -1), out=spread.view(36, -1))
         torch.bmm(spread, filters, out=products)
         torch.mm(of_products, products.view(36, -1), out=result.view(16, -1))
-        finish(result.permute(2, 3, 0, 4, 1, 5), slice(top, top + lines))
+        convolved, rows = result.permute(2, 3, 0, 4, 1, 5), slice(top, top + lines)
+        finish(rows, convolved, y[:, rows].view(convolved.shape))
