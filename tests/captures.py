@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
+from get3d.assets.shading import shade
+from get3d.authoring.procedural import make
 from get3d.cameras import Cameras
-from get3d.data.procedural import make
-from get3d.data.shading import shade
 
 
 @dataclass(frozen=True)

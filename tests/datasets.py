@@ -7,7 +7,7 @@ import trimesh
 from PIL import Image
 
 from get3d.cameras import CameraPrior
-from get3d.data.layout import SPLITS, Description, split_of, write_cameras
+from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
 
 VIEWS = 3
 

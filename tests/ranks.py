@@ -19,8 +19,8 @@ import torch._dynamo
 import torch.utils.tensorboard.writer
 from rich.console import Console
 
-from get3d.data.dataset import Pictures
-from get3d.ranks import joined
+from get3d.datasets.loader import Pictures
+from get3d.distributed.processes import joined
 from get3d.storage import checksum, load_tensors
 from get3d.training.checkpoint import checkpoints_in
 from get3d.training.config import TrainConfig

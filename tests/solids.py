@@ -7,8 +7,8 @@ import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 from torch import Tensor
 
+from get3d.isosurface import TetrahedralGrid, marching_tetrahedra
 from get3d.meshes import Mesh
-from get3d.surface import TetrahedralGrid, marching_tetrahedra
 
 
 @functools.cache

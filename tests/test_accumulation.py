@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 import tiny
-from get3d.data.dataset import Batch
+from get3d.datasets.loader import Batch
 from get3d.files import InputError
 from get3d.generator import Generator
 from get3d.training.config import opened

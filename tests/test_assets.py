@@ -9,11 +9,11 @@ import pytest
 import torch
 import trimesh
 
+from get3d.assets import loading
+from get3d.assets.asset import Asset, Textures, bytes_of_linear, linear_of_bytes
+from get3d.assets.loading import Loaded, load_asset
+from get3d.assets.shading import shade
 from get3d.cameras import Cameras
-from get3d.data.assets import loading
-from get3d.data.assets.asset import Asset, Textures, bytes_of_linear, linear_of_bytes
-from get3d.data.assets.loading import Loaded, load_asset
-from get3d.data.shading import shade
 from get3d.export.write import sample_texture
 from get3d.files import InputError
 from models import (

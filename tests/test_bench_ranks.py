@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from get3d import bench, presets
-from get3d.bench import step
-from get3d.bench.profiles import ASKING, Profiled, Span, given, windows
-from get3d.bench.scaling import Fabric, Link, Pass, Step, all_reduce, exposed, fitted, meeting, predicted
+from get3d import benchmarks as bench
+from get3d import presets
+from get3d.benchmarks import step
+from get3d.benchmarks.profiles import ASKING, Profiled, Span, given, windows
+from get3d.benchmarks.scaling import Fabric, Link, Pass, Step, all_reduce, exposed, fitted, meeting, predicted
 from get3d.files import InputError
 from get3d.training.gradients import MEETING, RECEIVING, SENDING
 from tiny import run_config, write_dataset

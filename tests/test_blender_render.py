@@ -10,14 +10,14 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from get3d.assets.asset import Asset
+from get3d.assets.blender import draw_in_blender, find_blender
+from get3d.assets.shading import shade
+from get3d.authoring.from_meshes.command import render_models
+from get3d.authoring.from_meshes.config import RenderConfig
+from get3d.authoring.procedural import make
 from get3d.cameras import Cameras
-from get3d.data.assets.asset import Asset
-from get3d.data.assets.blender import draw_in_blender, find_blender
-from get3d.data.assets.command import render_models
-from get3d.data.assets.config import RenderConfig
-from get3d.data.layout import read
-from get3d.data.procedural import make
-from get3d.data.shading import shade
+from get3d.datasets.index import read
 from get3d.files import InputError
 from models import RED, plain, save_wedge, square, textured
 

@@ -10,9 +10,9 @@ from PIL import Image
 from rich.console import Console
 
 from datasets import make_dataset, make_published, picture
-from get3d.data.check import check
-from get3d.data.dataset import Pictures
-from get3d.data.procedural import SynthConfig, synthesize
+from get3d.authoring.procedural import SynthConfig, synthesize
+from get3d.datasets.check import check
+from get3d.datasets.loader import Pictures
 from get3d.files import InputError
 
 

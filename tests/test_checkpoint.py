@@ -8,7 +8,7 @@ from rich.console import Console
 
 import tiny
 from get3d import storage
-from get3d.data.dataset import Batch
+from get3d.datasets.loader import Batch
 from get3d.files import InputError
 from get3d.storage import describe
 from get3d.training.checkpoint import BEST, CheckpointWriter, checkpoints_in, resume, save_checkpoint

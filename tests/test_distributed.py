@@ -12,8 +12,8 @@ import torch
 
 import tiny
 from get3d import training
+from get3d.distributed.processes import RanksConfig
 from get3d.files import InputError
-from get3d.ranks import RanksConfig
 from get3d.storage import load_tensors
 from get3d.training.checkpoint import checkpoints_in
 from get3d.training.config import opened

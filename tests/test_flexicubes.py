@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import FIXTURES
-from get3d.bench import plain_surface as plain
-from get3d.surface import CubeGrid, flexicubes, sdf_sign_loss, solid_where_empty
+from get3d.benchmarks import plain_surface as plain
+from get3d.isosurface import CubeGrid, flexicubes, sdf_sign_loss, solid_where_empty
 from manifold import area, assert_closed_manifold, assert_same_points, signed_volume
 
 FIELDS = ["sphere", "torus", "two", "noise"]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from captures import blender_matrices, moved
+from get3d.authoring.from_images.poses import Lens, Poses, fit_orbit, joined, look_at
 from get3d.cameras import Cameras
-from get3d.data.importing.poses import Lens, Poses, fit_orbit, joined, look_at
 from get3d.files import InputError
 
 LENS = Lens(1.0, None)

@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 
 import tiny
-from get3d.data.dataset import Batch
+from get3d.datasets.loader import Batch
 from get3d.files import InputError
 from get3d.generator import GeneratorConfig, Styles, load, mix
 from get3d.storage import describe, load_tensors, save_tensors

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from get3d.evaluation.resumable import digest, in_blocks, read_arrays, write_arrays
 from get3d.files import InputError
-from get3d.metrics.blocks import digest, in_blocks, read_arrays, write_arrays
 
 
 class Rows:

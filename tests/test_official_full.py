@@ -6,8 +6,8 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from get3d import official
-from get3d.gallery import GenerateConfig, generate
+from get3d.checkpoints import published as official
+from get3d.generation import GenerateConfig, generate
 from get3d.generator import load
 from published import state_dict
 

@@ -16,10 +16,10 @@ from safetensors.torch import load_file
 import tiny
 from datasets import VIEWS, degrees, make_dataset, make_published
 from get3d.cameras import CameraPrior
-from get3d.data import pack as packing
-from get3d.data.dataset import Pictures
-from get3d.data.layout import Assumed, Description, read
-from get3d.data.pack import PackConfig, pack
+from get3d.datasets import pack as packing
+from get3d.datasets.index import Assumed, Description, read
+from get3d.datasets.loader import Pictures
+from get3d.datasets.pack import PackConfig, pack
 from get3d.files import InputError
 from get3d.training.loop import train
 

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 
 import tiny
-from get3d.data.dataset import Batch
+from get3d.datasets.loader import Batch
 from get3d.files import InputError
 from get3d.generator import Generator
 from get3d.networks import PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
@@ -31,7 +31,7 @@ sys.path[:0] = {path!r}
 from dataclasses import replace
 from pathlib import Path
 import tiny, torch
-from get3d.data.dataset import Batch
+from get3d.datasets.loader import Batch
 from get3d.networks import PlanesConfig, UnifiedConfig
 from get3d.training.loop import start, train_step
 torch.set_num_threads(1)

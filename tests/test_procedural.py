@@ -9,14 +9,14 @@ import pytest
 import torch
 from rich.console import Console
 
+from get3d.authoring.procedural import KINDS, SynthConfig, make, synthesize
 from get3d.cameras import CameraPrior
-from get3d.data.assemble import assemble
-from get3d.data.check import check
-from get3d.data.layout import SPLITS, read
-from get3d.data.parts import Part, ellipse, lathe, slab, tube
-from get3d.data.procedural import KINDS, SynthConfig, make, synthesize
+from get3d.datasets.check import check
+from get3d.datasets.index import SPLITS, read
 from get3d.export.write import sample_texture
 from get3d.files import InputError
+from get3d.synthetic.assemble import assemble
+from get3d.synthetic.parts import Part, ellipse, lathe, slab, tube
 
 SEEDS = range(8)
 QUIET = Console(quiet=True)

@@ -8,7 +8,7 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from get3d.bench import plain_render as plain
+from get3d.benchmarks import plain_render as plain
 from get3d.cameras import CameraPrior, Cameras
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import interpolate, rasterize, rasterize_through, visible_faces

@@ -10,8 +10,9 @@ from rich.console import Console
 import tiny
 from get3d import bundled as packaged
 from get3d.bundled import bundled
+from get3d.checkpoints import release
 from get3d.files import InputError
-from get3d.gallery import ReleaseConfig, list_models, release
+from get3d.generation import ReleaseConfig, list_models
 from get3d.generator import load, model_file
 from get3d.storage import load_tensors
 from get3d.training.loop import train

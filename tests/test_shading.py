@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from get3d.assets.shading import irradiance, shade
+from get3d.authoring.procedural import make
 from get3d.cameras import Cameras
-from get3d.data.procedural import make
-from get3d.data.shading import irradiance, shade
 from get3d.export.write import TexturedMesh
 
 

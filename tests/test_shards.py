@@ -9,12 +9,12 @@ import pytest
 from rich.console import Console
 
 from datasets import VIEWS, make_dataset
-from get3d.data import shards as module
-from get3d.data.check import check
-from get3d.data.dataset import Pictures
-from get3d.data.layout import read
-from get3d.data.pack import PackConfig, pack
-from get3d.data.shards import Names, Shards, row_type
+from get3d.datasets import shards as module
+from get3d.datasets.check import check
+from get3d.datasets.index import read
+from get3d.datasets.loader import Pictures
+from get3d.datasets.pack import PackConfig, pack
+from get3d.datasets.shards import Names, Shards, row_type
 from get3d.files import InputError
 
 LAST = "pictures-000003.tar"

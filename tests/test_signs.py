@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from get3d.surface.signs import find, look_up, offsets, pack
+from get3d.isosurface.signs import find, look_up, offsets, pack
 
 
 @pytest.mark.parametrize("shapes", [1, 7, 8, 9, 40])

@@ -1,7 +1,7 @@
 import torch
 
-from get3d.bench import plain_surface as plain
-from get3d.surface.tables import (
+from get3d.benchmarks import plain_surface as plain
+from get3d.isosurface.tables import (
     CUBE_EDGES,
     CUBE_PATCHES,
     CUBE_PINCHES,

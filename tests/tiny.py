@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from get3d.cameras import CameraPrior
-from get3d.data.layout import Description, write_cameras
+from get3d.datasets.index import Description, write_cameras
 from get3d.generator import GeneratorConfig
 from get3d.networks import DiscriminatorConfig, PlanesConfig, UnifiedConfig
 from get3d.training.config import TrainConfig

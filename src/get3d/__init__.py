@@ -1,7 +1,9 @@
 """A generative model of textured 3D meshes, learned from pictures."""
 
-from get3d import metrics, official, render, surface
+from get3d import isosurface as surface
+from get3d import metrics, render
 from get3d.cameras import CameraPrior, Cameras
+from get3d.checkpoints import published as official
 from get3d.export import TexturedMesh
 from get3d.files import InputError
 from get3d.generator import Generator, Images, load

@@ -7,15 +7,21 @@ from typing import Annotated, Any
 import tyro
 from rich.console import Console
 
-from get3d import bench, gallery, launching, official, presets
-from get3d.data import check as checking
-from get3d.data import check_page, importing, procedural
-from get3d.data import pack as packing
-from get3d.data.assets import command as rendering
-from get3d.data.assets.config import RenderConfig
+from get3d import benchmarks as bench
+from get3d import generation as gallery
+from get3d import presets
+from get3d.authoring import from_images as importing
+from get3d.authoring import procedural
+from get3d.authoring.from_meshes import command as rendering
+from get3d.authoring.from_meshes.config import RenderConfig
+from get3d.checkpoints import published as official
+from get3d.datasets import check as checking
+from get3d.datasets import check_html as check_page
+from get3d.datasets import pack as packing
+from get3d.distributed import launcher as launching
+from get3d.distributed.processes import RanksError
+from get3d.evaluation import report
 from get3d.files import InputError
-from get3d.metrics import report
-from get3d.ranks import RanksError
 from get3d.training import loop, runs
 from get3d.training.config import TrainConfig, opened
 

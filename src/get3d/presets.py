@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from get3d.cameras import CameraPrior
-from get3d.data.layout import Assumed
+from get3d.datasets.index import Assumed
 from get3d.generator import GeneratorConfig
 from get3d.networks import DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig
 from get3d.training.config import GRID_MARGIN, TrainConfig

@@ -1,10 +1,10 @@
 """How good generated pictures and shapes are."""
 
 from get3d.metrics.features import frechet_distance
-from get3d.metrics.images import sliced_wasserstein_distance, sliced_wasserstein_levels
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_descriptors, light_field_distance
+from get3d.metrics.point_clouds import chamfer_distance, coverage, minimum_matching_distance, nearest_neighbour_accuracy
 from get3d.metrics.sampling import in_unit_cube, sample_outer_surface, sample_surface
-from get3d.metrics.shapes import chamfer_distance, coverage, minimum_matching_distance, nearest_neighbour_accuracy
+from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance, sliced_wasserstein_levels
 
 __all__ = [
     "LightFieldDescriptors",

@@ -19,7 +19,7 @@ from torch import Tensor
 from get3d.meshes import Mesh, MeshBatch
 from get3d.metrics.contour_kernels import COEFFICIENTS, describe_contours
 from get3d.metrics.distance_kernels import DIMENSIONS, FIELDS, Lanes, match_descriptors
-from get3d.metrics.launching import launch
+from get3d.metrics.kernel_launch import launch
 from get3d.metrics.sampling import in_unit_cube
 from get3d.metrics.silhouette_kernels import (
     CELLS,

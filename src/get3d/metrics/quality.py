@@ -12,7 +12,7 @@ from torch import Tensor
 
 from get3d.export import TexturedMesh, main_share, mesh_report, weld
 from get3d.meshes import Mesh, MeshBatch
-from get3d.metrics.launching import in_step, launch
+from get3d.metrics.kernel_launch import in_step, launch
 from get3d.metrics.quality_kernels import mark_intersections, measure_thickness
 from get3d.metrics.sampling import in_unit_cube, sample_surface
 from get3d.render import visible_faces

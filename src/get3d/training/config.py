@@ -12,13 +12,13 @@ import tyro
 from torch import nn
 from torch.optim import Adam
 
-from get3d.data.dataset import Pictures
-from get3d.data.layout import Assumed
+from get3d.datasets.index import Assumed
+from get3d.datasets.loader import Pictures
+from get3d.distributed.processes import RanksConfig
+from get3d.evaluation.snapshot_metrics import WatchedName, default_metrics
 from get3d.files import InputError, require_writable
 from get3d.generator import GeneratorConfig, model_file
-from get3d.metrics.watched import WatchedName, default_metrics
 from get3d.networks import DiscriminatorConfig
-from get3d.ranks import RanksConfig
 from get3d.storage import checksum, describe, read_description, restore
 from get3d.training.objective import ObjectiveConfig
 from get3d.training.trackers import TrackerName, require_trackers

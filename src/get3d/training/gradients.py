@@ -8,7 +8,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.profiler import record_function
 
-from get3d.ranks import Ranks
+from get3d.distributed.processes import Ranks
 
 __all__ = ["MEETING", "RECEIVING", "SENDING", "averaging", "buckets"]
 

@@ -20,25 +20,20 @@ from torch.distributed import is_torchelastic_launched
 from torch.optim import Optimizer
 
 from get3d.cameras import Cameras
-from get3d.data.dataset import Batch, to_network
+from get3d.datasets.loader import Batch, to_network
 from get3d.devices import device_named
+from get3d.distributed.processes import ALONE, Ranks, joined
 from get3d.generator import Generator, mix, model_file
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
-from get3d.ranks import ALONE, Ranks, joined
 from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, facts, opened
 from get3d.training.ema import update_average
 from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
-from get3d.training.objective import (
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
-    surface_loss,
-)
-from get3d.training.recording import Recorder
+from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
+from get3d.training.run_logger import Recorder
 
 __all__ = ["start", "train", "train_step", "update"]
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from torch import Tensor
 
 from get3d.files import not_written, writing
-from get3d.pictures import contact_sheet
+from get3d.images import contact_sheet
 from get3d.training.alarms import alarms
 from get3d.training.trackers import TensorBoard, Tracker, TrackerError
 

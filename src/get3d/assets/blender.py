@@ -1,0 +1,102 @@
+"""The other renderer: Cycles, in a process of Blender's own, with the same object and the same cameras."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from torch import Tensor
+
+from get3d.assets.asset import Asset
+from get3d.assets.shading import Light
+from get3d.cameras import Cameras
+from get3d.files import InputError, write_json
+
+__all__ = ["draw_in_blender", "find_blender"]
+
+SCRIPT = Path(__file__).with_name("blender_script.py")
+SAMPLES = 32
+"""As in the published script; the pictures are denoised."""
+CPU = torch.device("cpu")
+
+
+def find_blender(program: Path | None) -> Path:
+    """The Blender program of a path, or a Python that has the module bpy; without a path, the Blender installed.
+
+    Raises:
+        InputError: it is not there.
+    """
+    found = shutil.which("blender" if program is None else program)
+    if found is None:
+        where = "no Blender is installed" if program is None else f"--blender is {program}, which is no program"
+        raise InputError(
+            f"{where}; install Blender, or the module bpy in an environment of its own: "
+            "python3.11 -m venv .venv-blender && .venv-blender/bin/pip install bpy 'numpy<2', "
+            "and give --blender .venv-blender/bin/python"
+        )
+    return Path(found).absolute()
+
+
+def draw_in_blender(
+    program: Path,
+    asset: Asset,
+    cameras: Cameras,
+    resolution: int,
+    light: Light = "studio",
+    *,
+    device: torch.device = CPU,
+    threads: int | None = None,
+) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
+    """Pictures of an object from each camera, RGBA on nothing, as `shade` gives them.
+
+    Args:
+        program: as `find_blender` gives it.
+        asset: what to show.
+        cameras: n views of one radius and one field of view.
+        resolution: side of the pictures in pixels.
+        light: what falls on the object.
+        device: cpu or cuda, of which all are taken where none is named.
+        threads: of the processor; None: as many as there are cores.
+
+    Raises:
+        InputError: Blender failed.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        asset.save(folder / "object.glb")
+        job = {
+            "mesh": str(folder / "object.glb"),
+            "out": name,
+            "resolution": resolution,
+            "samples": SAMPLES,
+            "radius": float(torch.as_tensor(cameras.radius)[0]),
+            "fov": float(torch.as_tensor(cameras.fov)[0]),
+            "angles": cameras.angles.tolist(),
+            "light": light,
+            "device": device.type,
+            "gpu": device.index,
+            "threads": threads or os.cpu_count() or 1,
+        }
+        write_json(folder / "job.json", job)
+        options = [] if program.name.startswith("python") else ["--background", "--factory-startup", "--python"]
+        end = [] if program.name.startswith("python") else ["--"]
+        run = subprocess.run(
+            [program, *options, SCRIPT, *end, folder / "job.json"], capture_output=True, text=True, cwd=name
+        )
+        pictures = [folder / f"{view:03d}.png" for view in range(len(cameras))]
+        if run.returncode or not all(picture.is_file() for picture in pictures):
+            said = (run.stderr.strip() or run.stdout.strip() or "it said nothing").splitlines()[-1]
+            raise InputError(f"Blender could not draw it (exit status {run.returncode}: {said})")
+        return torch.stack([_read(picture) for picture in pictures])
+
+
+def _read(path: Path) -> UInt8[Tensor, "4 r r"]:
+    with Image.open(path) as image:
+        pixels = np.array(image.convert("RGBA"))
+    pixels[pixels[..., 3] == 0] = 0
+    return torch.from_numpy(pixels).permute(2, 0, 1)

@@ -1,0 +1,295 @@
+"""Models of many formats, loaded as what they are: data of strangers, most of it sound."""
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float, Int
+
+from get3d.assets.asset import Asset, linear_of_bytes
+from get3d.assets.files import FolderResolver, careful_pictures, embedded_pictures_lost, require_loadable
+from get3d.assets.materials import PLAIN, PlainMaterial, plain_material
+from get3d.assets.smooth_normals import corner_normals
+from get3d.assets.usd import load_usdz, up_of_usdz
+from get3d.files import InputError, contained
+
+__all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
+
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz")
+_NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-core", "usd")}
+"""Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
+Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
+_UP = {
+    "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
+    "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
+    "z": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
+    "-x": ((0, 1, 0), (-1, 0, 0), (0, 0, 1)),
+    "-y": ((-1, 0, 0), (0, -1, 0), (0, 0, 1)),
+    "-z": ((1, 0, 0), (0, 0, -1), (0, 1, 0)),
+}
+"""Rotations that turn each direction up, to +Y."""
+_STEPS = 2**20
+"""Vertices closer than the bounding box's longest side over this are one, when normals are made."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model as loaded.
+
+    Attributes:
+        asset: centred on the origin, upright and scaled.
+        missing: files that it names and that could not be read; what they colour has its base colour.
+    """
+
+    asset: Asset
+    missing: tuple[str, ...]
+
+
+def load_asset(
+    path: Path, root: Path, *, scale: float = 0.9, up: Up = "file", max_faces: int = 2_000_000, texture: int = 2048
+) -> Loaded:
+    """Loads a model with its materials and textures, and puts it upright around the origin.
+
+    Args:
+        path: a file of one of the `SUFFIXES`.
+        root: the folder that every file the model names must lie in.
+        scale: longest side of the bounding box that it gets.
+        up: the direction that is up in the file; "file": what the format or the file says.
+        max_faces: most faces that are accepted.
+        texture: side in texels to which larger textures are reduced.
+
+    Raises:
+        InputError: the file cannot be read, leads out of `root`, or holds nothing that can be drawn.
+    """
+    contained(root, str(path.relative_to(root)))
+    suffix = path.suffix.lower()
+    resolver = FolderResolver(root, path.parent)
+    try:
+        require_loadable(path, max_faces)
+        with careful_pictures():
+            scene = _scene(path, suffix, resolver)
+            resolver.missing += embedded_pictures_lost(path)
+            asset = _assembled(scene, resolver, max_faces, texture, linear=suffix != ".dae")
+    except InputError:
+        raise
+    except Exception as error:  # The readers raise whatever their parsers do.
+        _require_contained(resolver, root)
+        raise InputError(f"it cannot be read ({type(error).__name__}: {error}); get or export it again") from error
+    _require_contained(resolver, root)
+    turn = np.array(_UP[_up(path) if up == "file" else up], dtype=np.float64)
+    return Loaded(_placed(asset, turn, scale), tuple(dict.fromkeys(resolver.missing)))
+
+
+def _require_contained(resolver: FolderResolver, root: Path) -> None:
+    if resolver.refused:
+        raise InputError(f"it names the file {resolver.refused[0]!r}, which leads out of the folder {root}")
+
+
+def _scene(path: Path, suffix: str, resolver: FolderResolver) -> trimesh.Scene:
+    if suffix in _NEEDED:
+        module, package, extra = _NEEDED[suffix]
+        if importlib.util.find_spec(module) is None:
+            raise InputError(f"reading {suffix} needs the package {package}: pip install 'get3d[{extra}]'")
+    if suffix == ".usdz":
+        return load_usdz(path, resolver.missing)
+    with path.open("rb") as file:
+        return trimesh.load_scene(file, file_type=suffix[1:], resolver=resolver, process=False)
+
+
+def _up(path: Path) -> str:
+    """What is up in a file: COLLADA and USD say it, +Y otherwise."""
+    if path.suffix.lower() == ".usdz":
+        return up_of_usdz(path)
+    if path.suffix.lower() == ".dae":
+        found = re.search(rb"<up_axis>\s*([XYZ])_UP", path.read_bytes())
+        if found:
+            return found[1].decode().lower()
+    return "y"
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A piece of a model with one material, where it stands in the scene.
+
+    Attributes:
+        vertices: [V, 3].
+        faces: [F, 3] numbers of them.
+        normals: [V, 3].
+        uv: [V, 2].
+        colors: [V, 3] linear.
+        material: its number.
+    """
+
+    vertices: Float[np.ndarray, "v 3"]
+    faces: Int[np.ndarray, "f 3"]
+    normals: Float[np.ndarray, "v 3"]
+    uv: Float[np.ndarray, "v 2"]
+    colors: Float[np.ndarray, "v 3"]
+    material: int
+
+
+def _assembled(
+    scene: trimesh.Scene, resolver: FolderResolver, max_faces: int, texture: int, *, linear: bool
+) -> dict[str, Any]:
+    """The fields of an asset, in the file's own coordinates and double precision."""
+    placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
+    placed = [(matrix, scene.geometry[name]) for matrix, name in placed]
+    placed = [(matrix, shape) for matrix, shape in placed if isinstance(shape, trimesh.Trimesh) and len(shape.faces)]
+    count = sum(len(shape.faces) for _, shape in placed)
+    if not count:
+        raise InputError("it has no faces; export it as triangles")
+    if count > max_faces:
+        raise InputError(f"it has {count} faces, more than --max-faces {max_faces}; simplify it, or allow more")
+    materials = [PLAIN]
+    numbers: dict[int, int] = {}
+    parts = []
+    for matrix, shape in placed:
+        number = 0
+        material = getattr(shape.visual, "material", None)
+        if material is not None:
+            if id(material) not in numbers:
+                numbers[id(material)] = len(materials)
+                materials.append(plain_material(material, resolver, texture, linear=linear))
+            number = numbers[id(material)]
+        parts.append(_part(shape, np.asarray(matrix, np.float64), number, materials))
+    starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
+    return {
+        "vertices": np.concatenate([part.vertices for part in parts]),
+        "faces": np.concatenate([part.faces + start for part, start in zip(parts, starts, strict=False)]),
+        "normals": np.concatenate([part.normals for part in parts]),
+        "uv": np.concatenate([part.uv for part in parts]),
+        "colors": np.concatenate([part.colors for part in parts]),
+        "material": np.repeat([part.material for part in parts], [len(part.faces) for part in parts]),
+        "materials": materials,
+    }
+
+
+def _part(
+    shape: trimesh.Trimesh, matrix: Float[np.ndarray, "4 4"], number: int, materials: list[PlainMaterial]
+) -> _Part:
+    faces = np.asarray(shape.faces, np.int64)
+    points = np.asarray(shape.vertices, np.float64)
+    faces = np.where(faces < 0, faces + len(points), faces)
+    if faces.min() < 0 or faces.max() >= len(points):
+        raise InputError(f"a face names the vertex {faces.max()} of {len(points)}; export it again")
+    # What no face uses may hold anything.
+    used, corners = np.unique(faces, return_inverse=True)
+    faces = corners.reshape(-1, 3)
+    points = points[used] @ matrix[:3, :3].T + matrix[:3, 3]
+    if not np.isfinite(points).all():
+        bad = (~np.isfinite(points).all(axis=1)).sum()
+        raise InputError(f"{bad} of its {len(points)} vertices are not finite numbers; export it again")
+    if np.linalg.det(matrix[:3, :3]) < 0:
+        faces = faces[:, ::-1]
+    uv = getattr(shape.visual, "uv", None)
+    uv = np.zeros((len(used), 2)) if uv is None or len(uv) != len(shape.vertices) else np.asarray(uv, float)[used, :2]
+    colors, of_face = _colors(shape, used)
+    if colors is not None and number == 0:
+        # The grey of things without a material would darken colours of their own.
+        materials.append(PlainMaterial(np.full((1, 1, 4), 255, np.uint8), 0.0))
+        number = len(materials) - 1
+    normals = _given_normals(shape, used, matrix)
+    if of_face:
+        corners = faces.ravel()
+        points, uv, normals = points[corners], uv[corners], None if normals is None else normals[corners]
+        faces = np.arange(len(points)).reshape(-1, 3)
+    if normals is None:
+        source, faces, normals = _made_normals(points, faces)
+        points, uv = points[source], uv[source]
+        colors = None if colors is None else colors[source]
+    return _Part(
+        vertices=points,
+        faces=faces,
+        normals=normals,
+        uv=np.nan_to_num(uv, nan=0.0, posinf=0.0, neginf=0.0),
+        colors=np.ones_like(points) if colors is None else colors,
+        material=number,
+    )
+
+
+def _colors(shape: trimesh.Trimesh, used: Int[np.ndarray, " k"]) -> tuple[np.ndarray | None, bool]:
+    """Linear colours at the used vertices, or at the corners of the faces in order, and whether it is the latter."""
+    visual = shape.visual
+    if visual.kind == "face":
+        return linear_of_bytes(np.repeat(visual.face_colors[:, :3], 3, axis=0)), True
+    if visual.kind == "vertex":
+        bytes_ = visual.vertex_colors[used, :3]
+        # In glTF, and only there, colours at vertices are linear (glTF 2.0, section 3.7.2.1).
+        return (bytes_ / 255 if "from_gltf_primitive" in shape.metadata else linear_of_bytes(bytes_)), False
+    values = getattr(visual, "vertex_attributes", {}).get("color")
+    if values is None or len(values) != len(shape.vertices):
+        return None, False
+    whole = np.iinfo(values.dtype).max if np.issubdtype(values.dtype, np.integer) else 1
+    return np.clip(np.nan_to_num(values[used, :3] / whole), 0, 1).astype(np.float64), False
+
+
+def _given_normals(
+    shape: trimesh.Trimesh, used: Int[np.ndarray, " k"], matrix: Float[np.ndarray, "4 4"]
+) -> Float[np.ndarray, "k 3"] | None:
+    """Unit normals that the file gives, in the scene; None where it gives none, or bad ones."""
+    if "vertex_normals" not in shape._cache.cache or abs(np.linalg.det(matrix[:3, :3])) < 1e-30:
+        return None
+    normals = np.asarray(shape.vertex_normals, np.float64)[used] @ np.linalg.inv(matrix[:3, :3])
+    lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+    if not (np.isfinite(lengths) & (lengths > 1e-12)).all():
+        return None
+    return normals / lengths
+
+
+def _made_normals(
+    points: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
+) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "f 3"], Float[np.ndarray, "n 3"]]:
+    """Normals of a surface without; vertices at its creases come several times.
+
+    Returns:
+        The old number of each vertex, the faces with new numbers, and the normals.
+    """
+    low = points.min(axis=0)
+    cells = np.floor((points - low) * (_STEPS / max((points - low).max(), 1e-300)) + 0.5).astype(np.int64)
+    _, place = np.unique((cells[:, 0] * 2**21 + cells[:, 1]) * 2**21 + cells[:, 2], return_inverse=True)
+    a, b, c = points[faces].transpose(1, 0, 2)
+    numbers = faces.ravel().copy()
+    normals = corner_normals(place[numbers], np.cross(b - a, c - a))
+    normals[np.linalg.norm(normals, axis=1) < 0.5] = 0.0, 1.0, 0.0
+    # The first corner at a vertex keeps it, and all that have the same normal there; others get vertices of their own.
+    kept = np.zeros_like(points)
+    kept[numbers[::-1]] = normals[::-1]
+    other = np.flatnonzero((kept[numbers] * normals).sum(axis=1) < 1 - 1e-6)
+    source = np.concatenate([np.arange(len(points)), numbers[other]])
+    numbers[other] = len(points) + np.arange(len(other))
+    return source, numbers.reshape(-1, 3), np.concatenate([kept, normals[other]])
+
+
+def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float) -> Asset:
+    """The asset, turned, centred and scaled.
+
+    Raises:
+        InputError: it has no extent.
+    """
+    points = fields["vertices"] @ turn.T
+    low, high = points.min(axis=0), points.max(axis=0)
+    extent = float((high - low).max())
+    points = (points - (low + high) / 2) * (scale / extent) if 0 < extent < np.inf else points
+    a, b, c = points[fields["faces"]].transpose(1, 0, 2)
+    if not (0 < extent < np.inf and np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() > 1e-9 * scale**2):
+        raise InputError(f"it has no extent: its longest side is {extent:g} and no face has an area; export it again")
+    materials = fields["materials"]
+    return Asset(
+        vertices=_tensor(points),
+        faces=torch.from_numpy(np.ascontiguousarray(fields["faces"])),
+        normals=_tensor(fields["normals"] @ turn.T),
+        uv=_tensor(fields["uv"]),
+        colors=_tensor(fields["colors"]),
+        material=torch.from_numpy(fields["material"].astype(np.int64)),
+        textures=tuple(torch.from_numpy(material.texture) for material in materials),
+        cutoffs=torch.tensor([material.cutoff for material in materials], dtype=torch.float32),
+    )
+
+
+def _tensor(values: Float[np.ndarray, "..."]) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.float32))

@@ -1,0 +1,117 @@
+"""Materials of strangers' files as one texture each, the base colour and the holes in it; shine is left out."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import trimesh
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from get3d.assets.asset import bytes_of_linear, linear_of_bytes
+from get3d.assets.files import MOST_PIXELS, PICTURE_FORMATS, FolderResolver
+
+__all__ = ["PLAIN", "PlainMaterial", "plain_material"]
+
+_HALF = 0.5
+
+
+@dataclass(frozen=True)
+class PlainMaterial:
+    """What is left of a material.
+
+    Attributes:
+        texture: sRGB and alpha, the first row on top; one texel where there is no picture.
+        cutoff: where alpha is below, there is a hole; 0: there are none.
+    """
+
+    texture: UInt8[np.ndarray, "h w 4"]
+    cutoff: float
+
+
+PLAIN = PlainMaterial(np.full((1, 1, 4), (204, 204, 204, 255), np.uint8), 0.0)
+"""What has no material at all is light grey."""
+
+
+def plain_material(material: Any, resolver: FolderResolver, largest: int, *, linear: bool) -> PlainMaterial:
+    """The base colour of a material that trimesh read, times its picture.
+
+    A picture that cannot be decoded is noted as missing, and the base colour is taken.
+
+    Args:
+        material: trimesh's.
+        resolver: for the picture of an .obj's holes; notes what is missing.
+        largest: side in texels to which larger pictures are reduced.
+        linear: whether the base colour is linear, as in glTF, or sRGB.
+    """
+    if isinstance(material, trimesh.visual.material.PBRMaterial):
+        factor = np.ones(4) if material.baseColorFactor is None else material.baseColorFactor / 255
+        if not linear:
+            factor[:3] = linear_of_bytes(np.rint(factor[:3] * 255).astype(np.uint8))
+        texels = _texels(material.baseColorTexture, resolver, largest)
+        if texels is None:
+            texels = np.full((1, 1, 4), 255, np.uint8)
+        cutoff = {"MASK": _HALF if material.alphaCutoff is None else float(material.alphaCutoff), "BLEND": _HALF}.get(
+            material.alphaMode, 0.0
+        )
+        # What is learnt is surfaces: glass, thin all over, is drawn as if it were none; only what is clear is a hole.
+        if material.alphaMode == "BLEND":
+            factor[3] = float(factor[3] > 0)
+        return _cut(_tinted(texels, factor), cutoff)
+    texels = _texels(getattr(material, "image", None), resolver, largest)
+    if texels is None:
+        color = np.asarray(material.main_color, np.uint8)
+        return PlainMaterial(np.array([[[*color[:3], 255]]], np.uint8), 0.0)
+    holes = getattr(material, "kwargs", {}).get("map_d")
+    if not holes:
+        return _cut(texels, 0.0)
+    return _cut(_with_holes(texels, holes[-1], resolver), _HALF)
+
+
+def _cut(texels: UInt8[np.ndarray, "h w 4"], cutoff: float) -> PlainMaterial:
+    """A material of the texels, without holes where none would be seen."""
+    if cutoff > 0 and texels[..., 3].min() < 255 * cutoff:
+        return PlainMaterial(texels, cutoff)
+    return PlainMaterial(np.concatenate([texels[..., :3], np.full_like(texels[..., :1], 255)], axis=2), 0.0)
+
+
+def _tinted(texels: UInt8[np.ndarray, "h w 4"], factor: Float[np.ndarray, " 4"]) -> UInt8[np.ndarray, "h w 4"]:
+    """Texels times a linear colour and alpha, by a table for each channel."""
+    if (factor == 1).all():
+        return texels
+    values = np.arange(256, dtype=np.uint8)
+    tables = [bytes_of_linear(linear_of_bytes(values) * part) for part in factor[:3]]
+    tables.append(np.rint(values * np.clip(factor[3], 0, 1)).astype(np.uint8))
+    return np.stack([table[texels[..., channel]] for channel, table in enumerate(tables)], axis=2)
+
+
+def _texels(image: Image.Image | None, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
+    """The picture's colours and alpha, reduced; None where there is none."""
+    if image is None:
+        return None
+    name = str(image.info.get("file_path", "a texture"))
+    if image.format not in (*PICTURE_FORMATS, None) or image.width * image.height > MOST_PIXELS:
+        resolver.missing.append(name)
+        return None
+    try:
+        rgba = image.convert("RGBA")
+    except Exception:  # Decoders of damaged pictures raise whatever they do.
+        resolver.missing.append(name)
+        return None
+    share = largest / max(rgba.size)
+    if share < 1:
+        width, height = (max(1, round(side * share)) for side in rgba.size)
+        rgba = rgba.resize((width, height), Image.Resampling.BOX)
+    return np.array(rgba)
+
+
+def _with_holes(texels: UInt8[np.ndarray, "h w 4"], name: str, resolver: FolderResolver) -> UInt8[np.ndarray, "h w 4"]:
+    """Texels with the alpha of an .obj's `map_d`: the picture's alpha where it has one, its brightness otherwise."""
+    try:
+        image = Image.open(trimesh.util.wrap_as_stream(resolver.get(name)), formats=PICTURE_FORMATS)
+        alpha = image.getchannel("A") if "A" in image.getbands() else image.convert("L")
+    except Exception:  # Missing, or noted as such: decoders of damaged pictures raise whatever they do.
+        return texels
+    size = texels.shape[1], texels.shape[0]
+    values = np.asarray(alpha.resize(size, Image.Resampling.BOX))
+    return np.concatenate([texels[..., :3], values[..., None]], axis=2)

@@ -1,0 +1,1 @@
+"""How datasets are made: of procedural objects, of meshes, of images; and one writer for all."""

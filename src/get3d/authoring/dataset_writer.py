@@ -1,0 +1,150 @@
+"""What the commands that make datasets have in common: going on where they were, processes, cameras, pictures."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from get3d.cameras import CameraPrior, Cameras
+from get3d.datasets.index import Description, require_prior
+from get3d.datasets.validation import RESOLUTIONS
+from get3d.files import InputError, require_writable, writing
+
+__all__ = [
+    "begin",
+    "draw_cameras",
+    "in_processes",
+    "progress_bar",
+    "refuse",
+    "require_pictures",
+    "worker_count",
+    "write_pictures",
+]
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def require_pictures(resolution: int, prior: CameraPrior) -> None:
+    """Sees to it that a command can draw pictures as it is told.
+
+    Args:
+        resolution: side of the pictures in pixels.
+        prior: where the cameras are drawn from.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
+    if resolution not in RESOLUTIONS:
+        raise InputError(f"--resolution is {resolution}, but it must be a power of two from 16 to 2048")
+    try:
+        require_prior(prior)
+    except ValueError as error:
+        raise InputError(f"--prior: {error}; see --help for what each means") from error
+    if prior.radius <= 1:
+        raise InputError(f"--prior.radius is {prior.radius}, but it must be more than 1, outside the objects")
+
+
+def begin(out: Path, wanted: Description) -> Description | None:
+    """Makes the dataset's folder, or finds the dataset there to go on with; gives what its `dataset.json` says.
+
+    Raises:
+        InputError: the folder cannot be written to, or holds other things, or a dataset made with other settings.
+    """
+    root = require_writable(out)
+    if not (root / "dataset.json").exists():
+        if any(root.iterdir()):
+            raise InputError(f"{root}: is not empty and holds no dataset.json; choose a new folder with --out")
+        return None
+    found = Description.read(root)
+    for name in ("kind", "resolution", "scale", "prior", "licence"):
+        if getattr(found, name) != getattr(wanted, name):
+            refuse(root, name, getattr(found, name), getattr(wanted, name))
+    for name in ("seed", "settings"):
+        if found.source.get(name) != wanted.source[name]:
+            refuse(root, name, found.source.get(name), wanted.source[name])
+    return found
+
+
+def refuse(root: Path, name: str, found: object, wanted: object) -> None:
+    """Says that a dataset was made with another setting.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        f"{root / 'dataset.json'}: the dataset there has {name} {found}, asked for is {wanted}; "
+        "choose another --out, or the same settings to go on with it"
+    )
+
+
+def worker_count(asked: int, items: int, sharers: int = 1) -> int:
+    """How many processes are to work on so many items: as many as asked, or one for each core.
+
+    Args:
+        asked: 0: one for each core.
+        items: to work on; no more processes than these.
+        sharers: how many share the cores of this machine.
+    """
+    return max(1, min(asked or (os.cpu_count() or 1) // sharers, items))
+
+
+def in_processes(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int, *, isolated: bool = False
+) -> Iterator[Result]:
+    """Gives what the function makes of each item, in the order in which they are done.
+
+    Args:
+        function: a function of a module, or a partial one: other processes must find it.
+        items: what to work on; taken as there are processes for them.
+        workers: processes. One works here, unless it is to be isolated.
+        isolated: whether what kills a process must leave this one alive; it raises `BrokenProcessPool` here.
+    """
+    if workers == 1 and not isolated:
+        yield from map(function, items)
+        return
+    left = iter(items)
+    waiting: set[Future[Result]] = set()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        try:
+            while True:
+                # A second one for each process is at hand when it is done with the first.
+                waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
+                if not waiting:
+                    return
+                done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def progress_bar(console: Console) -> Progress:
+    """A bar that counts objects."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    return Progress(*columns, console=console)
+
+
+def draw_cameras(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Cameras:
+    """Cameras drawn from the prior; the same numbers always give the same cameras."""
+    seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
+    return prior.sample(views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
+
+
+def write_pictures(folder: Path, pictures: UInt8[Tensor, "n 4 r r"]) -> None:
+    """Writes the views of one object: 000.png, 001.png and so on."""
+    for view, picture in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
+        with writing(folder / f"{view:03d}.png") as temporary:
+            Image.fromarray(picture).save(temporary, format="PNG")

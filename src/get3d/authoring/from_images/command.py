@@ -1,0 +1,315 @@
+"""The command: each picture becomes part of a dataset, or is said to be left out, and why."""
+
+import json
+import math
+import os
+import shlex
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import tyro
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import Progress
+
+from get3d.authoring.from_images.crop import Made, UnusablePictureError, Window, write_picture
+from get3d.authoring.from_images.matching import Left, Matched, Tolerances, match
+from get3d.authoring.from_images.report import make_report, nothing_left, print_report
+from get3d.authoring.from_images.visual_hull import hull_size
+from get3d.authoring.from_images.windows import Fit, fit_windows
+from get3d.cameras import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
+from get3d.datasets.alpha import framing
+from get3d.datasets.index import SPLITS, Description, require_prior, split_of, write_cameras
+from get3d.datasets.loader import decode
+from get3d.datasets.validation import RESOLUTIONS
+from get3d.files import InputError, require_writable, write_json
+
+__all__ = ["ImportConfig", "import_pictures"]
+
+_MEASURED = 12
+_BEYOND = 1.25
+"""An object is at most so many times as long as the longest side of its box in a picture, at its centre's distance."""
+_GAP = 60.0
+"""Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """A dataset of pictures that one has, with their cameras; those that are not of its kind are left out and named.
+
+    Attributes:
+        pictures: folder of the pictures, RGBA, or any with --masks; a folder within it for each object.
+        cameras: a .csv table, a transforms.json, or a folder with a COLMAP text model or azimuth.npy and elevation.npy;
+            or a folder of such, one for each object, in folders named as those of the pictures.
+        out: folder of the dataset.
+        masks: folder with a mask for each picture, of the same name; white is the object.
+        object: name of the object, where all pictures show one; by default an object for each folder.
+        up: the cameras' world axis that is upward, as in --up=-y; "cameras": to which they are level. By default z for
+            transforms.json, and "cameras" for COLMAP.
+        centre: of the object, in the cameras' world; by default the point nearest to all their optical axes.
+        turn: degrees added to all azimuths.
+        radius: distance of the cameras in the dataset; by default such that pictures show as much as 1.2 away through
+            the lens of the published sets, which is 1.097 of the dataset's units high.
+        fov: vertical field of view in degrees, for tables; other files say it.
+        scale: longest side of the objects in the dataset; by default measured from their silhouettes.
+        azimuth: range of azimuths in degrees that cameras are drawn from; by default that of the pictures.
+        polar: range of polar angles, likewise.
+        fit: what happens to pictures that are not square, of the same field of view and centred on the optical axis:
+            "exact" leaves them out, "crop" cuts all to the largest square that each has, "pad" surrounds them.
+        resolution: side of the dataset's pictures, a power of two; by default that of the pictures.
+        tolerance: how far a camera may be from one of the dataset's.
+        kind: what the objects are; by default the name of the folder.
+        licence: of the pictures.
+    """
+
+    pictures: tyro.conf.Positional[Path]
+    cameras: Path
+    out: Path
+    masks: Path | None = None
+    object: str | None = None
+    up: Literal["x", "y", "z", "-x", "-y", "-z", "cameras"] | None = None
+    centre: tuple[float, float, float] | None = None
+    turn: float = 0.0
+    radius: float | None = None
+    fov: float = math.degrees(DEFAULT_FOV)
+    scale: float | None = None
+    azimuth: tuple[float, float] | None = None
+    polar: tuple[float, float] | None = None
+    fit: Fit = "exact"
+    resolution: int | None = None
+    tolerance: Tolerances = field(default_factory=Tolerances)
+    kind: str | None = None
+    licence: str = "unknown"
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("fov", 1.0, 179.0), ("radius", 0.01, 1e6), ("scale", 0.01, 1e6), ("turn", -1e6, 1e6)):
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise InputError(f"--{name} is {value}, but it must lie between {low:g} and {high:g}")
+        if self.resolution is not None and self.resolution not in RESOLUTIONS:
+            raise InputError(f"--resolution is {self.resolution}, but it must be a power of two from 16 to 2048")
+        if self.centre is not None and not all(map(math.isfinite, self.centre)):
+            raise InputError(f"--centre is {self.centre}, but it must be three finite numbers")
+        for tolerance in fields(self.tolerance):
+            value = getattr(self.tolerance, tolerance.name)
+            if not value >= 0:
+                raise InputError(f"--tolerance.{tolerance.name} is {value}, but it must not be negative")
+        default = CameraPrior()
+        try:
+            require_prior(CameraPrior(self.azimuth or default.azimuth, self.polar or default.polar))
+        except ValueError as error:
+            raise InputError(f"--azimuth or --polar: {error}") from error
+
+
+def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:
+    """Makes the dataset and its report.json, prints the report, and returns it.
+
+    Raises:
+        InputError: the pictures, masks or cameras cannot be read, not one picture can be used, or the folder cannot be
+            written to or holds something else.
+    """
+    root = _require_own(config)
+    matched = match(
+        config.pictures, config.cameras, config.masks, config.up, config.centre, config.fov, config.tolerance
+    )
+    fitted = fit_windows(matched, config.fit, config.tolerance)
+    left = matched.left + fitted.left
+    fov = math.degrees(2 * math.atan(fitted.ratio / 2))
+    radius = config.radius or DEFAULT_RADIUS * 2 * math.tan(DEFAULT_FOV / 2) / fitted.ratio
+    degrees = (matched.angles + np.array([config.turn, 0.0])) % 360
+    chosen = _in_range(config, degrees, matched, sorted(fitted.windows), left)
+    names = _names(config, matched, chosen, left)
+    if not names:
+        raise InputError(nothing_left(config.cameras, left))
+    resolution = _resolution(config, [fitted.windows[number].side for number in names])
+    require_writable(root)
+    (root / "cameras.csv").unlink(missing_ok=True)
+    shutil.rmtree(root / "pictures", ignore_errors=True)
+    # Written first, so that an unfinished import is known again; the scale and the ranges of angles come at the end.
+    _description(config, resolution, config.scale or 1.0, CameraPrior(radius=radius, fov=fov), []).write(root)
+    made = dict(_write(config, matched, names, fitted.windows, resolution, left, console))
+    if not made:
+        raise InputError(nothing_left(config.cameras, left))
+    kept = sorted(made, key=lambda number: names[number])
+    pictures, degrees = [names[number] for number in kept], degrees[kept]
+    prior = _prior(config, degrees, radius, fov)
+    measured = _measure(root, pictures, degrees, prior, resolution)
+    objects = sorted({name.rpartition("/")[0] for name in pictures})
+    description = _description(config, resolution, config.scale or measured.size, prior, objects)
+    description.write(root)
+    notes = []
+    if measured.odd:
+        notes.append(
+            f"the silhouettes of {measured.odd} of {measured.objects} objects have no point in common: their cameras "
+            "may follow another convention"
+        )
+    report = make_report(matched, description, made, left, notes)
+    write_json(root / "report.json", report)
+    write_cameras(root, pictures, degrees)
+    print_report(report, root, console)
+    return report
+
+
+def _require_own(config: ImportConfig) -> Path:
+    """The folder of the dataset, which is empty or holds an import of the same settings, finished or not."""
+    if config.out.resolve().is_relative_to(config.pictures.resolve()):
+        raise InputError(f"--out is {config.out}, within the folder of the pictures; choose another folder")
+    root = config.out
+    if (root / "dataset.json").is_file() and Description.read(root).source.get("settings") == _settings(config):
+        return root
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise InputError(f"{root}: is not empty and holds no import of the same settings; choose another --out")
+    return root
+
+
+def _in_range(
+    config: ImportConfig, degrees: Float[np.ndarray, "n 2"], matched: Matched, numbers: list[int], left: list[Left]
+) -> list[int]:
+    """Those of the numbered pictures whose cameras are in the ranges asked for."""
+    (low, high), (top, bottom) = config.azimuth or (0.0, 360.0), config.polar or (0.0, 180.0)
+    azimuth, polar = degrees.T
+    inside = ((azimuth - low) % 360 <= high - low) & (polar >= top) & (polar <= bottom)
+    for number in numbers:
+        if not inside[number]:
+            text = (
+                f"azimuth {azimuth[number]:.2f}° and polar angle {polar[number]:.2f}° are outside the range asked for"
+            )
+            left.append(Left(matched.pictures[number], "range", text))
+    return [number for number in numbers if inside[number]]
+
+
+def _resolution(config: ImportConfig, sides: list[int]) -> int:
+    if config.resolution is not None:
+        return config.resolution
+    low, middle, high = min(sides), sorted(sides)[len(sides) // 2], max(sides)
+    if low == high and low in RESOLUTIONS:
+        return low
+    nearest = max([side for side in RESOLUTIONS if side <= middle], default=RESOLUTIONS[0])
+    raise InputError(
+        f"{config.pictures}: pictures are {low} to {high} pixels wide, and a dataset's are all of one power of two "
+        f"from 16 to 2048; have them resampled with --resolution {nearest}"
+    )
+
+
+def _names(config: ImportConfig, matched: Matched, numbers: list[int], left: list[Left]) -> dict[int, str]:
+    """Names of the dataset's pictures, object / view, by the pictures' numbers."""
+    names: dict[int, str] = {}
+    taken: dict[str, str] = {}
+    for number in numbers:
+        picture, folder = matched.pictures[number], matched.objects[number] if config.object is None else ""
+        view = picture.removeprefix(f"{folder}/").rpartition(".")[0].replace("/", "-")
+        name = f"{config.object or folder or config.pictures.resolve().name}/{view}.png"
+        if name in taken:
+            left.append(Left(picture, "name", f"{taken[name]} is named {name} already"))
+        else:
+            taken[name] = picture
+            names[number] = name
+    return names
+
+
+def _settings(config: ImportConfig) -> dict[str, Any]:
+    return json.loads(json.dumps(asdict(config), default=str))
+
+
+def _command(config: ImportConfig) -> str:
+    """The command line that the configuration is made by."""
+    words = ["get3d", "import", str(config.pictures)]
+    for prefix, values in (("", config), ("tolerance.", config.tolerance)):
+        for option in fields(values):
+            value = getattr(values, option.name)
+            if option.name in ("pictures", "tolerance") or value == option.default:
+                continue
+            parts = value if isinstance(value, tuple) else (value,)
+            words += [f"--{prefix}{option.name}={parts[0]}", *map(str, parts[1:])]
+    return shlex.join(words)
+
+
+def _description(
+    config: ImportConfig, resolution: int, scale: float, prior: CameraPrior, objects: list[str]
+) -> Description:
+    splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+    for number, name in enumerate(objects):
+        splits[split_of(number)].append(name)
+    return Description(
+        kind=config.kind or config.pictures.resolve().name,
+        resolution=resolution,
+        scale=scale,
+        prior=prior,
+        splits=splits,
+        licence=config.licence,
+        source={"command": _command(config), "settings": _settings(config)},
+    )
+
+
+def _write(
+    config: ImportConfig,
+    matched: Matched,
+    names: Mapping[int, str],
+    windows: Mapping[int, Window],
+    resolution: int,
+    left: list[Left],
+    console: Console,
+) -> Iterator[tuple[int, Made]]:
+    """Writes the pictures; gives the number of each that could be, and how."""
+
+    def work(number: int) -> Made | UnusablePictureError:
+        out = config.out / "pictures" / names[number]
+        try:
+            return write_picture(matched.heads[number], windows[number], resolution, out)
+        except UnusablePictureError as error:
+            return error
+
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool, Progress(console=console, transient=True) as progress:
+        results = progress.track(pool.map(work, names), total=len(names), description="pictures")
+        for number, result in zip(names, results, strict=True):
+            if isinstance(result, UnusablePictureError):
+                left.append(Left(matched.pictures[number], "picture", str(result)))
+            else:
+                yield number, result
+
+
+def _prior(config: ImportConfig, degrees: Float[np.ndarray, "n 2"], radius: float, fov: float) -> CameraPrior:
+    """Ranges that hold all the cameras, in whole degrees."""
+    azimuth = np.unique(degrees[:, 0])
+    gaps = np.diff(azimuth, append=azimuth[0] + 360)
+    widest = int(gaps.argmax())
+    whole = gaps[widest] <= _GAP
+    start = float(np.floor(azimuth[(widest + 1) % len(azimuth)]))
+    around = (0.0, 360.0) if whole else (start, start + float(np.ceil(360 - gaps[widest])) + 1)
+    top, bottom = float(np.floor(degrees[:, 1].min())), float(np.ceil(degrees[:, 1].max()))
+    if top == bottom:
+        top, bottom = max(0.0, top - 1), min(180.0, bottom + 1)
+    return CameraPrior(config.azimuth or around, config.polar or (top, max(bottom, 4.0)), radius, fov)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """How long the longest of some objects is, of how many, and how many have silhouettes that fit no object."""
+
+    size: float
+    objects: int
+    odd: int
+
+
+def _measure(
+    root: Path, pictures: list[str], degrees: Float[np.ndarray, "n 2"], prior: CameraPrior, resolution: int
+) -> _Measured:
+    owners = np.array([name.rpartition("/")[0] for name in pictures])
+    objects = np.unique(owners)
+    chosen = objects[:: max(1, len(objects) // _MEASURED)][:_MEASURED]
+    sizes, odd = [], 0
+    for name in chosen:
+        views = np.flatnonzero(owners == name)
+        views = views[:: max(1, len(views) // (2 * _MEASURED))][: 2 * _MEASURED]
+        alpha = np.stack([decode(root / "pictures" / pictures[view], resolution)[3] for view in views])
+        hull = hull_size(alpha, degrees[views], prior.radius, prior.fov)
+        shown = max(framing(one).extent for one in alpha) * 2 * prior.radius * math.tan(math.radians(prior.fov) / 2)
+        odd += hull == 0
+        # What few pictures have in common reaches far in depth, so that what a picture shows bounds it.
+        sizes.append(min(hull, _BEYOND * shown) if hull else shown)
+    return _Measured(round(max(sizes), 3), len(chosen), odd)

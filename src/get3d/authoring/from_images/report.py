@@ -1,0 +1,110 @@
+"""What an import says of itself."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from get3d.authoring.from_images.crop import Made
+from get3d.authoring.from_images.matching import Left, Matched
+from get3d.datasets.index import Description
+
+__all__ = ["make_report", "nothing_left", "print_report"]
+
+_SHOWN = 10
+
+
+def make_report(
+    matched: Matched,
+    description: Description,
+    made: dict[int, Made],
+    left: Sequence[Left],
+    notes: Sequence[str],
+) -> dict[str, Any]:
+    """What report.json holds: how many pictures there are, what was found of their cameras, and each that is left out.
+
+    Args:
+        matched: pictures with their cameras.
+        description: of the dataset.
+        made: how each of its pictures was made, by its number among those of `matched`.
+        left: what is left out.
+        notes: what else is worth knowing.
+    """
+    deviations = np.abs(matched.deviations[list(made)])
+    return {
+        "format": 1,
+        "command": description.source["command"],
+        "imported": len(made),
+        "left_out": len(left),
+        "objects": sum(map(len, description.splits.values())),
+        "made": {how: list(made.values()).count(how) for how in sorted(set(made.values()))},
+        "deviations": {
+            name: {"median": float(np.median(column)), "largest": float(column.max())}
+            for name, column in zip(("aim", "roll", "distance"), deviations.T, strict=True)
+        },
+        "notes": list(notes),
+        "worlds": matched.worlds,
+        "camera": {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(description.prior).items()
+        },
+        "resolution": description.resolution,
+        "scale": description.scale,
+        "reasons": {
+            reason: sum(entry.reason == reason for entry in left) for reason in sorted({entry.reason for entry in left})
+        },
+        "pictures_left_out": [asdict(entry) for entry in sorted(left, key=lambda entry: entry.picture)],
+    }
+
+
+def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
+    """The report, for a terminal."""
+    how = ", ".join(f"{count} {made}" for made, count in report["made"].items())
+    camera = report["camera"]
+    size, objects = report["resolution"], report["objects"]
+    lines = [
+        f"{report['imported']} pictures of {objects} objects ({how}), {size} × {size}; {report['left_out']} left out",
+        "cameras {:.4g} away, field of view {:.4g}°, azimuth {:g}° to {:g}°, polar angle {:g}° to {:g}°".format(
+            camera["radius"], camera["fov"], *camera["azimuth"], *camera["polar"]
+        ),
+        "they are off by at most {:.3f}° in aim, {:.3f}° in roll, {:.2f} % in distance".format(
+            *(report["deviations"][name]["largest"] for name in ("aim", "roll", "distance"))
+        ),
+        f"objects {report['scale']:g} long",
+    ]
+    for line in [*lines, *report["notes"]]:
+        console.print(line, highlight=False, soft_wrap=True)
+    entries = report["pictures_left_out"]
+    if entries:
+        table = Table("left out", "why", "what", box=None)
+        for entry in entries[:_SHOWN]:
+            table.add_row(entry["picture"], entry["reason"], entry["text"])
+        console.print(table)
+        if len(entries) > _SHOWN:
+            reasons = ", ".join(f"{reason} {count}" for reason, count in report["reasons"].items())
+            console.print(f"and {len(entries) - _SHOWN} more ({reasons})", highlight=False, soft_wrap=True)
+    console.print(f"{out / 'report.json'}; now check it: get3d check {out}", highlight=False, soft_wrap=True)
+
+
+def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
+    """Why not one picture could be used: the most frequent reason, an example of it, and what may be the matter."""
+    reasons = [entry.reason for entry in left]
+    most = max(sorted(set(reasons)), key=reasons.count)
+    example = next(entry for entry in left if entry.reason == most)
+    aims = [entry.values["aim"] for entry in left if "aim" in entry.values]
+    hint = ""
+    if most == "aim" and np.median(aims) > 90:
+        hint = (
+            ". They look away from the object: a camera's axes must be right, up and backward (OpenGL's), "
+            "see docs/datasets.md"
+        )
+    elif most == "roll":
+        hint = ". Another axis may be upward: say it with --up, as in --up=-z, or --up=cameras"
+    return (
+        f"{cameras}: not one of {len(left)} pictures can be used; {reasons.count(most)} for their {most}, "
+        f"as {example.picture}: {example.text}{hint}"
+    )

@@ -1,0 +1,153 @@
+"""Which cameras are of which pictures: finds the camera files, and the pictures that they name."""
+
+import os
+import posixpath
+from dataclasses import dataclass
+from pathlib import Path
+
+from get3d.authoring.from_images.colmap import read_colmap
+from get3d.authoring.from_images.poses import Poses, joined
+from get3d.authoring.from_images.tables import AZIMUTH_FILES, LEVEL_FILES, read_csv, read_pair
+from get3d.authoring.from_images.transforms import read_transforms
+from get3d.files import InputError
+
+__all__ = ["SUFFIXES", "Source", "find_sources", "list_pictures", "look_up"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
+"""Of pictures that can be read."""
+_KNOWN = (
+    "cameras are read from a .csv table, a transforms.json, or a folder with a COLMAP text model (cameras.txt, "
+    "images.txt) or a pair of tables (azimuth.npy, elevation.npy)"
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A camera file.
+
+    Attributes:
+        object: the folder that it stands for, where there is a camera file for each object; None where one serves all.
+        poses: its cameras, or why they cannot be read.
+    """
+
+    object: str | None
+    poses: Poses | InputError
+
+
+def list_pictures(root: Path, without: Path | None) -> list[str]:
+    """Names of all pictures below a folder, relative to it and in order, but those of the folder `without`.
+
+    Raises:
+        InputError: there is no such folder, or no picture in it.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; give the folder of the pictures")
+    found = []
+    for place, folders, files in os.walk(root):
+        folders[:] = [
+            name for name in folders if without is None or (Path(place) / name).resolve() != without.resolve()
+        ]
+        prefix = Path(place).relative_to(root).as_posix()
+        names = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
+        found += names if prefix == "." else [f"{prefix}/{name}" for name in names]
+    if not found:
+        raise InputError(f"{root}: holds no picture ({', '.join(SUFFIXES)}); give the folder of the pictures")
+    return sorted(found)
+
+
+def find_sources(cameras: Path, pictures: list[str], fov: float) -> list[Source]:
+    """Reads the cameras of one file, or of a file in each object's folder.
+
+    Args:
+        cameras: the file, the folder of a model or pair, or a folder of such folders, each named after its object.
+        pictures: names of all pictures.
+        fov: vertical field of view in degrees, for tables.
+
+    Raises:
+        InputError: there is no such file, or it is of no known kind or cannot be used.
+    """
+    if cameras.is_file():
+        if cameras.name in ("cameras.txt", "images.txt"):
+            return [Source(None, read_colmap(cameras.parent))]
+        return [Source(None, _read_file(cameras, fov))]
+    if not cameras.is_dir():
+        raise InputError(f"{cameras}: no such file or folder; {_KNOWN}")
+    found = []
+    for place, folders, files in os.walk(cameras):
+        folders.sort()
+        name = Path(place).relative_to(cameras).as_posix()
+        if name == ".":
+            poses = _read_folder(cameras, files, pictures, fov)
+            if poses is not None:
+                return [Source(None, poses)]
+            continue
+        owner = _object_of(name)
+        own = [picture for picture in pictures if picture.startswith(f"{owner}/")]
+        try:
+            poses = _read_folder(Path(place), files, own, fov)
+        except InputError as error:
+            # The cameras of one object do not stop the others.
+            found.append(Source(owner, error))
+            continue
+        if poses is not None:
+            found.append(Source(owner, poses))
+    if not found:
+        raise InputError(f"{cameras}: holds no cameras; {_KNOWN}")
+    return found
+
+
+def _read_file(path: Path, fov: float) -> Poses:
+    if path.suffix.lower() == ".csv":
+        return read_csv(path, fov)
+    if path.suffix.lower() == ".json":
+        return read_transforms(path)
+    raise InputError(f"{path}: is of no known kind; {_KNOWN}")
+
+
+def _read_folder(folder: Path, files: list[str], pictures: list[str], fov: float) -> Poses | None:
+    if "images.txt" in files:
+        return read_colmap(folder)
+    if "images.bin" in files:
+        raise InputError(
+            f"{folder / 'images.bin'}: is a binary model; make it text with `colmap model_converter --output_type TXT`"
+        )
+    if any(name in files for name in AZIMUTH_FILES) and any(name in files for name in LEVEL_FILES):
+        return read_pair(folder, pictures, fov)
+    # NeRF's sets have a file for each split, all of one world.
+    transforms = sorted(name for name in files if name.startswith("transforms") and name.endswith(".json"))
+    return joined(folder, [read_transforms(folder / name) for name in transforms]) if transforms else None
+
+
+def _object_of(name: str) -> str:
+    """The object that a folder of cameras is of: COLMAP puts its models in sparse/0."""
+    parts = name.split("/")
+    while len(parts) > 1 and parts[-1] in ("0", "sparse"):
+        parts.pop()
+    return "/".join(parts)
+
+
+def look_up(name: str, file: Path, owner: str | None, root: Path, pictures: frozenset[str]) -> str | None:
+    """The picture that a camera file names: as seen from the folder of pictures, the object's, or the file's own.
+
+    Only pictures that were found in the folder can be named, so no path leads out of it.
+
+    Args:
+        name: as the file has it, with or without its suffix.
+        file: the camera file, or its folder.
+        owner: the object that the file is of, if of one.
+        root: the folder of pictures.
+        pictures: names of all that are there.
+
+    Returns:
+        Its name among `pictures`; None where there is no such picture.
+    """
+    bases = [""] if owner is None else [owner, f"{owner}/images", ""]
+    folder = file if file.is_dir() else file.parent
+    if folder.resolve().is_relative_to(root.resolve()):
+        bases.append(folder.resolve().relative_to(root.resolve()).as_posix())
+    for base in bases:
+        path = posixpath.normpath(posixpath.join(base, name.replace("\\", "/")))
+        for candidate in (path, *(path + suffix for suffix in SUFFIXES)):
+            if candidate in pictures:
+                return candidate
+    return None

@@ -1,0 +1,107 @@
+"""Cameras as `transforms.json`, the way of NeRF's Blender sets, instant-ngp and nerfstudio."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from get3d.authoring.from_images.poses import Lens, Poses
+from get3d.files import InputError, read_json
+
+__all__ = ["read_transforms"]
+
+_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+_SKEW = 1e-3
+"""How far axes may be from orthogonal and of one length, as a share of their length."""
+
+
+def read_transforms(path: Path) -> Poses:
+    """Reads the cameras: right, up and backward axes, and position, are the columns of `transform_matrix`; +Z is up.
+
+    Raises:
+        InputError: the file is no such JSON, or a lens is missing or distorts.
+    """
+    values = read_json(path)
+    frames = values.get("frames") if isinstance(values, dict) else None
+    if not isinstance(frames, list) or not frames:
+        raise InputError(f"{path}: has no list of `frames`; a transforms.json holds `frames` and the lens")
+    names: list[str] = []
+    matrices, lenses, refused = [], [], {}
+    for number, frame in enumerate(frames):
+        if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
+            raise InputError(f"{path}: frame {number} has no file_path; name the picture that it is of")
+        name = frame["file_path"]
+        try:
+            matrix = np.array(frame.get("transform_matrix"), dtype=np.float64)
+        except (TypeError, ValueError):
+            matrix = np.zeros(0)
+        fault = _fault(matrix)
+        if fault is not None:
+            refused[name] = fault
+            continue
+        names.append(name)
+        matrices.append(matrix[:3])
+        lenses.append(_lens(path, number, values | frame))
+    columns = np.array(matrices).reshape(-1, 3, 4)
+    axes = columns[:, :, :3].transpose(0, 2, 1)
+    return Poses(
+        file=path,
+        format="transforms.json",
+        names=names,
+        positions=columns[:, :, 3],
+        rotations=axes / np.linalg.norm(axes, axis=2, keepdims=True),
+        lenses=lenses,
+        up=(0.0, 0.0, 1.0),
+        refused=refused,
+    )
+
+
+def _fault(matrix: np.ndarray) -> str | None:
+    """Why a matrix is no camera's, if so."""
+    if matrix.shape not in ((4, 4), (3, 4)):
+        return f"its transform_matrix is of shape {list(matrix.shape)}, not 4 × 4"
+    if not np.isfinite(matrix).all():
+        return "its transform_matrix holds values that are not finite"
+    axes = matrix[:3, :3]
+    scale = np.cbrt(np.linalg.det(axes))
+    if scale <= 0:
+        return "its transform_matrix mirrors, a camera's axes are right-handed"
+    skew = np.abs(axes.T @ axes / scale**2 - np.eye(3)).max()
+    if skew > _SKEW:
+        return f"its transform_matrix is no rotation: axes are {skew:.3g} from orthogonal and of one length"
+    return None
+
+
+def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
+    """The lens of a frame, whose own values come before the file's."""
+    for name in _DISTORTION:
+        if values.get(name):
+            raise InputError(f"{path}: the lens distorts ({name} is {values[name]}); undistort the pictures first")
+    try:
+        width, height = (float(values[name]) if name in values else None for name in ("w", "h"))
+        focal_x = focal_y = None
+        if "fl_x" in values and width is not None:
+            focal_x = float(values["fl_x"]) / width
+        if "fl_y" in values and height is not None:
+            focal_y = float(values["fl_y"]) / height
+        if focal_x is None and focal_y is None:
+            focal_x, focal_y = (
+                0.5 / math.tan(0.5 * float(values[name])) if name in values else None
+                for name in ("camera_angle_x", "camera_angle_y")
+            )
+        known = [focal for focal in (focal_x, focal_y) if focal is not None]
+        if not known or not all(0 < focal < math.inf for focal in known):
+            raise InputError(
+                f"{path}: frame {number} has no lens; give camera_angle_x in radians, or fl_x in pixels together with w"
+            )
+        centre = (
+            float(values["cx"]) / width if "cx" in values and width is not None else 0.5,
+            float(values["cy"]) / height if "cy" in values and height is not None else 0.5,
+        )
+        aspect = width / height if width is not None and height is not None else None
+    except InputError:
+        raise
+    except (TypeError, ValueError, ArithmeticError) as error:
+        raise InputError(f"{path}: the lens of frame {number} cannot be read ({error})") from error
+    return Lens(focal_x, focal_y, centre, aspect)

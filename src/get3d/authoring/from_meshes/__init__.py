@@ -1,0 +1,1 @@
+"""Datasets of 3D models that one has: `get3d render`."""

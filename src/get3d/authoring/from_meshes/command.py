@@ -1,0 +1,379 @@
+"""The command: each model becomes an object of a dataset, or is said to be left out, and why."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from itertools import chain
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from get3d.assets.asset import Asset
+from get3d.assets.blender import draw_in_blender, find_blender
+from get3d.assets.loading import load_asset
+from get3d.assets.shading import shade
+from get3d.authoring.dataset_writer import begin, draw_cameras, in_processes, progress_bar, worker_count, write_pictures
+from get3d.authoring.from_meshes.config import RenderConfig, command_line, settings
+from get3d.authoring.from_meshes.model_files import Found, Source, find_models
+from get3d.cameras import Cameras
+from get3d.datasets.index import SPLITS, Description, read_splits, write_cameras, write_published_cameras
+from get3d.devices import device_named
+from get3d.distributed.processes import Ranks, joined
+from get3d.files import InputError, read_json, write_json, writing
+
+__all__ = ["Outcome", "prove", "render_models"]
+
+_NOTED_EVERY = 10.0
+"""Seconds after which what is done is written down: as much work is done again when a run is killed."""
+_SHOWN = 30
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file.
+
+    Attributes:
+        file: relative to the folder of models.
+        object: its name in the dataset; empty where it has none.
+        reason: why it is left out; empty where it is not.
+        faces: of the object.
+        missing: files it names that could not be read; what they colour has its base colour.
+    """
+
+    file: str
+    object: str = ""
+    reason: str = ""
+    faces: int = 0
+    missing: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A dataset that is begun, or gone on with.
+
+    Attributes:
+        before: what its `dataset.json` said; None for a new one.
+        models: the folder that all files are in.
+        outcomes: of files that an earlier run has rendered, or that are left out unopened.
+        todo: the others.
+    """
+
+    before: Description | None
+    models: Path
+    outcomes: list[Outcome]
+    todo: list[Source]
+
+
+def render_models(config: RenderConfig, console: Console) -> Path:
+    """Makes a dataset folder, or goes on with it where it was left; gives its path. Says what was left out.
+
+    Where the environment names several processes (as torchrun sets it), all of them call this, and share the models.
+
+    Raises:
+        InputError: there are no models, none can be rendered, or the folder cannot be written to or holds a dataset
+            made with other settings.
+        RanksError: a process that works with this one is lost or hangs; names it.
+    """
+    with joined(config.ranks, config.device) as ranks:
+        ranks.alike(lambda: _require_renderer(config))
+        begun = ranks.from_first(lambda: _begin(config))
+        ranks.alike(lambda: _require_models(begun))
+        ranks.require_same(config.out)
+        made = ranks.gathered(_made(config, begun, ranks.console(console), ranks))
+        ranks.from_first(lambda: _end(config, begun, [*begun.outcomes, *chain(*made)], console))
+    return config.out
+
+
+def prove(config: RenderConfig) -> None:
+    """Sees to it that models can be rendered as asked, as far as that can be told before processes are started.
+
+    Raises:
+        InputError: as `render_models`.
+    """
+    _require_renderer(config)
+    found = find_models(config.assets)
+    _chosen([_placed(source, config) for source in found.sources], found, config)
+    begin(config.out, _describe(config, {split: [] for split in SPLITS}))
+
+
+def _require_renderer(config: RenderConfig) -> None:
+    device_named(config.device)
+    if config.renderer == "blender":
+        find_blender(config.blender)
+
+
+def _require_models(begun: _Begun) -> None:
+    for source in begun.todo[:1]:
+        if not (begun.models / source.file).exists():
+            raise InputError(f"{begun.models / source.file}: no such file; all machines must have the models")
+
+
+def _begin(config: RenderConfig) -> _Begun:
+    """Begins the dataset, or goes on with it, for all processes."""
+    root = config.out
+    found = find_models(config.assets)
+    sources = [_placed(source, config) for source in found.sources]
+    chosen, left = _chosen(sources, found, config)
+    description = _describe(config, {split: [] for split in SPLITS})
+    before = begin(root, description)
+    if before is None:
+        description.write(root)
+    (root / "cameras.csv").unlink(missing_ok=True)
+    outcomes = {outcome.file: outcome for outcome in [*_done(root), *left]}
+    _note(root, config, outcomes.values())
+    for path in root.glob("report-*.json"):
+        path.unlink()
+    todo = [source for source in chosen if source.file not in outcomes]
+    return _Begun(before, found.root, list(outcomes.values()), todo)
+
+
+def _made(config: RenderConfig, begun: _Begun, console: Console, ranks: Ranks) -> list[Outcome]:
+    """Renders this process's share, and gives what became of each model."""
+    root, total = config.out, len(begun.todo)
+    own = config
+    if ranks.world > 1 and device_named(config.device).type == "cuda":
+        # The workers of this process must draw where it does.
+        own = replace(config, device=f"cuda:{torch.cuda.current_device()}")
+    workers = worker_count(config.workers, total, ranks.local)
+    threads = max(1, (os.cpu_count() or 1) // (workers * ranks.local))
+    # Models are taken in order, so those before one that is done are done, too, or in other hands.
+    place = {source.file: number for number, source in enumerate(begun.todo, 1)}
+    made: list[Outcome] = []
+    noted, reached = time.monotonic(), 0
+    with progress_bar(console) as progress:
+        task = progress.add_task("objects", total=total)
+        try:
+            for outcome in _work(partial(_render, own, begun.models, threads), ranks.turns(begun.todo), workers):
+                made.append(outcome)
+                reached = max(reached, place[outcome.file])
+                progress.update(task, completed=reached)
+                if time.monotonic() > noted + _NOTED_EVERY:
+                    _note(root, config, [*begun.outcomes, *made], ranks.rank)
+                    noted = time.monotonic()
+        finally:
+            _note(root, config, [*begun.outcomes, *made], ranks.rank)
+    return made
+
+
+def _end(config: RenderConfig, begun: _Begun, made: list[Outcome], console: Console) -> None:
+    """Writes what belongs to all objects, and says what was left out."""
+    root = config.out
+    outcomes = {outcome.file: outcome for outcome in made}
+    _note(root, config, outcomes.values())
+    for path in root.glob("report-*.json"):
+        path.unlink()
+    rendered = sorted(outcome.object for outcome in made if outcome.object)
+    _show(outcomes, root, console)
+    if not rendered:
+        first = next(iter(outcomes.values()))
+        raise InputError(f"{config.assets}: no model could be rendered; {first.file}: {first.reason}")
+    _finish(config, rendered, begun.before)
+
+
+def _placed(source: Source, config: RenderConfig) -> Source:
+    """The published layout has objects in groups only."""
+    if config.layout == "own" or "/" in source.name:
+        return source
+    return Source(f"{_kind(config)}/{source.name}", source.file)
+
+
+def _kind(config: RenderConfig) -> str:
+    return config.kind or config.assets.resolve().stem
+
+
+def _chosen(sources: list[Source], found: Found, config: RenderConfig) -> tuple[list[Source], list[Outcome]]:
+    """The models to render, and files left out before any is opened."""
+    left = [Outcome(file, reason=reason) for file, reason in found.refused.items()]
+    if config.splits is not None and sources:
+        numbers = read_splits(config.splits, [source.name for source in sources])
+        named = set(np.concatenate(list(numbers.values())).tolist())
+        reason = f"is in none of the splits of {config.splits}"
+        left += [Outcome(source.file, reason=reason) for i, source in enumerate(sources) if i not in named]
+        sources = [source for number, source in enumerate(sources) if number in named]
+    return sources[: config.limit], left
+
+
+def _done(root: Path) -> list[Outcome]:
+    """What a run before has rendered; where several processes were stopped, each has left a report."""
+    known = []
+    for path in [root / "report.json", *sorted(root.glob("report-*.json"))]:
+        if not path.is_file():
+            continue
+        try:
+            entries = read_json(path)["models"]
+            known += [Outcome(**{**entry, "missing": tuple(entry["missing"])}) for entry in entries]
+        except (KeyError, TypeError) as error:
+            raise InputError(f"{path}: is not a report of this command; choose another --out") from error
+    return [outcome for outcome in known if outcome.object and _mesh_path(root, outcome.object).is_file()]
+
+
+def _mesh_path(root: Path, name: str) -> Path:
+    return root / "meshes" / f"{name}.glb"
+
+
+def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], workers: int) -> Iterator[Outcome]:
+    """Renders the models. When one kills its process, those in hand then get a process of their own, each in turn."""
+    in_hand: dict[str, Source] = {}
+
+    def taken() -> Iterator[Source]:
+        for source in sources:
+            in_hand[source.file] = source
+            yield source
+
+    left = taken()
+    while True:
+        try:
+            for outcome in in_processes(render, left, workers):
+                del in_hand[outcome.file]
+                yield outcome
+            return
+        except BrokenProcessPool:
+            for source in list(in_hand.values()):
+                try:
+                    (outcome,) = in_processes(render, [source], 1, isolated=True)
+                except BrokenProcessPool:
+                    outcome = Outcome(source.file, reason="it killed the process that read it; memory may have run out")
+                del in_hand[source.file]
+                yield outcome
+
+
+def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> Outcome:
+    """Writes the pictures of one object, then its cameras and its mesh: the mesh's file says that it is done."""
+    try:
+        loaded = load_asset(
+            root / source.file,
+            root,
+            scale=config.scale,
+            up=config.up,
+            max_faces=config.max_faces,
+            texture=config.texture,
+        )
+        if config.strict and loaded.missing:
+            raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
+        asset, cameras = loaded.asset, _cameras(config, source.name)
+        pictures = _draw(config, asset, cameras, threads)
+        if not pictures[:, 3].any():
+            raise InputError("nothing of it is seen; its surfaces may be clear")
+    except InputError as error:
+        return Outcome(source.file, reason=str(error))
+    except Exception as error:  # One bad object must not stop the others.
+        return Outcome(source.file, reason=f"it cannot be drawn ({type(error).__name__}: {error})")
+    folder = "pictures" if config.layout == "own" else "img"
+    write_pictures(config.out / folder / source.name, pictures)
+    if config.layout == "published":
+        write_published_cameras(config.out, source.name, _degrees(cameras))
+    asset.save(_mesh_path(config.out, source.name))
+    return Outcome(source.file, source.name, faces=len(asset.faces), missing=loaded.missing)
+
+
+def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) -> UInt8[Tensor, "n 4 r r"]:
+    device = device_named(config.device)
+    if config.renderer == "builtin":
+        return shade(asset.to(device), cameras, config.resolution, config.supersample, config.light)
+    return draw_in_blender(
+        find_blender(config.blender),
+        asset,
+        cameras,
+        config.resolution,
+        config.light,
+        device=device,
+        threads=threads,
+    )
+
+
+def _cameras(config: RenderConfig, name: str) -> Cameras:
+    return draw_cameras(config.prior, config.views, [config.seed, *name.encode()])
+
+
+def _degrees(cameras: Cameras) -> Float[np.ndarray, "v 2"]:
+    return np.degrees(cameras.angles.double().numpy())
+
+
+def _describe(config: RenderConfig, splits: dict[str, list[str]]) -> Description:
+    return Description(
+        kind=_kind(config),
+        resolution=config.resolution,
+        scale=config.scale,
+        prior=config.prior,
+        splits=splits,
+        licence=config.licence,
+        source={"command": command_line(config), "seed": config.seed, "settings": settings(config)},
+    )
+
+
+def _finish(config: RenderConfig, rendered: list[str], before: Description | None) -> None:
+    """Writes what is known when all objects are: splits, then the list of pictures, which says that all is done."""
+    if config.splits is not None:
+        numbers = read_splits(config.splits, rendered)
+        splits = {split: [rendered[number] for number in chosen] for split, chosen in numbers.items()}
+    else:
+        splits = _shared_out(rendered, {} if before is None else before.splits, config.ratio)
+    _describe(config, splits).write(config.out)
+    if config.layout == "own":
+        names = [f"{name}/{view:03d}.png" for name in rendered for view in range(config.views)]
+        write_cameras(config.out, names, np.concatenate([_degrees(_cameras(config, name)) for name in rendered]))
+        return
+    for split, members in splits.items():
+        with writing(config.out / "splits" / f"{split}.txt") as temporary:
+            temporary.write_text("".join(f"{name}\n" for name in members), encoding="utf-8")
+
+
+def _shared_out(
+    names: list[str], before: dict[str, list[str]], ratio: tuple[float, float, float]
+) -> dict[str, list[str]]:
+    """Splits in a ratio: those that have one keep it, each other goes where most is lacking."""
+    present = set(names)
+    splits = {split: [name for name in before.get(split, []) if name in present] for split in SPLITS}
+    placed = {name for members in splits.values() for name in members}
+    for name in names:
+        if name not in placed:
+            count = sum(map(len, splits.values())) + 1
+            lacking = [share * count - len(splits[split]) for split, share in zip(SPLITS, ratio, strict=True)]
+            splits[SPLITS[int(np.argmax(lacking))]].append(name)
+    return splits
+
+
+def _note(root: Path, config: RenderConfig, outcomes: Iterable[Outcome], rank: int = 0) -> None:
+    """Writes down what is done: the whole of it, or what one of several processes knows."""
+    ordered: list[dict[str, Any]] = [asdict(outcome) for outcome in sorted(outcomes, key=attrgetter("file"))]
+    rendered = [entry for entry in ordered if entry["object"]]
+    write_json(
+        root / (f"report-{rank}.json" if rank else "report.json"),
+        {
+            "format": 1,
+            "command": command_line(config),
+            "rendered": len(rendered),
+            "with_missing_files": sum(bool(entry["missing"]) for entry in rendered),
+            "left_out": len(ordered) - len(rendered),
+            "models": ordered,
+        },
+    )
+
+
+def _show(outcomes: dict[str, Outcome], root: Path, console: Console) -> None:
+    rendered = [outcome for outcome in outcomes.values() if outcome.object]
+    left = sorted((outcome.file, outcome.reason) for outcome in outcomes.values() if not outcome.object)
+    lacking = sorted((outcome.file, outcome.missing) for outcome in rendered if outcome.missing)
+    console.print(f"{root}: {len(rendered)} objects rendered, {len(left)} files left out", highlight=False)
+    if lacking:
+        console.print(f"{len(lacking)} objects lack files, and have their base colour there", highlight=False)
+    rows = [(file, reason) for file, reason in left]
+    rows += [(file, f"rendered without {', '.join(names)}") for file, names in lacking]
+    if not rows:
+        return
+    table = Table("file", "what is wrong")
+    for file, reason in rows[:_SHOWN]:
+        table.add_row(file, reason)
+    console.print(table, highlight=False, markup=False)
+    if len(rows) > _SHOWN:
+        console.print(f"and {len(rows) - _SHOWN} more, see {root / 'report.json'}", highlight=False)

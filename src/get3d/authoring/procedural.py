@@ -1,0 +1,201 @@
+"""Endless objects of a kind, and datasets of them: `get3d synth`."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+
+from get3d.assets.shading import shade
+from get3d.authoring.dataset_writer import (
+    begin,
+    draw_cameras,
+    in_processes,
+    progress_bar,
+    refuse,
+    require_pictures,
+    worker_count,
+    write_pictures,
+)
+from get3d.cameras import CameraPrior, Cameras
+from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
+from get3d.export.write import TexturedMesh
+from get3d.files import InputError
+from get3d.synthetic.assemble import assemble
+from get3d.synthetic.cars import car
+from get3d.synthetic.chairs import chair
+from get3d.synthetic.parts import Part
+from get3d.synthetic.vases import vase
+
+__all__ = ["KINDS", "Kind", "SynthConfig", "make", "synthesize"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of objects.
+
+    Attributes:
+        parts: draws the parts of one object.
+        scale: longest side of the bounding box, unless one asks for another.
+        roughness: of the surface, 0 to 1.
+    """
+
+    parts: Callable[[np.random.Generator], list[Part]]
+    scale: float
+    roughness: float
+
+
+KINDS = {
+    "chair": Kind(chair, scale=0.7, roughness=0.7),
+    "car": Kind(car, scale=0.9, roughness=0.35),
+    "vase": Kind(vase, scale=0.8, roughness=0.3),
+}
+
+
+@dataclass(frozen=True)
+class SynthConfig:
+    """A dataset of procedural objects: pictures with cameras, and the meshes they show.
+
+    Attributes:
+        kind: what to make; "all" makes as many of each kind, labelled, for a model of several classes.
+        out: folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes.
+        shapes: how many objects of a kind; of ten, seven are for training, one for validation and two for testing.
+        views: pictures of each object.
+        resolution: side of the pictures in pixels, a power of two.
+        seed: another seed, other objects and cameras; an object depends on the seed and its number only.
+        scale: longest side of the objects; the camera stands 1.2 away. Default: chair 0.7, car 0.9, vase 0.8.
+        texture: side of the objects' textures in texels.
+        prior: where the cameras are drawn from.
+        workers: processes that work side by side; 0: one for each processor core.
+    """
+
+    kind: Annotated[Literal["chair", "car", "vase", "all"], tyro.conf.Positional]
+    out: Path
+    shapes: int = 200
+    views: int = 24
+    resolution: int = 128
+    seed: int = 0
+    scale: float | None = None
+    texture: int = 512
+    prior: CameraPrior = field(default_factory=CameraPrior)
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("shapes", 1, 10**6), ("views", 1, 1000), ("texture", 256, 8192), ("workers", 0, 1024)):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise InputError(f"--{name} is {value}, but it must lie between {low} and {high}")
+        if self.scale is not None and not 0.01 <= self.scale <= 1.0:
+            raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
+        require_pictures(self.resolution, self.prior)
+
+
+@dataclass(frozen=True)
+class _Object:
+    """An object of a dataset: its kind, its number among them, and its name in the dataset."""
+
+    kind: str
+    number: int
+    name: str
+
+
+def _objects(config: SynthConfig) -> list[_Object]:
+    numbers = range(config.shapes)
+    if config.kind != "all":
+        return [_Object(config.kind, number, f"{number:06d}") for number in numbers]
+    return [_Object(kind, number, f"{kind}/{number:06d}") for number in numbers for kind in KINDS]
+
+
+def make(kind: str, seed: int, index: int, scale: float | None = None, texture: int = 512) -> TexturedMesh:
+    """Object number `index` of a kind; the same numbers always give the same object.
+
+    Args:
+        kind: one of `KINDS`.
+        seed: names a series of objects.
+        index: which one of the series.
+        scale: longest side of the bounding box; None: the kind's own.
+        texture: side of the texture in texels.
+    """
+    chosen = KINDS[kind]
+    generator = np.random.default_rng([seed, index])
+    return assemble(
+        chosen.parts(generator), chosen.scale if scale is None else scale, texture, generator, 0.0, chosen.roughness
+    )
+
+
+def synthesize(config: SynthConfig, console: Console) -> Path:
+    """Makes a dataset folder, or goes on with it where it was left; gives its path.
+
+    Raises:
+        InputError: the folder cannot be written to, or holds a dataset made with other settings.
+    """
+    root = config.out
+    description = _describe(config)
+    found = begin(root, description)
+    if found is not None:
+        before, after = (sum(map(len, splits.values())) for splits in (found.splits, description.splits))
+        if before > after:
+            refuse(root, "shapes", before, after)
+    (root / "cameras.csv").unlink(missing_ok=True)
+    description.write(root)
+    objects = _objects(config)
+    missing = [item for item in objects if not _mesh_path(root, item).exists()]
+    with progress_bar(console) as progress:
+        task = progress.add_task("objects", total=len(objects), completed=len(objects) - len(missing))
+        for _ in in_processes(partial(_render, config), missing, worker_count(config.workers, len(missing))):
+            progress.advance(task)
+    names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
+    angles = torch.cat([_cameras(config, item).angles for item in objects])
+    write_cameras(root, names, np.degrees(angles.double().numpy()))
+    return root
+
+
+def _mesh_path(root: Path, item: _Object) -> Path:
+    return root / "meshes" / f"{item.name}.glb"
+
+
+def _describe(config: SynthConfig) -> Description:
+    objects = _objects(config)
+    kinds = [kind for kind in KINDS if config.kind in (kind, "all")]
+    scale = max(KINDS[kind].scale for kind in kinds) if config.scale is None else config.scale
+    settings = {"kind": config.kind, "views": config.views, "texture": config.texture}
+    command = (
+        f"get3d synth {config.kind} --out {shlex.quote(str(config.out))} --shapes {config.shapes} "
+        f"--views {config.views} --resolution {config.resolution} --seed {config.seed} "
+        f"--texture {config.texture}"
+    )
+    if config.scale is not None:
+        command += f" --scale {config.scale:g}"
+    if config.prior != CameraPrior():
+        (a, b), (c, d) = config.prior.azimuth, config.prior.polar
+        command += f" --prior.azimuth {a:g} {b:g} --prior.polar {c:g} {d:g}"
+        command += f" --prior.radius {config.prior.radius!r} --prior.fov {config.prior.fov!r}"
+    return Description(
+        kind=config.kind,
+        resolution=config.resolution,
+        scale=scale,
+        prior=config.prior,
+        splits={split: [item.name for item in objects if split_of(item.number) == split] for split in SPLITS},
+        licence="CC0-1.0",
+        source={"command": command, "seed": config.seed, "settings": settings},
+        labels={kind: [item.name for item in objects if item.kind == kind] for kind in kinds if config.kind == "all"},
+    )
+
+
+def _render(config: SynthConfig, item: _Object) -> _Object:
+    """Writes the pictures of one object, then its mesh: the mesh's file says that the object is done."""
+    mesh = make(item.kind, config.seed, item.number, config.scale, config.texture)
+    pictures = shade(mesh, _cameras(config, item), config.resolution)
+    write_pictures(config.out / "pictures" / item.name, pictures)
+    mesh.save(_mesh_path(config.out, item))
+    return item
+
+
+def _cameras(config: SynthConfig, item: _Object) -> Cameras:
+    return draw_cameras(config.prior, config.views, [config.seed, item.number, 1])

@@ -1,5 +1,0 @@
-"""How fast each part is, beside plain versions of it: `get3d bench`."""
-
-from get3d.bench.command import BenchConfig, run
-
-__all__ = ["BenchConfig", "run"]

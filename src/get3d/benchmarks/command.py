@@ -1,0 +1,148 @@
+"""The command: every group of measurements, one table."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from rich.console import Console
+
+from get3d.benchmarks import extraction, fields, full, generation, loading, ranks, step, visibility
+from get3d.benchmarks.rows import Row, to_json, to_table
+from get3d.devices import device_named
+from get3d.files import InputError, require_writable, write_json
+from get3d.generator import load
+from get3d.presets import PRESETS
+from get3d.training.config import TrainConfig
+from get3d.training.loop import start
+
+__all__ = ["FULL_SIZE", "BenchConfig", "run"]
+
+FULL_SIZE = "paper"
+"""The preset with the full-size generator."""
+_Groups: TypeAlias = dict[str, Callable[[], list[Row]]]
+"""What is measured, by its name."""
+
+
+@dataclass(frozen=True)
+class BenchConfig:
+    """Measurements. What is compared takes turns, and the medians of a few turns are shown.
+
+    Attributes:
+        preset: whose training step is timed, on a fresh run.
+        model: whose objects are timed, as `get3d generate` takes it; by default those of the preset, untrained.
+        full: also time the full-size generator, which takes minutes.
+        ranks: instead of all else, share the step among 1, 2, … up to so many processes, and tell how much of it is
+            communication.
+        repeats: turns of each measurement.
+        warm: training steps before one is timed.
+        json: also write the rows to this file.
+        shapes: of a batch for surfaces and fields.
+        grid: resolution of the grid for surfaces and fields.
+        picture: side in pixels of the picture for visibility.
+        mesh_faces: faces of the mesh for visibility.
+        faces: most faces of a generated object.
+        texture: side of its texture.
+        device: "auto" takes a GPU where there is one.
+    """
+
+    preset: str = "demo"
+    model: str | None = None
+    full: bool = False
+    ranks: int = 1
+    repeats: int = 5
+    warm: int = 32
+    json: Path | None = None
+    shapes: int = 4
+    grid: int = 64
+    picture: int = 512
+    mesh_faces: int = 60_000
+    faces: int = 20_000
+    texture: int = 1024
+    device: str = "auto"
+
+
+def run(config: BenchConfig, console: Console) -> list[Row]:
+    """Measures, prints the table and returns its rows.
+
+    Raises:
+        InputError: an option is out of its range, there is no such preset, model or device, or the file cannot be
+            written.
+    """
+    training = _checked(config)
+    device = device_named(config.device)
+    groups = _shared(config, training) if config.ranks > 1 else _alone(config, training, device)
+    rows: list[Row] = []
+    for name, measured in groups.items():
+        with console.status(f"measuring {name} …"):
+            rows += measured()
+    machine = _machine(device)
+    console.print(to_table(rows, f"medians of {config.repeats}; {machine}"))
+    if config.json is not None:
+        write_json(config.json, {"machine": machine, "repeats": config.repeats, "rows": to_json(rows)})
+        console.print(f"{config.json}: written", highlight=False)
+    return rows
+
+
+def _shared(config: BenchConfig, training: TrainConfig) -> _Groups:
+    measured = partial(ranks.rows, config.preset, training, config.repeats, config.warm, config.ranks)
+    return {"a training step that processes share": measured}
+
+
+def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> _Groups:
+    generator = start(training).average if config.model is None else load(config.model, config.device)
+    repeats = config.repeats
+    of = f"the preset {config.preset}, untrained" if config.model is None else config.model
+    groups: _Groups = {
+        "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
+        "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
+        "visibility": lambda: visibility.rows(config.mesh_faces, config.picture, repeats, device),
+        "a training step, and reading pictures": lambda: _step_rows(config, training),
+        "objects": lambda: generation.rows(of, generator, config.faces, config.texture, repeats, goals=False),
+    }
+    if config.full:
+        size = PRESETS[FULL_SIZE].config.generator
+        groups["the full-size generator"] = lambda: full.rows(size, config.faces, config.texture, repeats, device)
+    return groups
+
+
+def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
+    """The stages of a step, and how much faster than the step its pictures are read."""
+    found = step.rows(config.preset, training, config.repeats, config.warm)
+    (seconds,) = (row.beside[step.WHOLE] for row in found if step.WHOLE in row.beside)
+    return [*found, *loading.rows(config.preset, training, seconds, config.repeats)]
+
+
+def _checked(config: BenchConfig) -> TrainConfig:
+    """The preset on the device asked for, after a look at the options."""
+    if config.preset not in PRESETS:
+        raise InputError(f"--preset is {config.preset}; there are {', '.join(PRESETS)}")
+    ranges = {
+        "ranks": (1, 1024),
+        "repeats": (1, 1000),
+        "warm": (0, 10_000),
+        "shapes": (1, 64),
+        "grid": (2, 256),
+        "picture": (16, 8192),
+        "mesh_faces": (100, 10_000_000),
+        "faces": (4, 10_000_000),
+        "texture": (16, 8192),
+    }
+    for name, (low, high) in ranges.items():
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be from {low} to {high}")
+    if config.json is not None:
+        require_writable(config.json.parent)
+    return replace(PRESETS[config.preset].config, device=config.device)
+
+
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+    else:
+        name = f"{platform.machine()} CPU, {torch.get_num_threads()} threads"
+    return f"{name}, PyTorch {torch.__version__}"

@@ -1,0 +1,300 @@
+"""A training step shared by 1, 2, … processes, which take turns in one run, beside what the formula predicts."""
+
+import copy
+import os
+import statistics
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from rich.console import Console
+from torch import Tensor
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from get3d.benchmarks import step
+from get3d.benchmarks.profiles import ASKING, STEP, Profiled, given, profiled, windows
+from get3d.benchmarks.rows import Row, at_most
+from get3d.benchmarks.scaling import Fabric, Pass, Step, all_reduce, fitted, meeting, predicted
+from get3d.benchmarks.timing import Stopwatch
+from get3d.datasets.loader import Batch, Pictures
+from get3d.devices import device_named
+from get3d.distributed import launcher as launching
+from get3d.distributed.processes import ALONE, Ranks, RanksConfig, joined
+from get3d.files import InputError, read_json, write_json
+from get3d.storage import describe, restore
+from get3d.training.checkpoint import TrainingState
+from get3d.training.config import TrainConfig, opened
+from get3d.training.gradients import MEETING, buckets
+from get3d.training.loop import start, train_step
+
+__all__ = ["measure", "rows"]
+
+_PART = "a share of a step"
+_MEETINGS = 3
+"""Of a step: one for each network that moves, one for asking."""
+_SIZES = (2**12, 2**16, 2**20, 2**22, 2**24)
+"""Bytes that are added up by themselves, to see what the link gives."""
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What the processes measure together.
+
+    Attributes:
+        training: the run whose steps are timed; the batch is that of all of them.
+        repeats: of each measurement.
+        warm: steps trained before.
+        result: the file that the first process writes.
+    """
+
+    training: TrainConfig
+    repeats: int
+    warm: int
+    result: Path
+
+    @property
+    def ranks(self) -> RanksConfig:
+        """How many there are."""
+        return self.training.ranks
+
+    @property
+    def device(self) -> str:
+        """Where each computes."""
+        return self.training.device
+
+
+@dataclass(frozen=True)
+class _Team:
+    """What a number of processes found together; medians.
+
+    Attributes:
+        count: how many they are.
+        step: seconds of a step.
+        sums: seconds in which bytes are added up, for each of `_SIZES`.
+        meeting: seconds in which they meet.
+        communication: part of a step, by the profiler.
+        waiting: part of a step, by the profiler.
+        windows: part of a step between the first and the last bucket, of discriminator and generator.
+    """
+
+    count: int
+    step: float
+    sums: tuple[float, ...]
+    meeting: float
+    communication: float
+    waiting: float
+    windows: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the processes found.
+
+    Attributes:
+        buckets: bytes of the gradients that travel together, of discriminator and generator.
+        alone: seconds of a step of one process.
+        part: seconds of a step of one process with the share that one of all has.
+        teams: those of several processes.
+    """
+
+    buckets: tuple[tuple[int, ...], ...]
+    alone: float
+    part: float
+    teams: tuple[_Team, ...]
+
+
+def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) -> list[Row]:
+    """Steps of a young run on a few procedural chairs, shared by 1 to `count` processes.
+
+    Args:
+        preset: name of the configuration.
+        config: what is trained; its batch is that of all processes together.
+        repeats: of each measurement.
+        warm: steps trained before.
+        count: processes, at most; the numbers that divide it are measured.
+
+    Raises:
+        InputError: the batch cannot be shared by so many, or there are not as many GPUs.
+    """
+    gpus = torch.cuda.device_count()
+    on_gpus = device_named(config.device).type == "cuda"
+    if on_gpus and gpus < count:
+        raise InputError(f"--ranks is {count}, and this machine has {gpus} GPUs; each takes one, so lower it")
+    with tempfile.TemporaryDirectory() as folder:
+        data, result = Path(folder) / "data", Path(folder) / "measured.json"
+        config = replace(config, data=data, out=Path(folder) / "run", ranks=RanksConfig(count, max_restarts=0))
+        step.make_dataset(data, config)
+        work = _Work(opened(config, count).config, repeats, warm, result)
+        launching.run(measure, work, Console(quiet=True), lambda: None)
+        measured = restore(_Measured, read_json(result), result)
+    return _rows(preset, work, measured, gpus if on_gpus else len(os.sched_getaffinity(0)))
+
+
+def measure(config: _Work, console: Console) -> None:
+    """What each process does, together with the others; the first writes what was found."""
+    # The profiler tells of its stages otherwise.
+    os.environ["KINETO_LOG_LEVEL"] = "99"
+    with joined(config.ranks, config.device) as everyone:
+        training, world = config.training, everyone.world
+        state, pictures = start(training), opened(training, world).pictures
+        device = next(state.generator.parameters()).device
+        reals = _share(pictures, training, everyone)
+        for _ in range(config.warm):
+            train_step(state, reals, training, everyone)
+
+        numbers = [number for number in range(2, world + 1) if world % number == 0]
+        all_teams = {number: _team(everyone, number) for number in numbers}
+        teams = {number: team for number, team in all_teams.items() if team is not None}
+        runs: dict[tuple[int, str | int], Callable[[], object]] = {}
+        if everyone.rank == 0:
+            runs[1, STEP] = _step(state, pictures, training, ALONE)
+            runs[1, _PART] = _step(state, pictures, replace(training, batch=training.batch // world), ALONE)
+        for number, team in teams.items():
+            runs[number, STEP] = _step(state, pictures, training, team)
+            runs[number, MEETING] = partial(_meet, team)
+            for size in _SIZES:
+                runs[number, size] = partial(_add_up, torch.zeros(size // 4, device=device), team)
+        names = [(1, STEP), (1, _PART), *((number, name) for number in numbers for name in (STEP, MEETING, *_SIZES))]
+        unused, watch = Stopwatch(device), Stopwatch(device)
+        for turn in range(config.repeats + 1):
+            for number, name in names:
+                _meet(everyone)
+                if (number, name) in runs:
+                    if number > 1:
+                        _meet(teams[number])
+                    with (watch if turn else unused).lap(f"{number} {name}"):
+                        runs[number, name]()
+
+        found = []
+        for number in numbers:
+            _meet(everyone)
+            if number in teams:
+                times = {name: watch.medians[f"{number} {name}"] for name in (STEP, MEETING, *_SIZES)}
+                found.append(_found(runs[number, STEP], teams[number], device, config.repeats, times))
+        if everyone.rank == 0:
+            sizes = tuple(
+                tuple(sum(parameter.nbytes for parameter in bucket) for bucket in buckets(list(network.parameters())))
+                for network in (state.discriminator, state.generator)
+            )
+            alone, part = (watch.medians[f"1 {name}"] for name in (STEP, _PART))
+            write_json(config.result, describe(_Measured(sizes, alone, part, tuple(found))))
+
+
+def _team(everyone: Ranks, number: int) -> Ranks | None:
+    """The first so many of the processes; None for the others, which must call this, too."""
+    members = list(range(number))
+    control = dist.new_group(members, timeout=2 * everyone.timeout, backend="gloo")
+    gradients = dist.new_group(members, timeout=2 * everyone.timeout)
+    if everyone.rank >= number:
+        return None
+    return replace(everyone, world=number, control=control, gradients=gradients)
+
+
+def _share(pictures: Pictures, config: TrainConfig, ranks: Ranks) -> Batch:
+    with closing(pictures.batches(config.batch, config.seed, 0, ranks.rank, ranks.world)) as stream:
+        return next(stream)
+
+
+def _step(state: TrainingState, pictures: Pictures, config: TrainConfig, ranks: Ranks) -> Callable[[], None]:
+    """Steps without R1, of a copy of the state as it is now."""
+    own, reals = copy.deepcopy(state), _share(pictures, config, ranks)
+
+    def run() -> None:
+        own.shown = config.batch
+        train_step(own, reals, config, ranks)
+        with record_function(ASKING):
+            ranks.any(False, False)
+
+    return run
+
+
+def _meet(ranks: Ranks) -> None:
+    with ranks.telling():
+        ranks.meet()
+
+
+def _add_up(numbers: Tensor, ranks: Ranks) -> None:
+    with ranks.telling():
+        dist.all_reduce(numbers, group=ranks.gradients)
+
+
+def _found(
+    run: Callable[[], object], ranks: Ranks, device: torch.device, repeats: int, times: dict[str | int, float]
+) -> _Team:
+    """What these processes found: the times, and what the profiler says of a few steps more."""
+    gpu = [ProfilerActivity.CUDA] if device.type == "cuda" else []
+    with profile(activities=[ProfilerActivity.CPU, *gpu]) as recorded:
+        for _ in range(repeats):
+            with record_function(STEP):
+                run()
+                if gpu:
+                    torch.cuda.synchronize(device)
+    of_each: list[list[Profiled]] = [[]] * ranks.world
+    with ranks.telling():
+        dist.all_gather_object(of_each, profiled(recorded.events()), group=ranks.control)
+    steps = list(zip(*of_each, strict=True))
+    seconds = [statistics.mean(one.seconds for one in each) for each in steps]
+    gave = [given(each) for each in steps]
+    return _Team(
+        ranks.world,
+        times[STEP],
+        tuple(times[size] for size in _SIZES),
+        times[MEETING],
+        statistics.median(one.communication / whole for one, whole in zip(gave, seconds, strict=True)),
+        statistics.median(one.waiting / whole for one, whole in zip(gave, seconds, strict=True)),
+        tuple(statistics.median(parts) for parts in zip(*(windows(each[0]) for each in steps), strict=True)),
+    )
+
+
+def _rows(preset: str, work: _Work, measured: _Measured, processors: int) -> list[Row]:
+    config, count, first = work.training, work.ranks.processes, measured.teams[0]
+    backend = "gloo" if config.device == "cpu" or not torch.cuda.is_available() else "NCCL"
+    each = (measured.alone - measured.part) / (config.batch - config.batch / count)
+    passes = tuple(Pass(sizes, window) for sizes, window in zip(measured.buckets, first.windows, strict=True))
+    formula = Step(max(0.0, measured.alone - each * config.batch), each, passes, _MEETINGS)
+    link = fitted(_SIZES, first.sums, first.count)
+    fabric = Fabric(link, link, node=count, meeting=first.meeting / (first.count - 1))
+
+    group = (
+        f"A training step of the preset {preset} shared by processes, after {work.warm} others: {config.batch} "
+        f"pictures of {config.resolution}² in all; {processors} {'cores' if backend == 'gloo' else 'GPUs'}, {backend}"
+    )
+    numbers = [len(sizes) for sizes in measured.buckets]
+    carried = sum(sum(sizes) for sizes in measured.buckets)
+    note = f"discriminator and generator, in {numbers[0]} and {numbers[1]} buckets"
+    found = [
+        Row(group, "gradients of a step", result=carried / 1e6, unit="MB", note=note),
+        Row(group, "1 process", measured.alone, {"with the share of one of all": measured.part}),
+    ]
+    for team in measured.teams:
+        guess = predicted(formula, config.batch, team.count, fabric, processors)
+        speed = measured.alone / team.step / team.count
+        found += [
+            Row(group, f"{team.count} processes", team.step, {"predicted": guess}, speed, "%", note="speed for each"),
+            Row(
+                group,
+                f"{team.count} processes: communication with nothing computed beside",
+                team.communication * team.step,
+                {"waiting for slower processes": team.waiting * team.step},
+                team.communication,
+                "%",
+                at_most(0.1) if team.count == 2 else None,
+            ),
+        ]
+    group = (
+        f"Gradients added up, nothing else ({backend}); predicted from the times of {first.count} processes: "
+        f"{link.bandwidth / 1e9:.2g} GB/s, {link.latency * 1e6:.0f} µs a message"
+    )
+    for team in measured.teams:
+        shared = fabric.in_turns(max(1.0, team.count / processors))
+        for size, seconds in zip(_SIZES, team.sums, strict=True):
+            name = f"{size / 2**20:.3g} MiB over {team.count} processes"
+            found.append(Row(group, name, seconds, {"predicted": all_reduce(size, team.count, shared)}))
+        name = f"a meeting of {team.count} processes"
+        found.append(Row(group, name, team.meeting, {"predicted": meeting(team.count, fabric)}))
+    return found

@@ -1,0 +1,1 @@
+"""Models in files: loaded, released, bundled; published checkpoints and ours."""

@@ -1,0 +1,444 @@
+"""Published checkpoints ⇄ ours: `torch.save({"G": …, "G_ema": …, "D": …})` files of state dictionaries, and back.
+
+A published tensor is one of ours under another name, or a low-pass filter, always the same, that ours compute. Which
+generator a file holds, and all sizes, follow from its tensors.
+"""
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import torch
+import tyro
+from torch import Tensor, nn
+
+from get3d.bundled import MODEL_FILE
+from get3d.files import InputError, write_json, writing
+from get3d.generator import WEIGHTS, Generator, GeneratorConfig
+from get3d.networks import Discriminator, DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
+from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
+
+__all__ = [
+    "GRID_SIZES",
+    "ConvertConfig",
+    "Published",
+    "PublishedClass",
+    "convert",
+    "convert_back",
+    "discriminator_from_published",
+    "discriminator_names",
+    "generator_from_published",
+    "generator_names",
+    "load_published",
+]
+
+PublishedClass = Literal["car", "chair", "motorbike", "table"]
+
+GRID_SIZES: dict[PublishedClass, float] = {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 1.0}
+"""Side of the grid that each published model was trained with, which its tensors do not tell."""
+
+GENERATOR, DISCRIMINATOR = "generator.", "discriminator."
+STORED_MEAN = "published."
+"""Begins the names of tensors that a converted model has replaced, kept to be written back."""
+
+PARTS = ("G", "G_ema", "D")
+
+NAMED = 10
+"""Tensors that a message names at most."""
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_DENSE = {"weight": "weight", "bias": "bias"}
+_MODULATED = {**_DENSE, "affine.weight": "affine.weight", "affine.bias": "affine.bias"}
+_CONVOLUTION = {**_MODULATED, "noise_strength": "noise_strength", "noise_const": "noise_image"}
+
+_FILTER = "resample_filter"
+_UNIFIED = "synthesis.generator."
+_SEPARATE = "synthesis.geometry_synthesis_"
+
+
+@dataclass(frozen=True)
+class ConvertConfig:
+    """A published checkpoint to one of our models, or back.
+
+    Attributes:
+        file: the published checkpoint; with --to-published one of our models or checkpoints.
+        out: folder for the model; with --to-published the file to write.
+        kind: what the published model makes, which sets the size of its grid.
+        grid: resolution of the grid that surfaces are extracted on.
+        to_published: convert one of our models back.
+    """
+
+    file: tyro.conf.Positional[Path]
+    out: Path
+    kind: Annotated[PublishedClass, tyro.conf.arg(name="class")] = "car"
+    grid: int = 90
+    to_published: bool = False
+
+
+@dataclass(frozen=True)
+class Published:
+    """The networks of a published checkpoint.
+
+    Attributes:
+        generator: as it was being trained.
+        generator_ema: its moving average, which is what makes shapes.
+        discriminator: as it was being trained.
+    """
+
+    generator: Generator
+    generator_ema: Generator
+    discriminator: Discriminator
+
+
+def load_published(path: Path | str, kind: PublishedClass = "car", grid_resolution: int = 90) -> Published:
+    """Reads a published checkpoint. Nothing in the file is executed.
+
+    Args:
+        path: the file.
+        kind: what it makes, which sets the size of its grid.
+        grid_resolution: of the grid that surfaces are extracted on.
+
+    Raises:
+        InputError: the file is missing, cut short, no checkpoint, another project's or would run code; tensors are
+            missing, too many, or of the wrong shape.
+    """
+    path = Path(path)
+    parts = _parts(path)
+    grid = (grid_resolution, GRID_SIZES[kind])
+    return Published(
+        generator=generator_from_published(parts["G"], f"{path}: G", *grid),
+        generator_ema=generator_from_published(parts["G_ema"], f"{path}: G_ema", *grid),
+        discriminator=discriminator_from_published(parts["D"], f"{path}: D"),
+    )
+
+
+def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car", grid_resolution: int = 90) -> Path:
+    """Writes a published checkpoint as one of our models, to be used or trained on, and gives the file's path.
+
+    The averaged generator's mean styles, which truncation draws towards, are estimated anew, as the published inference
+    does; those of the file are kept beside, for the way back.
+
+    Args:
+        path: the published file.
+        out: folder to write to.
+        kind: what it makes.
+        grid_resolution: of the grid that surfaces are extracted on.
+
+    Raises:
+        InputError: as `load_published`; the folder cannot be written to.
+    """
+    published = load_published(path, kind, grid_resolution)
+    average = published.generator_ema
+    stored = {name: tensor.clone() for name, tensor in average.state_dict().items() if name.endswith(".w_avg")}
+    average.estimate_mean_styles()
+    tensors = with_prefix(WEIGHTS, average.state_dict()) | with_prefix(STORED_MEAN + WEIGHTS, stored)
+    tensors |= with_prefix(GENERATOR, published.generator.state_dict())
+    tensors |= with_prefix(DISCRIMINATOR, published.discriminator.state_dict())
+    description = {
+        "generator": describe(average.config),
+        "discriminator": describe(published.discriminator.config),
+        "resolution": published.discriminator.resolution,
+    }
+    target = Path(out) / MODEL_FILE
+    save_tensors(target, tensors, description)
+    write_json(target.with_name("config.json"), description)
+    return target
+
+
+def convert_back(model: Path | str, path: Path | str) -> None:
+    """Writes one of our models, with its training generator and discriminator, as a published checkpoint.
+
+    Args:
+        model: a model file or checkpoint that holds all three networks.
+        path: the file to write.
+
+    Raises:
+        InputError: the model cannot be read, holds only an averaged generator, or has parts without a published
+            counterpart; the file cannot be written.
+    """
+    stored = load_tensors(model)
+    absent = [key for key in ("generator", "discriminator", "resolution") if key not in stored.description]
+    if absent:
+        raise InputError(f"{model}: describes no {absent[0]}; give a whole checkpoint, not a lone generator")
+    config = restore(GeneratorConfig, stored.description["generator"], model)
+    judge = restore(DiscriminatorConfig, stored.description["discriminator"], model)
+    resolution = int(stored.description["resolution"])
+    tensors = stored.tensors | without_prefix(STORED_MEAN, stored.tensors)
+    names = generator_names(config)
+    parts = {
+        "G": (without_prefix(GENERATOR, tensors), names),
+        "G_ema": (without_prefix(WEIGHTS, tensors), names),
+        "D": (without_prefix(DISCRIMINATOR, tensors), discriminator_names(judge, resolution)),
+    }
+    checkpoint = {part: _to_published(ours, table, f"{model}: {part}") for part, (ours, table) in parts.items()}
+    with writing(path) as temporary:
+        torch.save(checkpoint, temporary)
+
+
+def generator_from_published(
+    tensors: Mapping[str, Tensor], source: str, grid_resolution: int = 90, grid_size: float = 1.0
+) -> Generator:
+    """The generator that published tensors are of, unified or separate, for tetrahedra or FlexiCubes.
+
+    Args:
+        tensors: a published state dictionary.
+        source: where they come from, for messages.
+        grid_resolution: of the grid that surfaces are extracted on.
+        grid_size: side of the grid.
+
+    Raises:
+        InputError: they are not a generator's; some are missing, too many, or of the wrong shape.
+    """
+    config = replace(_generator_config(tensors, source), grid_resolution=grid_resolution, grid_size=grid_size)
+    return _filled(Generator(config), tensors, generator_names(config), source)
+
+
+def discriminator_from_published(tensors: Mapping[str, Tensor], source: str) -> Discriminator:
+    """The discriminator that published tensors are of.
+
+    Args:
+        tensors: a published state dictionary.
+        source: where they come from, for messages.
+
+    Raises:
+        InputError: they are not a discriminator's; some are missing, too many, or of the wrong shape.
+    """
+    resolution = _largest(tensors, r"b(\d+)\.", source)
+    width = _Sizes(tensors)
+    config = DiscriminatorConfig(
+        channel_base=resolution * width(f"b{resolution}.conv0.weight", 0, 32768 // resolution),
+        channel_max=width("b4.conv.weight", 0, 512),
+        condition=width("b4.out.weight", 0, 512),
+        condition_layers=_count(tensors, r"mapping\.fc(\d+)\."),
+    )
+    discriminator = config.build(resolution=resolution)
+    return _filled(discriminator, tensors, discriminator_names(config, resolution), source)
+
+
+def generator_names(config: GeneratorConfig) -> dict[str, str | None]:
+    """Our name of each tensor that a published generator of these sizes has; None for a low-pass filter.
+
+    Raises:
+        InputError: no published generator is like that.
+    """
+    synthesis, cubes = config.synthesis, config.isosurface == "flexicubes"
+    if isinstance(synthesis, UnifiedConfig):
+        towers = {"sdf": "sdf_head", "def": "deformation_head", "tex": "texture_head"}
+        towers |= {"weight": "weight_head"} if cubes else {}
+        names = _plane_names(f"{_UNIFIED}tri_plane_synthesis", synthesis.planes, ("togeo", "totex"))
+        for published, ours in towers.items():
+            names |= _layer_names(f"{_UNIFIED}mlp_synthesis_{published}", f"synthesis.{ours}", 2)
+    elif cubes:
+        raise InputError("no published model has separate generators and FlexiCubes; keep this one in our format")
+    else:
+        names = _plane_names(f"{_SEPARATE}tex.tri_plane_synthesis", synthesis.planes, ("torgb",))
+        names |= _layer_names(f"{_SEPARATE}tex.mlp_synthesis", "synthesis.texture_head", 2)
+        names |= _volume_names(f"{_SEPARATE}sdf", "synthesis.sdf", synthesis.volume, 4)
+        names |= _volume_names(f"{_SEPARATE}def", "synthesis.deformation", synthesis.volume, 3)
+    names |= _renamed("synthesis.to_rgb", "synthesis.to_rgb", _MODULATED)
+    for published, ours in (("mapping", "mapping_texture"), ("mapping_geo", "mapping_geometry")):
+        names[f"{published}.w_avg"] = f"{ours}.w_avg"
+        for number in range(config.mapping_layers):
+            names |= _renamed(f"{published}.fc{number}", f"{ours}.layers.{number}", _DENSE)
+    return names
+
+
+def discriminator_names(config: DiscriminatorConfig, resolution: int) -> dict[str, str | None]:
+    """Our name of each tensor that a published discriminator of these sizes has; None for a low-pass filter."""
+    names: dict[str, str | None] = {}
+    for prefix, branch in (("", "rgb"), ("mask_", "mask")):
+        for number in range(resolution.bit_length() - 3):
+            theirs, block = f"{prefix}b{resolution >> number}", f"{branch}.blocks.{number}"
+            names[f"{theirs}.{_FILTER}"] = None
+            for published, ours in (("fromrgb", "read"), ("conv0", "conv0"), ("conv1", "conv1")):
+                names |= _renamed(f"{theirs}.{published}", f"{block}.{ours}", _DENSE, filtered=True)
+        last = f"{prefix}b4"
+        for published, ours in (("fromrgb", "read"), ("conv", "conv")):
+            names |= _renamed(f"{last}.{published}", f"{branch}.{ours}", _DENSE, filtered=True)
+        for published, ours in (("fc", "dense"), ("out", "out")):
+            names |= _renamed(f"{last}.{published}", f"{branch}.{ours}", _DENSE)
+        names |= _renamed(f"{prefix}mapping.embed", f"{branch}.embed", _DENSE)
+        for number in range(config.condition_layers):
+            names |= _renamed(f"{prefix}mapping.fc{number}", f"{branch}.mapping.{number}", _DENSE)
+    return names
+
+
+def _renamed(published: str, ours: str, leaves: Mapping[str, str], *, filtered: bool = False) -> dict[str, str | None]:
+    names: dict[str, str | None] = {f"{published}.{theirs}": f"{ours}.{leaf}" for theirs, leaf in leaves.items()}
+    return names | {f"{published}.{_FILTER}": None} if filtered else names
+
+
+def _layer_names(published: str, ours: str, layers: int) -> dict[str, str | None]:
+    names: dict[str, str | None] = {}
+    for number in range(layers):
+        names |= _renamed(f"{published}.layers.{number}", f"{ours}.layers.{number}", _MODULATED)
+    return names
+
+
+def _plane_names(published: str, config: PlanesConfig, outputs: tuple[str, ...]) -> dict[str, str | None]:
+    names: dict[str, str | None] = {f"{published}.b4.const": "synthesis.planes.blocks.0.constant"}
+    for number, side in enumerate(config.widths()):
+        theirs, block = f"{published}.b{side}", f"synthesis.planes.blocks.{number}"
+        names[f"{theirs}.{_FILTER}"] = None
+        for convolution in ("conv0", "conv1")[number == 0 :]:
+            names |= _renamed(f"{theirs}.{convolution}", f"{block}.{convolution}", _CONVOLUTION, filtered=True)
+        for kind, output in enumerate(outputs):
+            names |= _renamed(f"{theirs}.{output}", f"{block}.outputs.{kind}", _MODULATED)
+    return names
+
+
+def _volume_names(published: str, ours: str, config: VolumeConfig, layers: int) -> dict[str, str | None]:
+    names: dict[str, str | None] = {f"{published}.b4.const": f"{ours}.blocks.0.constant"}
+    for number, side in enumerate(config.widths()):
+        theirs, block = f"{published}.b{side}", f"{ours}.blocks.{number}"
+        for convolution in ("conv0", "conv1")[number == 0 :]:
+            names |= _renamed(f"{theirs}.{convolution}", f"{block}.{convolution}", _CONVOLUTION)
+        if number:
+            names |= {f"{theirs}.skip.weight": f"{block}.skip", f"{theirs}.skip.{_FILTER}": None}
+    return names | _layer_names(published, f"{ours}.head", layers)
+
+
+class _Sizes:
+    """Sizes read off tensors; where a tensor is missing the published size, since it will be named as missing."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]) -> None:
+        self.tensors = tensors
+
+    def __call__(self, name: str, axis: int, default: int) -> int:
+        tensor = self.tensors.get(name)
+        return tensor.shape[axis] if tensor is not None and tensor.ndim > axis else default
+
+
+def _generator_config(tensors: Mapping[str, Tensor], source: str) -> GeneratorConfig:
+    size = _Sizes(tensors)
+
+    def planes(prefix: str, output: str) -> PlanesConfig:
+        resolution = _largest(tensors, rf"{re.escape(prefix)}\.b(\d+)\.", source)
+        return PlanesConfig(
+            resolution=resolution,
+            channels=size(f"{prefix}.b4.{output}.weight", 0, 96) // 3,
+            channel_base=resolution * size(f"{prefix}.b{resolution}.conv1.weight", 0, 32768 // resolution),
+            channel_max=size(f"{prefix}.b4.conv1.weight", 0, 512),
+        )
+
+    synthesis: UnifiedConfig | SeparateConfig
+    if any(name.startswith(_UNIFIED) for name in tensors):
+        synthesis = UnifiedConfig(
+            planes=planes(f"{_UNIFIED}tri_plane_synthesis", "togeo"),
+            texture_features=size(f"{_UNIFIED}mlp_synthesis_tex.layers.1.weight", 0, 16),
+        )
+    else:
+        resolution = _largest(tensors, rf"{_SEPARATE}sdf\.b(\d+)\.", source)
+        synthesis = SeparateConfig(
+            volume=VolumeConfig(
+                resolution=resolution,
+                channel_base=resolution * size(f"{_SEPARATE}sdf.b{resolution}.conv1.weight", 0, 2048 // resolution),
+                channel_max=size(f"{_SEPARATE}sdf.b4.conv1.weight", 0, 256),
+                hidden=size(f"{_SEPARATE}sdf.layers.0.weight", 0, 256),
+            ),
+            planes=planes(f"{_SEPARATE}tex.tri_plane_synthesis", "torgb"),
+            texture_features=size(f"{_SEPARATE}tex.mlp_synthesis.layers.1.weight", 0, 16),
+        )
+    return GeneratorConfig(
+        z_dim=size("mapping.fc0.weight", 1, 512),
+        w_dim=size("mapping.fc0.weight", 0, 512),
+        mapping_layers=_count(tensors, r"mapping\.fc(\d+)\."),
+        synthesis=synthesis,
+        isosurface="flexicubes" if any(f"{_UNIFIED}mlp_synthesis_weight" in name for name in tensors) else "tetrahedra",
+    )
+
+
+def _numbers(tensors: Mapping[str, Tensor], pattern: str) -> list[int]:
+    return [int(found[1]) for name in tensors if (found := re.match(pattern, name))]
+
+
+def _count(tensors: Mapping[str, Tensor], pattern: str) -> int:
+    return max(_numbers(tensors, pattern), default=7) + 1
+
+
+def _largest(tensors: Mapping[str, Tensor], pattern: str, source: str) -> int:
+    sides = _numbers(tensors, pattern)
+    if not sides:
+        raise InputError(
+            f"{source} is another project's, it has no tensor named like {pattern}; give a GET3D checkpoint"
+        )
+    side = max(sides)
+    if side < 4 or side & (side - 1):
+        raise InputError(f"{source}: a block of resolution {side} is no power of two; use another copy")
+    return side
+
+
+def _filter() -> Tensor:
+    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+    return torch.outer(taps, taps) / 64
+
+
+def _filled(network: Network, tensors: Mapping[str, Tensor], names: Mapping[str, str | None], source: str) -> Network:
+    """The network with published tensors in it.
+
+    Raises:
+        InputError: some are missing, too many, or of the wrong shape; a low-pass filter is another.
+    """
+    ours = network.state_dict()
+    shapes = {name: tuple(_filter().shape if own is None else ours[own].shape) for name, own in names.items()}
+    found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    problems = {
+        "missing tensors": sorted(shapes.keys() - found.keys()),
+        "extra tensors": sorted(found.keys() - shapes.keys()),
+        "wrong shapes": [
+            f"{name} {list(found[name])} instead of {list(shape)}"
+            for name, shape in sorted(shapes.items())
+            if found.get(name, shape) != shape
+        ],
+        "types other than float32": [name for name in sorted(found) if tensors[name].dtype != torch.float32],
+        "low-pass filters other than the published one": [
+            name
+            for name, own in sorted(names.items())
+            if own is None and found.get(name) == (4, 4) and not tensors[name].equal(_filter())
+        ],
+    }
+    wrong = "; ".join(f"{what}: {_named(items)}" for what, items in problems.items() if items)
+    if wrong:
+        raise InputError(f"{source} is not a published network of its kind ({wrong}); use another copy")
+    network.load_state_dict({own: tensors[name] for name, own in names.items() if own is not None})
+    return network
+
+
+def _to_published(ours: Mapping[str, Tensor], names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
+    missing = {own for own in names.values() if own is not None} - ours.keys()
+    if missing:
+        raise InputError(f"{source} lacks tensors: {_named(sorted(missing))}; give a whole checkpoint")
+    extra = ours.keys() - set(names.values())
+    if extra:
+        raise InputError(f"{source} has tensors that no published network has: {_named(sorted(extra))}")
+    return {name: _filter() if own is None else ours[own] for name, own in names.items()}
+
+
+def _named(items: list[str]) -> str:
+    more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
+    return ", ".join(items[:NAMED]) + more
+
+
+def _parts(path: Path) -> dict[str, Any]:
+    """The three state dictionaries of a published file, read without executing anything in it."""
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except pickle.UnpicklingError as error:
+        problem = "refused, it holds code or objects besides tensors, or is no checkpoint at all"
+        raise InputError(f"{path}: {problem}; nothing in it was run; give a published .pt file") from error
+    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+        raise InputError(f"{path}: is cut short or no PyTorch checkpoint; download it again") from error
+    parts = {name: content.get(name) if isinstance(content, dict) else None for name in PARTS}
+    for name, part in parts.items():
+        if not isinstance(part, dict) or not all(isinstance(tensor, Tensor) for tensor in part.values()):
+            problem = f"is another project's, it has no table of tensors named {name}"
+            raise InputError(f"{path}: {problem}; give a GET3D checkpoint")
+    return parts

@@ -1,5 +1,0 @@
-"""Datasets of pictures that one has, with their cameras: `get3d import`."""
-
-from get3d.data.importing.command import ImportConfig, import_pictures
-
-__all__ = ["ImportConfig", "import_pictures"]

@@ -1,0 +1,110 @@
+"""What is worth knowing of a dataset: how its objects are framed, where its cameras are, what repeats."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from get3d.datasets.alpha import Framing
+from get3d.datasets.index import Listing
+from get3d.datasets.silhouette_consistency import Comparison
+
+__all__ = ["AXES", "camera_notes", "framing_notes", "in_range", "mesh_notes", "repeated_notes"]
+
+AXES = {"azimuth": ("azimuth", 12), "polar": ("polar angle", 6)}
+"""Of each angle, by its name in the prior, its name in words, and into how many equal parts its range is divided."""
+_EXPECTED = 8
+"""Parts of which no more pictures than this can be expected tell nothing."""
+_FEW = 0.25
+_SMALL, _OFF = 0.35, 0.15
+"""Half of the objects are smaller than, or farther off the middle than, these shares of their pictures."""
+_NAMED = 3
+_ODD = 0.5
+"""Pictures that agree with their mesh by less than this share of what is usual are of another object or camera."""
+
+
+def framing_notes(framings: Sequence[Framing]) -> list[str]:
+    """How large objects are in their pictures, and where."""
+    if not framings:
+        return []
+    extents, offsets = (np.array([getattr(one, name) for one in framings]) for name in ("extent", "offset"))
+    low, middle, high = (f"{value:.0%}" for value in np.quantile(extents, [0, 0.5, 1]))
+    notes = [f"objects are {low} to {high} of their pictures' side long, half of them more than {middle}"]
+    touching = sum(one.touching for one in framings)
+    if touching:
+        share = 100 * touching / len(framings)
+        notes.append(f"{touching} pictures ({share:.1f} %) show an object that touches the border")
+    if np.median(extents) < _SMALL:
+        notes.append("objects are small in their pictures, most of what is learnt from is empty: crop, or come nearer")
+    if np.median(offsets) > _OFF:
+        notes.append(
+            f"half of the objects are more than {np.median(offsets):.0%} of the side off their picture's middle: "
+            "cameras should look at the objects' centre"
+        )
+    return notes
+
+
+def in_range(listing: Listing) -> Float[np.ndarray, "n 2"]:
+    """Azimuth and polar angle in degrees, the azimuth turned to where the prior's range begins; NaN if not finite."""
+    degrees = np.where(np.isfinite(listing.angles), np.degrees(listing.angles), np.nan)
+    low = listing.prior.azimuth[0]
+    return np.stack([(degrees[:, 0] - low) % 360 + low, degrees[:, 1]], axis=1)
+
+
+def camera_notes(listing: Listing) -> list[str]:
+    """Parts of the cameras' range in which far fewer are than if they were drawn evenly, as the generator's are."""
+    notes = []
+    for values, (name, (what, bins)) in zip(in_range(listing).T, AXES.items(), strict=True):
+        low, high = getattr(listing.prior, name)
+        edges = np.linspace(low, high, bins + 1)
+        counts = np.histogram(values[np.isfinite(values)], edges)[0]
+        expected = len(values) / bins
+        if expected < _EXPECTED:
+            continue
+        thin = [
+            f"{a:.0f}° to {b:.0f}°" for (a, b), n in zip(pairwise(edges), counts, strict=True) if n < _FEW * expected
+        ]
+        if thin:
+            notes.append(
+                f"few cameras or none have their {what} in {', '.join(thin)}, where the generator's will be: narrow "
+                "the range in dataset.json (`camera`), or add pictures"
+            )
+    return notes
+
+
+def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[str]:
+    """Pictures that are the same, pixel for pixel, and those of them that are in two splits."""
+    if not repeated:
+        return []
+
+    def named(group: Sequence[int]) -> str:
+        return " and ".join(listing.pictures[number] for number in group[:_NAMED])
+
+    notes = [f"{sum(map(len, repeated))} pictures are the same as another, pixel for pixel, as {named(repeated[0])}"]
+    owner = np.full(len(listing.objects), -1)
+    for number, objects in enumerate(listing.splits.values()):
+        owner[objects] = number
+    leaks = []
+    for group in repeated:
+        splits = owner[listing.object_index[list(group)]]
+        if len(np.unique(splits[splits >= 0])) > 1:
+            leaks.append(group)
+    if leaks:
+        notes.append(
+            f"{len(leaks)} pictures are in two splits, as {named(leaks[0])}: "
+            "what is measured on one split is not new to a model trained on the other"
+        )
+    return notes
+
+
+def mesh_notes(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[str]:
+    """Pictures that do not show their mesh, where others of the same object do."""
+    odd = []
+    for number, found in comparisons.items():
+        views = np.flatnonzero(listing.object_index == number)
+        odd += views[np.flatnonzero(found.overlap < _ODD * np.median(found.overlap))].tolist()
+    if not odd:
+        return []
+    names = ", ".join(listing.pictures[number] for number in odd[:_NAMED])
+    return [f"{len(odd)} pictures do not show their object's mesh, while others of it do: {names}"]

@@ -1,0 +1,234 @@
+"""Reads a whole dataset and says what is wrong with each of its files: `get3d check`."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import tyro
+from jaxtyping import Float
+from rich.console import Console
+from rich.progress import Progress
+
+from get3d.datasets.advice import camera_notes, framing_notes, mesh_notes, repeated_notes
+from get3d.datasets.alpha import Framing, alpha_fault, framing
+from get3d.datasets.ground_truth import read_mesh
+from get3d.datasets.index import Listing, read
+from get3d.datasets.loader import decode_listed
+from get3d.datasets.silhouette_consistency import Comparison, better_convention, compare
+from get3d.datasets.validation import Problem, quick_problems
+from get3d.files import InputError
+
+__all__ = ["CheckConfig", "Details", "Report", "check"]
+
+_SHOWN = 20
+"""Problems of which the report's text gives each; the others are counted."""
+_COMPARED = 12
+"""Objects, and pictures of each, that are compared with ground truth."""
+_TRIED_OBJECTS, _TRIED = 6, 4
+"""Of so many of those objects, so many pictures have other conventions tried on them."""
+_AGREEMENT = 0.95
+"""How much of a mesh's silhouettes must agree with its pictures, but for a pixel of boundary."""
+
+
+@dataclass(frozen=True)
+class CheckConfig:
+    """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on.
+
+    Attributes:
+        data: the dataset's folder.
+        report: also write a page for a browser to this .html file, and the diagram of its cameras to a .png beside it.
+        splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
+    """
+
+    data: tyro.conf.Positional[Path]
+    report: Path | None = None
+    splits: Path | None = None
+
+
+@dataclass(frozen=True)
+class Details:
+    """What was found of single pictures, for people to look at.
+
+    Attributes:
+        listing: the dataset.
+        framings: where the object is, of each picture by its number; unusable pictures have none.
+        repeated: numbers of pictures that are the same, pixel for pixel.
+        comparisons: of some objects' meshes with their pictures, by the object's number.
+    """
+
+    listing: Listing
+    framings: dict[int, Framing]
+    repeated: list[list[int]]
+    comparisons: dict[int, Comparison]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a dataset holds, and what is wrong with it.
+
+    Attributes:
+        root: the dataset folder.
+        pictures: how many there are.
+        objects: how many there are.
+        splits: objects in each split.
+        resolution: side of the pictures in pixels; 0 where it cannot be told.
+        problems: what keeps the dataset from being used.
+        notes: what is worth knowing, but keeps nobody from training.
+        touching: pictures whose object touches the border; training works, but parts of the shape are never seen.
+        agreement: mean intersection over union of silhouettes and ground-truth meshes; None where there are no meshes.
+        details: None where the dataset could not be listed.
+    """
+
+    root: Path
+    pictures: int
+    objects: int
+    splits: dict[str, int]
+    resolution: int
+    problems: list[Problem]
+    notes: list[str]
+    touching: int
+    agreement: float | None
+    details: Details | None
+
+    @property
+    def usable(self) -> bool:
+        """Whether one can train on it."""
+        return not self.problems
+
+    @property
+    def verdict(self) -> str:
+        """Whether one can, in words."""
+        return "usable" if self.usable else f"not usable: {len(self.problems)} problems"
+
+    @property
+    def summary(self) -> list[str]:
+        """What there is."""
+        splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
+        size = f"{self.resolution} × {self.resolution} pixels"
+        lines = [f"{self.root}: {self.pictures} pictures of {self.objects} objects ({splits}), {size}"]
+        if self.agreement is not None:
+            lines.append(f"silhouettes agree with the meshes: intersection over union {self.agreement:.3f}")
+        return lines + self.notes
+
+    def __str__(self) -> str:
+        lines = self.summary + [problem.message for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            lines.append(f"and {len(self.problems) - _SHOWN} more problems")
+        return "\n".join([*lines, self.verdict])
+
+
+def check(root: Path | str, splits: Path | str | None = None, console: Console | None = None) -> Report:
+    """Decodes every picture of a dataset, looks at them and their cameras, and compares some with the meshes they show.
+
+    Args:
+        root: the dataset folder, in our layout or the published one, or packed.
+        splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
+        console: where progress is shown.
+    """
+    root = Path(root)
+    try:
+        listing = read(root, splits)
+        resolution, problems = quick_problems(listing)
+    except InputError as error:
+        return Report(root, 0, 0, {}, 0, [Problem(root, str(error))], [], 0, None, None)
+    if listing.shards is not None:
+        problems += [Problem.found(path, what, mend) for path, what, mend in listing.shards.changed()]
+    known = {problem.file for problem in problems}
+    framings: dict[int, Framing] = {}
+    same: dict[bytes, list[int]] = {}
+    numbers = [number for number in range(len(listing.pictures)) if listing.path(number) not in known]
+    with (
+        ThreadPoolExecutor(os.cpu_count() or 1) as pool,
+        Progress(console=console or Console(quiet=True), transient=True) as progress,
+    ):
+        made = pool.map(partial(_look, listing, resolution), numbers)
+        looks = progress.track(made, total=len(numbers), description="pictures")
+        for number, look in zip(numbers, looks, strict=True):
+            if isinstance(look, Problem):
+                problems.append(look)
+            else:
+                framings[number] = look.framing
+                same.setdefault(look.fingerprint, []).append(number)
+    repeated = [group for group in same.values() if len(group) > 1]
+    comparisons: dict[int, Comparison] = {}
+    if not problems:
+        comparisons, problems = _compare_with_meshes(listing, resolution)
+    overlaps = [one.overlap.mean() for one in comparisons.values()]
+    notes = framing_notes(list(framings.values())) + camera_notes(listing)
+    notes += repeated_notes(listing, repeated) + mesh_notes(listing, comparisons)
+    return Report(
+        root=root,
+        pictures=len(listing.pictures),
+        objects=len(listing.objects),
+        splits={split: len(objects) for split, objects in listing.splits.items()},
+        resolution=resolution,
+        problems=problems,
+        notes=notes,
+        touching=sum(one.touching for one in framings.values()),
+        agreement=float(np.mean(overlaps)) if overlaps else None,
+        details=Details(listing, framings, repeated, comparisons),
+    )
+
+
+@dataclass(frozen=True)
+class _Look:
+    framing: Framing
+    fingerprint: bytes
+
+
+def _look(listing: Listing, resolution: int, number: int) -> Problem | _Look:
+    """Where the object is in a picture, and a fingerprint of its pixels; or what is wrong with it."""
+    try:
+        pixels = decode_listed(listing, number, resolution)
+    except InputError as error:
+        return Problem(listing.path(number), str(error))
+    fault = alpha_fault(pixels[3])
+    if fault is not None:
+        mend = "save it with the background transparent, or remove it and its camera"
+        return Problem.found(listing.path(number), fault, mend)
+    return _Look(framing(pixels[3]), blake2b(pixels.tobytes(), digest_size=16).digest())
+
+
+def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[dict[int, Comparison], list[Problem]]:
+    """Some objects' meshes and pictures compared, and what is wrong with cameras and meshes."""
+    comparisons: dict[int, Comparison] = {}
+    problems = []
+    paths = [listing.root / "meshes" / f"{name}.glb" for name in listing.objects]
+    present = [number for number, path in enumerate(paths) if path.is_file()]
+    for number in present[:: max(1, len(present) // _COMPARED)][:_COMPARED]:
+        try:
+            mesh = read_mesh(paths[number])
+        except InputError as error:
+            problems.append(Problem(paths[number], str(error)))
+            continue
+        tried = _TRIED if len(comparisons) < _TRIED_OBJECTS else 0
+        views = np.flatnonzero(listing.object_index == number)[:_COMPARED]
+        alpha = np.stack([decode_listed(listing, view, resolution)[3] for view in views.tolist()])
+        comparisons[number] = compare(mesh, np.degrees(listing.angles[views]), listing.prior, alpha, tried)
+    better = better_convention(list(comparisons.values())) if comparisons else None
+    if better is not None:
+        problems.append(_wrong_convention(listing, better, comparisons))
+        return comparisons, problems
+    for number, found in comparisons.items():
+        if found.agreement < _AGREEMENT:
+            what = (
+                f"its silhouettes agree poorly with the pictures of {listing.objects[number]} ({found.agreement:.2f})"
+            )
+            mend = "angles, radius, field of view or the mesh's axes follow other conventions, see docs/datasets.md"
+            problems.append(Problem.found(paths[number], what, mend))
+    return comparisons, problems
+
+
+def _wrong_convention(listing: Listing, better: str, comparisons: dict[int, Comparison]) -> Problem:
+    overlaps: Float[np.ndarray, "c w"] = np.concatenate([one.conventions for one in comparisons.values()], axis=1)
+    means = overlaps.mean(axis=1)
+    return Problem.found(
+        listing.root / "meshes",
+        f"the meshes' silhouettes agree poorly with the pictures ({means[0]:.2f}), and better ({np.nanmax(means):.2f}) "
+        f"when cameras are read as {better}",
+        "the recorded angles, or the meshes' axes, follow another convention, see docs/datasets.md",
+    )

@@ -1,0 +1,388 @@
+"""What a dataset folder is: our layout and the published one, read into one listing of pictures and cameras.
+
+Ours (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each picture, `pictures/<object>/<view>.png` and,
+where they are known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png` with
+`camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Either can be
+packed into shards (`get3d.datasets.shards`), which give the same listing.
+"""
+
+import csv
+import os
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float, Int
+from numpy.lib.recfunctions import structured_to_unstructured
+
+from get3d.cameras import CameraPrior
+from get3d.datasets import cache as folder_cache
+from get3d.datasets.description import SPLITS, Assumed, Description, require_prior, split_of
+from get3d.datasets.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
+from get3d.files import InputError, contained, writing
+
+__all__ = [
+    "SPLITS",
+    "Assumed",
+    "Description",
+    "Listing",
+    "read",
+    "read_splits",
+    "remember",
+    "require_prior",
+    "split_of",
+    "write_cameras",
+    "write_published_cameras",
+]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All pictures of a dataset, by object and view.
+
+    Attributes:
+        root: the dataset folder.
+        folder: where the pictures lie in it; nowhere where they are packed.
+        pictures: n names in that folder, or those they had when they were packed.
+        objects: names of the objects.
+        object_index: [n] the number of each picture's object.
+        angles: [n, 2] azimuth and polar angle in radians; of packed pictures, both are in the file of the index.
+        splits: numbers of the objects in each split.
+        classes: names of the classes; none where all objects are of one kind.
+        labels: number of each object's class; 0 where there are none.
+        prior: where the cameras were drawn from.
+        scale: longest side of the objects' bounding boxes.
+        resolution: what dataset.json says; None where there is none.
+        present: names of the picture files that are there.
+        seen: whether the files are known to be in order, from a look at them before or from the shards' index.
+        shards: what the pictures are packed in; None where they are files.
+    """
+
+    root: Path
+    folder: str
+    pictures: Sequence[str]
+    objects: list[str]
+    object_index: Int[np.ndarray, " n"]
+    angles: Float[np.ndarray, "n 2"]
+    splits: dict[str, Int[np.ndarray, " k"]]
+    classes: tuple[str, ...]
+    labels: Int[np.ndarray, " o"]
+    prior: CameraPrior
+    scale: float
+    resolution: int | None
+    present: Sequence[str]
+    seen: bool = False
+    shards: Shards | None = None
+
+    def path(self, number: int) -> Path:
+        """Where a picture lies; of a packed one the shard and the member, a path that names it but opens nothing."""
+        if self.shards is not None:
+            return self.shards.path(number)
+        return self.root / self.folder / self.pictures[number]
+
+    def content(self, number: int) -> bytes:
+        """The bytes of a picture's PNG file.
+
+        Raises:
+            InputError: it cannot be read, or is not what was packed.
+        """
+        if self.shards is not None:
+            return self.shards.content(number)
+        path = self.path(number)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            what = f"cannot be read ({error.strerror})"
+            raise InputError(f"{path}: {what}; restore it or make the dataset again") from error
+
+    def of_split(self, split: str) -> Int[np.ndarray, " m"]:
+        """Numbers of the pictures of a split."""
+        chosen = np.zeros(len(self.objects), dtype=bool)
+        chosen[self.splits[split]] = True
+        return np.flatnonzero(chosen[self.object_index])
+
+
+def write_cameras(root: Path, pictures: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
+    """Writes `cameras.csv`, the list of a finished dataset's pictures with azimuth and polar angle in degrees."""
+    with writing(root / "cameras.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(("picture", "azimuth", "polar"))
+        rows.writerows((name, f"{a:.6f}", f"{p:.6f}") for name, (a, p) in zip(pictures, degrees.tolist(), strict=True))
+
+
+def write_published_cameras(root: Path, name: str, degrees: Float[np.ndarray, "v 2"]) -> None:
+    """Writes azimuth and polar angle in degrees of one object's views as the published layout has them."""
+    for file, values in (("rotation", degrees[:, 0]), ("elevation", 90 - degrees[:, 1])):
+        with writing(root / "camera" / name / f"{file}.npy") as temporary:
+            np.save(temporary, values)
+
+
+def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | None = None) -> Listing:
+    """Lists a dataset folder in either layout.
+
+    Args:
+        root: the folder.
+        splits: folder with train.txt, val.txt and test.txt, each a list of object names (with or without their
+            group); takes the place of the splits the dataset has itself. The published layout has none, unless a
+            `dataset.json` names them: there, without this folder, an object's split is a function of its name.
+        assumed: what holds where there is no dataset.json.
+
+    Raises:
+        InputError: the folder is missing or is no dataset, or one of its files cannot be read.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"{root}: no such folder; make a dataset with `get3d synth chair --out {root}`")
+    if (root / MANIFEST).is_file():
+        listing = _read_packed(root)
+    elif (root / shard_name(0)).is_file():
+        raise InputError(f"{root / MANIFEST}: no such file, packing was not finished; repeat `get3d pack`")
+    elif (root / "img").is_dir():
+        listing = _read_published(root, Assumed() if assumed is None else assumed)
+    elif (root / "dataset.json").is_file():
+        listing = _read_own(root)
+    else:
+        raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
+    if splits is None:
+        return listing
+    return Listing(**{**vars(listing), "splits": read_splits(Path(splits), listing.objects)})
+
+
+def remember(listing: Listing, began: float) -> None:
+    """Keeps a large listing in which nothing is wrong, for the next start, if the folder was left alone of late.
+
+    Args:
+        listing: of files that were found in order.
+        began: when reading began, in seconds since the epoch.
+    """
+    if listing.seen:
+        return
+    if listing.folder == "pictures":
+        tables = ["dataset.json", "cameras.csv"]
+    else:
+        names = (f"camera/{name}/{part}.npy" for name in listing.objects for part in ("rotation", "elevation"))
+        tables = ["dataset.json", *names]
+    found = folder_cache.Found(list(listing.pictures), listing.angles)
+    folder_cache.remember(listing.root, listing.folder, tables, found, began)
+
+
+def _read_own(root: Path) -> Listing:
+    description = Description.read(root)
+    table = root / "cameras.csv"
+    if not table.is_file():
+        command = description.source.get("command", "the command that makes it")
+        raise InputError(f"{table}: no such file, the dataset is not finished; repeat `{command}`")
+    found = folder_cache.recall(root, "pictures")
+    if found is None:
+        pictures, angles = _read_cameras(table)
+        present = _pictures_below(root / "pictures")
+    else:
+        pictures, angles, present = found.pictures, found.angles, found.pictures
+    names = [picture.rpartition("/")[0] for picture in pictures]
+    objects = sorted(set(names))
+    numbers = {name: number for number, name in enumerate(objects)}
+    return Listing(
+        root=root,
+        folder="pictures",
+        pictures=pictures,
+        objects=objects,
+        object_index=np.array([numbers[name] for name in names], dtype=np.int64),
+        angles=angles,
+        splits=_described_splits(table, description, objects),
+        classes=tuple(description.labels),
+        labels=_labels(root, description, objects),
+        prior=description.prior,
+        scale=description.scale,
+        resolution=description.resolution,
+        present=present,
+        seen=found is not None,
+    )
+
+
+def _read_packed(root: Path) -> Listing:
+    description, shards = Description.read(root), Shards(root)
+    index, names = shards.index, Names(shards.index["name"])
+    object_index = index["object"]
+    count = int(object_index.max()) + 1
+    first = np.full(count, -1)
+    for part in reversed(in_parts(len(index))):
+        first[object_index[part][::-1]] = np.arange(part.start, part.stop)[::-1]
+    if first.min() < 0:
+        raise InputError(f"{root / INDEX}: leaves out an object of {count}; pack the dataset again")
+    objects = [names[number].rpartition("/")[0] for number in first.tolist()]
+    return Listing(
+        root=root,
+        folder="",
+        pictures=names,
+        objects=objects,
+        object_index=object_index,
+        angles=structured_to_unstructured(index[["azimuth", "polar"]], copy=False),
+        splits=_described_splits(root / INDEX, description, objects),
+        classes=tuple(description.labels),
+        labels=_labels(root, description, objects),
+        prior=description.prior,
+        scale=description.scale,
+        resolution=description.resolution,
+        present=names,
+        seen=True,
+        shards=shards,
+    )
+
+
+def _described_splits(table: Path, description: Description, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
+    numbers = {name: number for number, name in enumerate(objects)}
+    splits = {}
+    for split, members in description.splits.items():
+        lost = [name for name in members if name not in numbers]
+        if lost:
+            raise InputError(
+                f"{table}: the object {lost[0]!r} of the split {split!r} in dataset.json has no picture "
+                f"({len(lost)} such objects); finish the dataset or take them out of the split"
+            )
+        splits[split] = np.array([numbers[name] for name in members], dtype=np.int64)
+    return splits
+
+
+def _labels(root: Path, description: Description | None, objects: list[str]) -> Int[np.ndarray, " o"]:
+    labels = {} if description is None else description.labels
+    if not labels:
+        return np.zeros(len(objects), dtype=np.int64)
+    pairs = [(name, number) for number, names in enumerate(labels.values()) for name in names]
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        twice = next(name for name, number in pairs if found[name] != number)
+        raise InputError(f"{root / 'dataset.json'}: labels name the object {twice!r} twice; give each object one class")
+    without = [name for name in objects if name not in found]
+    if without:
+        raise InputError(
+            f"{root / 'dataset.json'}: labels leave out the object {without[0]!r} ({len(without)} such objects); "
+            "give each object a class, or none"
+        )
+    return np.array([found[name] for name in objects], dtype=np.int64)
+
+
+def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
+    """Names of the pictures and their cameras' angles in radians."""
+    pictures, angles = [], []
+    root = path.parent / "pictures"
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.reader(file)
+        if next(rows, None) != ["picture", "azimuth", "polar"]:
+            raise InputError(f"{path}: the first line is not `picture,azimuth,polar`; see docs/datasets.md")
+        for row in rows:
+            try:
+                name, azimuth, polar = row
+                angle = float(azimuth), float(polar)
+            except ValueError as error:
+                raise InputError(
+                    f"{path}: line {rows.line_num} is {','.join(row)!r}, not a picture and two angles in degrees"
+                ) from error
+            if ".." in name or name.startswith("/"):
+                contained(root, name)
+            pictures.append(name)
+            angles.append(angle)
+    if not pictures:
+        raise InputError(f"{path}: lists no picture, the dataset is empty; make it again")
+    return pictures, np.radians(np.array(angles))
+
+
+def _pictures_below(folder: Path) -> list[str]:
+    """Names, relative to `folder` and with `/` between, of all pictures in its folders, in order."""
+    found = []
+    for place, folders, files in os.walk(folder):
+        folders.sort()
+        prefix = Path(place).relative_to(folder).as_posix()
+        pictures = sorted(name for name in files if name.endswith(".png") and not name.startswith("."))
+        found += pictures if prefix == "." else [f"{prefix}/{name}" for name in pictures]
+    return found
+
+
+def _read_published(root: Path, assumed: Assumed) -> Listing:
+    found = folder_cache.recall(root, "img")
+    if found is None:
+        pictures, objects, angles, present = _look_at_published(root)
+    else:
+        pictures, angles, present = found.pictures, found.angles, found.pictures
+        objects = list(dict.fromkeys(name.rpartition("/")[0] for name in pictures))
+    numbers = {name: number for number, name in enumerate(objects)}
+    described = Description.read(root) if (root / "dataset.json").is_file() else None
+    chosen = np.array([SPLITS.index(split_of(zlib.crc32(name.encode()))) for name in objects])
+    splits = {split: np.flatnonzero(chosen == number) for number, split in enumerate(SPLITS)}
+    if described is not None and any(described.splits.values()):
+        splits = _described_splits(root / "img", described, objects)
+    return Listing(
+        root=root,
+        folder="img",
+        pictures=pictures,
+        objects=objects,
+        object_index=np.array([numbers[name.rpartition("/")[0]] for name in pictures], dtype=np.int64),
+        angles=angles,
+        splits=splits,
+        classes=() if described is None else tuple(described.labels),
+        labels=_labels(root, described, objects),
+        prior=assumed.prior if described is None else described.prior,
+        scale=assumed.scale if described is None else described.scale,
+        resolution=None if described is None else described.resolution,
+        present=present,
+        seen=found is not None,
+    )
+
+
+def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarray, "n 2"], list[str]]:
+    """Pictures that have a camera, objects, angles in radians, and pictures that are there."""
+    pictures: list[str] = []
+    angles = []
+    present = _pictures_below(root / "img")
+    by_object: dict[str, list[str]] = {}
+    for name in present:
+        by_object.setdefault(name.rpartition("/")[0], []).append(name)
+    for name, views in by_object.items():
+        degrees = _read_published_cameras(root / "camera" / name)
+        # A camera without a picture is listed under the name that its picture would have.
+        pictures += views[: len(degrees)]
+        pictures += [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
+        angles.append(degrees)
+    if not pictures:
+        raise InputError(f"{root}: holds no picture with a camera under img/ and camera/; see docs/datasets.md")
+    return pictures, list(by_object), np.radians(np.concatenate(angles)), present
+
+
+def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
+    """Azimuth and polar angle in degrees of one object's views; none where the files are missing."""
+    columns = []
+    for name in ("rotation", "elevation"):
+        path = folder / f"{name}.npy"
+        if not path.is_file():
+            return np.zeros((0, 2))
+        try:
+            columns.append(np.load(path, allow_pickle=False).astype(np.float64).ravel())
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error
+    rotation, elevation = columns
+    if len(rotation) != len(elevation):
+        raise InputError(f"{folder}: {len(rotation)} rotations and {len(elevation)} elevations; each view needs both")
+    return np.stack([rotation, 90 - elevation], axis=1)
+
+
+def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
+    """Numbers of the objects that train.txt, val.txt and test.txt of a folder name, with or without their group.
+
+    Raises:
+        InputError: a file is missing, or names none of the objects.
+    """
+    numbers: dict[str, int] = {}
+    for number, name in enumerate(objects):
+        numbers[name] = numbers[name.rpartition("/")[2]] = number
+    splits = {}
+    for split in SPLITS:
+        path = folder / f"{split}.txt"
+        if not path.is_file():
+            raise InputError(f"{path}: no such file; a folder of splits holds train.txt, val.txt and test.txt")
+        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        # The published lists name more objects than were rendered for some kinds, so absent ones are left out.
+        splits[split] = np.array(sorted({numbers[name] for name in names if name in numbers}), dtype=np.int64)
+        if not len(splits[split]):
+            raise InputError(f"{path}: names none of the {len(objects)} objects of the dataset; check the file")
+    return splits

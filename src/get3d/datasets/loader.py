@@ -1,0 +1,228 @@
+"""Pictures of a dataset with their cameras: loaded by number, or as an endless stream that can go on anywhere."""
+
+import io
+import os
+import time
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int, UInt8
+from PIL import Image
+from torch import Tensor
+
+from get3d.cameras import CameraPrior
+from get3d.datasets.index import Assumed, Listing, read, remember
+from get3d.datasets.validation import head_problem, quick_problems
+from get3d.files import InputError
+
+__all__ = ["Batch", "Pictures", "decode", "decode_listed", "to_network"]
+
+_AHEAD = 3
+"""Batches that are decoded before they are asked for; no more are ever held."""
+
+
+def to_network(pictures: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
+    """Pictures as the networks see them: colours in [−1, 1], black where alpha is 0, and the mask in [0, 1].
+
+    The colour under a partly covered pixel stays whole; it is not darkened by the mask.
+    """
+    values = pictures.float() / 255
+    color, mask = values[:, :3], values[:, 3:]
+    return torch.cat([torch.where(mask > 0, color * 2 - 1, -1.0), mask], dim=1)
+
+
+def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
+    """Reads one picture. Its size is read from its head and must be right before any pixel is decoded.
+
+    Raises:
+        InputError: the file is missing, cut short or no PNG, or has no alpha channel or another size.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or make the dataset again") from error
+    return _decoded(content, path, resolution)
+
+
+def decode_listed(listing: Listing, number: int, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
+    """Reads one picture of a dataset, from its file or its shard, as `decode` does.
+
+    Raises:
+        InputError: the file or the shard cannot be read or has changed, or the picture is none that `decode` takes.
+    """
+    return _decoded(listing.content(number), listing.path(number), resolution)
+
+
+def _decoded(content: bytes, path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
+    problem = head_problem(path, content[:26], resolution)
+    if problem is not None:
+        raise InputError(problem.message)
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
+            return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise InputError(f"{path}: is damaged ({error}); restore it or make the dataset again") from error
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures with what is known of them.
+
+    Attributes:
+        pictures: RGBA.
+        angles: azimuth and polar angle of each one's camera, radians.
+        label: class numbers; None in a dataset of one kind.
+    """
+
+    pictures: UInt8[Tensor, "m 4 r r"]
+    angles: Float[Tensor, "m 2"]
+    label: Int[Tensor, " m"] | None = None
+
+
+class Pictures:
+    """The pictures of one split, kept in memory once decoded where they fit.
+
+    Attributes:
+        angles: [n, 2] azimuth and polar angle of each picture's camera, radians.
+        classes: names of the classes; none where all objects are of one kind.
+        labels: [n] number of the class of each picture's object; 0 where there are none.
+        prior: where the cameras were drawn from.
+        resolution: side of the pictures in pixels.
+        scale: longest side of the objects' bounding boxes.
+    """
+
+    angles: Float[Tensor, "n 2"]
+    classes: tuple[str, ...]
+    labels: Int[Tensor, " n"]
+    prior: CameraPrior
+    resolution: int
+    scale: float
+
+    def __init__(
+        self,
+        root: Path | str,
+        split: str,
+        splits: Path | str | None = None,
+        cache_bytes: int = 2 * 1024**3,
+        assumed: Assumed | None = None,
+    ) -> None:
+        """Lists the dataset and does the checks that need no decoding.
+
+        Args:
+            root: the dataset folder, in our layout or the published one, or packed.
+            split: "train", "val" or "test".
+            splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
+            cache_bytes: keep decoded pictures in memory if the whole split takes no more than this.
+            assumed: what the dataset is taken to be where it does not say so itself.
+
+        Raises:
+            InputError: something is wrong; names the first file, and counts the others.
+        """
+        began = time.time()
+        listing = read(root, splits, assumed)
+        self.resolution, problems = quick_problems(listing)
+        if problems:
+            more = f"; {len(problems) - 1} more, see `get3d check {root}`" if len(problems) > 1 else ""
+            raise InputError(f"{problems[0].message}{more}")
+        remember(listing, began)
+        numbers = listing.of_split(split)
+        if not len(numbers):
+            raise InputError(f"{root}: no object is in the split {split!r}; make a dataset of at least 10 shapes")
+        self._listing, self._numbers = listing, numbers
+        self.angles = torch.from_numpy(listing.angles[numbers].astype(np.float32))
+        self.classes = listing.classes
+        no_labels = torch.zeros((), dtype=torch.long).expand(len(numbers))
+        self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]]) if listing.classes else no_labels
+        self.prior = listing.prior
+        self.scale = listing.scale
+        shape = (len(numbers), 4, self.resolution, self.resolution)
+        fits = int(np.prod(shape)) <= cache_bytes
+        self._cache = torch.empty(shape, dtype=torch.uint8) if fits else None
+        self._cached = torch.zeros(len(numbers), dtype=torch.bool)
+        self._threads = ThreadPoolExecutor(min(os.cpu_count() or 1, 16), thread_name_prefix="decode")
+
+    def __len__(self) -> int:
+        return len(self._numbers)
+
+    def load(self, indices: Int[Tensor, " m"] | Sequence[int]) -> UInt8[Tensor, "m 4 r r"]:
+        """Decodes the pictures of the given numbers.
+
+        Raises:
+            InputError: one of the files cannot be used.
+        """
+        numbers = torch.as_tensor(indices, dtype=torch.long)
+        if self._cache is None:
+            pictures = torch.empty(len(numbers), 4, self.resolution, self.resolution, dtype=torch.uint8)
+            for place, picture in zip(pictures, self._threads.map(self._decode, numbers.tolist()), strict=True):
+                place.copy_(picture)
+            return pictures
+        missing = numbers[~self._cached[numbers]].unique()
+        for number, picture in zip(missing, self._threads.map(self._decode, missing.tolist()), strict=True):
+            self._cache[number] = picture
+        self._cached[missing] = True
+        return self._cache[numbers]
+
+    def _decode(self, number: int) -> UInt8[Tensor, "4 r r"]:
+        return torch.from_numpy(decode_listed(self._listing, int(self._numbers[number]), self.resolution))
+
+    def batches(
+        self, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Generator[Batch, None, None]:
+        """Batches without end, each epoch in an order of its own.
+
+        The order of epoch e depends on (seed, e) only, and where the stream is on the number of pictures it gave only,
+        so a stream that starts at `position` goes on exactly where another stopped. Batches run over the ends of
+        epochs. The next batches are decoded meanwhile, by other threads.
+
+        Several processes share a batch: each gets its part of it, one after another in the order of their ranks, so
+        that what is shown does not depend on how many they are.
+
+        Args:
+            batch_size: pictures in a batch, of all processes together.
+            seed: of the order.
+            position: pictures shown before, by all processes together.
+            rank: of this process.
+            world_size: how many processes there are.
+
+        Raises:
+            InputError: a picture cannot be used.
+        """
+        if not 0 <= rank < world_size or batch_size % world_size:
+            raise ValueError(f"a batch of {batch_size} has no part {rank} of {world_size} equal ones")
+        share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+        order = _order(len(self), batch_size, seed, position)
+        with ThreadPoolExecutor(_AHEAD, thread_name_prefix="batches") as ahead:
+            waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
+            try:
+                while True:
+                    while len(waiting) < _AHEAD:
+                        indices = next(order)[share]
+                        waiting.append((indices, ahead.submit(self.load, indices)))
+                    indices, pictures = waiting.popleft()
+                    label = self.labels[indices] if self.classes else None
+                    yield Batch(pictures.result(), self.angles[indices], label)
+            finally:
+                ahead.shutdown(cancel_futures=True)
+
+
+def _order(count: int, batch_size: int, seed: int, position: int) -> Iterator[Int[Tensor, " m"]]:
+    """The picture numbers of each batch of a stream."""
+    if batch_size < 1 or position < 0:
+        raise ValueError(f"batch_size is {batch_size} and position {position}; they must be at least 1 and 0")
+    epoch, start = divmod(position, count)
+    rest = _shuffled(count, seed, epoch)[start:]
+    while True:
+        while len(rest) < batch_size:
+            epoch += 1
+            rest = torch.cat([rest, _shuffled(count, seed, epoch)])
+        yield rest[:batch_size]
+        rest = rest[batch_size:]
+
+
+def _shuffled(count: int, seed: int, epoch: int) -> Int[Tensor, " n"]:
+    return torch.from_numpy(np.random.default_rng([seed, epoch]).permutation(count))

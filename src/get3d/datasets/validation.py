@@ -1,0 +1,202 @@
+"""What can be wrong with a dataset and shows without decoding a picture: done at every start of training."""
+
+import math
+import os
+import struct
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from get3d.datasets.cache import evenly
+from get3d.datasets.index import Listing
+from get3d.datasets.shards import INDEX, in_parts
+from get3d.files import InputError
+
+__all__ = ["RESOLUTIONS", "Problem", "content_problem", "head_problem", "quick_problems"]
+
+_THREADS = 16
+"""Files on a network are looked at together, since each look is a wait."""
+RESOLUTIONS = tuple(2**power for power in range(4, 12))
+"""Sides of pictures that networks can be built for."""
+_END = b"IEND\xaeB`\x82"
+_COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha"}
+_RGBA = 6
+_TOLERANCE = 0.01
+"""Degrees by which an angle may lie outside the prior."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with a dataset.
+
+    Attributes:
+        file: where.
+        message: the file, what is wrong with it, with the value found, and what to do about it.
+    """
+
+    file: Path
+    message: str
+
+    @classmethod
+    def found(cls, file: Path, what: str, mend: str) -> "Problem":
+        """A problem whose message is put together from its parts."""
+        return cls(file, f"{file}: {what}; {mend}")
+
+
+def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
+    """The pictures' resolution, and what is wrong with files, cameras and splits, without decoding a picture.
+
+    Raises:
+        InputError: the resolution cannot be told, because not even the first picture can be read.
+    """
+    resolution = _resolution_of(listing) if listing.resolution is None else listing.resolution
+    problems = []
+    if resolution not in RESOLUTIONS:
+        problems.append(
+            Problem.found(
+                listing.path(0) if listing.resolution is None else listing.root / "dataset.json",
+                f"the resolution is {resolution}",
+                "it must be a power of two from 16 to 2048: make the pictures again",
+            )
+        )
+    files, ends = ([], []) if listing.seen else (_file_problems(listing), _ends_problems(listing, resolution))
+    return resolution, problems + files + _split_problems(listing) + _angle_problems(listing) + ends
+
+
+def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
+    """What the first 26 bytes of a picture say against it: no PNG, no alpha channel, another size."""
+    if not _is_png(head):
+        return Problem.found(path, "is not a PNG file, or is cut short", "make the picture again")
+    width, height, _, color = struct.unpack(">IIBB", head[16:26])
+    if color != _RGBA:
+        kind = _COLOR_TYPES.get(color, "unknown")
+        what = f"has no alpha channel beside colours ({kind})"
+        return Problem.found(path, what, "save it as RGBA with the object masked")
+    if (width, height) != (resolution, resolution):
+        what = f"is {width} × {height}, the dataset's pictures are {resolution} × {resolution}"
+        return Problem.found(path, what, "make the picture again")
+    return None
+
+
+def content_problem(path: Path, content: bytes, resolution: int) -> Problem | None:
+    """What a picture's bytes say against it without being decoded: another head, or no end."""
+    return head_problem(path, content[:26], resolution) or _end_problem(path, content[-len(_END) :])
+
+
+def _end_problem(path: Path, end: bytes) -> Problem | None:
+    if end == _END:
+        return None
+    return Problem.found(path, "is cut short, a PNG file ends with IEND", "make the picture again")
+
+
+def _is_png(head: bytes) -> bool:
+    return len(head) >= 26 and head[:8] == b"\x89PNG\r\n\x1a\n" and head[12:16] == b"IHDR"
+
+
+def _resolution_of(listing: Listing) -> int:
+    path = listing.path(0)
+    try:
+        with path.open("rb") as file:
+            head = file.read(26)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or remove its camera") from error
+    if not _is_png(head):
+        raise InputError(f"{path}: is not a PNG file, or is cut short; make the picture again")
+    return int(struct.unpack(">I", head[16:20])[0])
+
+
+def _ends_problems(listing: Listing, resolution: int) -> list[Problem]:
+    """What the first and last bytes of some pictures, evenly spread, say against them."""
+
+    def problems(numbers: Sequence[int]) -> list[Problem]:
+        found = (_ends_problem(listing.path(number), resolution) for number in numbers)
+        return [problem for problem in found if problem is not None]
+
+    numbers = evenly(len(listing.pictures))
+    step = math.ceil(len(numbers) / _THREADS)
+    with ThreadPoolExecutor(_THREADS) as pool:
+        parts = pool.map(problems, (numbers[start : start + step] for start in range(0, len(numbers), step)))
+        return [problem for part in parts for problem in part]
+
+
+def _ends_problem(path: Path, resolution: int) -> Problem | None:
+    try:
+        with path.open("rb") as file:
+            problem = head_problem(path, file.read(26), resolution)
+            if problem is not None:
+                return problem
+            file.seek(-len(_END), os.SEEK_END)
+            return _end_problem(path, file.read())
+    except OSError:
+        return None  # A missing picture is told of with the files.
+
+
+def _file_problems(listing: Listing) -> list[Problem]:
+    folder = listing.root / listing.folder
+    present, cameras = set(listing.present), Counter(listing.pictures)
+    missing = [
+        Problem.found(folder / name, "has a camera but is missing", "restore the picture or remove its camera")
+        for name in cameras
+        if name not in present
+    ]
+    unlisted = [
+        Problem.found(folder / name, "has no camera", "add its camera or remove the picture")
+        for name in listing.present
+        if name not in cameras
+    ]
+    repeated = [
+        Problem.found(folder / name, f"has {count} cameras", "keep one of them")
+        for name, count in cameras.items()
+        if count > 1
+    ]
+    return missing + unlisted + repeated
+
+
+def _split_problems(listing: Listing) -> list[Problem]:
+    problems = []
+    for first, second in combinations(sorted(listing.splits), 2):
+        both = np.intersect1d(listing.splits[first], listing.splits[second])
+        if len(both):
+            problems.append(
+                Problem.found(
+                    listing.root,
+                    f"the object {listing.objects[both[0]]!r} is in the splits {first} and {second} "
+                    f"({len(both)} such objects)",
+                    "an object may be in one split only",
+                )
+            )
+    return problems
+
+
+def _angle_problems(listing: Listing) -> list[Problem]:
+    """Angles that are not finite, in the wrong unit, or outside the prior."""
+    parts = in_parts(len(listing.angles))
+    (low, high), (top, bottom) = listing.prior.azimuth, listing.prior.polar
+    table = listing.root / {"pictures": "cameras.csv", "img": "camera"}.get(listing.folder, INDEX)
+    largest = np.max([np.abs(np.degrees(listing.angles[part, 0])).max() for part in parts])
+    if len(listing.angles) >= 8 and high - low > 20 and largest <= 2 * math.pi + 1e-3:
+        what = f"no azimuth is larger than {largest:.3f}, so the angles seem to be radians"
+        return [Problem.found(table, what, "write angles in degrees")]
+    wrong: list[int] = []
+    for part in parts:
+        azimuth, polar = np.degrees(listing.angles[part]).T
+        finite = np.isfinite(azimuth) & np.isfinite(polar)
+        turned = np.where(finite, azimuth - low + _TOLERANCE, 0.0) % 360
+        inside = (turned <= high - low + 2 * _TOLERANCE) | (high - low >= 360)
+        inside &= (polar >= top - _TOLERANCE) & (polar <= bottom + _TOLERANCE)
+        wrong += (part.start + np.flatnonzero(~(finite & inside))).tolist()
+    prior = f"outside azimuth {low:g}° to {high:g}°, polar angle {top:g}° to {bottom:g}°"
+    return [
+        Problem.found(
+            table,
+            f"the camera of {listing.pictures[number]} has azimuth {azimuth:g}° and polar angle "
+            f"{polar:g}° from straight above, {prior}",
+            "correct it, or the range in dataset.json (`camera`)",
+        )
+        for number, (azimuth, polar) in zip(wrong, np.degrees(listing.angles[wrong]).tolist(), strict=True)
+    ]

@@ -1,0 +1,148 @@
+"""A command in one process, or in several on this machine that are started again when one is lost.
+
+On several machines torchrun starts the processes; `get3d.distributed.processes.joined` then finds them in the
+environment.
+"""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
+from uuid import uuid4
+
+import torch
+from rich.console import Console
+from torch.distributed import is_torchelastic_launched
+
+from get3d.devices import device_named
+from get3d.distributed.processes import RanksConfig, RanksError
+from get3d.files import InputError
+from get3d.storage import describe, restore
+
+__all__ = ["Shared", "run"]
+
+_SAID = 2
+"""Exit status of a process that has said why starting it again would not help."""
+
+
+@runtime_checkable
+class Shared(Protocol):
+    """The configuration of work that processes share."""
+
+    @property
+    def ranks(self) -> RanksConfig:
+        """How they do."""
+
+    @property
+    def device(self) -> str:
+        """Where each computes."""
+
+
+Config = TypeVar("Config", bound=Shared)
+
+
+def run(
+    work: Callable[[Config, Console], object],
+    config: Config,
+    console: Console,
+    prove: Callable[[], object],
+    *,
+    ends_well: bool = False,
+) -> None:
+    """Works in `config.ranks.processes` processes, unless this is already one of those that a launcher started.
+
+    A process that is lost ends the others; all are started again, and go on from what they have written.
+
+    Args:
+        work: a function of a module, whose first argument is called `config`; in each process it is given the same,
+            and finds the others by `get3d.distributed.processes.joined`.
+        config: what to do.
+        console: where to print.
+        prove: called before processes are started; raises InputError where the work cannot be done.
+        ends_well: whether processes that are told to stop do so in order, so that this one ends well, too.
+
+    Raises:
+        InputError: the configuration cannot be used; said before a process is started.
+        RanksError: a process was lost more than `config.ranks.max_restarts` times, or all were told to stop.
+        SystemExit: a process ended with an error, which it has said, that would only come again.
+    """
+    count = config.ranks.processes
+    if count < 1:
+        raise InputError(f"--processes is {count}; it must be at least 1")
+    if config.ranks.max_restarts < 0:
+        raise InputError(f"--max-restarts is {config.ranks.max_restarts}; it must be at least 0")
+    if not config.ranks.timeout > 0:
+        raise InputError(f"--timeout is {config.ranks.timeout}; it must be positive")
+    if count == 1 or is_torchelastic_launched():
+        work(config, console)
+        return
+    gpus = torch.cuda.device_count()
+    if gpus == 0:
+        device_named(config.device)
+    elif config.device != "cpu" and gpus < count:
+        raise InputError(f"--processes is {count}, and this machine has {gpus} GPUs; each takes one, so lower it")
+    prove()
+    # The launcher takes a second to import; work in one process should not wait for it.
+    from torch.distributed.elastic.multiprocessing import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.launcher.api import elastic_launch
+
+    # A command, not a function: torch's processes for functions wait 30 seconds when they are told to stop.
+    name = f"{work.__module__}:{work.__qualname__}"
+    command = ("-m", "get3d.distributed.launcher", name, json.dumps(describe(config)), *sys.argv[1:])
+    # torch's own restarts would also begin again what cannot succeed.
+    try:
+        for restarts in range(config.ranks.max_restarts, -1, -1):
+            try:
+                elastic_launch(_group(count), sys.executable)(*command)
+                return
+            except ChildFailedError as error:
+                if any(failure.exitcode == _SAID for failure in error.failures.values()):
+                    sys.exit(1)
+                rank, failure = error.get_first_failure()
+                code = failure.exitcode
+                how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
+                if not restarts:
+                    raise RanksError(f"rank {rank} {how}; repeat the command to go on") from error
+                console.print(f"rank {rank} {how}; all processes are started again", highlight=False)
+    except SignalException as told:
+        # The processes were told, too, and have ended in their own way; or there were none, between two starts.
+        if not ends_well:
+            raise RanksError("stopped before the work was done; repeat the command to go on") from told
+
+
+def _group(count: int) -> Any:
+    from torch.distributed.launcher.api import LaunchConfig
+
+    return LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=count,
+        run_id=uuid4().hex,
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
+        max_restarts=0,
+    )
+
+
+def _work(name: str, described: str) -> None:
+    """What each process does."""
+    module, function = name.split(":")
+    work = getattr(import_module(module), function)
+    try:
+        work(restore(get_type_hints(work)["config"], json.loads(described), "the launcher"), Console())
+    except (InputError, FloatingPointError, RanksError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(1 if isinstance(error, RanksError) else _SAID)
+    except KeyboardInterrupt:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _, _name, _described, *_arguments = sys.argv
+    # What records the command that it was made by, records the one that people gave.
+    sys.argv = ["get3d", *_arguments]
+    _work(_name, _described)

@@ -1,0 +1,74 @@
+"""Pictures for the report: samples in colour, and shapes in grey beside each other."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from get3d.assets.shading import irradiance
+from get3d.cameras import Cameras
+from get3d.datasets.ground_truth import read_mesh
+from get3d.evaluation.shape_sets import mesh_path
+from get3d.generator import Generator
+from get3d.images import contact_sheet
+from get3d.meshes import Mesh, MeshBatch
+from get3d.metrics.sampling import in_unit_cube
+from get3d.render import interpolate, rasterize
+
+__all__ = ["grey", "neighbour_sheet", "sample_sheet"]
+
+RESOLUTION = 128
+_SUPERSAMPLE = 2
+_VIEW = (30.0, 70.0)
+"""Azimuth and polar angle in degrees: from the front, a little from the side and from above."""
+_AT_ONCE = 4
+
+
+def _cameras(count: int, radius: float, fov: float) -> Cameras:
+    azimuth, polar = (torch.full((count,), angle).deg2rad() for angle in _VIEW)
+    return Cameras(azimuth, polar, radius, fov)
+
+
+@torch.no_grad()
+def sample_sheet(generator: Generator, seeds: Sequence[int], psi: float) -> Image.Image:
+    """The shapes of some seeds in colour, from one side."""
+    prior = generator.config.cameras
+    drawn = []
+    for seed in seeds:
+        latents = generator.sample_latents(1, seed)
+        cameras = _cameras(1, prior.radius, torch.deg2rad(torch.tensor(prior.fov)).item())
+        images = generator.render(latents, cameras.to(latents.geometry.device), RESOLUTION, psi)
+        drawn.append(torch.cat([images.rgb.clamp(-1, 1), images.mask.clamp(0, 1)], dim=1).cpu())
+    return contact_sheet(torch.cat(drawn), columns=8)
+
+
+def neighbour_sheet(
+    generator: Generator, seeds: Sequence[int], psi: float, folder: Path, neighbours: Sequence[Sequence[str]]
+) -> Image.Image:
+    """A row for each seed: its shape in grey, then the dataset's objects that are its neighbours."""
+    rows = []
+    for seed, names in zip(seeds, neighbours, strict=True):
+        (own,) = generator.meshes(generator.sample_latents(1, seed), psi).to("cpu").split()
+        rows += [own, *(read_mesh(mesh_path(folder, name)) for name in names)]
+    return contact_sheet(grey(rows), columns=1 + len(neighbours[0]))
+
+
+def grey(meshes: Sequence[Mesh]) -> UInt8[Tensor, "n 4 r r"]:
+    """Shapes as if of clay, scaled alike, from one side."""
+    parts = [meshes[start : start + _AT_ONCE] for start in range(0, len(meshes), _AT_ONCE)]
+    return torch.cat([_grey(MeshBatch.from_meshes(part)) for part in parts])
+
+
+def _grey(meshes: MeshBatch) -> UInt8[Tensor, "n 4 r r"]:
+    unit = in_unit_cube(meshes)
+    # Far away with a narrow lens, so that the whole cube is seen.
+    fragments = rasterize(unit, _cameras(len(unit), 4.0, 0.34), RESOLUTION * _SUPERSAMPLE)
+    normals = torch.nn.functional.normalize(interpolate(unit.vertex_normals(), unit.faces, fragments), dim=1)
+    light = 0.5 * irradiance(normals).expand(-1, 3)
+    color = torch.nn.functional.avg_pool2d(fragments.scatter(light.contiguous(), 0.0), _SUPERSAMPLE)
+    alpha = torch.nn.functional.avg_pool2d(fragments.covered.float(), _SUPERSAMPLE)
+    straight: Float[Tensor, "n 3 r r"] = (color / alpha.clamp_min(1e-6)).clamp(0, 1) ** (1 / 2.2)
+    return (torch.cat([straight, alpha], dim=1) * 255).round().to(torch.uint8)

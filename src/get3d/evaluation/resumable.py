@@ -1,0 +1,106 @@
+"""Long computations in blocks, each stored as soon as it is done: an interrupted one goes on where it stopped."""
+
+import hashlib
+import json
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from get3d.distributed.processes import ALONE, Ranks
+from get3d.files import writing
+
+__all__ = ["Arrays", "digest", "in_blocks", "read_arrays", "write_arrays"]
+
+Arrays = dict[str, np.ndarray]
+
+_KEY = "key"
+
+
+def digest(*parts: Any) -> str:
+    """A hash of values: tensors and arrays by their bytes, all else as JSON."""
+    found = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        if isinstance(part, torch.Tensor):
+            part = part.detach().cpu().contiguous().numpy()
+        if isinstance(part, np.ndarray):
+            found.update(f"{part.dtype}{part.shape}".encode())
+            found.update(np.ascontiguousarray(part).tobytes())
+        else:
+            found.update(json.dumps(part, sort_keys=True).encode())
+    return found.hexdigest()
+
+
+def write_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes arrays to an .npz file with the key of what they were made from.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    with writing(path) as temporary:
+        np.savez_compressed(temporary, allow_pickle=False, **{_KEY: np.array(key), **arrays})
+
+
+def read_arrays(path: Path, key: str) -> Arrays | None:
+    """The arrays of a file; None where it is missing, damaged or of another key, so that they are made anew."""
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            if _KEY not in stored or str(stored[_KEY]) != key:
+                return None
+            return {name: stored[name] for name in stored.files if name != _KEY}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def in_blocks(
+    path: Path,
+    key: str,
+    count: int,
+    size: int,
+    compute: Callable[[int, int], Arrays],
+    finish: Callable[[Arrays], Arrays] = lambda whole: whole,
+    ranks: Ranks = ALONE,
+) -> Arrays:
+    """Computes `count` rows of some arrays, `size` at a time, and stores them in an .npz file.
+
+    Blocks that are done are kept in a folder beside the file until all are; blocks that another run left there under
+    the same key are not computed again, nor is anything when the file itself is there.
+
+    Args:
+        path: the file for all rows.
+        key: what tells these rows from others: a digest of everything they depend on.
+        count: how many rows there are; at least one.
+        size: rows of a block.
+        compute: gives the rows from a first to before a last, by name.
+        finish: what is done to all rows together before they are stored.
+        ranks: processes that share the blocks; all get the rows, and the first stores them.
+
+    Raises:
+        InputError: a file cannot be written.
+    """
+    there = ranks.from_first(lambda: read_arrays(path, key))
+    if there is not None:
+        return there
+    folder = path.with_suffix(".blocks")
+
+    def block(start: int) -> Arrays:
+        block_path = folder / f"{start:08d}-{size}.npz"
+        found = read_arrays(block_path, key)
+        if found is None:
+            found = compute(start, min(start + size, count))
+            write_arrays(block_path, key, found)
+        return found
+
+    blocks = ranks.each(range(0, count, size), block)
+
+    def together() -> Arrays:
+        whole = finish({name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]})
+        write_arrays(path, key, whole)
+        shutil.rmtree(folder)
+        return whole
+
+    return ranks.from_first(together)

@@ -1,0 +1,255 @@
+"""Sets of shapes, measured so that they can be compared: points, light field descriptors, fitness for use."""
+
+import hashlib
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float32
+from torch import Tensor
+
+from get3d.datasets.ground_truth import read_mesh
+from get3d.distributed.processes import ALONE, Ranks
+from get3d.evaluation.resumable import Arrays, digest, in_blocks, read_arrays, write_arrays
+from get3d.files import InputError
+from get3d.generator import Generator
+from get3d.meshes import Mesh, MeshBatch
+from get3d.metrics import lightfield, quality
+from get3d.metrics.lightfield import LightFieldDescriptors, light_field_descriptors
+from get3d.metrics.quality import mesh_quality
+from get3d.metrics.sampling import in_unit_cube, sample_outer_surface, sample_surface
+
+__all__ = ["Measures", "ShapeSet", "generated_set", "mesh_path", "mesh_set"]
+
+ANGLE_BINS = np.arange(0, 61, 5)
+ASPECT_BINS = np.array([1, 1.5, 2, 3, 5, 10, 20, 50, np.inf])
+MESH_SUFFIXES = (".glb", ".obj", ".ply", ".stl", ".off")
+_GENERATED_AT_ONCE = 4
+_BLOCK = 8
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured of each shape.
+
+    Attributes:
+        points: how many are drawn on its surface.
+        outer: draw them only where the surface is seen from outside.
+        descriptors: whether light field descriptors are wanted.
+        seed: of the points.
+    """
+
+    points: int = 2048
+    outer: bool = False
+    descriptors: bool = True
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ShapeSet:
+    """n shapes that have a surface, of those that were asked for.
+
+    Attributes:
+        names: of the shapes.
+        dropped: names of those that have none: no face, no area, or numbers that are not finite.
+        points: [n, p, 3] on their surfaces, scaled so that the longest side is 1.
+        descriptors: how they look; None where not wanted.
+        quality: what `mesh_quality` tells of each, by name; angles and aspects as counts of faces in bins.
+    """
+
+    names: list[str]
+    dropped: list[str]
+    points: Float32[Tensor, "n p 3"]
+    descriptors: LightFieldDescriptors | None
+    quality: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def first(self, count: int) -> "ShapeSet":
+        """The first shapes alone."""
+        return ShapeSet(
+            self.names[:count],
+            self.dropped,
+            self.points[:count],
+            None if self.descriptors is None else self.descriptors[:count],
+            {name: values[:count] for name, values in self.quality.items()},
+        )
+
+
+def generated_set(
+    generator: Generator,
+    count: int,
+    seed: int,
+    psi: float,
+    measures: Measures,
+    path: Path,
+    progress: Callable[[int], None],
+    ranks: Ranks = ALONE,
+) -> ShapeSet:
+    """Measures the shapes of the seeds seed, seed + 1, …, going on with what an earlier run left at `path`.
+
+    Args:
+        generator: what makes them.
+        count: how many.
+        seed: of the first; its name is its seed.
+        psi: truncation.
+        measures: what is wanted.
+        path: .npz file for the results.
+        progress: is told how many are done, by this process or before in the order of their seeds.
+        ranks: processes that share the shapes.
+
+    Raises:
+        InputError: none of the shapes has a surface, or the file cannot be written.
+    """
+
+    def compute(start: int, end: int) -> Arrays:
+        parts = []
+        for first in range(start, end, _GENERATED_AT_ONCE):
+            latents = generator.sample_latents(min(_GENERATED_AT_ONCE, end - first), seed + first)
+            parts.append(_measure(generator.meshes(latents, psi).split(), measures, first))
+            progress(first + len(latents))
+        return _joined(parts)
+
+    state = [tensor for _, tensor in sorted(generator.state_dict().items())]
+    key = digest(*state, seed, psi, vars(measures), lightfield.VERSION, quality.VERSION)
+    arrays = in_blocks(path, key, count, _BLOCK, compute, ranks=ranks)
+    return ranks.alike(lambda: _as_set([str(seed + number) for number in range(count)], arrays, measures))
+
+
+def mesh_path(folder: Path, name: str) -> Path:
+    """Where the mesh of an object lies.
+
+    Raises:
+        InputError: there is none.
+    """
+    for suffix in MESH_SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            return path
+    raise InputError(
+        f"{folder / name}.glb: no such mesh; shapes are compared with the dataset's own meshes, so give their folder "
+        f"with --meshes, or leave the shapes out with --no-shapes"
+    )
+
+
+def mesh_set(
+    folder: Path,
+    names: Sequence[str],
+    measures: Measures,
+    device: torch.device,
+    progress: Callable[[int], None],
+    ranks: Ranks = ALONE,
+) -> ShapeSet:
+    """Measures the meshes of objects; what is found is kept beside each mesh, as long as its file stays the same.
+
+    Args:
+        folder: of the meshes.
+        names: of the objects.
+        measures: what is wanted.
+        device: where to compute.
+        progress: is told how many are done, by this process or before in their order.
+        ranks: processes that share the objects.
+
+    Raises:
+        InputError: a mesh is missing or cannot be read, or none has a surface.
+    """
+    paths = ranks.from_first(lambda: [mesh_path(folder, name) for name in names])
+
+    def measure(number: int) -> Arrays:
+        arrays = _stored(paths[number], measures, device)
+        progress(number + 1)
+        return arrays
+
+    parts = ranks.each(range(len(paths)), measure)
+    return ranks.from_first(lambda: _as_set(list(names), _joined(parts), measures))
+
+
+def _stored(path: Path, measures: Measures, device: torch.device) -> Arrays:
+    key = digest(hashlib.sha256(path.read_bytes()).hexdigest(), vars(measures), lightfield.VERSION, quality.VERSION)
+    beside = path.with_name(f"{path.name}.measures.npz")
+    arrays = read_arrays(beside, key)
+    if arrays is None:
+        mesh = read_mesh(path)
+        # Meshes built alike must not get points drawn alike, or they would seem nearer to each other than they are.
+        own = zlib.crc32(path.name.encode())
+        arrays = _measure([Mesh(mesh.vertices.to(device), mesh.faces.to(device))], measures, own)
+        try:
+            write_arrays(beside, key, arrays)
+        except InputError:
+            # A dataset that cannot be written to is measured anew each time.
+            return arrays
+    return arrays
+
+
+def _measure(meshes: Iterable[Mesh], measures: Measures, first: int) -> Arrays:
+    """Arrays with a row for each mesh; rows of those that have no surface are zero, and `usable` says so."""
+    meshes = list(meshes)
+    usable = [_has_surface(mesh) for mesh in meshes]
+    found = _measure_usable([mesh for mesh, use in zip(meshes, usable, strict=True) if use], measures, first)
+    number = np.cumsum(usable) - 1
+    rows = {
+        name: np.stack([values[i] if use else np.zeros_like(values[0]) for i, use in zip(number, usable, strict=True)])
+        for name, values in found.items()
+    }
+    return {**rows, "usable": np.array(usable)}
+
+
+def _has_surface(mesh: Mesh) -> bool:
+    if not len(mesh.faces) or not torch.isfinite(mesh.vertices).all():
+        return False
+    return float(MeshBatch.from_meshes([mesh]).face_crosses().norm(dim=1).sum()) > 0
+
+
+def _measure_usable(meshes: list[Mesh], measures: Measures, first: int) -> Arrays:
+    # One stand-in gives the rows of an empty list their shapes.
+    some = meshes or [_TRIANGLE]
+    unit = in_unit_cube(MeshBatch.from_meshes(some))
+    generator = torch.Generator().manual_seed(measures.seed + first)
+    sample = sample_outer_surface if measures.outer else sample_surface
+    found = {"points": sample(unit, measures.points, generator).positions.float().cpu().numpy()}
+    if measures.descriptors:
+        tensors = light_field_descriptors(some).tensors()
+        found.update({f"descriptors_{name}": tensor.cpu().numpy() for name, tensor in tensors.items()})
+    qualities = [_quality(mesh) for mesh in some]
+    found.update({f"quality_{name}": np.array([q[name] for q in qualities]) for name in qualities[0]})
+    return found
+
+
+_TRIANGLE = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), torch.tensor([[0, 1, 2]]))
+
+
+def _quality(mesh: Mesh) -> dict[str, np.ndarray | float]:
+    found = mesh_quality(mesh)
+    names = ("faces", "watertight", "manifold", "components", "main", "intersecting", "thin")
+    return {
+        **{name: float(getattr(found, name)) for name in names},
+        "genus": np.nan if found.genus is None else float(found.genus),
+        "angle_counts": np.histogram(found.smallest_angle.cpu().numpy(), ANGLE_BINS)[0],
+        "aspect_counts": np.histogram(found.aspect.cpu().numpy().clip(1), ASPECT_BINS)[0],
+    }
+
+
+def _joined(parts: list[Arrays]) -> Arrays:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _as_set(names: list[str], arrays: Arrays, measures: Measures) -> ShapeSet:
+    usable = arrays["usable"]
+    if not usable.any():
+        raise InputError(
+            f"none of the {len(names)} shapes ({names[0]} …) has a surface; train longer, or check the meshes"
+        )
+    kept = {name: values[usable] for name, values in arrays.items()}
+    tensors = {name: torch.from_numpy(values) for name, values in kept.items()}
+    described = {name.removeprefix("descriptors_"): t for name, t in tensors.items() if name.startswith("descriptors_")}
+    return ShapeSet(
+        names=[name for name, use in zip(names, usable, strict=True) if use],
+        dropped=[name for name, use in zip(names, usable, strict=True) if not use],
+        points=tensors["points"],
+        descriptors=LightFieldDescriptors(**described) if measures.descriptors else None,
+        quality={name.removeprefix("quality_"): v for name, v in kept.items() if name.startswith("quality_")},
+    )

@@ -1,0 +1,94 @@
+"""New objects: `get3d generate`."""
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from get3d.distributed.processes import RanksConfig, joined
+from get3d.files import InputError
+from get3d.generation.geometry import write_geometry
+from get3d.generation.objects import write_objects
+from get3d.generation.settings import PSI, Settings, proved, require_ranges, set_grid
+from get3d.generation.shape_list import Plan, of_seeds, read_plan
+from get3d.generator import Generator
+from get3d.storage import checksum
+
+__all__ = ["GenerateConfig", "generate", "prove"]
+
+
+@dataclass(frozen=True)
+class GenerateConfig(Settings):
+    """New objects from a model.
+
+    Attributes:
+        num: how many objects.
+        seed: of the first object; the next has the next seed, so one seed is one shape, whatever their number.
+        latents: a shapes.json: makes the shapes it records again, in place of --num, --seed and --label.
+        geometry_only: only meshes without texture, and points on them: fast, and gone on with where it was stopped.
+        points: points on each mesh with --geometry-only, evenly by area.
+        ranks: how processes share the objects.
+    """
+
+    num: int = 8
+    seed: int = 0
+    latents: Path | None = None
+    geometry_only: bool = False
+    points: int = 2048
+    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
+
+
+_RANGES = {"num": (1, 1_000_000), "seed": (0, 2**63 - 1_000_001), "points": (0, 10_000_000)}
+
+
+def generate(config: GenerateConfig, console: Console) -> list[Path]:
+    """Writes objects and returns their files.
+
+    Textured ones have `contact-sheet.png`, `turntable.gif` and `shapes.json` beside them, bare ones points and
+    `shapes.json`. Where the environment names several processes (as torchrun sets it), all of them call this, and share
+    the objects.
+
+    Raises:
+        InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
+        RanksError: a process that works with this one is lost or hangs; names it.
+    """
+    with joined(config.ranks, config.device) as ranks:
+        generator = ranks.alike(lambda: _opened(config), _weights)
+        plan = ranks.alike(lambda: _plan(config, generator))
+        ranks.alike(lambda: set_grid(generator, plan.grid))
+        ranks.require_same(config.out)
+        if config.geometry_only:
+            return write_geometry(generator, plan, config, config.points, ranks.console(console), ranks)
+        return write_objects(generator, plan, config, ranks.console(console), ranks)
+
+
+def prove(config: GenerateConfig) -> None:
+    """Sees to it that objects can be made as asked, as far as that can be told before processes are started.
+
+    Raises:
+        InputError: as `generate`.
+    """
+    _plan(config, _opened(replace(config, device="cpu")))
+
+
+def _opened(config: GenerateConfig) -> Generator:
+    require_ranges(config, _RANGES)
+    return proved(config)
+
+
+def _weights(generator: Generator) -> dict[str, str]:
+    return {"a model of weights": checksum({name: value.cpu() for name, value in generator.state_dict().items()})}
+
+
+def _plan(config: GenerateConfig, generator: Generator) -> Plan:
+    if config.latents is None:
+        psi = PSI if config.psi is None else config.psi
+        plan = of_seeds(generator, config.num, config.seed, config.label, psi)
+        return replace(plan, grid=config.grid)
+    if config.label is not None:
+        raise InputError("--label cannot be changed by --latents, which says the class of each shape; leave one out")
+    plan = read_plan(config.latents, generator)
+    psi = plan.psi if config.psi is None else config.psi
+    return replace(plan, psi=psi, grid=plan.grid if config.grid is None else config.grid)

@@ -1,0 +1,128 @@
+"""Thousands of meshes without texture, and points on their surfaces: what shapes are measured by."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from get3d.distributed.processes import Ranks
+from get3d.files import InputError, read_json, write_json, writing
+from get3d.generation.objects import made_together, shapes_of
+from get3d.generation.settings import Settings
+from get3d.generation.shape_list import Plan, record
+from get3d.generator import Generator
+from get3d.meshes import Mesh, MeshBatch
+from get3d.sampling import sample_surface
+from get3d.storage import checksum
+
+__all__ = ["write_geometry"]
+
+
+def write_geometry(
+    generator: Generator, plan: Plan, settings: Settings, points: int, console: Console, ranks: Ranks
+) -> list[Path]:
+    """Writes the meshes of a plan, and gives their files; what an earlier call with the same settings wrote is kept.
+
+    Beside each mesh lies `<name>.npz` with `points` [p, 3] and `normals` [p, 3], spread evenly over its area.
+    Shapes without a surface are left out and named in `shapes.json`.
+
+    Args:
+        generator: on the grid that is asked for.
+        plan: the shapes.
+        settings: folder and format.
+        points: on each mesh; 0 for none.
+        console: for progress.
+        ranks: processes that share the shapes.
+
+    Raises:
+        InputError: the folder holds shapes made with other settings, or cannot be written to.
+    """
+    out, suffix = settings.out, settings.format
+    description = ranks.from_first(lambda: _begin(generator, plan, settings, points))
+    last = "npz" if points else suffix
+    missing = ranks.from_first(
+        lambda: [number for number, name in enumerate(plan.names) if not (out / f"{name}.{last}").exists()]
+    )
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as progress:
+        done = len(plan.names) - len(missing)
+        task = progress.add_task("meshes", total=len(plan.names), completed=done)
+        chosen = Plan(
+            [plan.names[number] for number in missing],
+            plan.latents[torch.tensor(missing, dtype=torch.long, device=plan.latents.geometry.device)],
+            [plan.facts[number] for number in missing],
+            plan.psi,
+        )
+
+        def make(numbers: range) -> list[str]:
+            """Writes some of them, and names those without a surface."""
+            surfaces = shapes_of(generator, chosen, numbers).surfaces
+            without = surfaces.empty.tolist()
+            for number, mesh in zip(numbers, surfaces.meshes.split(), strict=True):
+                name, seed = chosen.names[number], chosen.facts[number].get("seed", missing[number])
+                if not without[number - numbers.start]:
+                    _save(mesh, out / f"{name}.{suffix}")
+                    if points:
+                        _save_points(mesh, points, seed, out / f"{name}.npz")
+                progress.update(task, completed=done + number + 1)
+            return [chosen.names[number] for number in numbers if without[number - numbers.start]]
+
+        found = ranks.each(made_together(generator, len(missing), ranks), make)
+
+    def finish() -> list[Path]:
+        empty = [name for names in found for name in names]
+        write_json(out / "shapes.json", description | {"empty": empty})
+        written = [out / f"{name}.{suffix}" for name in plan.names if name not in set(empty)]
+        text = f"{out}: {len(written)} meshes" + (f"; {len(empty)} shapes have no surface" if empty else "")
+        console.print(text, highlight=False, soft_wrap=True)
+        return written
+
+    return ranks.from_first(finish)
+
+
+def _begin(generator: Generator, plan: Plan, settings: Settings, points: int) -> dict[str, Any]:
+    """Records what will be made; what is there already must have been made alike."""
+    path = settings.out / "shapes.json"
+    weights = {name: tensor.cpu() for name, tensor in generator.state_dict().items()}
+    alike = {
+        "model": settings.model,
+        "weights": checksum(weights),
+        "psi": plan.psi,
+        "grid": generator.isosurface.grid.resolution,
+        "points": points,
+        "format": settings.format,
+    }
+    # A seed says as much as its latents, which would take gigabytes for ten thousand shapes.
+    shapes = [record(generator, plan, number, codes="seed" not in facts) for number, facts in enumerate(plan.facts)]
+    if path.exists():
+        found = read_json(path)
+        for name, value in alike.items():
+            there = found.get(name) if isinstance(found, dict) else None
+            if there != value:
+                raise InputError(
+                    f"{path}: the shapes there have {name} {there}, asked for is {value}; "
+                    "choose another --out, or the same settings to go on with them"
+                )
+    description = alike | {"shapes": shapes}
+    write_json(path, description)
+    return description
+
+
+def _save(mesh: Mesh, path: Path) -> None:
+    shape = trimesh.Trimesh(mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy(), process=False, validate=False)
+    content = shape.export(file_type=path.suffix[1:])
+    with writing(path) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def _save_points(mesh: Mesh, count: int, seed: int, path: Path) -> None:
+    """Points of a shape depend on its seed only, not on what is made along with it."""
+    batch = MeshBatch.from_meshes([mesh])
+    drawn = sample_surface(batch, count, torch.Generator().manual_seed(seed))
+    normals = torch.nn.functional.normalize(batch.face_crosses()[drawn.faces[0]], dim=1)
+    with writing(path) as temporary:
+        np.savez(temporary, points=drawn.positions[0].cpu().numpy(), normals=normals.cpu().numpy())

@@ -1,0 +1,154 @@
+"""Textured objects in a folder: meshes, a contact sheet, a turntable, and a record of how to make them again."""
+
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor
+
+from get3d.distributed.processes import ALONE, Ranks
+from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_debris
+from get3d.files import InputError, write_json
+from get3d.generation.settings import Settings, at_once
+from get3d.generation.shape_list import Plan, record
+from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_film, write_sheet
+from get3d.generator import Generator, Shapes
+
+__all__ = ["made_together", "shapes_of", "write_objects"]
+
+TURNED = 16
+"""Objects that a turntable shows at most."""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Objects that were made together, and their meshes written.
+
+    Attributes:
+        records: what `shapes.json` says of each.
+        stills: a picture of each.
+        turns: a turn around each that a turntable shows, f frames; None where it shows none of them.
+    """
+
+    records: list[dict[str, Any]]
+    stills: UInt8[Tensor, "n 3 r r"]
+    turns: UInt8[Tensor, "f m 3 r r"] | None
+
+
+def made_together(generator: Generator, count: int, ranks: Ranks = ALONE) -> list[range]:
+    """Which of so many shapes to make at once: as many as memory allows, and so few that each process has some."""
+    step = max(1, min(ranks.from_first(lambda: at_once(generator, ranks.local)), ceil(count / ranks.world)))
+    return [range(start, min(start + step, count)) for start in range(0, count, step)]
+
+
+@torch.no_grad()
+def shapes_of(generator: Generator, plan: Plan, numbers: range, debris: float = 0.0) -> Shapes:
+    """Makes some of the shapes of a plan, without parts below a share of their area."""
+    shapes = generator.shapes(generator.styles(plan.latents[numbers.start : numbers.stop], plan.psi))
+    cleaned = replace(shapes.surfaces, meshes=without_debris(shapes.surfaces.meshes, debris))
+    return replace(shapes, surfaces=cleaned)
+
+
+def write_objects(
+    generator: Generator, plan: Plan, settings: Settings, console: Console, ranks: Ranks = ALONE
+) -> list[Path]:
+    """Writes the objects of a plan, and gives their files.
+
+    Beside them lie `contact-sheet.png`, `turntable.gif` and `shapes.json`.
+    A shape without a surface is left out, and recorded as such.
+
+    Args:
+        generator: on the grid that is asked for.
+        plan: the shapes.
+        settings: folder, format and sizes.
+        console: for progress.
+        ranks: processes that share the objects; the first makes of their pictures the sheet and the film.
+
+    Raises:
+        InputError: none has a surface, or a file cannot be written.
+    """
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("objects", total=len(plan.names))
+
+        def make(numbers: range) -> _Made:
+            shapes = shapes_of(generator, plan, numbers, settings.debris)
+            records = []
+            for offset, number in enumerate(numbers):
+                records.append(_written(generator, shapes, offset, plan, number, settings))
+                # They are taken in order, so what comes before is done or in other hands.
+                progress.update(task, completed=number + 1)
+            return _Made(records, *_pictures(generator, shapes, numbers, settings))
+
+        made = ranks.each(made_together(generator, len(plan.names), ranks), make)
+    return ranks.from_first(lambda: _finish(generator, plan, settings, made, console))
+
+
+def _written(
+    generator: Generator, shapes: Shapes, offset: int, plan: Plan, number: int, settings: Settings
+) -> dict[str, Any]:
+    """Writes a mesh, and gives what is to be said of it."""
+    facts, textured = _textured(shapes, offset, settings)
+    if textured is not None:
+        path = settings.out / f"{plan.names[number]}.{settings.format}"
+        textured.save(path)
+        facts = {"file": path.name} | facts
+    return facts | record(generator, plan, number, codes=True)
+
+
+def _pictures(
+    generator: Generator, shapes: Shapes, numbers: range, settings: Settings
+) -> tuple[UInt8[Tensor, "n 3 r r"], UInt8[Tensor, "f m 3 r r"] | None]:
+    """Stills, and turns."""
+    if settings.film == "none" or numbers.start >= TURNED:
+        return seen_from(generator, shapes, settings.resolution), None
+    turns = turning(generator, shapes, settings.resolution)
+    return turns[STILL], turns[:, : TURNED - numbers.start]
+
+
+def _finish(generator: Generator, plan: Plan, settings: Settings, made: list[_Made], console: Console) -> list[Path]:
+    """Writes what belongs to all objects, and gives their files."""
+    out = settings.out
+    records = [entry for each in made for entry in each.records]
+    write_sheet(out / "contact-sheet.png", torch.cat([each.stills for each in made]), columns_for(len(records)))
+    turns = [each.turns for each in made if each.turns is not None]
+    if turns:
+        frames = torch.cat(turns, dim=1)
+        columns = columns_for(frames.shape[1])
+        write_film(out / f"turntable.{settings.film}", (sheet(pictures, columns) for pictures in frames))
+    grid = generator.isosurface.grid.resolution
+    write_json(out / "shapes.json", {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records})
+    paths = [out / entry["file"] for entry in records if "file" in entry]
+    _say(paths, records, settings, console)
+    return paths
+
+
+@torch.no_grad()
+def _textured(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str, Any], TexturedMesh | None]:
+    """What is to be said of a shape, and the object that is to be written; None where there is none."""
+    if shapes.surfaces.empty[number]:
+        return {"problem": "its field has one sign everywhere, so there is no surface"}, None
+    mesh = shapes.surfaces.meshes.select(torch.tensor([number], device=shapes.surfaces.empty.device)).split()[0]
+    try:
+        textured = textured_mesh(mesh, shapes.color(number), settings.texture, settings.faces)
+    except ValueError as error:
+        return {"problem": str(error)}, None
+    report = mesh_report(textured.mesh)
+    facts = {"faces": len(textured.faces), "watertight": report.watertight, "components": report.components}
+    return facts, textured
+
+
+def _say(paths: list[Path], records: list[dict[str, Any]], settings: Settings, console: Console) -> None:
+    problems = [f"{entry['name']}: {entry['problem']}" for entry in records if "problem" in entry]
+    if not paths:
+        raise InputError(f"{settings.out}: none of the {len(records)} shapes could be made ({problems[0]})")
+    closed = sum(bool(entry.get("watertight")) for entry in records)
+    text = f"{settings.out}: {len(paths)} objects ({closed} watertight), contact-sheet.png, shapes.json"
+    console.print(text, highlight=False, soft_wrap=True)
+    if problems:
+        more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
+        console.print(f"[yellow]left out {problems[0]}{more}[/]", highlight=False, soft_wrap=True)

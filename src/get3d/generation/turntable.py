@@ -1,0 +1,79 @@
+"""Sheets of pictures and films, for people to look at."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from get3d.cameras import Cameras
+from get3d.files import writing
+from get3d.generator import Generator, Shapes
+from get3d.images import contact_sheet
+
+__all__ = ["columns_for", "seen_from", "sheet", "turning", "write_film", "write_sheet"]
+
+FRAMES_PER_SECOND = 18
+TURN = 36
+"""Frames of a full turn."""
+
+STILL = 3
+"""The frame of a turn that stands for all of it: 30° from the front."""
+
+
+def turning(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Tensor, "f n 3 r r"]:
+    """A full turn around each shape, over white."""
+    return torch.stack([_pictures(generator, shapes, frame, resolution) for frame in range(TURN)])
+
+
+def seen_from(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
+    """Each shape once, over white, all from the same side."""
+    return _pictures(generator, shapes, STILL, resolution)
+
+
+@torch.no_grad()
+def _pictures(generator: Generator, shapes: Shapes, frame: int, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
+    meshes = shapes.surfaces.meshes
+    place = torch.full((len(meshes),), frame)
+    cameras: Cameras = generator.config.cameras.orbit(TURN)[place].to(meshes.vertices.device)
+    images = generator.draw(shapes, cameras, resolution)
+    over_white = images.rgb.clamp(-1, 1) * images.mask + (1 - images.mask)
+    return ((over_white + 1) * 127.5).round().to(torch.uint8).cpu()
+
+
+def columns_for(count: int) -> int:
+    """Columns of a sheet that is about square, and four for a few pictures."""
+    return min(count, max(4, int(np.ceil(np.sqrt(count)))))
+
+
+def sheet(pictures: UInt8[Tensor, "n 3 r r"] | Float[Tensor, "n 3 r r"], columns: int) -> Image.Image:
+    """Pictures side by side, row by row, on white."""
+    return contact_sheet(pictures, columns=columns, background=1.0)
+
+
+def write_sheet(path: Path, pictures: UInt8[Tensor, "n 3 r r"], columns: int) -> None:
+    """Writes pictures side by side, row by row, as a PNG."""
+    with writing(path) as temporary:
+        sheet(pictures, columns).save(temporary)
+
+
+def write_film(path: Path, frames: Iterable[Image.Image]) -> None:
+    """Writes frames that repeat without end as .gif, or as .mp4, which needs PyAV."""
+    with writing(path) as temporary:
+        if path.suffix == ".gif":
+            first, *rest = (frame.quantize(256, method=Image.Quantize.FASTOCTREE) for frame in frames)
+            duration = 1000 // FRAMES_PER_SECOND
+            first.save(temporary, save_all=True, append_images=rest, duration=duration, loop=0)
+        else:
+            _write_mp4(temporary, frames)
+
+
+def _write_mp4(path: Path, frames: Iterable[Image.Image]) -> None:
+    import imageio.v3 as imageio
+
+    # The codec takes even sides only.
+    stacked = np.stack([np.asarray(frame)[: frame.height // 2 * 2, : frame.width // 2 * 2] for frame in frames])
+    imageio.imwrite(path, stacked, plugin="pyav", codec="libx264", fps=FRAMES_PER_SECOND)

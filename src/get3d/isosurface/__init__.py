@@ -1,0 +1,34 @@
+"""From fields to triangle meshes: the methods there are, behind one interface, and what they are made of."""
+
+from get3d.isosurface.flexicubes import CubeGrid, flexicubes
+from get3d.isosurface.methods import (
+    ISOSURFACES,
+    FlexibleCubes,
+    Isosurface,
+    IsosurfaceName,
+    MarchingTetrahedra,
+    Surfaces,
+)
+from get3d.isosurface.tetrahedra import (
+    TetrahedralGrid,
+    TetrahedraTopology,
+    marching_tetrahedra,
+    sdf_sign_loss,
+    solid_where_empty,
+)
+
+__all__ = [
+    "ISOSURFACES",
+    "CubeGrid",
+    "FlexibleCubes",
+    "Isosurface",
+    "IsosurfaceName",
+    "MarchingTetrahedra",
+    "Surfaces",
+    "TetrahedraTopology",
+    "TetrahedralGrid",
+    "flexicubes",
+    "marching_tetrahedra",
+    "sdf_sign_loss",
+    "solid_where_empty",
+]

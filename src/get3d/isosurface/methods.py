@@ -1,0 +1,132 @@
+"""From fields to surfaces: the two ways there are, behind one interface.
+
+Each evaluates a geometry field on the lattices of its grid, where planes need to be sampled only once a plane, moves
+the grid's vertices by the field's deformation, and extracts a batch of meshes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from get3d.isosurface.flexicubes import CubeGrid, flexicubes
+from get3d.isosurface.tetrahedra import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
+from get3d.meshes import MeshBatch
+from get3d.networks import GeometryField, GeometryValues
+
+__all__ = ["ISOSURFACES", "FlexibleCubes", "Isosurface", "IsosurfaceName", "MarchingTetrahedra", "Surfaces"]
+
+
+@dataclass(frozen=True)
+class Surfaces:
+    """The surfaces of n shapes.
+
+    Attributes:
+        meshes: the surfaces.
+        empty: [n] shapes whose field has one sign; their mesh is a placeholder without gradient.
+        regularizers: by name, scalars that training keeps small: "sdf" (signs that change along edges; the mean |SDF|
+            of empty shapes), and with FlexiCubes "deviation" (L_dev) and "weights" (mean square of the raw weights).
+    """
+
+    meshes: MeshBatch
+    empty: Bool[Tensor, " n"]
+    regularizers: dict[str, Float[Tensor, ""]]
+
+
+class Isosurface(nn.Module):
+    """A grid, and the way from fields on it to surfaces.
+
+    Args:
+        resolution: of the grid.
+        size: side of the grid.
+        trained: resolution of the grid that the fields were trained on, which says how far their deformation moves
+            vertices. It is the same on every other grid, so that all show the same surface.
+
+    Attributes:
+        cube_weights: whether the field must have weights for cubes.
+    """
+
+    cube_weights = False
+    grid: TetrahedralGrid | CubeGrid
+
+    def forward(self, field: GeometryField) -> Surfaces:
+        """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
+        raise NotImplementedError
+
+    def _values(self, field: GeometryField) -> tuple[Float[Tensor, "n v"], Float[Tensor, "n v 3"]]:
+        """SDF and raw deformation at the grid's vertices."""
+        parts: list[GeometryValues] = field.on_lattices(self.grid.lattices)
+        sdf = torch.cat([part.sdf[..., 0] for part in parts], dim=1)
+        return sdf, torch.cat([part.deformation for part in parts], dim=1)
+
+    def _solid(self, sdf: Float[Tensor, "n v"]) -> tuple[Float[Tensor, "n v"], Bool[Tensor, " n"]]:
+        """The field that is extracted, and which shapes are empty. All surfaces are closed: the hull is outside."""
+        boundary = self.grid.boundary
+        solid, empty = solid_where_empty(sdf, self.grid.centre, boundary)
+        return torch.where(boundary & (solid > 0), -solid.detach(), solid), empty
+
+    def _sign_loss(self, sdf: Float[Tensor, "n v"], empty: Bool[Tensor, " n"]) -> Float[Tensor, ""]:
+        return torch.where(empty, sdf.abs().mean(1), sdf_sign_loss(sdf, self.grid.edges)).mean()
+
+
+class MarchingTetrahedra(Isosurface):
+    """Marching tetrahedra on a body-centred cubic lattice (GET3D, section 3.1.1).
+
+    Vertices move by at most 1 / the resolution.
+    """
+
+    def __init__(self, resolution: int, size: float, trained: int) -> None:
+        super().__init__()
+        self.grid: TetrahedralGrid = TetrahedralGrid(resolution, size)
+        self.reach = 1 / trained
+
+    def forward(self, field: GeometryField) -> Surfaces:
+        """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
+        grid = self.grid
+        sdf, raw = self._values(field)
+        solid, empty = self._solid(sdf)
+        vertices = grid.vertices + self.reach * torch.tanh(raw)
+        meshes = marching_tetrahedra(vertices, solid, grid.tetrahedra, grid.topology)
+        return Surfaces(meshes, empty, {"sdf": self._sign_loss(sdf, empty)})
+
+
+class FlexibleCubes(Isosurface):
+    """FlexiCubes (Shen et al. 2023) on cubes.
+
+    Vertices move by at most 1 / twice the resolution; quads are split smoothly while training.
+    """
+
+    cube_weights = True
+
+    def __init__(self, resolution: int, size: float, trained: int) -> None:
+        super().__init__()
+        self.grid: CubeGrid = CubeGrid(resolution, size)
+        self.reach = 0.5 / trained
+
+    def forward(self, field: GeometryField) -> Surfaces:
+        """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
+        grid = self.grid
+        sdf, raw = self._values(field)
+        weights = field.cube_weights(grid.axis)
+        solid, empty = self._solid(sdf)
+        vertices = grid.vertices + self.reach * torch.tanh(raw)
+        beta, alpha, gamma = weights.split([12, 8, 1], dim=-1)
+        meshes, deviation = flexicubes(
+            vertices, -solid, grid.cubes, beta, alpha, gamma[..., 0], grid.resolution, self.training
+        )
+        regularizers = {
+            "sdf": self._sign_loss(sdf, empty),
+            "deviation": deviation.mean(),
+            "weights": weights.square().mean(),
+        }
+        return Surfaces(meshes, empty, regularizers)
+
+
+IsosurfaceName = Literal["tetrahedra", "flexicubes"]
+ISOSURFACES: dict[IsosurfaceName, Callable[[int, float, int], Isosurface]] = {
+    "tetrahedra": MarchingTetrahedra,
+    "flexicubes": FlexibleCubes,
+}

@@ -1,0 +1,1 @@
+"""Procedural objects of several kinds, with no end of them."""

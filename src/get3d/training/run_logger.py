@@ -1,0 +1,171 @@
+"""What a run leaves behind: statistics, pictures of the same latents, metrics, checkpoints."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from get3d.datasets.loader import Pictures, to_network
+from get3d.devices import device_named
+from get3d.distributed.processes import Ranks
+from get3d.evaluation.snapshot_metrics import Watched
+from get3d.files import write_json
+from get3d.storage import describe
+from get3d.training.checkpoint import CheckpointWriter, TrainingState
+from get3d.training.config import Opened, TrainConfig
+from get3d.training.monitor import Monitor
+from get3d.training.trackers import open_trackers
+
+__all__ = ["Recorder"]
+
+_GRID, _COLUMNS = 32, 8
+
+
+class Recorder:
+    """Writes, after each step, what is due. Of several processes the first alone writes, the means of all of them.
+
+    Attributes:
+        folder: where the checkpoints are.
+    """
+
+    folder: Path
+
+    def __init__(self, run: Opened, console: Console, ranks: Ranks) -> None:
+        """Opens what the metrics need, before any work.
+
+        Raises:
+            InputError: a held-out picture, or what the metrics need, cannot be used.
+        """
+        config = run.config
+        self.folder = config.out / "checkpoints"
+        self._config, self._pictures, self._console, self._ranks = config, run.pictures, console, ranks
+        self._monitor: Monitor | None = None
+        self._saved = time.monotonic()
+        self._checkpoints = CheckpointWriter(self.folder, config.keep, console)
+        if ranks.rank == 0:
+            self._held_out = _held_out(run.held_out, config)
+            self._watched = Watched(
+                config.metrics or (),
+                self._held_out,
+                config.data,
+                config.splits,
+                config.metric_objects,
+                config.seed,
+                config.out / "metrics",
+                device_named(config.device),
+            )
+
+    @contextmanager
+    def recording(self, state: TrainingState, *, resumed: bool) -> Iterator[None]:
+        """Around the steps of a run, which starts or goes on from a state; its last checkpoint is written when it ends.
+
+        Raises:
+            InputError: a file cannot be written, or a tracker cannot be reached.
+        """
+        config, world = self._config, self._ranks.world
+        names = () if self._ranks.rank else config.trackers
+        trackers = self._ranks.alike(lambda: open_trackers(names, config.out, describe(config)))
+        if self._ranks.rank:
+            yield
+            return
+        write_json(config.out / "config.json", describe(config))
+        with (
+            Monitor(
+                config.out, self._console, shown=state.shown, total=config.total, trackers=trackers
+            ) as self._monitor,
+            self._checkpoints,
+        ):
+            beginning = f"{'goes on' if resumed else 'starts'} at {state.shown / 1000:.2f} kimg"
+            self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
+            if not resumed:
+                _show_reals(self._monitor, self._pictures)
+            yield
+
+    @property
+    def late(self) -> bool:
+        """Whether the last checkpoint is too old, or could not be written, for the process that writes them."""
+        old = time.monotonic() - self._saved > 60 * self._config.checkpoint_minutes
+        return self._monitor is not None and (old or self._checkpoints.failed)
+
+    def __call__(self, state: TrainingState, *, finished: bool, late: bool) -> None:
+        """Writes what is due after a step.
+
+        Args:
+            state: after the step.
+            finished: whether it was the last one, now.
+            late: whether the last checkpoint is too old, or could not be written.
+
+        Raises:
+            InputError: a file cannot be written, or the last checkpoint could not. The processes that do not write end
+                without a word.
+        """
+        config = self._config
+        snapshot = _due(state.shown, config.batch, config.snapshot_kimg) or state.shown >= config.total
+        tick = snapshot or _due(state.shown, config.batch, config.log_kimg)
+        checkpoint = snapshot or finished or late
+        if self._monitor is not None:
+            self._monitor.progress(state.shown)
+        if tick or checkpoint:
+            self._ranks.average(state.sums)
+            self._ranks.from_first(lambda: self._write(state, snapshot, tick, checkpoint))
+        if tick:
+            state.sums.clear()
+
+    def _write(self, state: TrainingState, snapshot: bool, tick: bool, checkpoint: bool) -> None:
+        assert self._monitor is not None
+        best = False
+        if snapshot:
+            best = self._snapshot(state, self._monitor)
+        elif tick:
+            self._monitor.write(state.sums, state.shown)
+        if checkpoint:
+            # The step leaves the average with the trained network's buffers; a checkpoint is a model to use. A tenth of
+            # the usual samples moves a mean by a hundredth of the spread, and training waits for it.
+            state.average.estimate_mean_styles(samples=10_000)
+            self._checkpoints.save(state, describe(self._config), best=best)
+            self._saved = time.monotonic()
+
+    @torch.no_grad()
+    def _snapshot(self, state: TrainingState, monitor: Monitor) -> bool:
+        """Draws fixed latents, takes the metrics and writes the tick; whether the first metric is the best so far."""
+        config, average, total = self._config, state.average, len(self._held_out)
+        generator = torch.Generator().manual_seed(config.seed)
+        cameras = config.generator.cameras.sample(total, generator)
+        size = config.batch // (self._ranks.world * config.accumulate)
+        fakes = []
+        for start in range(0, total, size):
+            rows = slice(start, min(start + size, total))
+            latents = average.sample_latents(rows.stop - start, config.seed + start)
+            images = average.render(latents, cameras[rows].to(latents.geometry.device), config.resolution, psi=1.0)
+            fakes.append(torch.cat([images.rgb, images.mask], dim=1).cpu())
+        drawn = torch.cat(fakes)
+        measured = self._watched(average, drawn)
+        name = f"fakes-{state.shown / 1000:09.2f}"
+        monitor.pictures(name, drawn[:_GRID, :3], state.shown, columns=_COLUMNS)
+        monitor.write(state.sums, state.shown, measured.values)
+        best = state.best is None or measured.badness < state.best
+        state.best = measured.badness if best else state.best
+        return best
+
+
+def _due(shown: int, batch: int, every_kimg: float) -> bool:
+    """Whether the last batch crossed a multiple of `every_kimg` thousand pictures."""
+    every = 1000 * every_kimg
+    return math.floor(shown / every) > math.floor((shown - batch) / every)
+
+
+def _held_out(pictures: Pictures, config: TrainConfig) -> Tensor:
+    """A fixed choice of held-out pictures, [n, 4, r, r] in the networks' range."""
+    generator = torch.Generator().manual_seed(config.seed)
+    chosen = torch.randperm(len(pictures), generator=generator)[: config.metric_pictures]
+    return to_network(pictures.load(chosen))
+
+
+def _show_reals(monitor: Monitor, pictures: Pictures) -> None:
+    chosen = torch.linspace(0, len(pictures) - 1, _GRID).long()
+    monitor.pictures("reals", to_network(pictures.load(chosen))[:, :3], 0, columns=_COLUMNS)

@@ -1,0 +1,176 @@
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from get3d import benchmarks as bench
+from get3d import presets
+from get3d.benchmarks import full, plain_fields, step
+from get3d.benchmarks.rows import Row, at_least, at_most, compared, to_table
+from get3d.benchmarks.timing import Stopwatch, side_by_side
+from get3d.files import InputError
+from get3d.generator import Generator
+from get3d.networks.fields import Head, TriPlanes
+from get3d.networks.layers import Linear
+from get3d.training.loop import start
+from tiny import GENERATOR, run_config, seeded, write_dataset
+
+SIZES = {"repeats": 1, "warm": 1, "shapes": 2, "grid": 6, "picture": 16, "mesh_faces": 200, "faces": 300, "texture": 32}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The presets, the dataset and the matrices of the measurements, all tiny."""
+    config = run_config(tmp_path / "data", tmp_path / "out")
+    for name in ("demo", "paper"):
+        monkeypatch.setitem(presets.PRESETS, name, presets.Preset("tiny", config))
+    monkeypatch.setattr(step, "make_dataset", lambda folder, config: write_dataset(folder))
+    monkeypatch.setattr(full, "SIDE", 32)
+
+
+def test_measures_every_row(small: None, tmp_path: Path):
+    console = Console(width=160, record=True)
+    file = tmp_path / "rows.json"
+    rows = bench.run(bench.BenchConfig(full=True, json=file, device="cpu", **SIZES), console)
+    names = [(row.group, row.name) for row in rows]
+    assert len(set(names)) == len(names)
+    found = {name for _, name in names}
+    stages = set(step.STAGES)
+    assert found >= stages | {
+        "marching tetrahedra, 2 shapes, grid 6",
+        "FlexiCubes, 2 shapes, grid 6",
+        "SDF and deformation, 2 shapes, grid 6",
+        "largest difference of the values",
+        "sum of the stages, and the whole step",
+        "rasterising, extraction and field lookup together",
+        "from a folder",
+        "from shards",
+        "tri-planes, 2 shapes",
+        "planes to meshes, 2 shapes, grid 8",
+        "field and surface",
+        "simplify and repair",
+        "unwrap",
+        "bake",
+        "write a GLB",
+        "an object, from latent to file",
+    }
+    assert sum("faces, 16²" in name for name in found) == 1
+    for row in rows:
+        assert row.seconds is None or 0 < row.seconds < math.inf
+        assert row.result is None or 0 <= row.result < math.inf
+        assert row.goal is None or row.verdict in ("pass", "short")
+    assert sum(row.result for row in rows if row.name in step.STAGES) == pytest.approx(1)
+    (difference,) = (row for row in rows if row.name == "largest difference of the values")
+    assert difference.verdict == "pass"
+
+    written = json.loads(file.read_text())
+    assert written["repeats"] == 1
+    assert [(row["group"], row["name"], row["result"]) for row in written["rows"]] == [
+        (row.group, row.name, row.result) for row in rows
+    ]
+    text = console.export_text()
+    assert all(name in text for name in stages)
+    assert "goal" in text
+
+
+def test_refuses_a_model_that_is_not_there(small: None, tmp_path: Path):
+    with pytest.raises(InputError, match="no such model"):
+        bench.run(bench.BenchConfig(model=str(tmp_path / "nothing"), **SIZES), Console(quiet=True))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"preset": "tiny"}, "--preset is tiny; there are demo, small, paper"),
+        ({"repeats": 0}, "--repeats is 0"),
+        ({"grid": 1}, "--grid is 1"),
+        ({"texture": 9000}, "--texture is 9000"),
+        ({"mesh_faces": 5}, "--mesh-faces is 5"),
+    ],
+)
+def test_refuses_what_cannot_be_measured(change: dict[str, object], said: str):
+    with pytest.raises(InputError, match=said):
+        bench.run(bench.BenchConfig(**change), Console(quiet=True))
+
+
+@pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
+def test_a_staged_step_has_the_gradients_of_a_whole_one(isosurface: str, tmp_path: Path):
+    """Without the optimisers' steps, the parameters' gradients are those of one graph that is not cut."""
+    config = run_config(tmp_path, tmp_path, generator=replace(GENERATOR, isosurface=isosurface))
+    state = start(config)
+    generator = state.generator
+    latents = generator.sample_latents(4, 0)
+
+    def loss(fields, surfaces) -> torch.Tensor:
+        points = torch.linspace(-0.3, 0.3, 12).view(1, 4, 3).expand(4, 4, 3)
+        colors = fields.texture.at(points)
+        return surfaces.meshes.vertices.sin().sum() + colors.square().sum() + sum(surfaces.regularizers.values())
+
+    shapes = generator.shapes(generator.styles(latents))
+    want = torch.autograd.grad(loss(shapes.fields, shapes.surfaces), list(generator.parameters()), allow_unused=True)
+
+    cuts = [step._Cut() for _ in range(3)]
+    fields = cuts[0].copy(generator.fields(generator.styles(latents)))
+    looked_up = cuts[1].copy(step._look_up(fields.geometry, generator.isosurface))
+    surfaces = cuts[2].copy(generator.isosurface(looked_up))
+    loss(fields, surfaces).backward()
+    for cut in reversed(cuts):
+        cut.backward()
+    for (name, parameter), gradient in zip(generator.named_parameters(), want, strict=True):
+        assert (parameter.grad is None) == (gradient is None), name
+        if gradient is not None:
+            torch.testing.assert_close(parameter.grad, gradient, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_convolution_flops_by_hand():
+    """Planes of 8² with 8 channels inside: convolutions 4², 4² (doubling) and 8², and 12 channels read out twice."""
+    three_by_three = 8 * 8 * 9 * (4**2 + 4**2 + 8**2)
+    one_by_one = 2 * 8 * 12 * (4**2 + 8**2)
+    planes = Generator(GENERATOR).synthesis.planes
+    assert full.convolution_flops(planes, 3) == 3 * 2 * (three_by_three + one_by_one)
+
+
+def test_plain_fields_are_the_formula():
+    """A point on a texel's centre has that texel's features; the layers are matrix products."""
+    planes = torch.randn(2, 3, 4, 8, 8, generator=seeded(0))
+    points = torch.tensor([[-0.4375, 0.0625, 0.3125], [0.1875, 0.4375, -0.0625]])
+    texel = ((points + 0.5) * 8 - 0.5).long()
+    x, y, z = texel.unbind(1)
+    want = planes[:, 0, :, y, x] + planes[:, 1, :, z, y] + planes[:, 2, :, z, x]
+    torch.testing.assert_close(plain_fields.sample(planes, points, 1.0), want.permute(0, 2, 1), atol=1e-5, rtol=1e-5)
+    ours = TriPlanes(planes, 1.0).at(points.expand(2, 2, 3), torch.arange(2))
+    torch.testing.assert_close(ours, want.permute(0, 2, 1), atol=1e-5, rtol=1e-5)
+    weights = [torch.randn(2, 5, 4, generator=seeded(1)), torch.randn(2, 3, 5, generator=seeded(2))]
+    biases = [torch.randn(5, generator=seeded(3)), torch.randn(3, generator=seeded(4))]
+    got = plain_fields.evaluate(planes, list(zip(weights, biases, strict=True)), points, 1.0)
+    head = Head(tuple(Linear(w, b) for w, b in zip(weights, biases, strict=True)))
+    torch.testing.assert_close(got, head(want.permute(0, 2, 1)), atol=1e-4, rtol=1e-4)
+
+
+def test_turns_are_taken_side_by_side(device: torch.device):
+    turns = []
+    medians = side_by_side(device, 2, a=lambda: turns.append("a"), b=lambda: turns.append("b"))
+    assert turns == ["a", "b"] * 3
+    assert set(medians) == {"a", "b"}
+    assert all(seconds > 0 for seconds in medians.values())
+    watch = Stopwatch(device)
+    watch.laps = {"c": [3.0, 1.0, 2.0]}
+    assert watch.medians == {"c": 2.0}
+
+
+def test_rows_judge_and_print():
+    row = compared("group", "name", 0.010, "plain", 0.052, goal=5.0)
+    assert row.result == pytest.approx(5.2)
+    assert row.verdict == "pass"
+    assert replace(row, goal=at_least(6.0)).verdict == "short"
+    assert Row("group", "share", result=0.4, unit="%", goal=at_most(0.3)).verdict == "short"
+    assert Row("group", "no goal", result=0.4).verdict == ""
+    console = Console(width=120, record=True)
+    console.print(to_table([row], "title"))
+    text = console.export_text()
+    for part in ("title", "group", "name", "10.0", "plain 52.0", "5.2×", "≥ 5.0×", "pass"):
+        assert part in text

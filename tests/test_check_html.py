@@ -1,0 +1,70 @@
+"""The page and its diagram show what was found, and need no other file."""
+
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from rich.console import Console
+
+from datasets import make_dataset, picture
+from get3d.authoring.procedural import SynthConfig, synthesize
+from get3d.datasets.check import check
+from get3d.datasets.check_html import camera_diagram, check_page, write_page
+from get3d.datasets.index import read
+
+
+@pytest.fixture(scope="module")
+def vases(tmp_path_factory):
+    root = tmp_path_factory.mktemp("vases")
+    return synthesize(
+        SynthConfig("vase", root, shapes=3, views=3, resolution=32, texture=256, workers=1), Console(quiet=True)
+    )
+
+
+def test_the_page_shows_pictures_cameras_and_silhouettes(vases, tmp_path):
+    report = check(vases)
+    assert report.usable, str(report)
+    write_page(report, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert "<script" not in page
+    assert page.count("<svg") == 3
+    for text in ("usable", "9 of 9, evenly spread", "The smallest objects: ", "The worst of each object: ", "train"):
+        assert text in page
+    with Image.open(tmp_path / "report.png") as diagram:
+        assert diagram.size == (1200, 520)
+
+
+def test_problems_are_on_the_page_and_names_are_escaped(tmp_path):
+    root = make_dataset(tmp_path / "<b>")
+    (root / "pictures" / "000000" / "000.png").write_bytes(b"")
+    page = check_page(check(root))
+    assert "not usable: 1 problems" in page
+    assert "is not a PNG file" in page
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+    assert "no such folder" in check_page(check(tmp_path / "nothing"))
+
+
+def test_worst_examples_are_the_worst(tmp_path):
+    root = make_dataset(tmp_path)
+    small = np.zeros((16, 16, 4), np.uint8)
+    small[2:4, 2:4] = 255
+    Image.fromarray(small).save(root / "pictures" / "000002" / "001.png")
+    border = picture(5, 16)
+    border[:8, 3] = 255
+    Image.fromarray(border).save(root / "pictures" / "000003" / "000.png")
+    page = check_page(check(root))
+    assert "Objects that touch the border: 000003/000.png<" in page
+    assert "The smallest objects: 000002/001.png," in page
+    assert "off their pictures&#x27; middle: 000002/001.png," in page
+
+
+def test_the_diagram_shows_a_point_where_each_camera_is(tmp_path):
+    listing = read(make_dataset(tmp_path, objects=4))
+    pixels = np.asarray(camera_diagram(listing)).astype(int)
+    blue = (pixels[..., 2] - pixels[..., 0] > 60).any(axis=0)
+    # The frame is 90 to 1155 pixels wide for azimuth 0° to 360°.
+    for azimuth in np.degrees(listing.angles[listing.of_split("train"), 0]):
+        assert blue[int(90 + azimuth / 360 * 1065)]

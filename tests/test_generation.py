@@ -1,0 +1,366 @@
+"""Objects in folders: made, made again, on finer grids, between and around each other, and by the thousand."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+from rich.console import Console
+
+import tiny
+from get3d.datasets.index import Description
+from get3d.files import InputError
+from get3d.generation import GenerateConfig, InterpolateConfig, VaryConfig, generate, interpolate, settings, vary
+from get3d.generator import WEIGHTS, Generator, load
+from get3d.storage import describe, save_tensors, with_prefix
+from get3d.training.loop import train
+
+QUICK = {"resolution": 16, "texture": 16, "faces": 60, "film": "none", "device": "cpu"}
+
+
+def _save(generator, path):
+    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(generator.config)})
+    return str(path)
+
+
+def _random_generator(**changes):
+    """A generator whose random fields have both signs."""
+    torch.manual_seed(3)
+    generator = Generator(replace(tiny.GENERATOR, **changes)).requires_grad_(False)
+    generator.estimate_mean_styles(samples=100)
+    generator.synthesis.sdf_head.layers[-1].bias -= _sdf(generator, 8).median()
+    return generator
+
+
+def _sdf(generator, num):
+    points = generator.isosurface.grid.vertices.expand(num, -1, -1)
+    return generator.field(generator.sample_latents(num, 0), 0.7).sdf(points)[..., 0]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return _save(_random_generator(), tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+@pytest.fixture(scope="module")
+def classes(tmp_path_factory):
+    """A model of two classes."""
+    return _save(_random_generator(classes=("cup", "jug")), tmp_path_factory.mktemp("model") / "model.safetensors")
+
+
+@pytest.fixture
+def said():
+    return Console(file=io.StringIO(), width=500)
+
+
+def _shapes(folder):
+    return json.loads((folder / "shapes.json").read_text())
+
+
+def _latents(entry):
+    return entry["latents"]["geometry"], entry["latents"]["texture"]
+
+
+def test_objects_come_with_a_sheet_a_turntable_and_a_record(model, tmp_path, said):
+    paths = generate(GenerateConfig(model, out=tmp_path, num=3, seed=5, **QUICK | {"film": "gif"}), said)
+    assert [path.name for path in paths] == ["000005.glb", "000006.glb", "000007.glb"]
+    record = _shapes(tmp_path)
+    assert (record["psi"], record["grid"], record["model"]) == (0.7, 8, model)
+    for path, entry in zip(paths, record["shapes"], strict=True):
+        shape = trimesh.load(path, force="mesh")
+        assert (entry["file"], entry["faces"], entry["watertight"]) == (path.name, len(shape.faces), True)
+    latents = load(model).sample_latents(3, 5)
+    assert [entry["latents"]["texture"] for entry in record["shapes"]] == latents.texture.tolist()
+    with Image.open(tmp_path / "contact-sheet.png") as sheet:
+        assert sheet.size == (48, 16)
+    with Image.open(tmp_path / "turntable.gif") as film:
+        assert (film.size, film.n_frames) == ((48, 16), 36)
+    assert "3 objects (3 watertight)" in said.file.getvalue()
+
+
+@pytest.mark.parametrize("asked", [{"grid": 10, "psi": 0.4}, {}])
+def test_a_record_makes_exactly_the_same_shapes_again(model, tmp_path, said, asked):
+    first = generate(GenerateConfig(model, out=tmp_path / "a", num=3, **QUICK, **asked), said)
+    again = GenerateConfig(model, out=tmp_path / "b", latents=tmp_path / "a" / "shapes.json", **QUICK)
+    second = generate(again, said)
+    for one, two in zip(first, second, strict=True):
+        assert one.name == two.name
+        assert one.read_bytes() == two.read_bytes()
+    assert _shapes(tmp_path / "a") == _shapes(tmp_path / "b")
+    mean = generate(replace(again, out=tmp_path / "c", psi=0.0), said)
+    assert len({path.read_bytes() for path in mean}) == 1
+
+
+def test_an_empty_shape_does_not_stop_the_others(tmp_path, said):
+    generator = _random_generator()
+    highest = _sdf(generator, 4).amax(1)
+    between = highest.sort().values[1:3].mean()
+    generator.synthesis.sdf_head.layers[-1].bias -= between
+    expected = (highest < between).int().tolist()
+    assert sum(expected) == 2
+    path = _save(generator, tmp_path / "model.safetensors")
+    written = generate(GenerateConfig(path, out=tmp_path / "out", num=4, **QUICK), said)
+    entries = _shapes(tmp_path / "out")["shapes"]
+    assert [int("problem" in entry) for entry in entries] == expected
+    assert [path.name for path in written] == [entry["file"] for entry in entries if "file" in entry]
+    assert "no surface, and 1 more" in said.file.getvalue()
+    bare = generate(GenerateConfig(path, out=tmp_path / "bare", num=4, geometry_only=True, **QUICK), said)
+    assert len(bare) == 2
+    assert len(_shapes(tmp_path / "bare")["empty"]) == 2
+    generator.synthesis.sdf_head.layers[-1].bias -= 1000
+    path = _save(generator, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"none of the 4 shapes could be made \(000000: its field has one sign"):
+        generate(GenerateConfig(path, out=tmp_path / "none", num=4, **QUICK), said)
+
+
+def test_a_finer_grid_gives_a_finer_mesh_of_the_same_shape(model, tmp_path, said):
+    box = []
+    for grid in (12, 24):
+        (path,) = generate(
+            GenerateConfig(model, out=tmp_path / str(grid), num=1, grid=grid, geometry_only=True, points=0, **QUICK),
+            said,
+        )
+        box.append(trimesh.load(path, force="mesh"))
+        assert _shapes(tmp_path / str(grid))["grid"] == grid
+    coarse, fine = box
+    assert len(fine.faces) > 2 * len(coarse.faces)
+    np.testing.assert_allclose(fine.bounds, coarse.bounds, atol=1.5 / 12)
+
+
+def test_a_grid_that_does_not_fit_is_refused_with_the_number(model, tmp_path, said, monkeypatch):
+    monkeypatch.setattr(settings, "free_memory", lambda device: 10**9)
+    generate(GenerateConfig(model, out=tmp_path, num=1, grid=32, **QUICK), said)
+    with pytest.raises(
+        InputError, match=r"--grid is 200, which takes about 8\.0 GB on the cpu, where 1\.0 GB are free"
+    ):
+        generate(GenerateConfig(model, out=tmp_path, num=1, grid=200, **QUICK), said)
+
+
+MEASURED = """
+import sys
+sys.path[:0] = {path!r}
+import ctypes, gc
+from dataclasses import replace
+import torch, tiny
+from get3d.generation import settings
+from get3d.generator import Generator
+from get3d.networks import PlanesConfig, UnifiedConfig
+torch.set_num_threads(1)
+synthesis = UnifiedConfig(planes=PlanesConfig(resolution=64, channels=32, channel_base=64))
+generator = Generator(replace(tiny.GENERATOR, isosurface={kind!r}, synthesis=synthesis)).eval().requires_grad_(False)
+latents, grid = generator.sample_latents(1, 0), 56
+generator.meshes(latents)
+def peak(work):
+    gc.collect()
+    ctypes.CDLL("libc.so.6").malloc_trim(0)
+    open("/proc/self/clear_refs", "w").write("5")
+    status = lambda name: next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith(name))
+    before = status("VmRSS")
+    work()
+    return 1024 * (status("VmHWM") - before)
+taken = settings._taken(generator.config)
+print(peak(lambda: generator.use_grid(grid)) / (taken.built * grid**3))
+print(peak(lambda: generator.meshes(latents)) / (taken.shape * grid**3))
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are measured on Linux")
+@pytest.mark.parametrize("kind", ["tetrahedra", "flexicubes"])
+def test_the_estimate_of_memory_is_what_is_taken(kind):
+    code = MEASURED.format(path=[folder for folder in sys.path if folder], kind=kind)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert process.returncode == 0, process.stderr[-2000:]
+    for share in map(float, process.stdout.split()):
+        assert 0.3 < share < 1.1
+
+
+def test_a_way_leads_from_one_object_to_the_other(model, tmp_path, said):
+    config = InterpolateConfig(model, out=tmp_path, start=4, end=9, num=3, frames=5, swaps=3, **QUICK | {"film": "gif"})
+    paths = interpolate(config, said)
+    assert [path.name for path in paths] == ["000.glb", "001.glb", "002.glb"]
+    entries = _shapes(tmp_path)["shapes"]
+    assert [entry["share"] for entry in entries] == [0, 0.5, 1]
+    generator = load(model)
+    for entry, seed in ((entries[0], 4), (entries[2], 9)):
+        latents = generator.sample_latents(1, seed)
+        assert _latents(entry) == (latents.geometry[0].tolist(), latents.texture[0].tolist())
+    with Image.open(tmp_path / "way.gif") as film:
+        assert (film.size, film.n_frames) == ((16, 16), 8)
+    assert len(list((tmp_path / "frames").glob("*.png"))) == 5
+    with Image.open(tmp_path / "swaps.png") as sheet:
+        swaps = np.asarray(sheet.convert("RGB")).reshape(3, 16, 3, 16, 3)
+    ends = [np.asarray(Image.open(tmp_path / "frames" / f"{number:04d}.png").convert("RGB")) for number in (0, 4)]
+    for place, end in ((0, ends[0]), (2, ends[1])):
+        assert np.abs(swaps[place, :, place].astype(int) - end).max() <= 2
+
+
+@pytest.mark.parametrize("change", ["geometry", "texture"])
+def test_on_a_way_of_one_code_the_other_stays(model, tmp_path, said, change):
+    interpolate(InterpolateConfig(model, out=tmp_path, change=change, num=3, frames=2, swaps=0, **QUICK), said)
+    entries = _shapes(tmp_path)["shapes"]
+    other = {"geometry": "texture", "texture": "geometry"}[change]
+    assert len({tuple(entry["latents"][other]) for entry in entries}) == 1
+    assert len({tuple(entry["latents"][change]) for entry in entries}) == 3
+    assert not (tmp_path / "swaps.png").exists()
+    assert not (tmp_path / "way.gif").exists()
+
+
+@pytest.mark.parametrize("change", ["both", "geometry", "texture"])
+def test_variations_begin_with_the_object_and_change_what_is_asked(model, tmp_path, said, change):
+    paths = vary(VaryConfig(model, out=tmp_path, seed=2, num=2, strength=0.5, change=change, **QUICK), said)
+    assert [path.name for path in paths] == [f"000002-00{number}.glb" for number in range(3)]
+    entries = _shapes(tmp_path)["shapes"]
+    latents = load(model).sample_latents(1, 2)
+    assert _latents(entries[0]) == (latents.geometry[0].tolist(), latents.texture[0].tolist())
+    for code in ("geometry", "texture"):
+        distinct = len({tuple(entry["latents"][code]) for entry in entries})
+        assert distinct == (3 if change in (code, "both") else 1)
+    again = generate(GenerateConfig(model, out=tmp_path / "b", latents=tmp_path / "shapes.json", **QUICK), said)
+    assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+
+
+def _files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix != ".json"}
+
+
+def test_geometry_alone_goes_on_where_it_was_stopped(model, tmp_path, said):
+    config = GenerateConfig(model, out=tmp_path / "a", num=6, geometry_only=True, points=50, **QUICK)
+    paths = generate(config, said)
+    assert [path.name for path in paths] == [f"{number:06d}.glb" for number in range(6)]
+    whole = _files(tmp_path / "a")
+    assert len(whole) == 12
+    stopped = replace(config, out=tmp_path / "b", num=5)
+    generate(stopped, said)
+    for name in ("000001.npz", "000003.npz", "000003.glb"):
+        (tmp_path / "b" / name).unlink()
+    kept = (tmp_path / "b" / "000002.npz").stat().st_mtime_ns
+    generate(replace(config, out=tmp_path / "b"), said)
+    assert (tmp_path / "b" / "000002.npz").stat().st_mtime_ns == kept
+    again = _files(tmp_path / "b")
+    assert again.keys() == whole.keys()
+    for name, content in whole.items():
+        if name.endswith(".npz"):
+            one, two = (np.load(io.BytesIO(bytes_)) for bytes_ in (content, again[name]))
+            np.testing.assert_allclose(one["points"], two["points"], atol=1e-5)
+    with pytest.raises(InputError, match=r"psi 0\.7, asked for is 1\.0; choose another --out"):
+        generate(replace(config, psi=1.0), said)
+    other = generate(GenerateConfig(model, out=tmp_path / "c", latents=tmp_path / "a" / "shapes.json", **QUICK), said)
+    assert len(other) == 6
+
+
+def test_points_lie_on_the_meshes_with_their_normals(model, tmp_path, said):
+    (path,) = generate(GenerateConfig(model, out=tmp_path, num=1, geometry_only=True, points=500, **QUICK), said)
+    mesh = trimesh.load(path, force="mesh", process=False)
+    assert len(mesh.faces) > QUICK["faces"]  # nothing is simplified
+    drawn = np.load(path.with_suffix(".npz"))
+    assert drawn["points"].shape == drawn["normals"].shape == (500, 3)
+    _, distance, face = trimesh.proximity.closest_point_naive(mesh, drawn["points"])
+    assert distance.max() < 1e-6
+    agree = (mesh.face_normals[face] * drawn["normals"]).sum(1)
+    assert (agree > 0.999).mean() > 0.9  # points near an edge may be nearer to the other face
+
+
+@pytest.mark.parametrize("format", ["obj", "ply"])
+def test_geometry_alone_in_other_formats(model, tmp_path, said, format):
+    config = GenerateConfig(model, out=tmp_path, num=1, geometry_only=True, points=0, format=format, **QUICK)
+    (path,) = generate(config, said)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == [f"000000.{format}", "shapes.json"]
+    mesh = load(model).meshes(load(model).sample_latents(1, 0))
+    assert len(trimesh.load(path, process=False).faces) == len(mesh.faces)
+
+
+def test_a_film_as_mp4(model, tmp_path, said):
+    imageio = pytest.importorskip("imageio.v3")
+    pytest.importorskip("av")
+    generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK | {"film": "mp4", "resolution": 21}), said)
+    assert imageio.imread(tmp_path / "turntable.mp4", plugin="pyav").shape == (36, 20, 62, 3)
+
+
+def test_classes_from_pictures_to_objects(tmp_path, said):
+    """A labelled dataset trains a model of classes; its objects are of the class asked for."""
+    data = tiny.write_dataset(tmp_path / "data")
+    names = [f"{number:03d}" for number in range(10)]
+    replace(Description.read(data), labels={"cup": names[::2], "jug": names[1::2]}).write(data)
+    train(tiny.run_config(data, tmp_path / "run", kimg=0.012), said)
+    generator = load(tmp_path / "run")
+    assert generator.config.classes == ("cup", "jug")
+    assert generator.mapping_geometry.w_avg.shape[0] == 2
+    config = GenerateConfig(str(tmp_path / "run"), out=tmp_path / "jugs", num=3, label="jug", **QUICK)
+    generate(config, said)
+    assert [entry["label"] for entry in _shapes(tmp_path / "jugs")["shapes"]] == ["jug"] * 3
+    generate(replace(config, out=tmp_path / "any", label=None, num=8), said)
+    assert {entry["label"] for entry in _shapes(tmp_path / "any")["shapes"]} == {"cup", "jug"}
+
+
+def test_a_class_changes_the_object_of_a_seed_and_comes_back_from_the_record(classes, tmp_path, said):
+    folders = {label: tmp_path / label for label in ("cup", "jug")}
+    for label, folder in folders.items():
+        generate(GenerateConfig(classes, out=folder, num=2, label=label, **QUICK), said)
+    cup, jug = (_shapes(folder)["shapes"][0] for folder in folders.values())
+    assert _latents(cup) == _latents(jug)
+    assert (folders["cup"] / "000000.glb").read_bytes() != (folders["jug"] / "000000.glb").read_bytes()
+    again = GenerateConfig(classes, out=tmp_path / "b", latents=folders["jug"] / "shapes.json", **QUICK)
+    assert [path.read_bytes() for path in generate(again, said)] == [
+        path.read_bytes() for path in sorted(folders["jug"].glob("*.glb"))
+    ]
+
+
+def test_classes_that_cannot_be(model, classes, tmp_path, said):
+    with pytest.raises(InputError, match="--label is pot, which this model does not know; it knows cup, jug"):
+        generate(GenerateConfig(classes, out=tmp_path, label="pot", **QUICK), said)
+    with pytest.raises(InputError, match=r"--label is cup, .* objects of one kind"):
+        generate(GenerateConfig(model, out=tmp_path, label="cup", **QUICK), said)
+    labels = load(classes).sample_latents(20, 0).label.tolist()
+    other = labels.index(1 - labels[0])
+    with pytest.raises(InputError, match="nothing between classes; make both of one with --label"):
+        interpolate(InterpolateConfig(classes, out=tmp_path, end=other, **QUICK), said)
+    interpolate(InterpolateConfig(classes, out=tmp_path, end=other, label="jug", num=2, frames=2, **QUICK), said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shapes": []}, "records no shape"),
+        ({"shapes": [{"name": "../x", "seed": 1}]}, "'../x' is no plain name"),
+        ({"shapes": [{"name": "x", "seed": 1}, {"name": "x", "seed": 2}]}, "two shapes have the name 'x'"),
+        ({"shapes": [{"name": "x"}]}, r"no shapes\.json that get3d wrote"),
+        ({"shapes": [{"name": "x", "latents": {"geometry": [1.0], "texture": [1.0]}}]}, "latents of 1 numbers"),
+        ({"shapes": [{"name": "x", "latents": {"geometry": [float("nan")] * 8, "texture": [0] * 8}}]}, "not finite"),
+        ({"shapes": [{"name": "x", "label": "cup", "seed": 1}]}, "--label is cup|class cup"),
+        ({"psi": "high"}, r"no shapes\.json that get3d wrote"),
+    ],
+)
+def test_records_that_cannot_be(model, tmp_path, said, changes, message):
+    path = tmp_path / "shapes.json"
+    path.write_text(json.dumps({"psi": 0.7, "grid": 8, "shapes": [{"name": "a", "seed": 0}]} | changes))
+    with pytest.raises(InputError, match=message):
+        generate(GenerateConfig(model, out=tmp_path / "out", latents=path, **QUICK), said)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num": 0}, "--num is 0; it must be from 1"),
+        ({"psi": 2.5}, "--psi is 2.5"),
+        ({"grid": 2}, "--grid is 2"),
+        ({"texture": 9000}, "--texture is 9000"),
+        ({"faces": 3}, "--faces is 3"),
+        ({"resolution": 8}, "--resolution is 8"),
+        ({"seed": -1}, "--seed is -1"),
+        ({"points": -1}, "--points is -1"),
+        ({"device": "warp9"}, "--device is warp9"),
+    ],
+)
+def test_options_out_of_range_are_refused_before_any_work(model, tmp_path, said, change, message):
+    with pytest.raises(InputError, match=message):
+        generate(GenerateConfig(model, out=tmp_path / "out", **QUICK | change), said)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())

@@ -1,0 +1,254 @@
+"""Published networks give the published numbers; their files convert, convert back bit for bit, and cannot do harm."""
+
+import os
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import published
+from conftest import FIXTURES
+from get3d.cameras import CameraPrior
+from get3d.checkpoints import published as official
+from get3d.files import InputError
+from get3d.generator import Generator, GeneratorConfig, load
+from get3d.latents import Latents
+from get3d.networks import DiscriminatorConfig, Fields, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
+from published import relative_error
+
+EXPECTED = np.load(FIXTURES / "networks.npz")
+
+GRID = 6
+PLANES = PlanesConfig(resolution=8, channels=4, channel_base=64, channel_max=12)
+SMALL = {
+    "unified": UnifiedConfig(planes=PLANES, texture_features=5),
+    "separate": SeparateConfig(volume=VolumeConfig(8, 32, 6, hidden=7), planes=PLANES, texture_features=5),
+}
+
+
+def _tensor(name: str) -> Tensor:
+    return torch.from_numpy(EXPECTED[name])
+
+
+def _fields(generator: Generator) -> Fields:
+    with torch.no_grad():
+        return generator.field(Latents(_tensor("z_geo"), _tensor("z_tex"))).fields
+
+
+def _assert_published(found: Tensor, name: str, tolerance: float = 1e-4) -> None:
+    assert relative_error(found, EXPECTED[name]) < tolerance, name
+
+
+def test_unified_generator_gives_the_published_numbers() -> None:
+    generator = official.generator_from_published(published.state_dict("unified_dmtet.G"), "the fixture", GRID)
+    latents, points = Latents(_tensor("z_geo"), _tensor("z_tex")), _tensor("points")
+    for psi in (1.0, 0.7):
+        styles = generator.styles(latents, psi)
+        _assert_published(styles.geometry[:, 0], f"unified.w_geo.psi{psi}")
+        _assert_published(styles.texture[:, -1], f"unified.w_tex.psi{psi}")
+    fields = _fields(generator)
+    planes = fields.texture.planes
+    _assert_published(planes.features.flatten(1, 2)[:, ::8, ::32, ::32], "unified.planes_tex.strided")
+    _assert_published(fields.geometry.planes.features.flatten(1, 2)[:, ::8, ::32, ::32], "unified.planes_geo.strided")
+    values = fields.geometry.at(points)
+    _assert_published(values.sdf, "unified.sdf")
+    _assert_published(values.deformation, "unified.deformation_raw")
+    _assert_published(fields.texture.head(planes.at(points, torch.arange(2))), "unified.tex_feature")
+    _assert_published(fields.texture.at(points), "unified.rgb")
+
+
+def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
+    generator = official.generator_from_published(published.state_dict("unified_flexicubes.G"), "the fixture", GRID)
+    geometry = _fields(generator).geometry
+    vertices = _tensor("flexicubes.grid_vertices")
+    values = geometry.at(vertices.expand(2, -1, -1))
+    _assert_published(values.sdf, "flexicubes.sdf")
+    _assert_published(values.deformation, "flexicubes.deformation_raw")
+    axis = vertices[:9, 2]
+    assert torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).view(-1, 3).equal(vertices)
+    on_lattice = geometry.on_lattices([axis])[0]
+    _assert_published(on_lattice.sdf, "flexicubes.sdf")
+    _assert_published(on_lattice.deformation, "flexicubes.deformation_raw")
+    _assert_published(geometry.cube_weights(axis), "flexicubes.weights")
+
+
+def test_separate_generators_give_the_published_numbers() -> None:
+    fields = _fields(official.generator_from_published(published.state_dict("separate_dmtet.G"), "the fixture", GRID))
+    points = _tensor("points")
+    values = fields.geometry.at(points)
+    _assert_published(values.sdf, "separate.sdf")
+    _assert_published(values.deformation, "separate.deformation_raw")
+    _assert_published(fields.texture.at(points), "separate.rgb")
+
+
+@pytest.mark.parametrize("resolution", [256, 1024])
+def test_discriminator_gives_the_published_numbers(resolution: int) -> None:
+    discriminator = official.discriminator_from_published(published.state_dict("D", resolution), "the fixture")
+    assert discriminator.resolution == resolution
+    draw = np.random.default_rng([published.SEED, resolution])
+    images = draw.uniform(-1, 1, (4, 4, resolution, resolution)).astype(np.float32)
+    images[:, 3] = images[:, 3] > 0
+    with torch.no_grad():
+        logits = discriminator(torch.from_numpy(images), _tensor(f"D{resolution}.camera"))
+    _assert_published(logits.rgb, f"D{resolution}.logits_rgb", 1e-3)
+    _assert_published(logits.mask, f"D{resolution}.logits_mask", 1e-3)
+
+
+FILTER = torch.tensor([[1, 3, 3, 1], [3, 9, 9, 3], [3, 9, 9, 3], [1, 3, 3, 1]]) / 64
+
+
+def _checkpoint(kind: str = "unified", isosurface: str = "tetrahedra") -> dict[str, dict[str, Tensor]]:
+    """A checkpoint as the published ones, of small networks with random weights."""
+    config = GeneratorConfig(
+        z_dim=10, w_dim=9, mapping_layers=3, synthesis=SMALL[kind], isosurface=isosurface, grid_resolution=GRID
+    )
+    judge = DiscriminatorConfig(channel_base=64, channel_max=10, condition=6, condition_layers=2)
+    generators = [(Generator(config), official.generator_names(config)) for _ in range(2)]
+    networks = [*generators, (judge.build(resolution=16), official.discriminator_names(judge, 16))]
+    return {
+        part: {name: FILTER if own is None else network.state_dict()[own] for name, own in names.items()}
+        for part, (network, names) in zip(("G", "G_ema", "D"), networks, strict=True)
+    }
+
+
+def _saved(folder: Path, checkpoint: object) -> Path:
+    path = folder / "published.pt"
+    torch.save(checkpoint, path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "isosurface"), [("unified", "tetrahedra"), ("unified", "flexicubes"), ("separate", "tetrahedra")]
+)
+def test_conversion_there_and_back_changes_no_bit(tmp_path: Path, kind: str, isosurface: str) -> None:
+    checkpoint = _checkpoint(kind, isosurface)
+    model = official.convert(_saved(tmp_path, checkpoint), tmp_path / "model", grid_resolution=GRID)
+    official.convert_back(model, tmp_path / "back.pt")
+    back = torch.load(tmp_path / "back.pt", weights_only=True)
+    assert back.keys() == checkpoint.keys()
+    for part, tensors in checkpoint.items():
+        assert back[part].keys() == tensors.keys()
+        assert all(back[part][name].equal(tensor) for name, tensor in tensors.items())
+
+
+def test_a_converted_model_is_the_average_with_its_mean_styles_estimated(tmp_path: Path) -> None:
+    path = _saved(tmp_path, _checkpoint())
+    loaded, converted = (
+        official.load_published(path, "chair", GRID).generator_ema,
+        load(official.convert(path, tmp_path, "chair", GRID)),
+    )
+    assert converted.config == loaded.config
+    assert converted.config.grid_size == 0.8
+    latents = loaded.sample_latents(2, seed=0)
+    points = 0.8 * (torch.rand(2, 30, 3) - 0.5)
+    assert converted.field(latents).color(points).equal(loaded.field(latents).color(points))
+    assert converted.field(latents).sdf(points).equal(loaded.field(latents).sdf(points))
+    loaded.estimate_mean_styles()
+    assert converted.styles(latents, psi=0.5).texture.equal(loaded.styles(latents, psi=0.5).texture)
+
+
+def test_sizes_are_found(tmp_path: Path) -> None:
+    found = official.load_published(_saved(tmp_path, _checkpoint("separate")), grid_resolution=GRID)
+    config = found.generator.config
+    assert config.synthesis == SMALL["separate"]
+    assert (config.z_dim, config.w_dim, config.mapping_layers) == (10, 9, 3)
+    assert config.cameras == CameraPrior()
+    judge = found.discriminator
+    assert judge.resolution == 16
+    assert judge.config == DiscriminatorConfig(channel_base=64, channel_max=10, condition=6, condition_layers=2)
+
+
+class _Harm:
+    """Leaves a file behind when unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("how", ["zip", "legacy", "pickle", "new pickle"])
+def test_code_in_a_file_is_refused_and_does_not_run(tmp_path: Path, how: str) -> None:
+    mark, path = tmp_path / "harmed", tmp_path / "evil.pt"
+    if "pickle" in how:
+        path.write_bytes(pickle.dumps(_Harm(mark), protocol=4 if how == "new pickle" else 2))
+    else:
+        torch.save(_checkpoint() | {"G": _Harm(mark)}, path, _use_new_zipfile_serialization=how == "zip")
+    with pytest.raises(InputError, match=r"evil\.pt: refused, it holds code"):
+        official.load_published(path)
+    assert not mark.exists()
+    torch.load(path, weights_only=False) if "pickle" not in how else pickle.loads(path.read_bytes())
+    assert mark.exists(), "the file would have done harm"
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", bytes(range(256))])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"file\.pt: "):
+        official.load_published(path)
+
+
+def test_files_that_are_missing_or_folders_are_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"nothing\.pt: no such file"):
+        official.load_published(tmp_path / "nothing.pt")
+    with pytest.raises(InputError, match=tmp_path.name):
+        official.load_published(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.999])
+def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
+    path = _saved(tmp_path, _checkpoint())
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(InputError, match=r"published\.pt: is cut short"):
+        official.load_published(path)
+
+
+@pytest.mark.parametrize(
+    "content", [[1, 2], {"model": {"weight": torch.ones(1)}}, {"G": {"a": 1}, "G_ema": {}, "D": {}}]
+)
+def test_another_projects_file_is_refused(tmp_path: Path, content: object) -> None:
+    with pytest.raises(InputError, match=r"another project's, it has no table of tensors named G;"):
+        official.load_published(_saved(tmp_path, content))
+
+
+@pytest.mark.parametrize("part", ["G", "D"])
+def test_another_projects_tensors_are_refused(tmp_path: Path, part: str) -> None:
+    checkpoint = _checkpoint() | {part: {"layer1.0.weight": torch.ones(3)}}
+    with pytest.raises(InputError, match=f"published.pt: {part} is another project's"):
+        official.load_published(_saved(tmp_path, checkpoint), grid_resolution=GRID)
+
+
+def test_missing_extra_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
+    checkpoint = _checkpoint()
+    tensors = checkpoint["G_ema"]
+    removed = [name for name in sorted(tensors) if "affine" in name]
+    for name in removed:
+        del tensors[name]
+    tensors["unheard_of"] = torch.ones(1)
+    tensors["synthesis.to_rgb.bias"] = torch.ones(4)
+    tensors["mapping.w_avg"] = tensors["mapping.w_avg"].half()
+    tensors["synthesis.generator.tri_plane_synthesis.b8.resample_filter"] = torch.ones(4, 4)
+    with pytest.raises(InputError) as error:
+        official.load_published(_saved(tmp_path, checkpoint), grid_resolution=GRID)
+    text = str(error.value)
+    assert "G_ema is not a published network" in text
+    assert f"missing tensors: {', '.join(removed[:10])} and {len(removed) - 10} more;" in text
+    assert "extra tensors: unheard_of;" in text
+    assert "synthesis.to_rgb.bias [4] instead of [3]" in text
+    assert "float32: mapping.w_avg" in text
+    assert "published one: synthesis.generator.tri_plane_synthesis.b8.resample_filter" in text
+
+
+def test_only_whole_models_of_published_kinds_convert_back(tmp_path: Path) -> None:
+    config = GeneratorConfig(synthesis=SMALL["separate"], isosurface="flexicubes")
+    with pytest.raises(InputError, match="no published model has separate generators and FlexiCubes"):
+        official.generator_names(config)
+    unified = replace(config, synthesis=SMALL["unified"])
+    assert any("mlp_synthesis_weight" in name for name in official.generator_names(unified))

@@ -1,0 +1,228 @@
+"""The whole evaluation, of the smallest models against the smallest dataset that has meshes."""
+
+import hashlib
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+import datasets
+from get3d.evaluation import evaluator as comparison
+from get3d.evaluation import shape_sets
+from get3d.evaluation.metric_table import METRICS
+from get3d.evaluation.report import EvaluateConfig, evaluate
+from get3d.files import InputError
+from get3d.generator import WEIGHTS, Generator
+from get3d.storage import describe, save_tensors, with_prefix
+from tiny import GENERATOR
+
+OBJECTS = 40
+CONSOLE = Console(width=200, quiet=True)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    return datasets.make_boxes(tmp_path_factory.mktemp("data"), OBJECTS)
+
+
+def save_model(path: Path, seed: int) -> str:
+    torch.manual_seed(seed)
+    generator = Generator(GENERATOR)
+    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(GENERATOR)})
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> list[str]:
+    folder = tmp_path_factory.mktemp("models")
+    return [save_model(folder / f"{name}.safetensors", seed) for seed, name in enumerate(("early", "late"))]
+
+
+def small(models: list[str], data: Path, out: Path, **changes: object) -> EvaluateConfig:
+    config = EvaluateConfig(
+        models=tuple(models),
+        data=data,
+        out=out,
+        references=3,
+        ratio=4,
+        points=64,
+        train_objects=5,
+        pictures=8,
+        textures=1,
+        device="cpu",
+    )
+    return replace(config, **changes)
+
+
+@pytest.fixture(scope="module")
+def evaluated(models, data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("evaluation")
+    return out, evaluate(small(models, data, out), CONSOLE)
+
+
+def test_the_report_holds_every_number_of_every_model(evaluated, models):
+    out, report = evaluated
+    assert json.loads((out / "report.json").read_text()) == report
+    wanted = set(METRICS) - {"fid", "kid", "precision", "recall", "genus"}
+    for model in report["models"]:
+        assert wanted <= set(model["metrics"]), wanted - set(model["metrics"])
+        assert model["shapes"] + len(model["dropped"]) == 12
+        assert len(model["neighbours"]) == model["shapes"]
+        assert all(name.startswith("0") for name in model["neighbours"][0]["nearest"])
+    assert [model["model"] for model in report["models"]] == models
+    assert [model["name"] for model in report["models"]] == ["early", "late"]
+    real = report["real"]
+    assert real["watertight"]["value"] == real["uncut"]["value"] == 100
+    assert real["genus"]["value"] == 0
+    assert real["components"]["value"] == 1
+    assert real["whole"]["value"] == 100
+    assert set(report["settings"]["versions"]) >= {"get3d", "torch", "python", "warp-lang"}
+    assert report["settings"]["options"]["seed"] == 0
+
+
+def test_the_verdict_tells_of_every_number_that_has_a_direction(evaluated):
+    _, report = evaluated
+    text = "\n".join(report["verdict"])
+    for name, metric in METRICS.items():
+        if metric.better and name in report["models"][0]["metrics"] and name in report["real"]:
+            assert metric.title in text
+
+
+def test_the_page_needs_no_other_file(evaluated, models):
+    out, _ = evaluated
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+    assert page.count("data:image/png;base64,") == 4
+    assert page.count("<svg") == 4
+    for model in models:
+        assert model in page
+    assert "<script" not in page
+
+
+def test_matrices_are_kept_and_are_those_of_the_metrics(evaluated):
+    out, report = evaluated
+    folder = next(path for path in out.iterdir() if path.name.startswith("0-"))
+    for name in ("cd", "lfd"):
+        matrix = np.load(folder / f"{name}-shapes-references.npz")["distances"]
+        assert matrix.shape == (report["models"][0]["shapes"], 3)
+        assert matrix.min(axis=0).mean() == pytest.approx(report["models"][0]["metrics"][f"mmd-{name}"]["value"])
+        covered = len(set(matrix.argmin(axis=1).tolist())) / 3 * 100
+        assert covered == pytest.approx(report["models"][0]["metrics"][f"cov-{name}"]["value"])
+        own = np.load(folder / f"{name}-shapes-own.npz")["distances"]
+        assert (own == own.T).all()
+
+
+def test_the_same_command_measures_nothing_again(evaluated, models, data, monkeypatch):
+    out, report = evaluated
+    for module, name in ((shape_sets, "mesh_quality"), (shape_sets, "sample_surface")):
+        monkeypatch.setattr(module, name, lambda *_: pytest.fail("measured again"))
+    assert evaluate(small(models, data, out), CONSOLE)["models"] == report["models"]
+
+
+def test_another_version_of_a_descriptor_is_measured_anew(models, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("get3d.evaluation.report._pictures", lambda *_: {})
+    config = small(models[:1], data, tmp_path, textures=0, pictures=0, references=2, train_objects=2, distances=("cd",))
+    evaluate(config, CONSOLE)
+    monkeypatch.setattr("get3d.metrics.lightfield.VERSION", 99)
+    measured = []
+    original = shape_sets.mesh_quality
+    monkeypatch.setattr(shape_sets, "mesh_quality", lambda mesh: measured.append(1) or original(mesh))
+    evaluate(config, CONSOLE)
+    assert len(measured) == 8 + 4
+
+
+def test_pictures_alone_need_no_meshes(models, data, tmp_path):
+    config = small(models[:1], data, tmp_path, shapes=False, meshes=tmp_path / "none", textures=0)
+    report = evaluate(config, CONSOLE)
+    assert set(report["models"][0]["metrics"]) == {"swd-rgb", "swd-mask"}
+    assert "FID, KID, precision and recall are left out" in report["notes"][0]
+
+
+def test_a_network_gives_fid(models, data, tmp_path, monkeypatch):
+    class StandIn(torch.nn.Module):
+        def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+            return torch.nn.functional.adaptive_avg_pool2d(x.to(torch.float32), 2).flatten(1)
+
+    path = tmp_path / "network.pt"
+    with pytest.warns(DeprecationWarning):
+        torch.jit.save(torch.jit.script(StandIn()), path)
+    config = small(models[:1], data, tmp_path / "out", shapes=False, textures=0, inception=path)
+    with pytest.raises(InputError, match="another file"):
+        evaluate(config, CONSOLE)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    original = comparison.FeatureNetwork
+    monkeypatch.setattr(comparison, "FeatureNetwork", lambda given: original(given, sha256))
+    report = evaluate(config, CONSOLE)
+    metrics = report["models"][0]["metrics"]
+    assert {"fid", "kid", "precision", "recall"} <= set(metrics)
+    assert metrics["fid"]["value"] > report["real"]["fid"]["value"]
+    assert "50000" in report["notes"][0]
+
+
+def test_shapes_without_a_surface_are_counted_and_left_out(models, data, tmp_path, monkeypatch):
+    original = Generator.meshes
+
+    def with_gaps(self, latents, psi=0.7):
+        batch = original(self, latents, psi)
+        parts = batch.split()
+        parts[0] = type(parts[0])(parts[0].vertices, parts[0].faces[:0])
+        parts[-1] = type(parts[-1])(parts[-1].vertices * torch.nan, parts[-1].faces)
+        return type(batch).from_meshes(parts)
+
+    monkeypatch.setattr(Generator, "meshes", with_gaps)
+    monkeypatch.setattr("get3d.evaluation.report._pictures", lambda *_: {})
+    config = small(models[:1], data, tmp_path, textures=0, pictures=0, references=2, distances=("cd",))
+    model = evaluate(config, CONSOLE)["models"][0]
+    # Four are made at once: of 8 shapes, the first and last of each part are broken.
+    assert model["dropped"] == [0, 3, 4, 7]
+    assert model["shapes"] == 4
+    assert model["metrics"]["empty"]["value"] == 50
+    monkeypatch.setattr(Generator, "meshes", lambda self, latents, psi: _without_faces(original(self, latents, psi)))
+    with pytest.raises(InputError, match=r"none of the 8 shapes .* has a surface"):
+        evaluate(replace(config, out=tmp_path / "other"), CONSOLE)
+
+
+def _without_faces(batch):
+    return type(batch)(batch.vertices, batch.faces[:0], batch.vertex_offsets, torch.zeros_like(batch.face_offsets))
+
+
+def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path, monkeypatch):
+    config = small(models[:1], data, tmp_path, textures=0, pictures=0, references=1, distances=("cd",))
+    monkeypatch.setattr("get3d.evaluation.report._pictures", lambda *_: {})
+    report = evaluate(config, CONSOLE)
+    assert "but one reference" in report["notes"][0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"models": ()}, "no model is named"),
+        ({"references": 99}, "--references is 99, but the split 'test'"),
+        ({"references": 0}, "--references is 0"),
+        ({"ratio": 0}, "--ratio is 0"),
+        ({"psi": 3.0}, "--psi is 3.0"),
+        ({"pictures": 2}, "--pictures is 2"),
+        ({"distances": ()}, "--distances names none"),
+        ({"meshes": Path("/nowhere")}, "no such mesh"),
+        ({"data": Path("/nowhere")}, "no such folder"),
+        ({"models": ("/nowhere",)}, "no such model"),
+    ],
+)
+def test_bad_options_are_refused(models, data, tmp_path, changes, message):
+    with pytest.raises(InputError, match=message):
+        evaluate(replace(small(models[:1], data, tmp_path), **changes), CONSOLE)
+
+
+def test_a_damaged_mesh_is_named(models, data, tmp_path):
+    meshes = tmp_path / "meshes"
+    meshes.mkdir()
+    for path in (data / "meshes").glob("*.glb"):
+        (meshes / path.name).write_bytes(path.read_bytes())
+    (meshes / "000003.glb").write_bytes(b"glTF nonsense")
+    with pytest.raises(InputError, match=r"000003\.glb: is not a readable mesh"):
+        evaluate(small(models[:1], data, tmp_path / "out", meshes=meshes), CONSOLE)
