@@ -14,7 +14,7 @@ demo: .venv/.installed
 	.venv/bin/get3d generate chair --num 8 --out demo/objects
 	@echo "Open demo/objects/contact-sheet.png, demo/objects/turntable.gif, and the .glb files beside them."
 
-# The whole way, from pictures to a model of one's own.
+# The whole way, from images to a model of one's own.
 demo-train: .venv/.installed
 	.venv/bin/get3d synth chair --out demo/data --shapes 150 --views 16 --resolution 64 --texture 256
 	.venv/bin/get3d train demo --data demo/data --out demo/run

@@ -1,4 +1,4 @@
-"""Pictures as other programs leave them, with their camera files, for tests of imports.
+"""Images as other programs leave them, with their camera files, for tests of imports.
 
 The formulas are those of the other programs' conventions, not ours: rotations as products about axes.
 """
@@ -19,13 +19,13 @@ from get3d.cameras import Cameras
 
 @dataclass(frozen=True)
 class Capture:
-    """Pictures of one object, <folder>/<view>.png.
+    """Images of one object, <folder>/<view>.png.
 
     Attributes:
         folder: where they are.
         degrees: [n, 2] azimuth and polar angle of each.
         fov: vertical field of view in degrees.
-        side: of the pictures in pixels.
+        side: of the images in pixels.
     """
 
     folder: Path
@@ -37,15 +37,15 @@ class Capture:
 def capture(
     folder: Path, views: int = 16, side: int = 64, radius: float = 1.2, fov: float = 49.13, seed: int = 0
 ) -> Capture:
-    """Pictures of a chair from all around, and not only from above."""
+    """Images of a chair from all around, and not only from above."""
     generator = np.random.default_rng(seed)
     degrees = np.stack([generator.uniform(0, 360, views), generator.uniform(50, 110, views)], axis=1)
     azimuth, polar = torch.from_numpy(np.radians(degrees)).float().T
     cameras = Cameras(azimuth, polar, radius, float(np.radians(fov)))
-    pictures = shade(make("chair", seed, 0, texture=256), cameras, side).permute(0, 2, 3, 1).numpy()
+    images = shade(make("chair", seed, 0, texture=256), cameras, side).permute(0, 2, 3, 1).numpy()
     folder.mkdir(parents=True)
-    for view, picture in enumerate(pictures):
-        Image.fromarray(picture).save(folder / f"{view:03d}.png")
+    for view, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{view:03d}.png")
     return Capture(folder, degrees, fov, side)
 
 

@@ -1,4 +1,4 @@
-"""Small datasets for tests, in both layouts: a disc of a colour of its own on each picture."""
+"""Small datasets for tests, in both layouts: a disc of a colour of its own on each image."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
 VIEWS = 3
 
 
-def picture(number: int, resolution: int) -> np.ndarray:
+def image(number: int, resolution: int) -> np.ndarray:
     """[r, r, 4] uint8: a disc, colour (number, 2·number, 255 − number), transparent outside."""
     i, j = np.mgrid[:resolution, :resolution] + 0.5 - resolution / 2
     inside = np.hypot(i, j) < 0.35 * resolution
@@ -28,16 +28,16 @@ def degrees(count: int) -> np.ndarray:
 
 
 def make_dataset(root: Path, objects: int = 10, resolution: int = 16) -> Path:
-    """Writes a dataset in our layout; object k, view v shows picture k · VIEWS + v."""
+    """Writes a dataset in our layout; object k, view v shows image k · VIEWS + v."""
     names = [f"{k:06d}" for k in range(objects)]
-    pictures = [f"{name}/{view:03d}.png" for name in names for view in range(VIEWS)]
-    for number, name in enumerate(pictures):
-        path = root / "pictures" / name
+    images = [f"{name}/{view:03d}.png" for name in names for view in range(VIEWS)]
+    for number, name in enumerate(images):
+        path = root / "images" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture(number, resolution)).save(path)
+        Image.fromarray(image(number, resolution)).save(path)
     splits = {split: [name for k, name in enumerate(names) if split_of(k) == split] for split in SPLITS}
     Description("disc", resolution, 0.7, CameraPrior(), splits, "CC0-1.0").write(root)
-    write_cameras(root, pictures, degrees(len(pictures)))
+    write_cameras(root, images, degrees(len(images)))
     return root
 
 
@@ -49,7 +49,7 @@ def make_published(root: Path, objects: int = 10, resolution: int = 16) -> Path:
         images.mkdir(parents=True)
         cameras.mkdir(parents=True)
         for view in range(VIEWS):
-            Image.fromarray(picture(k * VIEWS + view, resolution)).save(images / f"{view:03d}.png")
+            Image.fromarray(image(k * VIEWS + view, resolution)).save(images / f"{view:03d}.png")
         np.save(cameras / "rotation.npy", angles[k, :, 0])
         np.save(cameras / "elevation.npy", 90 - angles[k, :, 1])
     return root

@@ -64,15 +64,15 @@ def square(side: float = 1.0, z: float = 0.0, tiles: float = 1.0) -> dict[str, n
     }
 
 
-def textured(arrays: dict[str, np.ndarray], picture: np.ndarray, **material: object) -> trimesh.Trimesh:
+def textured(arrays: dict[str, np.ndarray], image: np.ndarray, **material: object) -> trimesh.Trimesh:
     """A mesh with a glTF material."""
-    pbr = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(picture), metallicFactor=0.0, **material)
+    pbr = trimesh.visual.material.PBRMaterial(baseColorTexture=Image.fromarray(image), metallicFactor=0.0, **material)
     visual = trimesh.visual.TextureVisuals(uv=arrays["uv"], material=pbr)
     return trimesh.Trimesh(arrays["vertices"], arrays["faces"], visual=visual, process=False)
 
 
 def plain(color: tuple[int, ...], side: int = 2) -> np.ndarray:
-    """A picture of one colour."""
+    """An image of one colour."""
     return np.full((side, side, len(color)), color, np.uint8)
 
 
@@ -109,10 +109,10 @@ def bomb(side: int = 30_000) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-def png(picture: np.ndarray) -> bytes:
-    """A picture as a PNG file."""
+def png(image: np.ndarray) -> bytes:
+    """An image as a PNG file."""
     buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, format="PNG")
+    Image.fromarray(image).save(buffer, format="PNG")
     return buffer.getvalue()
 
 

@@ -12,16 +12,16 @@ DISC = np.ones((5, 5), dtype=bool)
 DISC[::4, ::4] = False
 
 
-def trace(picture: np.ndarray) -> list[tuple[int, int]] | None:
+def trace(image: np.ndarray) -> list[tuple[int, int]] | None:
     """The listed points of the contour, the start first and last; None where it fails."""
-    if not picture.any():
+    if not image.any():
         return None
-    start = tuple(map(int, np.argwhere(picture)[0]))
+    start = tuple(map(int, np.argwhere(image)[0]))
     row, column = start
     ambiguous = (
-        picture[row + 1, column - 1]
-        and not picture[row + 1, column]
-        and (picture[row + 1, column + 1] or picture[row, column + 1])
+        image[row + 1, column - 1]
+        and not image[row + 1, column]
+        and (image[row + 1, column + 1] or image[row, column + 1])
     )
     here, direction, points = start, 0, [start]
     while True:
@@ -29,7 +29,7 @@ def trace(picture: np.ndarray) -> list[tuple[int, int]] | None:
             moves = [
                 ((here[0] + drow, here[1] + dcolumn), new)
                 for drow, dcolumn, new in TABLES["contour_moves"][str(direction)]
-                if picture[here[0] + drow, here[1] + dcolumn]
+                if image[here[0] + drow, here[1] + dcolumn]
             ]
             if moves:
                 break
@@ -42,69 +42,67 @@ def trace(picture: np.ndarray) -> list[tuple[int, int]] | None:
             return points
 
 
-def is_one_part(picture: np.ndarray, points: list[tuple[int, int]] | None) -> bool:
-    if not picture.any():
+def is_one_part(image: np.ndarray, points: list[tuple[int, int]] | None) -> bool:
+    if not image.any():
         return False
-    on_trace = np.zeros_like(picture)
-    on_trace[tuple(np.array(points or [np.argwhere(picture)[0]]).T)] = True
+    on_trace = np.zeros_like(image)
+    on_trace[tuple(np.array(points or [np.argwhere(image)[0]]).T)] = True
     parts, _ = label(~on_trace)
     flooded = parts == parts[0, 0]
-    return (picture & ~flooded).sum() / picture.sum() > 0.95
+    return (image & ~flooded).sum() / image.sum() > 0.95
 
 
-def dilate(picture: np.ndarray, element: np.ndarray) -> np.ndarray:
-    grown = np.zeros_like(picture)
+def dilate(image: np.ndarray, element: np.ndarray) -> np.ndarray:
+    grown = np.zeros_like(image)
     radius = len(element) // 2
-    for row, column in np.argwhere(picture):
+    for row, column in np.argwhere(image):
         grown[row - radius : row + radius + 1, column - radius : column + radius + 1] |= element
     return grown
 
 
-def thin(picture: np.ndarray, original: np.ndarray) -> np.ndarray:
+def thin(image: np.ndarray, original: np.ndarray) -> np.ndarray:
     table = TABLES["thin_deletable"]
-    picture = picture.copy()
+    image = image.copy()
     changed = True
     while changed:
         changed = False
         for side in table["pass_order_side_must_be_background_drow_dcol"]:
             doomed = [
                 (row, column)
-                for row, column in np.argwhere(
-                    picture & ~original & ~np.roll(picture, (-side[0], -side[1]), axis=(0, 1))
-                )
+                for row, column in np.argwhere(image & ~original & ~np.roll(image, (-side[0], -side[1]), axis=(0, 1)))
                 if table["table"][
                     sum(
                         1 << bit
                         for bit, (drow, dcolumn) in enumerate(table["bit_offsets_drow_dcol"])
-                        if picture[row + drow, column + dcolumn]
+                        if image[row + drow, column + dcolumn]
                     )
                 ]
             ]
             for place in doomed:
-                picture[place] = False
+                image[place] = False
                 changed = True
-    return picture
+    return image
 
 
-def contour(picture: np.ndarray) -> tuple[list[tuple[int, int]] | None, int]:
-    """The contour, and how the picture was bridged for it: 0 to 3."""
-    points = trace(picture)
-    if is_one_part(picture, points) or not picture.any():
+def contour(image: np.ndarray) -> tuple[list[tuple[int, int]] | None, int]:
+    """The contour, and how the image was bridged for it: 0 to 3."""
+    points = trace(image)
+    if is_one_part(image, points) or not image.any():
         return points, 0
-    bridge, bridged = 1, dilate(picture, np.ones((3, 3), dtype=bool))
+    bridge, bridged = 1, dilate(image, np.ones((3, 3), dtype=bool))
     if not is_one_part(bridged, trace(bridged)):
         bridge, bridged = 2, dilate(bridged, DISC)
         if not is_one_part(bridged, trace(bridged)):
-            rows, columns = np.nonzero(picture)
-            bridge, bridged = 3, np.zeros_like(picture)
+            rows, columns = np.nonzero(image)
+            bridge, bridged = 3, np.zeros_like(image)
             bridged[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] = True
-    return trace(thin(bridged, picture)), bridge
+    return trace(thin(bridged, image)), bridge
 
 
-def centre(picture: np.ndarray) -> np.ndarray:
-    if not picture.any():
+def centre(image: np.ndarray) -> np.ndarray:
+    if not image.any():
         return np.array([-1.0, -1.0])
-    rows, columns = np.nonzero(picture)
+    rows, columns = np.nonzero(image)
     return np.array([rows.min() + rows.max(), columns.min() + columns.max()]) / 2
 
 
@@ -117,20 +115,18 @@ def spectrum(points: list[tuple[int, int]] | None, middle: np.ndarray) -> np.nda
     return result
 
 
-def radius(pictures: np.ndarray) -> float:
+def radius(images: np.ndarray) -> float:
     """The radius of one light field."""
-    return max(
-        np.linalg.norm(np.argwhere(picture) - centre(picture), axis=1).max() for picture in pictures if picture.any()
-    )
+    return max(np.linalg.norm(np.argwhere(image) - centre(image), axis=1).max() for image in images if image.any())
 
 
-def region(picture: np.ndarray, reach: float) -> np.ndarray:
-    if not picture.any():
+def region(image: np.ndarray, reach: float) -> np.ndarray:
+    if not image.any():
         return np.zeros(35)
     axis = np.arange(-50, 52)
     y, x = np.meshgrid(axis, axis, indexing="ij")
     rho, theta = np.hypot(x, y), np.arctan2(y, x)
-    tx, ty = ((np.argwhere(picture) - centre(picture)) * 50 / reach + 50).T[::-1]
+    tx, ty = ((np.argwhere(image) - centre(image)) * 50 / reach + 50).T[::-1]
     i, j = tx.astype(int), ty.astype(int)
     u, v = tx - i, ty - j
     coefficients = []
@@ -139,19 +135,19 @@ def region(picture: np.ndarray, reach: float) -> np.ndarray:
             table = np.where(rho < 50, np.cos(3.141592653 * r * rho / 50) * np.exp(1j * p * theta), 0)
             low = (1 - u) * table[j, i] + u * table[j, i + 1]
             high = (1 - u) * table[j + 1, i] + u * table[j + 1, i + 1]
-            coefficients.append(abs(((1 - v) * low + v * high).sum()) / picture.sum())
+            coefficients.append(abs(((1 - v) * low + v * high).sum()) / image.sum())
     return np.array(coefficients[1:])
 
 
-def circularity(picture: np.ndarray) -> float:
-    edge = sum(not picture[row - 1 : row + 2, column - 1 : column + 2].all() for row, column in np.argwhere(picture))
-    return min(1.0, 12.5663704 * picture.sum() / edge**2) if edge else 0.0
+def circularity(image: np.ndarray) -> float:
+    edge = sum(not image[row - 1 : row + 2, column - 1 : column + 2].all() for row, column in np.argwhere(image))
+    return min(1.0, 12.5663704 * image.sum() / edge**2) if edge else 0.0
 
 
-def eccentricity(picture: np.ndarray) -> float:
-    if picture.sum() <= 1:
+def eccentricity(image: np.ndarray) -> float:
+    if image.sum() <= 1:
         return 0.0
-    y, x = (np.argwhere(picture) - centre(picture)).T
+    y, x = (np.argwhere(image) - centre(image)).T
     i20, i02, i11 = (x * x).sum(), (y * y).sum(), (x * y).sum()
     return min(1.0, ((i20 - i02) ** 2 + 4 * i11**2) / (i20 + i02) ** 2)
 

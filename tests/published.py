@@ -15,7 +15,7 @@ SEED = 20220922
 
 
 def state_dict(model: str, resolution: int | None = None) -> dict[str, Tensor]:
-    """The tensors of a model of state_dicts.json; of a discriminator, those for pictures of the given resolution."""
+    """The tensors of a model of state_dicts.json; of a discriminator, those for images of the given resolution."""
     names = {name: shape for name, shape in SHAPES[model].items() if resolution is None or _side(name) <= resolution}
     return {name: tensor(name, shape) for name, shape in names.items()}
 

@@ -19,7 +19,7 @@ import torch._dynamo
 import torch.utils.tensorboard.writer
 from rich.console import Console
 
-from get3d.datasets.loader import Pictures
+from get3d.datasets.loader import ImageDataset
 from get3d.distributed.processes import joined
 from get3d.storage import checksum, load_tensors
 from get3d.training.checkpoint import checkpoints_in
@@ -69,7 +69,7 @@ def assert_same_course(mine, theirs, tolerance):
         assert one.keys() - clock == other.keys() - clock
         for name in one.keys() - clock:
             close = pytest.approx(other[name], rel=tolerance, abs=tolerance)
-            assert one[name] == close, (one["shown"], name)
+            assert one[name] == close, (one["cur_nimg"], name)
     one, other = (load_tensors(checkpoints_in(out / "checkpoints")[0]).tensors for out in (mine, theirs))
     assert one.keys() == other.keys()
     for name, tensor in one.items():
@@ -81,12 +81,12 @@ def three_steps_one_not_finite(config, console):
     """Says how often in a row gradients were not finite after each step, how often D moved, and a fingerprint of it."""
     with joined(config.ranks, "cpu") as ranks:
         state, bad = start(config), []
-        batches = Pictures(config.data, "train").batches(8, 0, 0, ranks.rank, ranks.world)
+        batches = ImageDataset(config.data, "train").batches(8, 0, 0, ranks.rank, ranks.world)
         for number, batch in zip(range(3), batches, strict=False):
             if number == ranks.rank == 1:
                 batch = replace(batch, angles=torch.full_like(batch.angles, torch.nan))
             train_step(state, batch, config, ranks)
-            bad.append(state.bad_steps)
+            bad.append(state.nonfinite_steps)
         moved = next(iter(state.discriminator_optimizer.state.values()))["step"]
         everything = state.discriminator.state_dict() | state.generator.state_dict()
         console.print(str(bad).replace(" ", ""), int(moved), checksum(everything), highlight=False, markup=False)

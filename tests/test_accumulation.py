@@ -11,7 +11,7 @@ import tiny
 from get3d.datasets.loader import Batch
 from get3d.files import InputError
 from get3d.generator import Generator
-from get3d.training.config import opened
+from get3d.training.config import prepare_run
 from get3d.training.loop import start, train, train_step
 from ranks import Ranks, assert_same_course
 
@@ -25,7 +25,7 @@ def data(tmp_path_factory):
 
 
 def _config(data, out, **changes):
-    config = tiny.run_config(data, out, batch=8, kimg=0.008 * STEPS, snapshot_kimg=0.024, metric_pictures=6)
+    config = tiny.run_config(data, out, batch=8, kimg=0.008 * STEPS, snapshot_kimg=0.024, metric_images=6)
     return replace(config, **changes)
 
 
@@ -41,17 +41,17 @@ def whole(data, tmp_path_factory):
 
 
 def test_a_batch_in_parts_follows_the_course_of_the_whole(data, whole, tmp_path):
-    assert_same_course(_train(_config(data, tmp_path, accumulate=2)), whole, 1e-5)
+    assert_same_course(_train(_config(data, tmp_path, grad_accum_steps=2)), whole, 1e-5)
 
 
 def test_cubes_in_parts_follow_the_course_of_the_whole(data, tmp_path):
     generator = replace(tiny.GENERATOR, isosurface="flexicubes")
-    one, four = (_config(data, tmp_path / str(n), generator=generator, accumulate=n, kimg=0.032) for n in (1, 4))
+    one, four = (_config(data, tmp_path / str(n), generator=generator, grad_accum_steps=n, kimg=0.032) for n in (1, 4))
     assert_same_course(_train(four), _train(one), 1e-5)
 
 
 def test_parts_of_processes_follow_the_course_of_the_whole(data, whole, tmp_path):
-    ranks = Ranks([_config(data, tmp_path, accumulate=2)] * 2)
+    ranks = Ranks([_config(data, tmp_path, grad_accum_steps=2)] * 2)
     said = ranks.end()
     assert [process.exitcode for process in ranks.processes] == [0, 0], said
     assert_same_course(tmp_path, whole, 1e-5)
@@ -68,7 +68,7 @@ def test_no_more_than_a_part_is_drawn_at_once_and_one_is_drawn_once(data, tmp_pa
     images = torch.zeros(8, 4, 16, 16, dtype=torch.uint8)
     for parts, expected in ((1, [(8, True)]), (2, [(4, False), (4, True), (4, True)])):
         drawn.clear()
-        config = _config(data, tmp_path, accumulate=parts)
+        config = _config(data, tmp_path, grad_accum_steps=parts)
         train_step(start(config), Batch(images, torch.ones(8, 2)), config)
         assert drawn == expected
 
@@ -76,11 +76,15 @@ def test_no_more_than_a_part_is_drawn_at_once_and_one_is_drawn_once(data, tmp_pa
 @pytest.mark.parametrize(
     ("parts", "world", "message"),
     [
-        (0, 1, r"--accumulate is 0; it must be at least 1"),
-        (8, 1, r"--batch is 8; .*--discriminator.group, 2, in 8 parts \(--accumulate\): 16"),
-        (4, 2, r"--batch is 8; .*--discriminator.group, 2, for each of 2 processes, in 4 parts \(--accumulate\): 16"),
+        (0, 1, r"--grad-accum-steps is 0; it must be at least 1"),
+        (8, 1, r"--batch is 8; .*--discriminator.group, 2, in 8 parts \(--grad-accum-steps\): 16"),
+        (
+            4,
+            2,
+            r"--batch is 8; .*--discriminator.group, 2, for each of 2 processes, in 4 parts \(--grad-accum-steps\): 16",
+        ),
     ],
 )
 def test_parts_that_a_batch_does_not_have_are_refused(data, tmp_path, parts, world, message):
     with pytest.raises(InputError, match=message):
-        opened(_config(data, tmp_path, accumulate=parts), world)
+        prepare_run(_config(data, tmp_path, grad_accum_steps=parts), world)

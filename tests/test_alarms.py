@@ -39,7 +39,7 @@ def test_a_run_without_a_past_is_never_slow():
 
 def test_an_alarm_is_printed_and_kept(tmp_path):
     said = io.StringIO()
-    with Monitor(tmp_path, Console(file=said, width=200), shown=0, total=9000) as monitor:
+    with Monitor(tmp_path, Console(file=said, width=200), cur_nimg=0, total=9000) as monitor:
         monitor.write({"surface/empty": torch.tensor([4.0, 4.0])}, 5000)
         monitor.write({"surface/empty": torch.tensor([0.0, 4.0])}, 6000)
     first, second = (json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines())

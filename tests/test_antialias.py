@@ -26,7 +26,7 @@ def with_vertices(meshes: MeshBatch, vertices: torch.Tensor) -> MeshBatch:
 
 
 def chair() -> trimesh.Trimesh:
-    """A seat and a back of slats on legs; legs and slats are thinner than a pixel of a small picture."""
+    """A seat and a back of slats on legs; legs and slats are thinner than a pixel of a small image."""
     boxes = [((0.5, 0.04, 0.5), (0, 0, 0)), ((0.5, 0.05, 0.02), (0, 0.4, -0.24))]
     boxes += [((0.02, 0.4, 0.02), (x, -0.2, z)) for x in (-0.22, 0.22) for z in (-0.22, 0.22)]
     boxes += [((0.02, 0.4, 0.01), (0.1 * k, 0.2, -0.24)) for k in range(-2, 3)]
@@ -79,7 +79,7 @@ def sharp_mask(meshes: MeshBatch, cameras: Cameras, resolution: int) -> torch.Te
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("resolution", [32, 64])
-def test_small_pictures_agree_with_large_ones(name, resolution):
+def test_small_images_agree_with_large_ones(name, resolution):
     """Many views, each a little shifted: the pixels are means of the finer ones, and the area is right on average."""
     generator = torch.Generator().manual_seed(0)
     views = 16
@@ -88,7 +88,7 @@ def test_small_pictures_agree_with_large_ones(name, resolution):
     meshes = with_vertices(meshes, meshes.vertices + shift[meshes.vertex_shape])
     cameras = CameraPrior(polar=(40.0, 120.0), radius=2.0).sample(views, generator)
     mask = render_mask(meshes, cameras, resolution)
-    # The finer pictures have 512 lines.
+    # The finer images have 512 lines.
     reference = avg_pool2d(sharp_mask(meshes, cameras, 512), 512 // resolution)
     assert (mask - reference).abs().mean() < 0.35 * (sharp_mask(meshes, cameras, resolution) - reference).abs().mean()
     error = mask.sum((1, 2, 3)) / reference.sum((1, 2, 3)) - 1
@@ -97,7 +97,7 @@ def test_small_pictures_agree_with_large_ones(name, resolution):
 
 
 @pytest.mark.parametrize("name", SHAPES)
-def test_gradients_agree_with_differences_of_large_pictures(name):
+def test_gradients_agree_with_differences_of_large_images(name):
     """Of an integral of the mask with a smooth weight, when a shape grows and moves; summed over many views."""
     generator = torch.Generator().manual_seed(1)
     views = 16
@@ -135,7 +135,7 @@ def test_stays_between_nothing_and_everything(seed, resolution):
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31))
 def test_rows_and_columns_of_steep_and_flat_bands(seed):
-    """Bands that cross the picture upright are measured exactly by rows, lying bands by columns, however thin."""
+    """Bands that cross the image upright are measured exactly by rows, lying bands by columns, however thin."""
     generator = torch.Generator().manual_seed(seed)
     places = (torch.rand(8, generator=generator) * 20 - 2).sort().values
     order = torch.randperm(4, generator=generator)
@@ -225,7 +225,7 @@ def test_empty_meshes_and_nothing_in_sight(device):
     assert nothing.abs().max() == vertices.grad.abs().max() == 0
 
 
-def test_a_shape_around_the_picture_fills_it():
+def test_a_shape_around_the_image_fills_it():
     """Its silhouette lies outside: the mask is one everywhere, and no gradient comes from the border."""
     corners = torch.tensor([[-40.0, -50.0], [90.0, -60.0], [10.0, 300.0]], requires_grad=True)
     mask = render_mask(flat_mesh(corners, [[0, 1, 2]], 16), front_cameras(1), 16)

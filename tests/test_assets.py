@@ -111,7 +111,7 @@ def Material "{name}" {{
         color3f inputs:diffuseColor{color}
         token outputs:surface
     }}
-    def Shader "picture" {{
+    def Shader "image" {{
         uniform token info:id = "UsdUVTexture"
         asset inputs:file = @{file}@
         float4 inputs:fallback = (0, 0, 1, 1)
@@ -133,7 +133,7 @@ def Mesh "sheets" (prepend apiSchemas = ["MaterialBindingAPI"]) {
         uniform token elementType = "face"
         uniform token familyName = "materialBind"
         int[] indices = [1]
-        rel material:binding = </root/pictured>
+        rel material:binding = </root/drawn>
     }
 }
 """
@@ -141,17 +141,17 @@ def Mesh "sheets" (prepend apiSchemas = ["MaterialBindingAPI"]) {
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_usd_materials_and_parts(tmp_path, kept):
-    """Two squares in Blender's plane of its front, +Z up: the left one green, a picture on the right one."""
+    """Two squares in Blender's plane of its front, +Z up: the left one green, an image on the right one."""
     halves = np.concatenate([plain(RED, 8), plain(BLUE, 8)])
     paint = PAINT.format(name="plain", color=" = (0, 1, 0)", file="none.png")
-    paint += PAINT.format(name="pictured", color=".connect = </root/pictured/picture.outputs:rgb>", file="red.png")
+    paint += PAINT.format(name="drawn", color=".connect = </root/drawn/image.outputs:rgb>", file="red.png")
     files = [("red.png", png(halves))] if kept else []
     loaded = load(write_usdz(tmp_path / "a.usdz", SHEETS + paint, up="Z", files=files))
-    picture = seen(loaded.asset)
+    image = seen(loaded.asset)
     assert loaded.missing == (() if kept else ("red.png",))
-    assert abs(picture[16, 10, :3] - [0, 255, 0]).max() <= 1
-    assert abs(picture[13, 22, :3] - (RED if kept else [0, 0, 255])).max() <= 1
-    assert abs(picture[19, 22, :3] - (BLUE if kept else [0, 0, 255])).max() <= 1
+    assert abs(image[16, 10, :3] - [0, 255, 0]).max() <= 1
+    assert abs(image[13, 22, :3] - (RED if kept else [0, 0, 255])).max() <= 1
+    assert abs(image[19, 22, :3] - (BLUE if kept else [0, 0, 255])).max() <= 1
 
 
 def test_usd_layers_outside_the_package_are_refused(tmp_path):
@@ -189,17 +189,17 @@ def test_each_material_has_its_own_texture(tmp_path):
     halves = np.concatenate([plain(GREEN, 4), plain(BLUE, 4)])
     scene.add_geometry(textured(right, halves))
     for path in (saved(scene, tmp_path / "a.glb"), saved(scene, tmp_path / "obj.obj")):
-        picture = seen(load(path).asset)
-        assert abs(picture[16, 10, :3] - RED).max() <= 1
-        assert abs(picture[13, 22, :3] - GREEN).max() <= 1
-        assert abs(picture[19, 22, :3] - BLUE).max() <= 1
+        image = seen(load(path).asset)
+        assert abs(image[16, 10, :3] - RED).max() <= 1
+        assert abs(image[13, 22, :3] - GREEN).max() <= 1
+        assert abs(image[19, 22, :3] - BLUE).max() <= 1
 
 
 def test_base_colour_tints_the_texture_in_linear_light(tmp_path):
     mesh = textured(square(), plain((200, 200, 200)), baseColorFactor=[0.5, 1.0, 0.0, 1.0])
-    picture = seen(load(saved(mesh, tmp_path / "a.glb")).asset)
+    image = seen(load(saved(mesh, tmp_path / "a.glb")).asset)
     half = int(bytes_of_linear(linear_of_bytes(np.array([200], np.uint8)) * (128 / 255))[0])
-    assert abs(picture[16, 16, :3] - [half, 200, 0]).max() <= 1
+    assert abs(image[16, 16, :3] - [half, 200, 0]).max() <= 1
 
 
 def test_textures_repeat_outside_the_unit_square(tmp_path):
@@ -217,13 +217,13 @@ def test_colours_of_vertices_and_faces(tmp_path):
     for colors in ({"vertex_colors": plain((*RED, 255), 2).reshape(4, 4)}, {"face_colors": [(*RED, 255)] * 2}):
         mesh = trimesh.Trimesh(arrays["vertices"], arrays["faces"], process=False, **colors)
         for suffix in ("ply",) if "face_colors" in colors else ("ply", "obj"):
-            picture = seen(load(saved(mesh, tmp_path / f"a.{suffix}")).asset)
-            assert abs(picture[16, 16, :3] - RED).max() <= 1
+            image = seen(load(saved(mesh, tmp_path / f"a.{suffix}")).asset)
+            assert abs(image[16, 16, :3] - RED).max() <= 1
     # glTF's are linear, and multiply the texture.
     mesh = textured(arrays, plain((255, 255, 255)))
     mesh.visual.vertex_attributes["color"] = plain((128, 255, 0, 255), 2).reshape(4, 4)
-    picture = seen(load(saved(mesh, tmp_path / "a.glb")).asset)
-    assert abs(picture[16, 16, :3] - [int(bytes_of_linear(np.array([128 / 255]))[0]), 255, 0]).max() <= 1
+    image = seen(load(saved(mesh, tmp_path / "a.glb")).asset)
+    assert abs(image[16, 16, :3] - [int(bytes_of_linear(np.array([128 / 255]))[0]), 255, 0]).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["MASK", "BLEND", "OPAQUE"])
@@ -237,18 +237,18 @@ def test_holes_show_what_is_behind(tmp_path, mode):
     scene.add_geometry(textured(square(z=0.0), right_clear, alphaMode=mode))
     scene.add_geometry(textured(square(z=0.1, side=0.9), plain(BLUE)))
     asset = load(saved(scene, tmp_path / "a.glb")).asset
-    picture = seen(asset)
+    image = seen(asset)
     if mode == "OPAQUE":
-        assert abs(picture[16, 10, :3] - RED).max() <= 1
+        assert abs(image[16, 10, :3] - RED).max() <= 1
         return
-    assert abs(picture[20, 20, :3] - RED).max() <= 1
-    assert abs(picture[20, 10, :3] - GREEN).max() <= 1
-    assert abs(picture[10, 10, :3] - BLUE).max() <= 1
-    assert picture[3:5, 4, 3].min() == 0  # Beside the blue sheet one sees through.
+    assert abs(image[20, 20, :3] - RED).max() <= 1
+    assert abs(image[20, 10, :3] - GREEN).max() <= 1
+    assert abs(image[10, 10, :3] - BLUE).max() <= 1
+    assert image[3:5, 4, 3].min() == 0  # Beside the blue sheet one sees through.
     behind = seen(asset, math.pi)
     assert abs(behind[16, 16, :3] - BLUE).max() <= 1
     asset.save(tmp_path / "again.glb")
-    assert (seen(load(tmp_path / "again.glb").asset) == picture).mean() > 0.999
+    assert (seen(load(tmp_path / "again.glb").asset) == image).mean() > 0.999
 
 
 def test_both_sides_of_a_face_are_lit_alike(tmp_path):
@@ -256,8 +256,8 @@ def test_both_sides_of_a_face_are_lit_alike(tmp_path):
     mesh = textured(arrays, plain((180, 180, 180)))
     arrays["faces"] = arrays["faces"][:, ::-1]
     turned = textured(arrays, plain((180, 180, 180)))
-    pictures = [shade(load(saved(m, tmp_path / "a.glb")).asset, front(), 16)[0] for m in (mesh, turned)]
-    assert torch.equal(*pictures)
+    images = [shade(load(saved(m, tmp_path / "a.glb")).asset, front(), 16)[0] for m in (mesh, turned)]
+    assert torch.equal(*images)
 
 
 def test_normals_are_made_where_there_are_none(tmp_path):
@@ -406,13 +406,13 @@ NOISE = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
 
 
-@pytest.mark.parametrize("content", [None, b"no picture", bomb(), EPS, png(NOISE)[:6000]])
+@pytest.mark.parametrize("content", [None, b"no image", bomb(), EPS, png(NOISE)[:6000]])
 def test_missing_and_bad_textures_leave_the_base_colour_and_are_named(tmp_path, content):
-    path = write_obj(tmp_path, mtl="map_Kd C:\\work\\a picture.png\n")
+    path = write_obj(tmp_path, mtl="map_Kd C:\\work\\an image.png\n")
     if content is not None:
-        (tmp_path / "a picture.png").write_bytes(content)
+        (tmp_path / "an image.png").write_bytes(content)
     loaded = load(path)
-    assert loaded.missing == ("C:\\work\\a picture.png",)
+    assert loaded.missing == ("C:\\work\\an image.png",)
     assert abs(seen(loaded.asset)[16, 16, :3] - [51, 102, 204]).max() <= 1
 
 
@@ -420,8 +420,8 @@ def test_a_missing_material_file_is_named(tmp_path):
     assert load(write_obj(tmp_path)).missing == ("paint.mtl",)
 
 
-@pytest.mark.parametrize("content", [b"no picture at all, but as many bytes as there were", bomb()])
-def test_bad_pictures_within_a_glb_are_named(tmp_path, content):
+@pytest.mark.parametrize("content", [b"no image at all, but as many bytes as there were", bomb()])
+def test_bad_images_within_a_glb_are_named(tmp_path, content):
     path = saved(textured(square(), plain(RED), baseColorFactor=[0.0, 0.0, 1.0, 1.0]), tmp_path / "a.glb")
     whole = path.read_bytes()
     start = whole.index(b"\x89PNG")
@@ -432,13 +432,13 @@ def test_bad_pictures_within_a_glb_are_named(tmp_path, content):
     assert abs(seen(loaded.asset)[16, 16, :3] - [0, 0, 255]).max() <= 1
 
 
-def test_pictures_of_holes(tmp_path):
+def test_images_of_holes(tmp_path):
     path = write_obj(tmp_path, mtl="map_Kd red.png\nmap_d holes.png\n")
     (tmp_path / "red.png").write_bytes(png(plain(RED, 8)))
     (tmp_path / "holes.png").write_bytes(png(np.concatenate([plain((0,), 8)[..., 0], plain((255,), 8)[..., 0]])))
-    picture = seen(load(path).asset)
-    assert picture[10, 16, 3] == 0
-    assert abs(picture[22, 16] - [*RED, 255]).max() <= 1
+    image = seen(load(path).asset)
+    assert image[10, 16, 3] == 0
+    assert abs(image[22, 16] - [*RED, 255]).max() <= 1
 
 
 def test_large_textures_are_reduced(tmp_path):

@@ -19,7 +19,7 @@ from get3d.networks.layers import Linear
 from get3d.training.loop import start
 from tiny import GENERATOR, run_config, seeded, write_dataset
 
-SIZES = {"repeats": 1, "warm": 1, "shapes": 2, "grid": 6, "picture": 16, "mesh_faces": 200, "faces": 300, "texture": 32}
+SIZES = {"repeats": 1, "warm": 1, "shapes": 2, "grid": 6, "image": 16, "mesh_faces": 200, "faces": 300, "texture": 32}
 
 
 @pytest.fixture

@@ -28,20 +28,20 @@ def painted() -> TexturedMesh:
 
 
 def opened(mesh: TexturedMesh, file: Path) -> tuple[dict, np.ndarray]:
-    """What Blender says of the saved object, and its picture from above [64, 64, 4], one unit wide, +X right, −Z up."""
+    """What Blender says of the saved object, and its image from above [64, 64, 4], one unit wide, +X right, −Z up."""
     mesh.save(file)
-    picture = file.with_suffix(".view.png")
+    image = file.with_suffix(".view.png")
     run = subprocess.run(
-        [PYTHON, HERE / "import_in_blender.py", file, picture], capture_output=True, text=True, timeout=300
+        [PYTHON, HERE / "import_in_blender.py", file, image], capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stdout + run.stderr
     (line,) = (line for line in run.stdout.splitlines() if line.startswith("FACTS "))
-    with Image.open(picture) as image:
+    with Image.open(image) as image:
         return json.loads(line.removeprefix("FACTS ")), np.asarray(image.convert("RGBA")).astype(float) / 255
 
 
-def true_picture() -> tuple[np.ndarray, np.ndarray]:
-    """The same picture by formula: the colours of the upper half of the torus, and where it is seen."""
+def true_image() -> tuple[np.ndarray, np.ndarray]:
+    """The same image by formula: the colours of the upper half of the torus, and where it is seen."""
     step = (np.arange(64) + 0.5) / 64 - 0.5
     x, z = np.meshgrid(step, step)
     height = TUBE**2 - (np.hypot(x, z) - RING) ** 2
@@ -50,7 +50,7 @@ def true_picture() -> tuple[np.ndarray, np.ndarray]:
     return colors.numpy().reshape(64, 64, 3), height > 0
 
 
-def check(facts: dict, picture: np.ndarray, mesh: TexturedMesh) -> None:
+def check(facts: dict, image: np.ndarray, mesh: TexturedMesh) -> None:
     assert facts["faces"] == mesh.faces.shape[0]
     assert facts["triangles"]
     assert facts["uv_layers"] == [3 * mesh.faces.shape[0]]
@@ -63,17 +63,17 @@ def check(facts: dict, picture: np.ndarray, mesh: TexturedMesh) -> None:
     assert material["color_space"] == "sRGB"
     assert material["metallic"] == 0
     assert material["roughness"] == pytest.approx(0.6, abs=1e-6)
-    colors, seen = true_picture()
-    assert (np.abs(picture[..., 3] - seen) > 0.5).mean() < 0.01
-    inner = seen & (picture[..., 3] == 1)
-    error = np.abs(picture[..., :3] - colors)[inner]
+    colors, seen = true_image()
+    assert (np.abs(image[..., 3] - seen) > 0.5).mean() < 0.01
+    inner = seen & (image[..., 3] == 1)
+    error = np.abs(image[..., :3] - colors)[inner]
     assert error.mean() < 0.006
     assert np.quantile(error, 0.98) < 0.02
 
 
 def test_glb(painted: TexturedMesh, tmp_path: Path) -> None:
-    facts, picture = opened(painted, tmp_path / "a torus.glb")
-    check(facts, picture, painted)
+    facts, image = opened(painted, tmp_path / "a torus.glb")
+    check(facts, image, painted)
     assert facts["materials"][0]["culled"]
     # Normals are ours, not Blender's flat ones: outward from the ring (Blender's axes).
     normals, positions = np.array(facts["normals"]), np.array(facts["corner_positions"])
@@ -84,8 +84,8 @@ def test_glb(painted: TexturedMesh, tmp_path: Path) -> None:
 
 
 def test_obj(painted: TexturedMesh, tmp_path: Path) -> None:
-    facts, picture = opened(painted, tmp_path / "a torus.obj")
-    check(facts, picture, painted)
+    facts, image = opened(painted, tmp_path / "a torus.obj")
+    check(facts, image, painted)
 
 
 def test_ply(painted: TexturedMesh, tmp_path: Path) -> None:

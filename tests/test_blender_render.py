@@ -59,7 +59,7 @@ def test_silhouettes_and_colours_agree_and_mirrored_ones_do_not():
         mirrored = replace(asset, vertices=asset.vertices * sign)
         assert overlap(shade(mirrored, cameras, 256), theirs).mean() < 0.9
     inside = ((ours[:, 3] == 255) & (theirs[:, 3] == 255))[:, None].expand(-1, 3, -1, -1)
-    pairs = torch.stack([pictures[:, :3][inside].float() for pictures in (ours, theirs)])
+    pairs = torch.stack([images[:, :3][inside].float() for images in (ours, theirs)])
     assert torch.corrcoef(pairs)[0, 1] > 0.8
 
 

@@ -14,10 +14,10 @@ from datasets import make_dataset, make_published
 from get3d.datasets import cache as folder_cache
 from get3d.datasets import index as layout
 from get3d.datasets.index import read
-from get3d.datasets.loader import Pictures
+from get3d.datasets.loader import ImageDataset
 from get3d.distributed.processes import joined
 from get3d.files import InputError
-from get3d.training.config import facts, opened
+from get3d.training.config import cross_rank_fingerprint, prepare_run
 from ranks import Ranks
 
 
@@ -43,17 +43,17 @@ def root(request, tmp_path):
     return root
 
 
-def pictures_of(root: Path) -> Path:
-    return root / ("pictures" if (root / "pictures").is_dir() else "img/03001627")
+def images_of(root: Path) -> Path:
+    return root / ("images" if (root / "images").is_dir() else "img/03001627")
 
 
 def test_a_listing_that_was_kept_is_the_same(root, monkeypatch):
     before = read(root)
-    first = Pictures(root, "train")
+    first = ImageDataset(root, "train")
     assert not before.seen
     assert (root / ".folder.npz").is_file()
     # Neither the names of the files nor their content are looked at.
-    monkeypatch.setattr("get3d.datasets.index._pictures_below", None)
+    monkeypatch.setattr("get3d.datasets.index._images_below", None)
     monkeypatch.setattr("get3d.datasets.validation._ends_problem", None)
     after = read(root)
     assert after.seen
@@ -64,25 +64,25 @@ def test_a_listing_that_was_kept_is_the_same(root, monkeypatch):
             np.testing.assert_array_equal(getattr(after, name), value)
         elif name != "seen":
             assert getattr(after, name) == value, name
-    again = Pictures(root, "train")
+    again = ImageDataset(root, "train")
     assert torch.equal(again.load(range(len(again))), first.load(range(len(first))))
 
 
 def _remove(root: Path) -> None:
-    next(pictures_of(root).rglob("002.png")).unlink()
+    next(images_of(root).rglob("002.png")).unlink()
 
 
 def _add(root: Path) -> None:
-    path = next(pictures_of(root).rglob("002.png"))
+    path = next(images_of(root).rglob("002.png"))
     shutil.copyfile(path, path.with_name("003.png"))
 
 
 def _add_object(root: Path) -> None:
-    shutil.copytree(next(pictures_of(root).iterdir()), pictures_of(root) / "new")
+    shutil.copytree(next(images_of(root).iterdir()), images_of(root) / "new")
 
 
 def _cut(root: Path) -> None:
-    path = next(pictures_of(root).rglob("002.png"))
+    path = next(images_of(root).rglob("002.png"))
     path.write_bytes(path.read_bytes()[:-20])
 
 
@@ -99,18 +99,18 @@ def _lose_a_camera(root: Path) -> None:
 @pytest.mark.parametrize("change", [_remove, _add, _add_object, _cut, _lose_a_camera])
 def test_what_changes_is_seen(root, change):
     """Without the cache folder's old times, too: only the time of what was touched is new."""
-    Pictures(root, "train")
+    ImageDataset(root, "train")
     assert read(root).seen
     change(root)
     assert not read(root).seen
     with pytest.raises(InputError, match="png"):
-        Pictures(root, "train")
+        ImageDataset(root, "train")
 
 
 def test_a_moved_camera_is_seen(tmp_path):
     root = make_dataset(tmp_path / "data")
     age(root)
-    Pictures(root, "train")
+    ImageDataset(root, "train")
     path = root / "cameras.csv"
     lines = path.read_text().splitlines(keepends=True)
     name = lines[1].partition(",")[0]
@@ -121,29 +121,29 @@ def test_a_moved_camera_is_seen(tmp_path):
 def test_another_resolution_in_the_description_is_seen(tmp_path):
     root = make_dataset(tmp_path / "data")
     age(root)
-    Pictures(root, "train")
+    ImageDataset(root, "train")
     path = root / "dataset.json"
     path.write_text(path.read_text().replace('"resolution": 16', '"resolution": 32'))
-    with pytest.raises(InputError, match="is 16 × 16, the dataset's pictures are 32 × 32"):
-        Pictures(root, "train")
+    with pytest.raises(InputError, match="is 16 × 16, the dataset's images are 32 × 32"):
+        ImageDataset(root, "train")
 
 
 def test_a_folder_that_has_just_changed_is_not_kept(tmp_path):
     """A change that follows within the clock's tick would have the same time."""
     root = make_dataset(tmp_path / "data")
-    Pictures(root, "train")
+    ImageDataset(root, "train")
     assert not (root / ".folder.npz").exists()
 
 
 def test_small_and_faulty_folders_are_not_kept(root, monkeypatch):
     monkeypatch.setattr(folder_cache, "_WORTH", 1000)
-    Pictures(root, "train")
+    ImageDataset(root, "train")
     assert not (root / ".folder.npz").exists()
     monkeypatch.setattr(folder_cache, "_WORTH", 1)
     _remove(root)
     age(root)
     with pytest.raises(InputError, match=r"has (a camera but is missing|no camera)"):
-        Pictures(root, "train")
+        ImageDataset(root, "train")
     assert not (root / ".folder.npz").exists()
 
 
@@ -160,7 +160,7 @@ def test_a_dataset_that_cannot_be_written_to(tmp_path, monkeypatch, cache):
         return writing(path)
 
     monkeypatch.setattr(folder_cache, "writing", refuses)
-    Pictures(root, "train")
+    ImageDataset(root, "train")
     assert not (root / ".folder.npz").exists()
     assert read(root).seen == (cache == "writable")
     assert len(list((tmp_path / "cache").rglob("*.npz"))) == (cache == "writable")
@@ -168,18 +168,18 @@ def test_a_dataset_that_cannot_be_written_to(tmp_path, monkeypatch, cache):
 
 @pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04 cut short"])
 def test_a_damaged_file_is_passed_over(root, content):
-    Pictures(root, "train")
+    ImageDataset(root, "train")
     (root / ".folder.npz").write_bytes(content)
     listing = read(root)
     assert not listing.seen
-    assert len(listing.pictures) == 30
+    assert len(listing.images) == 30
 
 
 def test_names_that_lead_out_are_passed_over(root):
-    Pictures(root, "train")
+    ImageDataset(root, "train")
     with np.load(root / ".folder.npz") as stored:
         arrays = dict(stored)
-    arrays["pictures"] = np.frombuffer(b"../../x.png\0" + arrays["pictures"].tobytes(), np.uint8)
+    arrays["images"] = np.frombuffer(b"../../x.png\0" + arrays["images"].tobytes(), np.uint8)
     np.savez(root / ".folder.npz", **arrays)
     assert not read(root).seen
 
@@ -194,11 +194,11 @@ def test_at_most_so_many_are_looked_at_evenly_spread():
 def _times_listed(config, console):
     """Work of a process: opens the run, and says how often it looked into the folder."""
     folder_cache._WORTH = 1
-    looked, look = [], layout._pictures_below
-    layout._pictures_below = lambda folder: looked.append(folder) or look(folder)
+    looked, look = [], layout._images_below
+    layout._images_below = lambda folder: looked.append(folder) or look(folder)
     with joined(config.ranks, "cpu") as ranks:
-        run = ranks.alike(lambda: opened(config, ranks.world), facts)
-        console.print(len(looked), len(run.pictures))
+        run = ranks.require_agreement(lambda: prepare_run(config, ranks.world), cross_rank_fingerprint)
+        console.print(len(looked), len(run.images))
 
 
 def test_one_process_of_a_machine_lists_a_folder_for_all(tmp_path):

@@ -25,8 +25,8 @@ def covered_from(cameras: Cameras, *centre: float) -> torch.Tensor:
 def centroids(covered: torch.Tensor) -> list[tuple[int, int]]:
     """Where the covered pixels lie, from the middle: (right, down) as signs."""
     found = []
-    for picture in covered:
-        offset = picture.nonzero().float().mean(0) - 16
+    for image in covered:
+        offset = image.nonzero().float().mean(0) - 16
         found.append(tuple((offset.flip(0) / 2).round().clamp(-1, 1).int().tolist()))
     return found
 
@@ -84,7 +84,7 @@ def test_project_follows_the_pinhole_formula(device):
         torch.testing.assert_close(got, expected.float(), atol=1e-4, rtol=1e-5)
 
 
-def test_the_field_of_view_spans_the_picture():
+def test_the_field_of_view_spans_the_image():
     """What stands at half the field of view appears on the border, whatever the field of view and the distance."""
     cameras = Cameras(
         torch.full((2,), math.pi), torch.full((2,), math.pi / 2), torch.tensor([1.0, 3.0]), torch.tensor([0.5, 1.0])

@@ -9,17 +9,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from datasets import make_dataset, make_published, picture
+from datasets import image, make_dataset, make_published
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.datasets.check import check
-from get3d.datasets.loader import Pictures
+from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
 
 
 def test_a_good_dataset_is_usable(tmp_path):
     report = check(make_dataset(tmp_path))
     assert report.usable
-    assert (report.pictures, report.objects, report.resolution) == (30, 10, 16)
+    assert (report.images, report.objects, report.resolution) == (30, 10, 16)
     assert report.splits == {"train": 7, "val": 1, "test": 2}
     assert report.agreement is None
     assert report.touching == 0
@@ -28,7 +28,7 @@ def test_a_good_dataset_is_usable(tmp_path):
 
 
 def first(root: Path) -> Path:
-    return root / "pictures" / "000000" / "000.png"
+    return root / "images" / "000000" / "000.png"
 
 
 def drop_camera(root: Path) -> None:
@@ -36,7 +36,7 @@ def drop_camera(root: Path) -> None:
     (root / "cameras.csv").write_text("".join(lines[:1] + lines[2:]))
 
 
-def drop_picture(root: Path) -> None:
+def drop_image(root: Path) -> None:
     first(root).unlink()
 
 
@@ -54,15 +54,15 @@ def empty_file(root: Path) -> None:
 
 
 def other_format(root: Path) -> None:
-    Image.fromarray(picture(0, 16)[..., :3]).save(first(root), format="JPEG")
+    Image.fromarray(image(0, 16)[..., :3]).save(first(root), format="JPEG")
 
 
 def no_alpha(root: Path) -> None:
-    Image.fromarray(picture(0, 16)[..., :3]).save(first(root))
+    Image.fromarray(image(0, 16)[..., :3]).save(first(root))
 
 
 def other_size(root: Path) -> None:
-    Image.fromarray(picture(0, 32)).save(first(root))
+    Image.fromarray(image(0, 32)).save(first(root))
 
 
 def rewrite_cameras(root: Path, function) -> None:
@@ -105,13 +105,13 @@ def odd_resolution(root: Path) -> None:
 
 QUICK = [
     (drop_camera, r"000000/000\.png: has no camera"),
-    (drop_picture, r"000000/000\.png: has a camera but is missing"),
+    (drop_image, r"000000/000\.png: has a camera but is missing"),
     (double_camera, r"000000/000\.png: has 2 cameras"),
     (truncate, r"000000/000\.png: is cut short"),
     (empty_file, r"000000/000\.png: is not a PNG file, or is cut short"),
     (other_format, r"000000/000\.png: is not a PNG file"),
     (no_alpha, r"000000/000\.png: has no alpha channel beside colours \(RGB\)"),
-    (other_size, r"000000/000\.png: is 32 × 32, the dataset's pictures are 16 × 16"),
+    (other_size, r"000000/000\.png: is 32 × 32, the dataset's images are 16 × 16"),
     (radians, r"cameras\.csv: no azimuth is larger than 6\.\d+, so the angles seem to be radians; write .* degrees"),
     (elevation, r"cameras\.csv: the camera of 000000/000\.png has azimuth .* outside azimuth 0° to 360°, polar"),
     (infinite, r"cameras\.csv: the camera of 000000/000\.png has azimuth inf"),
@@ -126,7 +126,7 @@ def test_quick_problems_stop_training_and_are_reported(tmp_path, spoil, text):
     root = make_dataset(tmp_path / "data")
     spoil(root)
     with pytest.raises(InputError, match=text):
-        Pictures(root, "train")
+        ImageDataset(root, "train")
     report = check(root)
     assert not report.usable
     with pytest.raises(AssertionError, match=text):
@@ -159,37 +159,37 @@ def test_what_shows_in_pixels_only_is_reported(tmp_path, spoil, text):
     assert "not usable: 1 problems" in str(report)
 
 
-def test_every_bad_picture_is_named_once(tmp_path):
+def test_every_bad_image_is_named_once(tmp_path):
     root = make_dataset(tmp_path)
-    drop_picture(root)
+    drop_image(root)
     for spoil, name in ((truncate, "000001"), (no_alpha, "000002")):
-        shutil.copy(root / "pictures" / name / "001.png", first(root))
+        shutil.copy(root / "images" / name / "001.png", first(root))
         spoil(root)
-        shutil.move(first(root), root / "pictures" / name / "001.png")
-    files = [problem.file.relative_to(root / "pictures").as_posix() for problem in check(root).problems]
+        shutil.move(first(root), root / "images" / name / "001.png")
+    files = [problem.file.relative_to(root / "images").as_posix() for problem in check(root).problems]
     assert sorted(files) == ["000000/000.png", "000001/001.png", "000002/001.png"]
 
 
 def test_objects_at_the_border_are_counted_but_usable(tmp_path):
     root = make_dataset(tmp_path)
-    pixels = picture(0, 16)
+    pixels = image(0, 16)
     pixels[:8, 3] = 255
     Image.fromarray(pixels).save(first(root))
     report = check(root)
     assert report.usable
     assert report.touching == 1
-    assert "1 pictures (3.3 %)" in str(report)
+    assert "1 images (3.3 %)" in str(report)
 
 
-def test_repeated_pictures_and_those_in_two_splits_are_told(tmp_path):
+def test_repeated_images_and_those_in_two_splits_are_told(tmp_path):
     root = make_dataset(tmp_path)
     for name in ("000000/001.png", "000003/002.png"):
-        shutil.copy(first(root), root / "pictures" / name)
+        shutil.copy(first(root), root / "images" / name)
     report = check(root)
     assert report.usable
     assert report.details.repeated == [[0, 1, 11]]
-    assert "3 pictures are the same as another, pixel for pixel, as 000000/000.png and 000000/001.png" in str(report)
-    assert "1 pictures are in two splits, as 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
+    assert "3 images are the same as another, pixel for pixel, as 000000/000.png and 000000/001.png" in str(report)
+    assert "1 images are in two splits, as 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
 
 
 def test_parts_of_the_range_without_cameras_are_told(tmp_path):
@@ -205,15 +205,15 @@ def test_parts_of_the_range_without_cameras_are_told(tmp_path):
 
 def test_small_objects_off_the_middle_are_told(tmp_path):
     root = make_dataset(tmp_path)
-    for path in (root / "pictures").rglob("*.png"):
+    for path in (root / "images").rglob("*.png"):
         pixels = np.zeros((16, 16, 4), np.uint8)
         pixels[1:5, 2:4] = [*np.random.default_rng(len(str(path))).integers(0, 255, 3), 255]
         Image.fromarray(pixels).save(path)
     report = check(root)
     assert report.usable
-    assert "objects are 25% to 25% of their pictures' side long, half of them more than 25%" in str(report)
+    assert "objects are 25% to 25% of their images' side long, half of them more than 25%" in str(report)
     assert "objects are small" in str(report)
-    assert "of the side off their picture's middle" in str(report)
+    assert "of the side off their image's middle" in str(report)
 
 
 def test_missing_and_empty_folders_are_reported(tmp_path):
@@ -232,7 +232,7 @@ def test_published_layout_problems(tmp_path):
     assert "model1/003.png: has no camera" in text
     assert "model5/000.png: has no camera" in text
     with pytest.raises(InputError):
-        Pictures(root, "train")
+        ImageDataset(root, "train")
 
 
 @pytest.fixture(scope="module")
@@ -254,7 +254,7 @@ def test_wrong_conventions_are_found_by_the_meshes(chairs, tmp_path):
     report = check(root)
     assert not report.usable
     assert [problem.file.name for problem in report.problems] == ["meshes"]
-    assert "agree poorly with the pictures" in str(report)
+    assert "agree poorly with the images" in str(report)
     assert "when cameras are read as −azimuth" in str(report)
 
 
@@ -263,7 +263,7 @@ def test_the_mesh_of_another_object_is_found(chairs, tmp_path):
     shutil.copy(root / "meshes" / "000002.glb", root / "meshes" / "000000.glb")
     report = check(root)
     assert [problem.file.name for problem in report.problems] == ["000000.glb"]
-    assert "agree poorly with the pictures of 000000" in str(report)
+    assert "agree poorly with the images of 000000" in str(report)
 
 
 def test_a_broken_mesh_is_reported(chairs, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from datasets import make_dataset, picture
+from datasets import image, make_dataset
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.datasets.check import check
 from get3d.datasets.check_html import camera_diagram, check_page, write_page
@@ -22,7 +22,7 @@ def vases(tmp_path_factory):
     )
 
 
-def test_the_page_shows_pictures_cameras_and_silhouettes(vases, tmp_path):
+def test_the_page_shows_images_cameras_and_silhouettes(vases, tmp_path):
     report = check(vases)
     assert report.usable, str(report)
     write_page(report, tmp_path / "report.html")
@@ -38,7 +38,7 @@ def test_the_page_shows_pictures_cameras_and_silhouettes(vases, tmp_path):
 
 def test_problems_are_on_the_page_and_names_are_escaped(tmp_path):
     root = make_dataset(tmp_path / "<b>")
-    (root / "pictures" / "000000" / "000.png").write_bytes(b"")
+    (root / "images" / "000000" / "000.png").write_bytes(b"")
     page = check_page(check(root))
     assert "not usable: 1 problems" in page
     assert "is not a PNG file" in page
@@ -51,14 +51,14 @@ def test_worst_examples_are_the_worst(tmp_path):
     root = make_dataset(tmp_path)
     small = np.zeros((16, 16, 4), np.uint8)
     small[2:4, 2:4] = 255
-    Image.fromarray(small).save(root / "pictures" / "000002" / "001.png")
-    border = picture(5, 16)
+    Image.fromarray(small).save(root / "images" / "000002" / "001.png")
+    border = image(5, 16)
     border[:8, 3] = 255
-    Image.fromarray(border).save(root / "pictures" / "000003" / "000.png")
+    Image.fromarray(border).save(root / "images" / "000003" / "000.png")
     page = check_page(check(root))
     assert "Objects that touch the border: 000003/000.png<" in page
     assert "The smallest objects: 000002/001.png," in page
-    assert "off their pictures&#x27; middle: 000002/001.png," in page
+    assert "off their images&#x27; middle: 000002/001.png," in page
 
 
 def test_the_diagram_shows_a_point_where_each_camera_is(tmp_path):

@@ -30,7 +30,7 @@ def _trained(config, steps=2):
 
 def _everything(state):
     tensors = {}
-    for name in ("generator", "average", "discriminator"):
+    for name in ("generator", "generator_ema", "discriminator"):
         tensors |= {f"{name}.{key}": value for key, value in getattr(state, name).state_dict().items()}
     for name in ("generator_optimizer", "discriminator_optimizer"):
         for number, moments in getattr(state, name).state_dict()["state"].items():
@@ -40,7 +40,7 @@ def _everything(state):
 
 def test_a_state_comes_back_bit_equal(config, tmp_path):
     state = _trained(config)
-    state.best, state.bad_steps = 12.5, 1
+    state.best, state.nonfinite_steps = 12.5, 1
     save_checkpoint(tmp_path, state, describe(config), keep=2, best=False)
     other = start(config)
     assert resume(tmp_path, other, describe(config), Console())
@@ -49,13 +49,13 @@ def test_a_state_comes_back_bit_equal(config, tmp_path):
     assert len([name for name in saved if "optimizer" in name]) > 50
     for name, tensor in saved.items():
         assert torch.equal(restored[name], tensor), name
-    assert (other.shown, other.best, other.bad_steps) == (8, 12.5, 1)
+    assert (other.cur_nimg, other.best, other.max_nonfinite_steps) == (8, 12.5, 1)
 
 
 def test_the_last_few_and_the_best_are_kept(config, tmp_path):
     state = start(config)
     for number in range(5):
-        state.shown = 4 * number
+        state.cur_nimg = 4 * number
         save_checkpoint(tmp_path, state, describe(config), keep=2, best=number == 1)
     assert [path.name for path in checkpoints_in(tmp_path)] == [
         "checkpoint-000000000016.safetensors",
@@ -63,7 +63,7 @@ def test_the_last_few_and_the_best_are_kept(config, tmp_path):
     ]
     (tmp_path / BEST).rename(tmp_path / "checkpoint-000000000099.safetensors")
     assert resume(tmp_path, state, describe(config), Console())
-    assert state.shown == 4
+    assert state.cur_nimg == 4
 
 
 def _cut_short(content):
@@ -79,12 +79,12 @@ def _one_bit_flipped(content):
 def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(config, tmp_path, damage):
     state = start(config)
     for shown in (4, 8):
-        state.shown = shown
+        state.cur_nimg = shown
         newest = save_checkpoint(tmp_path, state, describe(config), keep=2, best=False)
     newest.write_bytes(damage(newest.read_bytes()))
     said = io.StringIO()
     assert resume(tmp_path, state, describe(config), Console(file=said, width=1000))
-    assert state.shown == 4
+    assert state.cur_nimg == 4
     assert newest.name in said.getvalue()
     assert "going back" in said.getvalue()
     for path in checkpoints_in(tmp_path):
@@ -151,7 +151,7 @@ def test_a_checkpoint_in_the_background_is_of_the_moment_it_was_asked_for(config
     other = start(config)
     assert resume(tmp_path, other, describe(config), Console())
     restored = _everything(other)
-    assert other.shown == 8
+    assert other.cur_nimg == 8
     assert restored.keys() == before.keys()
     for name, tensor in before.items():
         assert torch.equal(restored[name], tensor), name
@@ -163,7 +163,7 @@ def test_one_checkpoint_is_written_at_a_time_and_the_last_few_are_kept(config, t
 
         def ask():
             for number in range(5):
-                state.shown = 4 * number
+                state.cur_nimg = 4 * number
                 writer.save(state, describe(config), best=number == 1)
                 asked.append(number)
 
@@ -179,7 +179,7 @@ def test_one_checkpoint_is_written_at_a_time_and_the_last_few_are_kept(config, t
         "checkpoint-000000000016.safetensors",
         "checkpoint-000000000012.safetensors",
     ]
-    assert storage.read_description(tmp_path / BEST)["progress"]["shown"] == 4
+    assert storage.read_description(tmp_path / BEST)["progress"]["cur_nimg"] == 4
 
 
 def test_a_checkpoint_that_cannot_be_written_is_known_at_the_next_step_and_told_by_the_next_one(config, tmp_path, disk):
@@ -187,7 +187,7 @@ def test_a_checkpoint_that_cannot_be_written_is_known_at_the_next_step_and_told_
     disk.go.set()
     good = save_checkpoint(tmp_path, state, describe(config), keep=1, best=False)
     content = good.read_bytes()
-    state.shown = 4
+    state.cur_nimg = 4
     (tmp_path / "checkpoint-000000000004.safetensors").mkdir()
     with CheckpointWriter(tmp_path, 1, Console()) as writer:
         disk.go.clear()

@@ -22,7 +22,7 @@ def _run(monkeypatch, *arguments):
 
 SMALL = (
     *("--resolution=16", "--batch=4", "--kimg=0.008", "--log-kimg=0.004", "--snapshot-kimg=0.008"),
-    *("--metric-pictures=4", "--device=cpu", "--generator.z-dim=8", "--generator.w-dim=16"),
+    *("--metric-images=4", "--device=cpu", "--generator.z-dim=8", "--generator.w-dim=16"),
     *("--generator.mapping-layers=1", "--generator.grid-resolution=8", "--discriminator.channel-base=128"),
     *("--discriminator.channel-max=8", "--discriminator.condition=8"),
 )
@@ -106,16 +106,14 @@ def test_a_dataset_that_cannot_be_used_is_status_1(monkeypatch, capsys, tmp_path
     assert "no such folder" in capsys.readouterr().out.replace("\n", " ")
 
 
-def test_pictures_with_a_table_become_a_dataset_again(monkeypatch, capsys, data, tmp_path):
+def test_images_with_a_table_become_a_dataset_again(monkeypatch, capsys, data, tmp_path):
     out, page = tmp_path / "out", tmp_path / "check.html"
-    assert _run(monkeypatch, "import", data / "pictures", "--cameras", data / "cameras.csv", "--out", out) == 0
-    assert "20 pictures of 10 objects (20 copied)" in capsys.readouterr().out
+    assert _run(monkeypatch, "import", data / "images", "--cameras", data / "cameras.csv", "--out", out) == 0
+    assert "20 images of 10 objects (20 copied)" in capsys.readouterr().out
     assert _run(monkeypatch, "check", out, "--report", page) == 0
     assert "usable" in page.read_text(encoding="utf-8")
     assert (tmp_path / "check.png").is_file()
-    assert (
-        _run(monkeypatch, "import", data / "pictures", "--cameras", tmp_path / "none", "--out", tmp_path / "new") == 2
-    )
+    assert _run(monkeypatch, "import", data / "images", "--cameras", tmp_path / "none", "--out", tmp_path / "new") == 2
     assert "no such file or folder; cameras are read from" in capsys.readouterr().err
 
 

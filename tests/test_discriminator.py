@@ -32,7 +32,7 @@ def test_deviation_is_within_groups() -> None:
 
 
 def test_a_batch_must_split_into_groups() -> None:
-    with pytest.raises(ValueError, match="a batch of 6 pictures cannot be split into groups of 4"):
+    with pytest.raises(ValueError, match="a batch of 6 images cannot be split into groups of 4"):
         minibatch_deviation(torch.zeros(6, 1, 2, 2), 4)
 
 
@@ -90,8 +90,8 @@ def test_classes_change_the_logits() -> None:
         discriminator(images, angles)
 
 
-def test_pictures_of_another_resolution_are_refused() -> None:
-    with pytest.raises(ValueError, match="pictures of 16² given to a discriminator of 8²"):
+def test_images_of_another_resolution_are_refused() -> None:
+    with pytest.raises(ValueError, match="images of 16² given to a discriminator of 8²"):
         CONFIG.build(resolution=8)(*_inputs(4, 16))
 
 

@@ -16,7 +16,7 @@ from get3d.distributed.processes import RanksConfig
 from get3d.files import InputError
 from get3d.storage import load_tensors
 from get3d.training.checkpoint import checkpoints_in
-from get3d.training.config import opened
+from get3d.training.config import prepare_run
 from get3d.training.loop import train
 from ranks import Ranks, assert_same_course, statistics, three_steps_one_not_finite
 
@@ -102,7 +102,7 @@ def test_a_gradient_that_is_not_finite_on_one_rank_is_skipped_on_all(data, tmp_p
 
 def test_each_process_has_whole_groups(data, tmp_path):
     with pytest.raises(InputError, match=r"--batch is 8; .* --discriminator.group, 2, for each of 8 processes: 16"):
-        opened(_config(data, tmp_path), world=8)
+        prepare_run(_config(data, tmp_path), world=8)
 
 
 def _train_with_other_versions(config, console):
@@ -118,7 +118,7 @@ def test_what_processes_must_have_in_common_is_compared_before_they_start(data, 
     mine = _config(data, tmp_path / "out")
     for theirs, work, message in (
         (replace(mine, seed=1), train, r"rank 1 \(.*process \d+\) has --seed 1, rank 0 \(.*\) has 0; give all"),
-        (replace(mine, data=other), train, r"rank 1 \(.*\) has a dataset of pictures 16, fingerprint .*, rank 0"),
+        (replace(mine, data=other), train, r"rank 1 \(.*\) has a dataset of images 16, fingerprint .*, rank 0"),
         (replace(mine, data=tmp_path / "nowhere"), train, r"rank 1 \(.*\): .*nowhere"),
         (mine, _train_with_other_versions, r"rank 1 \(.*\) has version of get3d rank 1's, rank 0 \(.*\) has rank 0's"),
     ):

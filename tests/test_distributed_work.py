@@ -51,7 +51,7 @@ def _squares(config, console):
 
         for _ in range(2):
             console.print(ranks.each(range(3, 10), square))
-        console.print(sorted(ranks.turns("abc")) and "taken")
+        console.print(sorted(ranks.work_queue("abc")) and "taken")
 
 
 def test_whoever_is_free_takes_the_next_and_the_first_has_all_in_order():
@@ -169,7 +169,7 @@ def _evaluate(config, console):
 def test_a_report_and_what_it_was_made_from_are_those_of_one_process(model, tmp_path):
     data = datasets.make_boxes(tmp_path / "data", 20)
     config = EvaluateConfig(
-        (model,), data, tmp_path / "out", references=3, ratio=4, points=64, train_objects=5, pictures=40, textures=2,
+        (model,), data, tmp_path / "out", references=3, ratio=4, points=64, train_objects=5, images=40, textures=2,
         device="cpu",
     )  # fmt: skip
     said, files = _work(_evaluate, config, 2)
@@ -202,9 +202,9 @@ def test_a_rendered_dataset_is_that_of_one_process_and_is_gone_on_with(tmp_path)
         (out / name).write_text(json.dumps(whole | {"models": whole["models"][rank::2]}))
     (out / "cameras.csv").unlink()
     (out / "meshes/a.glb").unlink()
-    kept = (out / "pictures/b/000.png").stat().st_mtime_ns
+    kept = (out / "images/b/000.png").stat().st_mtime_ns
     assert _work(render_models, config, 2)[1] == files
-    assert (out / "pictures/b/000.png").stat().st_mtime_ns == kept
+    assert (out / "images/b/000.png").stat().st_mtime_ns == kept
 
 
 def test_a_lost_process_is_named_and_the_others_go_on_from_what_is_written(model, tmp_path):

@@ -21,10 +21,10 @@ from get3d.training.config import TrainConfig
 from ranks import Ranks, assert_same_course, statistics
 
 STEPS = 12
-"""Of eight pictures each; a line of statistics after each, a checkpoint after every other."""
+"""Of eight images each; a line of statistics after each, a checkpoint after every other."""
 
 FLAGS = (
-    *("--resolution=16", "--batch=8", "--log-kimg=0.008", "--snapshot-kimg=0.016", "--metric-pictures=4"),
+    *("--resolution=16", "--batch=8", "--log-kimg=0.008", "--snapshot-kimg=0.016", "--metric-images=4"),
     *("--generator.z-dim=8", "--generator.w-dim=16", "--generator.mapping-layers=1", "--generator.grid-resolution=8"),
     *("--discriminator.channel-base=128", "--discriminator.channel-max=8", "--discriminator.condition=8"),
     *("--device=cpu", f"--kimg={0.008 * STEPS}"),
@@ -64,10 +64,10 @@ def _train(config):
 
 
 def _shown(out):
-    """Pictures shown at the last line of statistics that is whole."""
+    """Images shown at the last line of statistics that is whole."""
     stats = out / "stats.jsonl"
     lines = stats.read_text().split("\n")[:-1] if stats.exists() else []
-    return statistics(out)[-1]["shown"] if lines else 0
+    return statistics(out)[-1]["cur_nimg"] if lines else 0
 
 
 def _files(out):

@@ -129,7 +129,7 @@ def test_random_fields_give_closed_outward_manifolds(seed):
     for training in (False, True):
         meshes, l_dev = extract(grid, inputs, training)
         assert_closed_manifold(meshes.faces, len(meshes.vertices))
-        assert torch.equal(meshes.vertex_shape[meshes.faces], meshes.face_shape[:, None].expand(-1, 3))
+        assert torch.equal(meshes.vertex_shape[meshes.faces], meshes.face_mesh[:, None].expand(-1, 3))
         assert bool((l_dev > 0).all())
         for mesh in meshes.split():
             assert signed_volume(mesh.vertices, mesh.faces) > 0

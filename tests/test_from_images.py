@@ -12,7 +12,7 @@ from rich.console import Console
 from scipy.spatial.transform import Rotation
 
 from captures import blender_matrices, capture, moved, write_colmap, write_transforms
-from get3d.authoring.from_images import ImportConfig, import_pictures
+from get3d.authoring.from_images import ImportConfig, import_images
 from get3d.authoring.from_images.matching import Tolerances
 from get3d.datasets.check import check
 from get3d.datasets.index import Description
@@ -32,7 +32,7 @@ def names(taken) -> list[str]:
 
 def read_angles(root) -> dict[str, tuple[float, float]]:
     with (root / "cameras.csv").open() as file:
-        return {row["picture"]: (float(row["azimuth"]), float(row["polar"])) for row in csv.DictReader(file)}
+        return {row["image"]: (float(row["azimuth"]), float(row["polar"])) for row in csv.DictReader(file)}
 
 
 def apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -40,7 +40,7 @@ def apart(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def imported(taken, cameras, out, **options):
-    report = import_pictures(ImportConfig(taken.folder, cameras, out, **options), QUIET)
+    report = import_images(ImportConfig(taken.folder, cameras, out, **options), QUIET)
     found = read_angles(out)
     angles = np.array([found[f"chair/{name}.png"] for name in names(taken)])
     return report, angles
@@ -63,7 +63,7 @@ def test_transforms_are_recovered(chair, tmp_path):
     found = check(tmp_path / "out")
     assert found.usable, str(found)
     first = chair.folder / "000.png"
-    assert (tmp_path / "out" / "pictures" / "chair" / "000.png").read_bytes() == first.read_bytes()
+    assert (tmp_path / "out" / "images" / "chair" / "000.png").read_bytes() == first.read_bytes()
 
 
 def test_colmap_models_are_recovered_up_to_where_azimuth_begins(chair, tmp_path):
@@ -94,7 +94,7 @@ def test_tables_are_recovered(chair, tmp_path, level):
     rows = [
         f"{n}.png,{a:.6f},{p:.6f}" for n, a, p in zip(names(chair), chair.degrees[:, 0], level_degrees, strict=True)
     ]
-    (tmp_path / "cameras.csv").write_text("\n".join([f"picture, azimuth, {level}", *rows]))
+    (tmp_path / "cameras.csv").write_text("\n".join([f"image, azimuth, {level}", *rows]))
     _, angles = imported(chair, tmp_path / "cameras.csv", tmp_path / "out")
     assert apart(angles, chair.degrees).max() < 1e-4
     np.save(tmp_path / "azimuth.npy", chair.degrees[:, 0])
@@ -105,7 +105,7 @@ def test_tables_are_recovered(chair, tmp_path, level):
     assert apart(angles, chair.degrees).max() < 1e-4
 
 
-def test_each_picture_that_is_not_of_the_kind_is_named_with_how_far_it_is_off(chair, tmp_path):
+def test_each_image_that_is_not_of_the_kind_is_named_with_how_far_it_is_off(chair, tmp_path):
     matrices = blender_matrices(chair.degrees, 2.0)
     own = matrices[:, :3, :3]
     own[0] = own[0] @ Rotation.from_euler("y", 3, degrees=True).as_matrix()
@@ -121,20 +121,20 @@ def test_each_picture_that_is_not_of_the_kind_is_named_with_how_far_it_is_off(ch
     shutil.copy(folder / "009.png", folder / "extra.png")
     (folder / "010.png").unlink()
     cameras = write_transforms(folder / "transforms.json", matrices, names(chair), camera_angle_y=math.radians(49.13))
-    report = import_pictures(ImportConfig(folder, cameras, tmp_path / "out"), QUIET)
-    left = {entry["picture"]: entry for entry in report["pictures_left_out"]}
+    report = import_images(ImportConfig(folder, cameras, tmp_path / "out"), QUIET)
+    left = {entry["image"]: entry for entry in report["images_left_out"]}
     assert {name: entry["reason"] for name, entry in left.items()} == {
         "000.png": "aim",
         "001.png": "roll",
         "002.png": "distance",
         "003.png": "camera",
         "004.png": "camera",
-        "005.png": "picture",
-        "006.png": "picture",
-        "007.png": "picture",
+        "005.png": "image",
+        "006.png": "image",
+        "007.png": "image",
         "008.png": "size",
         "extra.png": "no camera",
-        "010": "no picture",
+        "010": "no image",
     }
     assert left["000.png"]["values"]["aim"] == pytest.approx(3, abs=0.02)
     assert abs(left["001.png"]["values"]["roll"]) == pytest.approx(7, abs=0.02)
@@ -150,7 +150,7 @@ def test_each_picture_that_is_not_of_the_kind_is_named_with_how_far_it_is_off(ch
     assert report["notes"] == []
     options = {"aim": 5.0, "roll": 10.0, "distance": 15.0}
     loose = ImportConfig(folder, cameras, tmp_path / "loose", tolerance=Tolerances(**options))
-    assert import_pictures(loose, QUIET)["imported"] == 9
+    assert import_images(loose, QUIET)["imported"] == 9
 
 
 def test_an_object_for_each_folder_each_with_a_world_of_its_own(chair, tmp_path):
@@ -168,7 +168,7 @@ def test_an_object_for_each_folder_each_with_a_world_of_its_own(chair, tmp_path)
         )
     (tmp_path / "shots" / "object2" / "sparse" / "0" / "cameras.txt").write_text("1 FISHEYE 64 64 1 1 1 1\n")
     shots = tmp_path / "shots"
-    report = import_pictures(ImportConfig(shots, shots, tmp_path / "out"), QUIET)
+    report = import_images(ImportConfig(shots, shots, tmp_path / "out"), QUIET)
     assert report["imported"] == 32
     assert report["reasons"] == {"camera file": 16}
     assert [world["radius"] for world in report["worlds"]] == pytest.approx([1.2, 2.4])
@@ -176,30 +176,30 @@ def test_an_object_for_each_folder_each_with_a_world_of_its_own(chair, tmp_path)
     assert "object0/images-003.png" in read_angles(tmp_path / "out")
 
 
-def test_pictures_with_masks_are_cropped_and_padded(chair, tmp_path):
-    """A picture larger than the square, off its middle, with the mask beside it, becomes the square again."""
+def test_images_with_masks_are_cropped_and_padded(chair, tmp_path):
+    """An image larger than the square, off its middle, with the mask beside it, becomes the square again."""
     shots, masks = tmp_path / "shots", tmp_path / "shots" / "masks"
     masks.mkdir(parents=True)
     for name in names(chair):
-        picture = Image.new("RGBA", (96, 80))
-        picture.paste(Image.open(chair.folder / f"{name}.png"), (20, 10))
-        picture.convert("RGB").save(shots / f"{name}.png")
-        picture.getchannel("A").save(masks / f"{name}.png")
+        image = Image.new("RGBA", (96, 80))
+        image.paste(Image.open(chair.folder / f"{name}.png"), (20, 10))
+        image.convert("RGB").save(shots / f"{name}.png")
+        image.getchannel("A").save(masks / f"{name}.png")
     focal = 32 / math.tan(math.radians(chair.fov) / 2)
     matrices = blender_matrices(chair.degrees, 4.0)
     lens = {"fl_x": focal, "fl_y": focal, "cx": 52.0, "cy": 42.0, "w": 96, "h": 80}
     cameras = write_transforms(tmp_path / "transforms.json", matrices, names(chair), **lens)
     with pytest.raises(InputError, match=r"for their size, as 000\.png: is 96 × 80, not square; --fit crop or pad"):
-        import_pictures(ImportConfig(shots, cameras, tmp_path / "out", masks=masks), QUIET)
+        import_images(ImportConfig(shots, cameras, tmp_path / "out", masks=masks), QUIET)
     out = tmp_path / "cropped"
     with pytest.raises(InputError, match=r"76 to 76 pixels wide.* --resolution 64"):
-        import_pictures(ImportConfig(shots, cameras, out, masks=masks, fit="crop"), QUIET)
-    report = import_pictures(ImportConfig(shots, cameras, out, masks=masks, fit="crop", resolution=64), QUIET)
+        import_images(ImportConfig(shots, cameras, out, masks=masks, fit="crop"), QUIET)
+    report = import_images(ImportConfig(shots, cameras, out, masks=masks, fit="crop", resolution=64), QUIET)
     assert report["made"] == {"resampled": 16}
     fov = math.degrees(2 * math.atan(38 / focal))
     assert report["camera"]["fov"] == pytest.approx(fov)
     assert check(out).usable
-    report = import_pictures(
+    report = import_images(
         ImportConfig(shots, cameras, tmp_path / "padded", masks=masks, fit="pad", resolution=64), QUIET
     )
     assert report["camera"]["fov"] == pytest.approx(math.degrees(2 * math.atan(52 / focal)))
@@ -207,36 +207,36 @@ def test_pictures_with_masks_are_cropped_and_padded(chair, tmp_path):
 
 
 def test_silhouettes_that_fit_no_object_are_told(tmp_path):
-    """Seen from two sides, a low object is not a high one, and both pictures cannot be of one."""
+    """Seen from two sides, a low object is not a high one, and both images cannot be of one."""
     for name, rows in (("a", slice(2, 6)), ("b", slice(10, 14))):
         pixels = np.zeros((16, 16, 4), np.uint8)
         pixels[rows, 4:12] = 255
         (tmp_path / "shots").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / "shots" / f"{name}.png")
-    (tmp_path / "t.csv").write_text("picture,azimuth,polar\na,0,90\nb,90,90\n")
-    report = import_pictures(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "out"), QUIET)
+    (tmp_path / "t.csv").write_text("image,azimuth,polar\na,0,90\nb,90,90\n")
+    report = import_images(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "out"), QUIET)
     assert "the silhouettes of 1 of 1 objects have no point in common" in report["notes"][0]
-    # Half of what a picture shows at the centre.
+    # Half of what an image shows at the centre.
     assert report["scale"] == pytest.approx(1.2 * 16 / 35, abs=1e-3)
-    (tmp_path / "t.csv").write_text("picture,azimuth,polar\na,0,90\n")
-    report = import_pictures(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "one"), QUIET)
+    (tmp_path / "t.csv").write_text("image,azimuth,polar\na,0,90\n")
+    report = import_images(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "one"), QUIET)
     assert report["notes"] == []
     assert report["scale"] == pytest.approx(1.25 * 1.2 * 16 / 35, abs=1e-3)
 
 
 def test_an_import_can_be_repeated_but_writes_over_nothing_else(chair, tmp_path):
     rows = [f"{n}.png,{a},{p}" for n, (a, p) in zip(names(chair), chair.degrees.tolist(), strict=True)]
-    (tmp_path / "cameras.csv").write_text("\n".join(["picture,azimuth,polar", *rows]))
+    (tmp_path / "cameras.csv").write_text("\n".join(["image,azimuth,polar", *rows]))
     config = ImportConfig(chair.folder, tmp_path / "cameras.csv", tmp_path / "out", polar=(60.0, 90.0))
-    report = import_pictures(config, QUIET)
+    report = import_images(config, QUIET)
     assert report["reasons"]["range"] == ((chair.degrees[:, 1] < 60) | (chair.degrees[:, 1] > 90)).sum()
     (tmp_path / "out" / "cameras.csv").unlink()
-    assert import_pictures(config, QUIET) == report
+    assert import_images(config, QUIET) == report
     assert check(tmp_path / "out").usable
     with pytest.raises(InputError, match="is not empty and holds no import of the same settings"):
-        import_pictures(ImportConfig(chair.folder, tmp_path / "cameras.csv", tmp_path / "out"), QUIET)
-    with pytest.raises(InputError, match="within the folder of the pictures"):
-        import_pictures(ImportConfig(chair.folder, tmp_path / "cameras.csv", chair.folder / "out"), QUIET)
+        import_images(ImportConfig(chair.folder, tmp_path / "cameras.csv", tmp_path / "out"), QUIET)
+    with pytest.raises(InputError, match="within the folder of the images"):
+        import_images(ImportConfig(chair.folder, tmp_path / "cameras.csv", chair.folder / "out"), QUIET)
 
 
 def test_cameras_that_do_not_look_at_the_object_are_refused(chair, tmp_path):
@@ -246,18 +246,18 @@ def test_cameras_that_do_not_look_at_the_object_are_refused(chair, tmp_path):
     lens = {"camera_angle_x": math.radians(chair.fov)}
     config = ImportConfig(chair.folder, tmp_path / "transforms.json", tmp_path / "out")
     write_transforms(config.cameras, away, names(chair), **lens)
-    with pytest.raises(InputError, match=r"not one of 16 pictures .* looks past .* by 180\.00°\. They look away"):
-        import_pictures(config, QUIET)
+    with pytest.raises(InputError, match=r"not one of 16 images .* looks past .* by 180\.00°\. They look away"):
+        import_images(config, QUIET)
     fallen = moved(matrices, Rotation.from_euler("x", 180, degrees=True), 1.0, np.zeros(3))
     write_transforms(config.cameras, fallen, names(chair), **lens)
     with pytest.raises(InputError, match=r"turned about its axis by -?180\.00°\. Another axis may be upward"):
-        import_pictures(config, QUIET)
+        import_images(config, QUIET)
     report, angles = imported(chair, config.cameras, tmp_path / "out", up="-z")
     assert report["left_out"] == 0
     assert np.abs(angles[:, 1] - chair.degrees[:, 1]).max() < 1e-3
     write_transforms(config.cameras, matrices, [f"other/{name}" for name in names(chair)], **lens)
-    with pytest.raises(InputError, match=r"names other pictures than .* like 'other/000' in place of '000\.png'"):
-        import_pictures(ImportConfig(chair.folder, config.cameras, tmp_path / "none"), QUIET)
+    with pytest.raises(InputError, match=r"names other images than .* like 'other/000' in place of '000\.png'"):
+        import_images(ImportConfig(chair.folder, config.cameras, tmp_path / "none"), QUIET)
 
 
 @pytest.mark.parametrize(

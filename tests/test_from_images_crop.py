@@ -1,4 +1,4 @@
-"""Pictures are copied where they can be, cut and resampled where they must be, and refused with a reason."""
+"""Images are copied where they can be, cut and resampled where they must be, and refused with a reason."""
 
 import math
 import struct
@@ -11,7 +11,7 @@ import torch
 import trimesh
 from PIL import Image
 
-from get3d.authoring.from_images.crop import Head, UnusablePictureError, Window, read_head, write_picture
+from get3d.authoring.from_images.crop import Head, UnusableImageError, Window, read_head, write_image
 from get3d.authoring.from_images.matching import Matched, Tolerances
 from get3d.authoring.from_images.visual_hull import hull_size
 from get3d.authoring.from_images.windows import fit_windows
@@ -37,13 +37,13 @@ def rgba(tmp_path):
 def test_what_is_right_already_is_copied_byte_by_byte(rgba, tmp_path):
     head = read_head(rgba, None)
     assert head == Head(rgba, None, 32, 32, plain=True)
-    assert write_picture(head, Window(0, 0, 32), 32, tmp_path / "out.png") == "copied"
+    assert write_image(head, Window(0, 0, 32), 32, tmp_path / "out.png") == "copied"
     assert (tmp_path / "out.png").read_bytes() == rgba.read_bytes()
 
 
-def test_windows_are_cut_beyond_the_picture_too(rgba, tmp_path):
+def test_windows_are_cut_beyond_the_image_too(rgba, tmp_path):
     head = read_head(rgba, None)
-    assert write_picture(head, Window(-10, 5, 32), 32, tmp_path / "out.png") == "written anew"
+    assert write_image(head, Window(-10, 5, 32), 32, tmp_path / "out.png") == "written anew"
     expected = np.zeros((32, 32, 4), np.uint8)
     expected[:27, 10:] = disc()[5:, :22]
     assert (np.asarray(Image.open(tmp_path / "out.png")) == expected).all()
@@ -54,7 +54,7 @@ def test_resampling_does_not_stain_edges(tmp_path):
     pixels = np.zeros((64, 64, 4), np.uint8)
     pixels[20:44, 21:43] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    made = write_picture(read_head(tmp_path / "a.png", None), Window(0, 0, 64), 16, tmp_path / "out.png")
+    made = write_image(read_head(tmp_path / "a.png", None), Window(0, 0, 64), 16, tmp_path / "out.png")
     assert made == "resampled"
     small = np.asarray(Image.open(tmp_path / "out.png"))
     assert small.shape == (16, 16, 4)
@@ -75,14 +75,14 @@ def test_masks_take_the_place_of_alpha(tmp_path, mode):
         mask.convert(mode).save(tmp_path / "m.png")
     head = read_head(tmp_path / "a.png", tmp_path / "m.png")
     assert not head.plain
-    assert write_picture(head, Window(0, 0, 32), 32, tmp_path / "out.png") == "written anew"
+    assert write_image(head, Window(0, 0, 32), 32, tmp_path / "out.png") == "written anew"
     assert (np.asarray(Image.open(tmp_path / "out.png")) == pixels).all()
 
 
-def test_unusable_pictures_say_why(rgba, tmp_path):
+def test_unusable_images_say_why(rgba, tmp_path):
     def refused(path, mask=None):
-        with pytest.raises(UnusablePictureError) as caught:
-            write_picture(read_head(path, mask), Window(0, 0, 32), 32, tmp_path / "out.png")
+        with pytest.raises(UnusableImageError) as caught:
+            write_image(read_head(path, mask), Window(0, 0, 32), 32, tmp_path / "out.png")
         assert not (tmp_path / "out.png").exists()
         return str(caught.value)
 
@@ -91,7 +91,7 @@ def test_unusable_pictures_say_why(rgba, tmp_path):
     Image.fromarray(disc(16)[..., 3]).save(tmp_path / "mask.png")
     assert "is not of the same size, 32 × 32" in refused(tmp_path / "rgb.png", tmp_path / "mask.png")
     (tmp_path / "text.png").write_text("nothing")
-    assert "is not a readable picture" in refused(tmp_path / "text.png")
+    assert "is not a readable image" in refused(tmp_path / "text.png")
     (tmp_path / "short.png").write_bytes(rgba.read_bytes()[:-500])
     assert "is damaged" in refused(tmp_path / "short.png")
     Image.new("RGBA", (32, 32)).save(tmp_path / "empty.png")
@@ -102,7 +102,7 @@ def test_unusable_pictures_say_why(rgba, tmp_path):
     assert "is 9000 × 9000 pixels large" in refused(tmp_path / "bomb.png")
 
 
-def test_pictures_of_sixteen_bits_are_written_anew(tmp_path):
+def test_images_of_sixteen_bits_are_written_anew(tmp_path):
     """Written by hand, since Pillow writes none: signature, then chunks of length, kind, content and checksum."""
     head = struct.pack(">IIBBBBB", 32, 32, 16, 6, 0, 0, 0)
     rows = b"".join(b"\0" + (row.astype(">u2") * 257).tobytes() for row in disc())
@@ -110,14 +110,14 @@ def test_pictures_of_sixteen_bits_are_written_anew(tmp_path):
     packed = [struct.pack(">I", len(c)) + k + c + struct.pack(">I", zlib.crc32(k + c)) for k, c in chunks]
     (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(packed))
     found = read_head(tmp_path / "a.png", None)
-    assert write_picture(found, Window(0, 0, 32), 32, tmp_path / "out.png") == "written anew"
+    assert write_image(found, Window(0, 0, 32), 32, tmp_path / "out.png") == "written anew"
     assert (np.asarray(Image.open(tmp_path / "out.png")) == disc()).all()
 
 
 def matched(sizes, focal, principal):
     count = len(sizes)
     return Matched(
-        pictures=[str(number) for number in range(count)],
+        images=[str(number) for number in range(count)],
         objects=[""] * count,
         heads=[Head(Path("a.png"), None, width, height, plain=True) for width, height in sizes],
         focal=np.array(focal, dtype=float),
@@ -129,7 +129,7 @@ def matched(sizes, focal, principal):
     )
 
 
-def test_exact_pictures_are_square_and_of_one_lens():
+def test_exact_images_are_square_and_of_one_lens():
     found = fit_windows(
         matched(
             [(64, 64), (64, 64), (128, 128), (64, 48), (64, 64), (64, 64)],
@@ -141,7 +141,7 @@ def test_exact_pictures_are_square_and_of_one_lens():
     )
     assert found.windows == {0: Window(0, 0, 64), 1: Window(0, 0, 64), 2: Window(0, 0, 128)}
     assert found.ratio == pytest.approx(0.8, rel=1e-3)
-    reasons = {entry.picture: (entry.reason, entry.text) for entry in found.left}
+    reasons = {entry.image: (entry.reason, entry.text) for entry in found.left}
     assert reasons["3"] == ("size", "is 64 × 48, not square; --fit crop or pad makes it so")
     assert "focal length differs by +12.4 % from the median" in reasons["4"][1]
     assert "optical axis is 4.7 % of its side off the middle" in reasons["5"][1]

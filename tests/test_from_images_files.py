@@ -9,7 +9,7 @@ from PIL import Image
 
 from captures import blender_matrices, write_colmap, write_transforms
 from get3d.authoring.from_images.colmap import read_colmap
-from get3d.authoring.from_images.sources import find_sources, list_pictures, look_up
+from get3d.authoring.from_images.sources import find_sources, list_images, look_up
 from get3d.authoring.from_images.tables import read_csv, read_pair
 from get3d.authoring.from_images.transforms import read_transforms
 from get3d.files import InputError
@@ -115,29 +115,29 @@ def test_colmap_models(tmp_path):
 
 def test_tables(tmp_path):
     path = tmp_path / "t.csv"
-    path.write_text("azimuth,elevation,picture,more\n10, 20 ,a.png,x\nnan,1,b.png,\n30,95,c.png,\n")
+    path.write_text("azimuth,elevation,image,more\n10, 20 ,a.png,x\nnan,1,b.png,\n30,95,c.png,\n")
     poses = read_csv(path, 50.0)
     assert poses.names == ["a.png"]
     assert np.allclose(poses.positions[0, 1], math.cos(math.radians(70)))
     assert set(poses.refused) == {"b.png", "c.png"}
     assert poses.lenses[0].focal_y == pytest.approx(0.5 / math.tan(math.radians(25)))
     for text, message in (
-        ("picture,azimuth\na,1\n", "must name the columns"),
-        ("picture,azimuth,polar\na,1,many\n", "line 2 gives azimuth '1' and polar 'many'"),
-        ("picture,azimuth,polar\n", "lists no picture"),
-        ("picture,azimuth,polar\n" + "".join(f"{n},{n / 2},1.2\n" for n in range(9)), "seem to be radians"),
+        ("image,azimuth\na,1\n", "must name the columns"),
+        ("image,azimuth,polar\na,1,many\n", "line 2 gives azimuth '1' and polar 'many'"),
+        ("image,azimuth,polar\n", "lists no image"),
+        ("image,azimuth,polar\n" + "".join(f"{n},{n / 2},1.2\n" for n in range(9)), "seem to be radians"),
     ):
         path.write_text(text)
         with pytest.raises(InputError, match=message):
             read_csv(path, 50.0)
 
 
-def test_pairs_need_an_angle_for_each_picture(tmp_path):
+def test_pairs_need_an_angle_for_each_image(tmp_path):
     np.save(tmp_path / "rotation.npy", [1.0, 2.0])
     with pytest.raises(InputError, match=r"holds neither elevation\.npy nor polar\.npy"):
         read_pair(tmp_path, ["a", "b"], 50.0)
     np.save(tmp_path / "elevation.npy", [1.0, 2.0, 3.0])
-    with pytest.raises(InputError, match="2 azimuths and 3 other angles for 2 pictures"):
+    with pytest.raises(InputError, match="2 azimuths and 3 other angles for 2 images"):
         read_pair(tmp_path, ["a", "b"], 50.0)
     (tmp_path / "elevation.npy").write_bytes(b"nothing")
     with pytest.raises(InputError, match="not a readable array"):
@@ -163,18 +163,18 @@ def test_sources_are_found_by_what_they_are(tmp_path):
         find_sources(tmp_path / "model", [], 50.0)
 
 
-def test_names_are_looked_up_in_the_folder_of_pictures_only(tmp_path):
+def test_names_are_looked_up_in_the_folder_of_images_only(tmp_path):
     root = tmp_path / "shots"
     for name in ("one/images/a.png", "one/b.jpg", "c.PNG", "masks/a.png"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (4, 4)).save(root / name)
     Image.new("RGB", (4, 4)).save(tmp_path / "secret.png")
     (root / "notes.txt").write_text("")
-    pictures = list_pictures(root, root / "one" / ".." / "masks")
-    assert pictures == ["c.PNG", "one/b.jpg", "one/images/a.png"]
+    images = list_images(root, root / "one" / ".." / "masks")
+    assert images == ["c.PNG", "one/b.jpg", "one/images/a.png"]
 
     def found(name, file=root / "one" / "transforms.json", owner=None):
-        return look_up(name, file, owner, root, frozenset(pictures))
+        return look_up(name, file, owner, root, frozenset(images))
 
     assert found("c.PNG") == "c.PNG"
     assert found("./b") == "one/b.jpg"
@@ -184,7 +184,7 @@ def test_names_are_looked_up_in_the_folder_of_pictures_only(tmp_path):
     assert found("../../secret.png") is None
     assert found(str(tmp_path / "secret.png")) is None
     (root / "one" / "b.jpg").unlink()
-    with pytest.raises(InputError, match="holds no picture"):
-        list_pictures(root / "one", root / "one" / "images")
+    with pytest.raises(InputError, match="holds no image"):
+        list_images(root / "one", root / "one" / "images")
     with pytest.raises(InputError, match="no such folder"):
-        list_pictures(tmp_path / "none", None)
+        list_images(tmp_path / "none", None)

@@ -88,25 +88,25 @@ def test_an_interrupted_dataset_is_gone_on_with_and_mended_models_come_in(tmp_pa
     (tmp_path / "assets/b.ply").write_bytes(b"ply")
     part = render_models(config(tmp_path / "assets", tmp_path / "part"), QUIET)
     assert read(part).objects == ["a", "c"]
-    kept = (part / "pictures/a/000.png").stat().st_mtime_ns
+    kept = (part / "images/a/000.png").stat().st_mtime_ns
     (part / "cameras.csv").unlink()
     (tmp_path / "b.ply").rename(tmp_path / "assets/b.ply")
     render_models(config(tmp_path / "assets", tmp_path / "part"), QUIET)
     again = files(part)
-    assert (part / "pictures/a/000.png").stat().st_mtime_ns == kept
+    assert (part / "images/a/000.png").stat().st_mtime_ns == kept
     assert read(part).objects == ["a", "b", "c"]
     for name in ("dataset.json", "report.json"):  # They hold the command, which names the folder.
         whole.pop(name), again.pop(name)
     assert again == whole
 
 
-def test_an_objects_pictures_depend_on_its_name_and_the_seed_only(tmp_path):
+def test_an_objects_images_depend_on_its_name_and_the_seed_only(tmp_path):
     save_wedge(tmp_path / "one/b.ply")
     for name in "abc":
         save_wedge(tmp_path / f"three/{name}.ply")
-    alone = files(render_models(config(tmp_path / "one", tmp_path / "x"), QUIET) / "pictures/b")
-    among = files(render_models(config(tmp_path / "three", tmp_path / "y", workers=2), QUIET) / "pictures/b")
-    other = files(render_models(config(tmp_path / "one", tmp_path / "z", seed=1), QUIET) / "pictures/b")
+    alone = files(render_models(config(tmp_path / "one", tmp_path / "x"), QUIET) / "images/b")
+    among = files(render_models(config(tmp_path / "three", tmp_path / "y", workers=2), QUIET) / "images/b")
+    other = files(render_models(config(tmp_path / "one", tmp_path / "z", seed=1), QUIET) / "images/b")
     assert alone == among
     assert alone != other
 
@@ -137,7 +137,7 @@ def test_shapenet_folders_become_the_published_layout(tmp_path):
     for split in listing.splits:
         assert listing.splits[split].tolist() == given.splits[split].tolist() == written.splits[split].tolist()
     own = render_models(replace(settings, layout="own", out=tmp_path / "own"), QUIET)
-    assert files(root / "img") == files(own / "pictures")
+    assert files(root / "img") == files(own / "images")
     assert files(root / "meshes") == files(own / "meshes")
     assert check(root).usable
 
@@ -270,14 +270,14 @@ def test_the_command_line_is_recorded(tmp_path):
     assert command_line(settings) == "get3d render 'a b' --out=out --up=-y --ratio=0.8 0.1 0.1 --strict --max-faces=5"
 
 
-def test_pictures_show_the_texture(tmp_path):
+def test_images_show_the_texture(tmp_path):
     (tmp_path / "assets").mkdir()
     mesh = textured(square(), plain(RED))
     trimesh.Scene(mesh).export(tmp_path / "assets/a.glb")
     (tmp_path / "assets/unused.png").write_bytes(png(plain(RED)))
     root = render_models(config(tmp_path / "assets", tmp_path / "data", light="even", views=4), QUIET)
     for view in range(4):
-        with Image.open(root / f"pictures/a/{view:03d}.png") as image:
+        with Image.open(root / f"images/a/{view:03d}.png") as image:
             pixels = np.asarray(image).astype(int)
         inside = pixels[..., 3] > 0
         assert abs(pixels[inside][:, :3] - RED).max() <= 1

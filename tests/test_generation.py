@@ -23,7 +23,7 @@ from get3d.generator import WEIGHTS, Generator, load
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
 
-QUICK = {"resolution": 16, "texture": 16, "faces": 60, "film": "none", "device": "cpu"}
+QUICK = {"resolution": 16, "texture": 16, "faces": 60, "video": "none", "device": "cpu"}
 
 
 def _save(generator, path):
@@ -70,7 +70,7 @@ def _latents(entry):
 
 
 def test_objects_come_with_a_sheet_a_turntable_and_a_record(model, tmp_path, said):
-    paths = generate(GenerateConfig(model, out=tmp_path, num=3, seed=5, **QUICK | {"film": "gif"}), said)
+    paths = generate(GenerateConfig(model, out=tmp_path, num=3, seed=5, **QUICK | {"video": "gif"}), said)
     assert [path.name for path in paths] == ["000005.glb", "000006.glb", "000007.glb"]
     record = _shapes(tmp_path)
     assert (record["psi"], record["grid"], record["model"]) == (0.7, 8, model)
@@ -81,8 +81,8 @@ def test_objects_come_with_a_sheet_a_turntable_and_a_record(model, tmp_path, sai
     assert [entry["latents"]["texture"] for entry in record["shapes"]] == latents.texture.tolist()
     with Image.open(tmp_path / "contact-sheet.png") as sheet:
         assert sheet.size == (48, 16)
-    with Image.open(tmp_path / "turntable.gif") as film:
-        assert (film.size, film.n_frames) == ((48, 16), 36)
+    with Image.open(tmp_path / "turntable.gif") as video:
+        assert (video.size, video.n_frames) == ((48, 16), 36)
     assert "3 objects (3 watertight)" in said.file.getvalue()
 
 
@@ -184,7 +184,9 @@ def test_the_estimate_of_memory_is_what_is_taken(kind):
 
 
 def test_a_way_leads_from_one_object_to_the_other(model, tmp_path, said):
-    config = InterpolateConfig(model, out=tmp_path, start=4, end=9, num=3, frames=5, swaps=3, **QUICK | {"film": "gif"})
+    config = InterpolateConfig(
+        model, out=tmp_path, start=4, end=9, num=3, frames=5, swaps=3, **QUICK | {"video": "gif"}
+    )
     paths = interpolate(config, said)
     assert [path.name for path in paths] == ["000.glb", "001.glb", "002.glb"]
     entries = _shapes(tmp_path)["shapes"]
@@ -193,8 +195,8 @@ def test_a_way_leads_from_one_object_to_the_other(model, tmp_path, said):
     for entry, seed in ((entries[0], 4), (entries[2], 9)):
         latents = generator.sample_latents(1, seed)
         assert _latents(entry) == (latents.geometry[0].tolist(), latents.texture[0].tolist())
-    with Image.open(tmp_path / "way.gif") as film:
-        assert (film.size, film.n_frames) == ((16, 16), 8)
+    with Image.open(tmp_path / "way.gif") as video:
+        assert (video.size, video.n_frames) == ((16, 16), 8)
     assert len(list((tmp_path / "frames").glob("*.png"))) == 5
     with Image.open(tmp_path / "swaps.png") as sheet:
         swaps = np.asarray(sheet.convert("RGB")).reshape(3, 16, 3, 16, 3)
@@ -281,11 +283,11 @@ def test_geometry_alone_in_other_formats(model, tmp_path, said, format):
 def test_a_film_as_mp4(model, tmp_path, said):
     imageio = pytest.importorskip("imageio.v3")
     pytest.importorskip("av")
-    generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK | {"film": "mp4", "resolution": 21}), said)
+    generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK | {"video": "mp4", "resolution": 21}), said)
     assert imageio.imread(tmp_path / "turntable.mp4", plugin="pyav").shape == (36, 20, 62, 3)
 
 
-def test_classes_from_pictures_to_objects(tmp_path, said):
+def test_classes_from_images_to_objects(tmp_path, said):
     """A labelled dataset trains a model of classes; its objects are of the class asked for."""
     data = tiny.write_dataset(tmp_path / "data")
     names = [f"{number:03d}" for number in range(10)]

@@ -36,7 +36,7 @@ def test_a_seed_is_one_shape_however_many_are_asked_for(generator):
         torch.testing.assert_close(alone.vertices, whole[number].vertices, rtol=0, atol=1e-5)
 
 
-def test_pictures_do_not_depend_on_the_batch(generator):
+def test_images_do_not_depend_on_the_batch(generator):
     latents, cameras = generator.sample_latents(3, 0), _cameras(3)
     together = generator.render(latents, cameras, 32)
     alone = generator.render(latents[1:2], cameras[1:2], 32)
@@ -44,7 +44,7 @@ def test_pictures_do_not_depend_on_the_batch(generator):
     torch.testing.assert_close(alone.mask, together.mask[1:2], rtol=0, atol=1e-4)
 
 
-def test_pictures_show_the_meshes_in_the_fields_colours(generator):
+def test_images_show_the_meshes_in_the_fields_colours(generator):
     """Colours of pixels against rays cast at the meshes by another library."""
     import trimesh
 
@@ -110,7 +110,7 @@ def test_a_shape_without_surface_does_not_stop_the_others():
     assert gradient.item() == pytest.approx(-1.0)
 
 
-def test_a_cameras_azimuth_turns_the_object_in_the_picture(generator):
+def test_a_cameras_azimuth_turns_the_object_in_the_image(generator):
     latents = generator.sample_latents(1, 5)
     front, back = (
         generator.render(latents, Cameras(torch.tensor([a]), torch.tensor([math.pi / 2]), 50.0, 0.025), 64)

@@ -12,7 +12,7 @@ from get3d.generator import Generator
 from get3d.networks import Discriminator
 from get3d.networks.layers import downsample, upsample
 from get3d.storage import load_tensors, without_prefix
-from get3d.training.config import opened
+from get3d.training.config import prepare_run
 from get3d.training.growing import grown
 from get3d.training.loop import start, train
 
@@ -38,7 +38,7 @@ def test_finer_planes_begin_as_the_coarse_ones_doubled():
         torch.testing.assert_close(high, doubled, rtol=0.0, atol=1e-5 * float(doubled.detach().abs().max()))
 
 
-def test_a_discriminator_of_larger_pictures_begins_with_the_judgement_of_the_smaller():
+def test_a_discriminator_of_larger_images_begins_with_the_judgement_of_the_smaller():
     torch.manual_seed(0)
     small = Discriminator(tiny.DISCRIMINATOR, resolution=16)
     large = Discriminator(tiny.DISCRIMINATOR, resolution=64)
@@ -54,8 +54,8 @@ def test_every_part_of_a_grown_model_learns(tmp_path):
     data = tiny.write_dataset(tmp_path / "data", resolution=32)
     fine = tiny.write_dataset(tmp_path / "fine", resolution=64)
     made = train(tiny.run_config(data, tmp_path / "small", resolution=32), Console(quiet=True))
-    asked = tiny.run_config(fine, tmp_path / "large", source=made, grow_planes=32, grow_grid=10)
-    config = opened(asked).config
+    asked = tiny.run_config(fine, tmp_path / "large", init_from=made, grow_planes=32, grow_grid=10)
+    config = prepare_run(asked).config
     assert (config.resolution, config.generator.grid_resolution) == (64, 10)
     before = start(config)
     after = load_tensors(train(asked, Console(quiet=True)))
@@ -76,4 +76,4 @@ def test_a_model_that_cannot_grow_so_is_refused(tmp_path):
         ({"grow_planes": 16}, "name it with --from"),
     ):
         with pytest.raises(InputError, match=message):
-            opened(tiny.run_config(data, tmp_path / "new", **changes))
+            prepare_run(tiny.run_config(data, tmp_path / "new", **changes))

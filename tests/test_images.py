@@ -1,4 +1,4 @@
-"""Sheets put each picture in its place, in its colours."""
+"""Sheets put each image in its place, in its colours."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,8 @@ from get3d.images import contact_sheet
 
 
 def test_places_and_the_empty_last_one():
-    pictures = torch.stack([torch.full((3, 2, 3), value, dtype=torch.uint8) for value in (10, 20, 30)])
-    sheet = np.asarray(contact_sheet(pictures, columns=2, background=1.0))
+    images = torch.stack([torch.full((3, 2, 3), value, dtype=torch.uint8) for value in (10, 20, 30)])
+    sheet = np.asarray(contact_sheet(images, columns=2, background=1.0))
     assert sheet.shape == (4, 6, 3)
     blocks = sheet.reshape(2, 2, 2, 3, 3).transpose(0, 2, 1, 3, 4).reshape(4, -1)
     assert [np.unique(block).tolist() for block in blocks] == [[10], [20], [30], [255]]
@@ -24,11 +24,11 @@ def test_numbers_and_bytes_look_the_same():
 
 
 def test_transparent_pixels_show_the_background():
-    pictures = torch.zeros(1, 4, 2, 2, dtype=torch.uint8)
-    assert (np.asarray(contact_sheet(pictures, columns=1, background=0.5)) == 128).all()
+    images = torch.zeros(1, 4, 2, 2, dtype=torch.uint8)
+    assert (np.asarray(contact_sheet(images, columns=1, background=0.5)) == 128).all()
 
 
 @pytest.mark.parametrize("shape", [(0, 3, 4, 4), (1, 1, 4, 4)])
-def test_what_is_no_picture_is_refused(shape):
+def test_what_is_no_image_is_refused(shape):
     with pytest.raises(ValueError, match="3 or 4 channels"):
         contact_sheet(torch.zeros(shape), columns=1)

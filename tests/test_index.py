@@ -27,8 +27,8 @@ def test_description_comes_back(tmp_path):
 
 def test_own_layout(tmp_path):
     listing = read(make_dataset(tmp_path))
-    assert len(listing.pictures) == 10 * VIEWS == len(listing.present)
-    assert listing.path(4) == tmp_path / "pictures" / "000001" / "001.png"
+    assert len(listing.images) == 10 * VIEWS == len(listing.present)
+    assert listing.path(4) == tmp_path / "images" / "000001" / "001.png"
     assert listing.resolution == 16
     np.testing.assert_allclose(np.degrees(listing.angles), degrees(10 * VIEWS), atol=1e-5)
     assert {split: len(members) for split, members in listing.splits.items()} == {"train": 7, "val": 1, "test": 2}
@@ -144,7 +144,7 @@ def spoil_header(root: Path) -> None:
 
 
 def spoil_empty(root: Path) -> None:
-    (root / "cameras.csv").write_text("picture,azimuth,polar\n")
+    (root / "cameras.csv").write_text("image,azimuth,polar\n")
 
 
 def spoil_row(root: Path) -> None:

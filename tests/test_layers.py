@@ -19,7 +19,7 @@ def _random(*shape: int, seed: int = 0) -> Tensor:
 
 
 def _filtered(x: Tensor, before: int, after: int) -> Tensor:
-    """The low-pass filter on pictures with rings of zeros, one channel at a time."""
+    """The low-pass filter on images with rings of zeros, one channel at a time."""
     x = F.pad(x, (before, after, before, after))
     return F.conv2d(x.flatten(0, 1)[:, None], KERNEL.to(x)[None, None]).unflatten(0, x.shape[:2])[:, :, 0]
 
@@ -60,10 +60,10 @@ def test_resampling_keeps_its_precision_under_autocast(device: torch.device) -> 
 
 def test_activation_is_leaky_and_clamped_and_keeps_nothing_else() -> None:
     x = torch.tensor([-2000.0, -10.0, -1e-3, 0.5, 255.0, 300.0], dtype=torch.float64)
-    y = layers.activated(x.clone())
+    y = layers.clamped_lrelu(x.clone())
     torch.testing.assert_close(y, torch.tensor([-256.0, -2.0, -2e-4, 0.5, 255.0, 256.0], dtype=torch.float64))
     leaf = x.clone().requires_grad_()
-    layers.activated(leaf * 1).sum().backward()
+    layers.clamped_lrelu(leaf * 1).sum().backward()
     assert leaf.grad.tolist() == [0.0, 0.2, 0.2, 1.0, 1.0, 0.0]
 
 
@@ -71,7 +71,7 @@ def test_activation_has_gradients_of_both_orders() -> None:
     x = _random(3, 4).requires_grad_()
 
     def squared(x: Tensor) -> Tensor:
-        return layers.activated(x * 1).square()
+        return layers.clamped_lrelu(x * 1).square()
 
     assert torch.autograd.gradcheck(squared, x)
     assert torch.autograd.gradgradcheck(squared, x)
@@ -108,14 +108,14 @@ def test_convolution_is_its_formula(kernel: int, down: bool) -> None:
 def _convolved_one_by_one(layer: ModulatedConv, x: Tensor, style: Tensor) -> Tensor:
     """The published description, sample by sample: modulate filters, demodulate, insert zeros, convolve, filter."""
     results = []
-    for picture, scale in zip(x, layer.affine(style), strict=True):
+    for image, scale in zip(x, layer.affine(style), strict=True):
         weight = layer.weight * scale[None, :, None, None]
         weight = weight / (weight.square().sum((1, 2, 3), keepdim=True) + 1e-8).sqrt()
         if layer.up:
-            spread = _spread(picture[None])[:, :, :-1, :-1]
+            spread = _spread(image[None])[:, :, :-1, :-1]
             y = 4 * _filtered(F.conv2d(spread, weight.flip(2, 3), padding=2), 1, 1)
         else:
-            y = F.conv2d(picture[None], weight, padding=1)
+            y = F.conv2d(image[None], weight, padding=1)
         y = y + layer.noise_image * layer.noise_strength + layer.bias[:, None, None]
         results.append((F.leaky_relu(y, 0.2) * math.sqrt(2)).clamp(-256, 256))
     return torch.cat(results)
@@ -166,8 +166,8 @@ def test_modulated_dense_gives_unit_filters() -> None:
 
 
 def test_pyramid_is_capped_and_needs_a_power_of_two() -> None:
-    assert layers.pyramid(32, 128, 20) == {4: 20, 8: 16, 16: 8, 32: 4}
-    assert layers.pyramid(256, 16, 20)[256] == 1
+    assert layers.channels_per_resolution(32, 128, 20) == {4: 20, 8: 16, 16: 8, 32: 4}
+    assert layers.channels_per_resolution(256, 16, 20)[256] == 1
     for wrong in (0, 2, 6, 100):
         with pytest.raises(ValueError, match=f"{wrong} must be a power of two, at least 4"):
-            layers.pyramid(wrong, 128, 20)
+            layers.channels_per_resolution(wrong, 128, 20)

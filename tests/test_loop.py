@@ -20,7 +20,7 @@ from get3d.files import InputError
 from get3d.generator import GeneratorConfig, Styles, load, mix
 from get3d.storage import describe, load_tensors, save_tensors
 from get3d.training.checkpoint import checkpoints_in, shown_of
-from get3d.training.config import opened
+from get3d.training.config import prepare_run
 from get3d.training.loop import start, train, train_step
 
 QUIET = Console(file=io.StringIO(), width=500)
@@ -70,13 +70,13 @@ def _values(out):
 
 def test_a_run_leaves_all_it_should(run):
     lines = _values(run)
-    assert [line["shown"] for line in lines] == [8, 16, 20, 24, 32, 40]
+    assert [line["cur_nimg"] for line in lines] == [8, 16, 20, 24, 32, 40]
     assert {"loss/generator", "loss/discriminator", "surface/sdf", "logits/mask_real"} <= lines[0].keys()
-    assert {"swd/pictures", "swd/masks"} <= lines[2].keys()
+    assert {"swd/images", "swd/masks"} <= lines[2].keys()
     assert all(isinstance(value, int | float) and value == value for line in lines for value in line.values())
     for name in ("reals.png", "fakes-000000.02.png", "fakes-000000.04.png"):
-        with Image.open(run / name) as picture:
-            assert picture.size[0] == 8 * 16
+        with Image.open(run / name) as image:
+            assert image.size[0] == 8 * 16
     assert [path.name for path in checkpoints_in(run / "checkpoints")] == [
         "checkpoint-000000000040.safetensors",
         "checkpoint-000000000020.safetensors",
@@ -134,7 +134,7 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_pa
     said, _ = again.communicate(timeout=200)
     assert again.returncode == 0, said
     assert "goes on at" in said
-    assert [line["shown"] for line in _values(out)] == [line["shown"] for line in _values(run)]
+    assert [line["cur_nimg"] for line in _values(out)] == [line["cur_nimg"] for line in _values(run)]
     for mine, theirs in zip(_values(out), _values(run), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
 
@@ -156,7 +156,7 @@ def test_a_finished_run_has_nothing_left_to_do(data, run):
 
 
 def test_a_gradient_that_is_not_finite_is_skipped_then_named(data, tmp_path):
-    config = tiny.run_config(data, tmp_path, bad_steps=3)
+    config = tiny.run_config(data, tmp_path, max_nonfinite_steps=3)
     state = start(config)
     images = torch.randint(0, 256, (4, 4, 16, 16), dtype=torch.uint8, generator=tiny.seeded())
     angles = torch.ones(4, 2)
@@ -165,7 +165,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_then_named(data, tmp_path):
         state.discriminator.rgb.out.bias[0] = float("nan")
     for _ in range(2):
         train_step(state, Batch(images, angles), config)
-    assert state.bad_steps == 2
+    assert state.nonfinite_steps == 2
     # What was not finite must not be added to the next step's gradient.
     assert all(parameter.grad is None for parameter in state.generator.parameters())
     for name, tensor in state.discriminator.state_dict().items():
@@ -207,7 +207,7 @@ def test_mixing_takes_later_layers_from_the_second():
         ({"batch": 3}, r"--batch is 3; it must be a multiple of --discriminator.group, 2"),
         ({"batch": 0}, r"--batch is 0"),
         ({"resolution": 24}, r"--resolution is 24; it must be a power of two"),
-        ({"resolution": 32}, r"pictures are 16², this run asks for 32²"),
+        ({"resolution": 32}, r"images are 16², this run asks for 32²"),
         ({"kimg": 0.0}, r"--kimg is 0"),
         ({"grid_size": 0.3}, r"--grid-size is 0.3"),
         ({"device": "warp9"}, r"--device is warp9"),
@@ -226,19 +226,19 @@ def test_a_missing_dataset_is_named(tmp_path):
 
 
 def test_a_new_run_starts_from_the_networks_of_another(data, run, tmp_path):
-    config = opened(tiny.run_config(data, tmp_path / "new", source=run, generator=GeneratorConfig())).config
+    config = prepare_run(tiny.run_config(data, tmp_path / "new", init_from=run, generator=GeneratorConfig())).config
     assert config.generator.grid_resolution == tiny.GENERATOR.grid_resolution
     state = start(config)
     stored = load_tensors(checkpoints_in(run / "checkpoints")[0]).tensors
     for name, tensor in state.discriminator.state_dict().items():
         assert torch.equal(tensor, stored["discriminator." + name])
-    for name, tensor in state.average.state_dict().items():
+    for name, tensor in state.generator_ema.state_dict().items():
         assert torch.equal(tensor, stored["generator_ema." + name])
-    assert state.shown == 0
+    assert state.cur_nimg == 0
     lone = tmp_path / "lone.safetensors"
     save_tensors(lone, {}, {"generator": describe(tiny.GENERATOR)})
     with pytest.raises(InputError, match="holds a lone generator"):
-        opened(tiny.run_config(data, tmp_path / "new", source=lone))
+        prepare_run(tiny.run_config(data, tmp_path / "new", init_from=lone))
 
 
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(data, run, tmp_path, monkeypatch):
@@ -266,13 +266,13 @@ def test_published_files_of_splits_say_what_is_learnt_from(data, tmp_path):
     members = {"train": ["001", "003"], "val": ["000"], "test": ["002"]}
     for split, names in members.items():
         (tmp_path / f"{split}.txt").write_text("\n".join(names) + "\n")
-    found = opened(tiny.run_config(data, tmp_path / "run", splits=tmp_path))
-    for pictures, split in ((found.pictures, "train"), (found.held_out, "val")):
+    found = prepare_run(tiny.run_config(data, tmp_path / "run", splits=tmp_path))
+    for images, split in ((found.images, "train"), (found.held_out, "val")):
         expected = torch.cat([_angles_of(data, name) for name in members[split]])
-        torch.testing.assert_close(pictures.angles, expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(images.angles, expected, atol=1e-5, rtol=0)
 
 
 def _angles_of(data, name):
-    """Azimuth and polar angle of an object's pictures, in radians, as the table has them."""
+    """Azimuth and polar angle of an object's images, in radians, as the table has them."""
     rows = [line.split(",") for line in (data / "cameras.csv").read_text().splitlines()[1:]]
     return torch.deg2rad(torch.tensor([[float(v) for v in row[1:3]] for row in rows if row[0].startswith(name)]))

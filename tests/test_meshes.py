@@ -48,7 +48,7 @@ def test_numbers_of_shapes(device):
     batch = MeshBatch.from_meshes(meshes).to(device)
     assert batch.vertices.device.type == device.type
     assert batch.vertex_shape.tolist() == [0, 0, 1, 2, 2, 2, 2]
-    assert batch.face_shape.tolist() == [0, 0, 0, 2]
+    assert batch.face_mesh.tolist() == [0, 0, 0, 2]
 
 
 def test_an_empty_list_is_refused():

@@ -116,7 +116,7 @@ def test_precision_and_recall_of_equal_and_of_strange_sets(monkeypatch):
     assert precision_recall(a, b) == whole
 
 
-def test_too_few_pictures_are_refused():
+def test_too_few_images_are_refused():
     generator = torch.Generator()
     with pytest.raises(ValueError, match="at least 2"):
         frechet_feature_distance(features(1), features(5))
@@ -129,7 +129,7 @@ def test_too_few_pictures_are_refused():
 
 
 class StandIn(torch.nn.Module):
-    """What the real network is from outside: bytes in, a feature vector a picture out."""
+    """What the real network is from outside: bytes in, a feature vector an image out."""
 
     def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
         x = x.to(torch.float32)

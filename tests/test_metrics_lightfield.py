@@ -44,8 +44,8 @@ def unpacked(bits: torch.Tensor) -> np.ndarray:
     return np.unpackbits(bits.cpu().numpy().view(np.uint8), axis=-1, bitorder="little").astype(bool)
 
 
-def packed(pictures: np.ndarray) -> torch.Tensor:
-    return torch.from_numpy(np.packbits(pictures, axis=-1, bitorder="little").view(np.int32))
+def packed(images: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.packbits(images, axis=-1, bitorder="little").view(np.int32))
 
 
 def on(device: torch.device, meshes: list[Mesh]) -> list[Mesh]:
@@ -56,14 +56,14 @@ def test_silhouettes_are_the_published_ones_to_the_pixel(device):
     expected = np.load(FOLDER / "silhouettes.npz")
     exact = [fixture_mesh(name, torch.float64) for name in NAMES]
     for name, mesh in zip(NAMES, on(device, exact), strict=True):
-        pictures = unpacked(lightfield.silhouettes([mesh])).reshape(10, 10, 256, 256)
-        assert (pictures != np.unpackbits(expected[name], axis=-1)).sum() == 0, name
+        images = unpacked(lightfield.silhouettes([mesh])).reshape(10, 10, 256, 256)
+        assert (images != np.unpackbits(expected[name], axis=-1)).sum() == 0, name
 
 
 def test_features_before_quantisation_are_the_published_ones(device):
-    pictures, expected = np.load(FOLDER / "silhouettes.npz"), np.load(FOLDER / "floats.npz")
+    images, expected = np.load(FOLDER / "silhouettes.npz"), np.load(FOLDER / "floats.npz")
     for name in NAMES:
-        silhouettes = np.unpackbits(pictures[name], axis=-1).reshape(100, 256, 256)
+        silhouettes = np.unpackbits(images[name], axis=-1).reshape(100, 256, 256)
         found = lightfield._features(packed(silhouettes).to(device))
 
         def compare(value, key, name=name):
@@ -121,7 +121,7 @@ def test_rotations_are_the_published_table():
 
 def scattered(rng: np.random.Generator, kind: int) -> np.ndarray:
     """A silhouette of several parts: bars, blocks, slanted lines, lone pixels, rings; near or far from each other."""
-    picture = np.zeros((256, 256), dtype=bool)
+    image = np.zeros((256, 256), dtype=bool)
     rows, columns = np.mgrid[:256, :256]
     spread = (8, 25, 80)[kind % 3]
     for _ in range(int(rng.integers(1, 9))):
@@ -129,46 +129,46 @@ def scattered(rng: np.random.Generator, kind: int) -> np.ndarray:
         height, width = rng.integers(1, 14, 2)
         shape = rng.integers(0, 5)
         if shape == 0:
-            picture[row : row + height, column : column + width] = True
+            image[row : row + height, column : column + width] = True
         elif shape == 1:
-            picture[row, column] = True
+            image[row, column] = True
         elif shape == 2:
             slope = rng.uniform(-2, 2)
-            picture |= (abs(rows - row - slope * (columns - column)) < 0.6) & (abs(columns - column) < width)
+            image |= (abs(rows - row - slope * (columns - column)) < 0.6) & (abs(columns - column) < width)
         elif shape == 3:
             distance = np.hypot(rows - row, columns - column)
-            picture |= (distance < height) & (distance > height - rng.integers(1, 4))
+            image |= (distance < height) & (distance > height - rng.integers(1, 4))
         else:
             block = rng.random((2 * height, 2 * width)) < 0.5
-            picture[row : row + 2 * height, column : column + 2 * width] |= block
-    return picture
+            image[row : row + 2 * height, column : column + 2 * width] |= block
+    return image
 
 
 def test_scattered_parts_are_described_as_by_the_plain_reference(device):
     rng = np.random.default_rng(0)
-    pictures = np.stack([scattered(rng, kind) for kind in range(60)])
-    pictures[7] = False
-    pictures[8] = False
-    pictures[8, 100, 90] = True
-    found = lightfield._features(packed(pictures).to(device))
+    images = np.stack([scattered(rng, kind) for kind in range(60)])
+    images[7] = False
+    images[8] = False
+    images[8, 100, 90] = True
+    found = lightfield._features(packed(images).to(device))
     modes, failed = set(), 0
-    for number, picture in enumerate(pictures):
-        points, bridge = plain.contour(picture)
+    for number, image in enumerate(images):
+        points, bridge = plain.contour(image)
         modes.add(bridge)
         failed += points is None
         assert found.bridges[number] == bridge, number
         assert found.points[number] == (-1 if points is None else len(points)), number
-        expected = plain.spectrum(points, plain.centre(picture))
+        expected = plain.spectrum(points, plain.centre(image))
         np.testing.assert_allclose(found.contour[number].cpu(), expected, atol=1e-12)
-        assert float(found.circularity[number]) == pytest.approx(plain.circularity(picture), abs=1e-12)
-        assert float(found.eccentricity[number]) == pytest.approx(plain.eccentricity(picture), abs=1e-12)
+        assert float(found.circularity[number]) == pytest.approx(plain.circularity(image), abs=1e-12)
+        assert float(found.eccentricity[number]) == pytest.approx(plain.eccentricity(image), abs=1e-12)
     assert modes == {0, 1, 2, 3}
     assert failed >= 2
     for field in range(0, 6, 2):
-        reach = plain.radius(pictures[10 * field : 10 * field + 10])
+        reach = plain.radius(images[10 * field : 10 * field + 10])
         for number in range(10 * field, 10 * field + 10):
             np.testing.assert_allclose(
-                found.region[number].cpu(), plain.region(pictures[number], reach), atol=1e-12, err_msg=str(number)
+                found.region[number].cpu(), plain.region(images[number], reach), atol=1e-12, err_msg=str(number)
             )
 
 

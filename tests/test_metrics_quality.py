@@ -127,7 +127,7 @@ def test_texels_that_are_used_black_or_at_a_seam():
     texture = torch.full((64, 64, 3), 200, dtype=torch.uint8)
     texture[:, :8] = 1
     texture[0] = 0
-    # The chart is the left half: 32 × 64 texels, its rim on three sides the picture's border.
+    # The chart is the left half: 32 × 64 texels, its rim on three sides the image's border.
     found = texture_quality(quad(texture, [[0, 0], [0.5, 0], [0.5, 1], [0, 1]]))
     assert found.used == 0.5
     assert found.black == pytest.approx((8 * 64 + 24) / (32 * 64))

@@ -45,7 +45,7 @@ def test_penalty_and_its_gradient_agree_with_finite_differences():
 
     step = 1e-5
     steps = step * torch.eye(images.numel(), dtype=torch.float64).view(-1, *images.shape)
-    # A picture's logits do not depend on the others, so all differences are one batch.
+    # An image's logits do not depend on the others, so all differences are one batch.
     moved = [network((images + sign * steps).flatten(0, 1), angles.repeat(len(steps), 1)) for sign in (1, -1)]
     sums = [(logits.rgb + logits.mask).view(len(steps), 2).sum(1) for logits in moved]
     total = ((sums[0] - sums[1]) / (2 * step)).square().sum().item()

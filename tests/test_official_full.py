@@ -25,7 +25,7 @@ def test_a_published_file_converts_makes_objects_and_converts_back(tmp_path: Pat
     generator = load(tmp_path / "chair")
     assert (generator.config.grid_size, generator.config.grid_resolution) == (0.8, 90)
     config = GenerateConfig(
-        model=str(model.parent), out=tmp_path / "out", num=1, resolution=64, texture=64, faces=2000, film="none"
+        model=str(model.parent), out=tmp_path / "out", num=1, resolution=64, texture=64, faces=2000, video="none"
     )
     (path,) = generate(config, Console(file=io.StringIO()))
     assert path.stat().st_size > 10_000

@@ -18,13 +18,13 @@ from datasets import VIEWS, degrees, make_dataset, make_published
 from get3d.cameras import CameraPrior
 from get3d.datasets import pack as packing
 from get3d.datasets.index import Assumed, Description, read
-from get3d.datasets.loader import Pictures
+from get3d.datasets.loader import ImageDataset
 from get3d.datasets.pack import PackConfig, pack
 from get3d.files import InputError
 from get3d.training.loop import train
 
 SHARD = 0.024
-"""MiB: a few pictures a shard."""
+"""MiB: a few images a shard."""
 
 
 def packed(data: Path, out: Path, **options: object) -> Path:
@@ -52,7 +52,7 @@ def shards(data, tmp_path_factory):
 
 
 def test_shards_are_tar_files_in_the_conventions_of_webdataset(data, shards):
-    """A plain tar reader finds, next to each other, a picture as it was and what is known of it."""
+    """A plain tar reader finds, next to each other, an image as it was and what is known of it."""
     listing, members = read(data), []
     files = sorted(shards.glob("*.tar"))
     assert len(files) > 2
@@ -62,14 +62,14 @@ def test_shards_are_tar_files_in_the_conventions_of_webdataset(data, shards):
             members += [(member, tar.extractfile(member).read()) for member in tar.getmembers()]
     assert len(members) == 2 * 10 * VIEWS
     for number in range(10 * VIEWS):
-        (picture, content), (description, text) = members[2 * number : 2 * number + 2]
-        assert (picture.name, description.name) == (f"{number:08d}.png", f"{number:08d}.json")
-        assert (picture.mtime, picture.uid, picture.uname) == (0, 0, "")
+        (image, content), (description, text) = members[2 * number : 2 * number + 2]
+        assert (image.name, description.name) == (f"{number:08d}.png", f"{number:08d}.json")
+        assert (image.mtime, image.uid, image.uname) == (0, 0, "")
         assert content == listing.path(number).read_bytes()
         thing = number // VIEWS
         azimuth, polar = degrees(10 * VIEWS)[number]
         assert json.loads(text) == {
-            "picture": f"{thing:06d}/{number % VIEWS:03d}.png",
+            "image": f"{thing:06d}/{number % VIEWS:03d}.png",
             "object": f"{thing:06d}",
             "azimuth": pytest.approx(azimuth, abs=1e-6),
             "polar": pytest.approx(polar, abs=1e-6),
@@ -80,7 +80,7 @@ def test_shards_are_tar_files_in_the_conventions_of_webdataset(data, shards):
 
 def test_a_packed_dataset_is_listed_like_the_folder(data, shards):
     folder, listing = read(data), read(shards)
-    assert list(listing.pictures) == list(listing.present) == folder.pictures
+    assert list(listing.images) == list(listing.present) == folder.images
     assert listing.objects == folder.objects
     assert (listing.classes, listing.prior, listing.scale) == (folder.classes, folder.prior, folder.scale)
     for name in ("object_index", "angles", "labels"):
@@ -93,13 +93,13 @@ def test_a_packed_dataset_is_listed_like_the_folder(data, shards):
 
 
 @pytest.mark.parametrize("cache_bytes", [0, 2**20])
-def test_training_sees_the_same_pictures_in_the_same_order(data, shards, cache_bytes):
+def test_training_sees_the_same_images_in_the_same_order(data, shards, cache_bytes):
     streams = [
-        Pictures(root, "train", cache_bytes=cache_bytes).batches(8, seed=3, position=5) for root in (data, shards)
+        ImageDataset(root, "train", cache_bytes=cache_bytes).batches(8, seed=3, position=5) for root in (data, shards)
     ]
     for _ in range(6):
         one, other = (next(stream) for stream in streams)
-        assert torch.equal(one.pictures, other.pictures)
+        assert torch.equal(one.images, other.images)
         assert torch.equal(one.angles, other.angles)
         assert torch.equal(one.label, other.label)
 
@@ -131,7 +131,7 @@ def test_equal_datasets_give_equal_shards(data, shards, tmp_path):
 
 
 def test_packing_that_was_stopped_goes_on(data, shards, tmp_path, monkeypatch):
-    """Shards that are done are not made again; one that was made from other pictures is."""
+    """Shards that are done are not made again; one that was made from other images is."""
     out = tmp_path / "out"
     write = packing._write_shard
     written = []
@@ -163,14 +163,14 @@ def test_packing_that_was_stopped_goes_on(data, shards, tmp_path, monkeypatch):
     assert not again
     packed(data, out, shard_size=10.0)
     assert again == [0]
-    assert [path.name for path in out.glob("*.tar")] == ["pictures-000000.tar"]
+    assert [path.name for path in out.glob("*.tar")] == ["images-000000.tar"]
 
 
-def test_a_picture_that_changed_is_packed_again(data, tmp_path):
+def test_an_image_that_changed_is_packed_again(data, tmp_path):
     copy = shutil.copytree(data, tmp_path / "copy")
     out = packed(copy, tmp_path / "out")
-    path = copy / "pictures" / "000004" / "001.png"
-    path.write_bytes((copy / "pictures" / "000004" / "002.png").read_bytes())
+    path = copy / "images" / "000004" / "001.png"
+    path.write_bytes((copy / "images" / "000004" / "002.png").read_bytes())
     packed(copy, out)
     assert read(out).content(13) == path.read_bytes()
 
@@ -188,19 +188,19 @@ def test_the_published_layout_is_packed_with_what_is_assumed(tmp_path):
     out = packed(published, tmp_path / "out", assumed=Assumed(0.7, prior))
     folder, listing = read(published), read(out)
     assert (listing.prior, listing.scale, listing.resolution) == (prior, 0.7, 16)
-    assert list(listing.pictures) == folder.pictures
+    assert list(listing.images) == folder.images
     np.testing.assert_array_equal(listing.angles, folder.angles)
     assert {s: m.tolist() for s, m in listing.splits.items()} == {s: m.tolist() for s, m in folder.splits.items()}
 
 
-def test_a_damaged_picture_is_not_packed(data, tmp_path, monkeypatch):
+def test_a_damaged_image_is_not_packed(data, tmp_path, monkeypatch):
     copy = shutil.copytree(data, tmp_path / "copy")
-    path = copy / "pictures" / "000004" / "001.png"
+    path = copy / "images" / "000004" / "001.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:-6])
     with pytest.raises(InputError, match=r"001\.png: is cut short"):
         packed(copy, tmp_path / "out")
-    # Beyond the pictures that are looked at before, each is looked at when its turn has come.
+    # Beyond the images that are looked at before, each is looked at when its turn has come.
     monkeypatch.setattr(packing, "quick_problems", lambda listing: (16, []))
     with pytest.raises(InputError, match=r"001\.png: is cut short"):
         packed(copy, tmp_path / "out")

@@ -42,12 +42,12 @@ for compiled in (False, True):
     config = tiny.run_config(Path("data"), Path("run"), resolution=8, discriminator=discriminator, compile=compiled)
     config = replace(config, generator=replace(tiny.GENERATOR, synthesis=synthesis))
     state = start(config)
-    pictures = torch.randint(0, 256, (4, 4, 8, 8), dtype=torch.uint8, generator=tiny.seeded())
+    images = torch.randint(0, 256, (4, 4, 8, 8), dtype=torch.uint8, generator=tiny.seeded())
     for step in range(2):
-        train_step(state, Batch(pictures, torch.ones(4, 2)), config)
+        train_step(state, Batch(images, torch.ones(4, 2)), config)
     states.append(state)
 plain, compiled = states
-for name in ("generator", "discriminator", "average"):
+for name in ("generator", "discriminator", "generator_ema"):
     theirs = getattr(plain, name).state_dict()
     for key, tensor in getattr(compiled, name).state_dict().items():
         torch.testing.assert_close(tensor, theirs[key], atol=1e-3, rtol=1e-3)
@@ -88,15 +88,15 @@ def test_networks_in_bf16_are_near_those_in_full_precision(kind, device):
 
 
 def test_training_in_bf16_keeps_its_weights_in_full_precision(tmp_path):
-    pictures = torch.randint(0, 256, (4, 4, 16, 16), dtype=torch.uint8, generator=tiny.seeded())
+    images = torch.randint(0, 256, (4, 4, 16, 16), dtype=torch.uint8, generator=tiny.seeded())
     losses = {}
     for precision in ("fp32", "bf16"):
         config = tiny.run_config(tmp_path, tmp_path, precision=precision)
         state = start(config)
         for _ in range(3):
-            train_step(state, Batch(pictures, torch.ones(4, 2)), config)
+            train_step(state, Batch(images, torch.ones(4, 2)), config)
         assert all(tensor.dtype == torch.float32 for tensor in state.generator.parameters())
-        assert state.bad_steps == 0
+        assert state.nonfinite_steps == 0
         losses[precision] = torch.stack(
             [state.sums[f"loss/{name}"][0] for name in ("generator", "discriminator", "r1")]
         )

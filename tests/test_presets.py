@@ -52,13 +52,13 @@ def _overridden(preset, **changes):
 def test_two_steps_of_every_preset(data, tmp_path, preset, isosurface):
     config = _overridden(preset, data=data, out=tmp_path, generator__isosurface=isosurface)
     assert type(config.generator.synthesis) is type(PRESETS[preset].config.generator.synthesis)
-    run = opened(config)
+    run = prepare_run(config)
     assert run.config.generator.grid_size == pytest.approx(0.7)  # of the dataset, whose discs are 0.6 across
     assert run.config.generator.isosurface == isosurface
     state = start(run.config)
-    for batch in itertools.islice(run.pictures.batches(run.config.batch, seed=0), 2):
+    for batch in itertools.islice(run.images.batches(run.config.batch, seed=0), 2):
         train_step(state, batch, run.config)
-    assert (state.shown, state.bad_steps) == (8, 0)
+    assert (state.cur_nimg, state.nonfinite_steps) == (8, 0)
     assert all(torch.isfinite(pair).all() for pair in state.sums.values())
 
 

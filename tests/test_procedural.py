@@ -165,10 +165,10 @@ def test_an_interrupted_dataset_is_gone_on_with_and_comes_out_the_same(tmp_path)
     part = synthesize(config(tmp_path / "b"), QUIET)
     (part / "cameras.csv").unlink()
     (part / "meshes" / "000001.glb").unlink()
-    (part / "pictures" / "000001" / "001.png").unlink()
-    kept = (part / "pictures" / "000002" / "000.png").stat().st_mtime_ns
+    (part / "images" / "000001" / "001.png").unlink()
+    kept = (part / "images" / "000002" / "000.png").stat().st_mtime_ns
     synthesize(config(tmp_path / "b"), QUIET)
-    assert (part / "pictures" / "000002" / "000.png").stat().st_mtime_ns == kept
+    assert (part / "images" / "000002" / "000.png").stat().st_mtime_ns == kept
     again = files(part)
     for name in ("dataset.json",):  # It records the command, which names the folder.
         whole.pop(name), again.pop(name)
@@ -181,7 +181,7 @@ def test_a_dataset_grows_and_objects_keep_their_split(tmp_path):
     splits = read(root).splits
     synthesize(config(tmp_path, shapes=4), QUIET)
     after = files(root)
-    assert all(after[name] == content for name, content in before.items() if name.startswith(("pictures", "meshes")))
+    assert all(after[name] == content for name, content in before.items() if name.startswith(("images", "meshes")))
     listing = read(root)
     assert len(listing.objects) == 4
     assert all(set(splits[split]) <= set(listing.splits[split]) for split in SPLITS)
@@ -196,7 +196,7 @@ def test_all_kinds_together_are_labelled_and_each_is_split_alike(tmp_path):
     assert len(listing.splits["train"]) == 2 * len(KINDS)
     assert check(root).agreement > 0.9
     alone = synthesize(config(tmp_path / "alone", kind="car", shapes=2, views=1, resolution=16), QUIET)
-    assert files(alone / "pictures") == files(root / "pictures" / "car")
+    assert files(alone / "images") == files(root / "images" / "car")
 
 
 def test_processes_give_the_same_as_one(tmp_path):

@@ -28,7 +28,7 @@ def to_batch(scene: trimesh.Trimesh) -> MeshBatch:
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 2**31))
 def test_sees_what_the_plain_version_sees(seed):
-    """Also where edges and vertices hit pixel centres, in pictures that cut triangles off, and of degenerate faces."""
+    """Also where edges and vertices hit pixel centres, in images that cut triangles off, and of degenerate faces."""
     generator = torch.Generator().manual_seed(seed)
     places = (torch.randint(-24, 72, (40, 2), generator=generator) / 4)[
         torch.randint(0, 40, (90,), generator=generator)
@@ -74,8 +74,8 @@ def test_lower_number_wins_a_tie(device):
     assert seen.unique().tolist() == [-1, 0]
 
 
-def test_large_faces_and_many_pictures(device):
-    """Few faces, more rows than one GPU thread draws; the picture's shape is not square."""
+def test_large_faces_and_many_images(device):
+    """Few faces, more rows than one GPU thread draws; the image's shape is not square."""
     screen = torch.tensor([[-1e5, -1e5, 1.0], [1e5, -1e5, 1.0], [0.0, 3e5, 1.0]], device=device)
     seen = visible_faces(
         screen, torch.tensor([[0, 1, 2]], device=device).repeat(3, 1), offsets(1, 1, 1, device=device), 50, 300
@@ -135,14 +135,14 @@ def test_fragments_hang_together(device):
     assert fragments.covered.shape == (4, 1, 32, 32)
     torch.testing.assert_close(fragments.face_index.flatten()[fragments.pixel], fragments.face)
     assert len(fragments.pixel) == fragments.covered.sum() > 0
-    torch.testing.assert_close(fragments.shape, meshes.face_shape[fragments.face])
+    torch.testing.assert_close(fragments.shape, meshes.face_mesh[fragments.face])
     torch.testing.assert_close(fragments.barycentric.sum(1), torch.ones_like(fragments.pixel, dtype=torch.float32))
     assert fragments.barycentric.min() >= 0
     values = torch.stack([fragments.pixel.float(), -fragments.pixel.float()], dim=1)
-    pictures = fragments.scatter(values, background=0.5)
+    images = fragments.scatter(values, background=0.5)
     number = torch.arange(4 * 32 * 32, device=device).view(4, 1, 32, 32).float()
     expected = torch.where(fragments.covered, torch.cat([number, -number], dim=1), 0.5)
-    torch.testing.assert_close(pictures, expected)
+    torch.testing.assert_close(images, expected)
 
 
 def test_many_views_of_one_mesh():
@@ -235,7 +235,7 @@ def test_says_when_a_camera_is_missing():
 
 
 def test_starts_without_a_word():
-    """Neither the import nor the first picture prints anything."""
+    """Neither the import nor the first image prints anything."""
     call = "visible_faces(torch.ones(3, 3), torch.tensor([[0, 1, 2]]), torch.tensor([0, 1]), 4, 4)"
     code = f"import torch; from get3d.render import visible_faces; {call}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -52,7 +52,7 @@ def small(models: list[str], data: Path, out: Path, **changes: object) -> Evalua
         ratio=4,
         points=64,
         train_objects=5,
-        pictures=8,
+        images=8,
         textures=1,
         device="cpu",
     )
@@ -125,8 +125,8 @@ def test_the_same_command_measures_nothing_again(evaluated, models, data, monkey
 
 
 def test_another_version_of_a_descriptor_is_measured_anew(models, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("get3d.evaluation.report._pictures", lambda *_: {})
-    config = small(models[:1], data, tmp_path, textures=0, pictures=0, references=2, train_objects=2, distances=("cd",))
+    monkeypatch.setattr("get3d.evaluation.report._images", lambda *_: {})
+    config = small(models[:1], data, tmp_path, textures=0, images=0, references=2, train_objects=2, distances=("cd",))
     evaluate(config, CONSOLE)
     monkeypatch.setattr("get3d.metrics.lightfield.VERSION", 99)
     measured = []
@@ -136,7 +136,7 @@ def test_another_version_of_a_descriptor_is_measured_anew(models, data, tmp_path
     assert len(measured) == 8 + 4
 
 
-def test_pictures_alone_need_no_meshes(models, data, tmp_path):
+def test_images_alone_need_no_meshes(models, data, tmp_path):
     config = small(models[:1], data, tmp_path, shapes=False, meshes=tmp_path / "none", textures=0)
     report = evaluate(config, CONSOLE)
     assert set(report["models"][0]["metrics"]) == {"swd-rgb", "swd-mask"}
@@ -175,8 +175,8 @@ def test_shapes_without_a_surface_are_counted_and_left_out(models, data, tmp_pat
         return type(batch).from_meshes(parts)
 
     monkeypatch.setattr(Generator, "meshes", with_gaps)
-    monkeypatch.setattr("get3d.evaluation.report._pictures", lambda *_: {})
-    config = small(models[:1], data, tmp_path, textures=0, pictures=0, references=2, distances=("cd",))
+    monkeypatch.setattr("get3d.evaluation.report._images", lambda *_: {})
+    config = small(models[:1], data, tmp_path, textures=0, images=0, references=2, distances=("cd",))
     model = evaluate(config, CONSOLE)["models"][0]
     # Four are made at once: of 8 shapes, the first and last of each part are broken.
     assert model["dropped"] == [0, 3, 4, 7]
@@ -192,8 +192,8 @@ def _without_faces(batch):
 
 
 def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path, monkeypatch):
-    config = small(models[:1], data, tmp_path, textures=0, pictures=0, references=1, distances=("cd",))
-    monkeypatch.setattr("get3d.evaluation.report._pictures", lambda *_: {})
+    config = small(models[:1], data, tmp_path, textures=0, images=0, references=1, distances=("cd",))
+    monkeypatch.setattr("get3d.evaluation.report._images", lambda *_: {})
     report = evaluate(config, CONSOLE)
     assert "but one reference" in report["notes"][0]
 
@@ -206,7 +206,7 @@ def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path, monkeypat
         ({"references": 0}, "--references is 0"),
         ({"ratio": 0}, "--ratio is 0"),
         ({"psi": 3.0}, "--psi is 3.0"),
-        ({"pictures": 2}, "--pictures is 2"),
+        ({"images": 2}, "--images is 2"),
         ({"distances": ()}, "--distances names none"),
         ({"meshes": Path("/nowhere")}, "no such mesh"),
         ({"data": Path("/nowhere")}, "no such folder"),

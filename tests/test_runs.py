@@ -17,8 +17,8 @@ def _run(folder, *, shown, checkpoint=None, beat=None, last=""):
     """A run of 2 kimg; `beat` is the age of its heartbeat in seconds."""
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"kimg": 2.0}))
-    lines = [{"shown": shown - 100, "images_per_second": 9.0, "swd/pictures": 30.0, "metrics/fid": 12.0}]
-    lines.append({"shown": shown, "images_per_second": 10.0, "loss/generator": 1.0})
+    lines = [{"cur_nimg": shown - 100, "images_per_second": 9.0, "swd/images": 30.0, "metrics/fid": 12.0}]
+    lines.append({"cur_nimg": shown, "images_per_second": 10.0, "loss/generator": 1.0})
     (folder / "stats.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + last)
     if checkpoint is not None:
         (folder / "checkpoints" / f"checkpoint-{checkpoint:012d}.safetensors").touch()
@@ -39,24 +39,24 @@ def _run(folder, *, shown, checkpoint=None, beat=None, last=""):
     ],
 )
 def test_a_run_is_running_as_long_as_its_heart_beats(tmp_path, checkpoint, beat, state):
-    found = status(_run(tmp_path / "a", shown=1200, checkpoint=checkpoint, beat=beat), "a")
+    found = status(_run(tmp_path / "a", cur_nimg=1200, checkpoint=checkpoint, beat=beat), "a")
     assert (found.state, found.checkpoint) == (state, checkpoint)
 
 
 def test_a_run_says_how_far_how_fast_and_how_good_it_is(tmp_path):
-    found = status(_run(tmp_path / "a", shown=1200, last='{"shown": 13'), "a")
+    found = status(_run(tmp_path / "a", cur_nimg=1200, last='{"cur_nimg": 13'), "a")
     assert (found.shown, found.total, found.speed) == (1200, 2000, 10.0)
-    assert found.metrics == {"swd/pictures": 30.0, "metrics/fid": 12.0}
+    assert found.metrics == {"swd/images": 30.0, "metrics/fid": 12.0}
 
 
 def test_all_runs_of_a_folder_are_listed(tmp_path):
-    _run(tmp_path / "one", shown=2000, checkpoint=2000)
-    _run(tmp_path / "more" / "two", shown=700)
+    _run(tmp_path / "one", cur_nimg=2000, checkpoint=2000)
+    _run(tmp_path / "more" / "two", cur_nimg=700)
     (tmp_path / "none").mkdir()
     said = io.StringIO()
     list_runs(RunsConfig(tmp_path), Console(file=said, width=200))
     _, two, one = [line.split() for line in said.getvalue().splitlines()]
-    assert one == ["one", "finished", "2.00", "2", "10.0", "2.00", "swd/pictures", "30", "fid", "12"]
+    assert one == ["one", "finished", "2.00", "2", "10.0", "2.00", "swd/images", "30", "fid", "12"]
     assert two[:6] == ["more/two", "stopped", "0.70", "2", "10.0", "–"]
     list_runs(RunsConfig(tmp_path / "one"), Console(file=said, width=200))
     assert said.getvalue().splitlines()[-1].split()[0] == "one"

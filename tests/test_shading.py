@@ -1,4 +1,4 @@
-"""Pictures against what optics says: known colours, known coverage, known orientation."""
+"""Images against what optics says: known colours, known coverage, known orientation."""
 
 import math
 
@@ -42,41 +42,41 @@ def linear_to_srgb(value: float) -> float:
 
 def test_a_square_has_its_colour_times_the_light_with_gamma_in_between():
     color = (200, 120, 40)
-    picture = shade(square(0.5, plain(color)), front(), 32)[0]
+    image = shade(square(0.5, plain(color)), front(), 32)[0]
     light = float(irradiance(torch.tensor([[0.0, 0.0, -1.0]])))
     for channel, value in enumerate(color):
         expected = 255 * linear_to_srgb(min(srgb_to_linear(value / 255) * light, 1.0))
-        assert abs(int(picture[channel, 16, 16]) - expected) <= 1
-    assert picture[3, 16, 16] == 255
+        assert abs(int(image[channel, 16, 16]) - expected) <= 1
+    assert image[3, 16, 16] == 255
 
 
 def test_alpha_is_the_covered_share_and_colours_are_not_darkened_at_the_border():
     side, resolution = 0.61, 64
-    picture = shade(square(side, plain((180, 180, 180))), front(), resolution, supersample=4)[0]
+    image = shade(square(side, plain((180, 180, 180))), front(), resolution, supersample=4)[0]
     half = side / 1.2 * 35 / 32 * resolution
     edges = torch.arange(resolution + 1.0)
     low, high = resolution / 2 - half / 2, resolution / 2 + half / 2
     covered = (edges[1:].clamp(max=high) - edges[:-1].clamp(min=low)).clamp(0, 1)
     exact = covered[:, None] * covered[None]
-    alpha = picture[3].float() / 255
+    alpha = image[3].float() / 255
     assert (alpha - exact).abs().max() <= 0.26
     assert abs(float(alpha.sum() - exact.sum()) / float(exact.sum())) < 0.02
     partial = (alpha > 0) & (alpha < 1)
     assert partial.any()
-    assert (picture[:3, partial] == picture[:3, 32, 32][:, None]).all()
-    assert (picture[:3, alpha == 0] == 0).all()
+    assert (image[:3, partial] == image[:3, 32, 32][:, None]).all()
+    assert (image[:3, alpha == 0] == 0).all()
 
 
-def test_pictures_are_the_right_way_round():
+def test_images_are_the_right_way_round():
     texture = torch.zeros(2, 2, 3, dtype=torch.uint8)
     texture[0, 0] = torch.tensor([255, 0, 0])  # upper left: u = 0, v = 1
     texture[0, 1] = torch.tensor([0, 255, 0])
     texture[1, 0] = torch.tensor([0, 0, 255])
-    picture = shade(square(0.6, texture.repeat_interleave(8, 0).repeat_interleave(8, 1)), front(), 32)[0]
-    assert picture[:3, 12, 12].argmax() == 0
-    assert picture[:3, 12, 20].argmax() == 1
-    assert picture[:3, 20, 12].argmax() == 2
-    assert (picture[:3, 20, 20] == 0).all()
+    image = shade(square(0.6, texture.repeat_interleave(8, 0).repeat_interleave(8, 1)), front(), 32)[0]
+    assert image[:3, 12, 12].argmax() == 0
+    assert image[:3, 12, 20].argmax() == 1
+    assert image[:3, 20, 12].argmax() == 2
+    assert (image[:3, 20, 20] == 0).all()
 
 
 def test_light_comes_from_above_and_stays_with_the_world():
@@ -108,6 +108,6 @@ def test_many_views_are_each_as_alone_and_the_front_is_where_it_should_be():
 
 @pytest.mark.parametrize("supersample", [1, 3])
 def test_shape_and_type(supersample):
-    pictures = shade(square(0.5, plain((10, 20, 30))), front(2), 16, supersample)
-    assert pictures.shape == (2, 4, 16, 16)
-    assert pictures.dtype == torch.uint8
+    images = shade(square(0.5, plain((10, 20, 30))), front(2), 16, supersample)
+    assert images.shape == (2, 4, 16, 16)
+    assert images.dtype == torch.uint8

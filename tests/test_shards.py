@@ -12,12 +12,12 @@ from datasets import VIEWS, make_dataset
 from get3d.datasets import shards as module
 from get3d.datasets.check import check
 from get3d.datasets.index import read
-from get3d.datasets.loader import Pictures
+from get3d.datasets.loader import ImageDataset
 from get3d.datasets.pack import PackConfig, pack
 from get3d.datasets.shards import Names, Shards, row_type
 from get3d.files import InputError
 
-LAST = "pictures-000003.tar"
+LAST = "images-000003.tar"
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def empty(path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "name", "message"),
     [
-        (Path.unlink, LAST, r"pictures-000003\.tar: cannot be read \(No such file"),
-        (cut, LAST, r"pictures-000003\.tar: has \d+ bytes, packed were \d+, so it is cut short; copy it again"),
-        (grow, LAST, r"pictures-000003\.tar: has .*, so it is longer than it was; copy it again"),
-        (empty, "pictures-000000.tar", r"pictures-000000\.tar: has 0 bytes"),
+        (Path.unlink, LAST, r"images-000003\.tar: cannot be read \(No such file"),
+        (cut, LAST, r"images-000003\.tar: has \d+ bytes, packed were \d+, so it is cut short; copy it again"),
+        (grow, LAST, r"images-000003\.tar: has .*, so it is longer than it was; copy it again"),
+        (empty, "images-000000.tar", r"images-000000\.tar: has 0 bytes"),
         (Path.unlink, "index.npy", r"index\.npy: cannot be read"),
         (cut, "index.npy", r"index\.npy: has 0 bytes, packed were \d+, so it is cut short"),
         (Path.unlink, "shards.json", r"shards\.json: no such file, packing was not finished"),
@@ -55,7 +55,7 @@ def empty(path: Path) -> None:
 def test_missing_and_cut_files_are_named_before_training(root, change, name, message):
     change(root / name)
     with pytest.raises(InputError, match=message):
-        Pictures(root, "train")
+        ImageDataset(root, "train")
 
 
 def test_changed_bytes_are_found_by_the_checksum_and_when_they_are_read(root):
@@ -65,16 +65,16 @@ def test_changed_bytes_are_found_by_the_checksum_and_when_they_are_read(root):
     content[600] ^= 1
     path.write_bytes(content)
     shards = Shards(root)
-    ((found, what, mend),) = shards.changed()
+    ((found, what, fix),) = shards.changed()
     assert found == path
     assert "has changed since it was packed" in what
-    assert "repeat `get3d pack`" in mend
+    assert "repeat `get3d pack`" in fix
     number = int(np.flatnonzero(shards.index["shard"] == 3)[0])
-    with pytest.raises(InputError, match=rf"{LAST}: the picture 00\d+/00\d\.png at byte 512 is not what was packed"):
+    with pytest.raises(InputError, match=rf"{LAST}: the image 00\d+/00\d\.png at byte 512 is not what was packed"):
         shards.content(number)
-    pictures = Pictures(root, "train")
+    images = ImageDataset(root, "train")
     with pytest.raises(InputError, match="is not what was packed"):
-        pictures.load(range(len(pictures)))
+        images.load(range(len(images)))
     path.unlink()
     ((found, what, _),) = shards.changed()
     assert (found, what) == (path, "cannot be read (No such file or directory)")
@@ -100,7 +100,7 @@ def set_field(name: str, value: int):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda index: index[:-1], r"has 29 rows for 30 pictures in the shards"),
+        (lambda index: index[:-1], r"has 29 rows for 30 images in the shards"),
         (lambda index: index["offset"], r"has rows of another kind \(int64\)"),
         (lambda index: index.astype(row_type(4)).view(np.uint8), r"has rows of another kind \(uint8\)"),
         (set_field("offset", 10**12), r"row 4 is .*, outside its shard"),
@@ -119,10 +119,10 @@ def test_an_index_that_cannot_be_is_refused(root, change, message):
     ("change", "message"),
     [
         ({"format": 2}, "format is 2, this program reads 1"),
-        ({"shards": [{"name": "pictures-000000.tar"}]}, "is damaged .*pictures"),
+        ({"shards": [{"name": "images-000000.tar"}]}, "is damaged .*images"),
         (
-            {"shards": [{"name": "../x.tar", "pictures": 30, "size": 1, "sha256": ""}]},
-            r"names the file '\.\./x\.tar' in the place of 'pictures-000000\.tar'",
+            {"shards": [{"name": "../x.tar", "images": 30, "size": 1, "sha256": ""}]},
+            r"names the file '\.\./x\.tar' in the place of 'images-000000\.tar'",
         ),
     ],
 )
@@ -154,10 +154,10 @@ def test_names_are_a_sequence_of_strings():
 def test_check_reads_shards_and_compares_their_checksums(root):
     report = check(root)
     assert report.usable, str(report)
-    assert (report.pictures, report.objects, report.resolution) == (30, 10, 16)
+    assert (report.images, report.objects, report.resolution) == (30, 10, 16)
     path = root / LAST
     content = bytearray(path.read_bytes())
-    content[-1] ^= 1  # Behind the last picture, where nothing but the checksum tells.
+    content[-1] ^= 1  # Behind the last image, where nothing but the checksum tells.
     path.write_bytes(content)
     report = check(root)
     assert not report.usable
@@ -176,4 +176,4 @@ def test_processes_share_the_index_and_copy_none_of_its_columns(root, monkeypatc
     np.testing.assert_allclose(listing.angles, folder.angles)
     assert listing.objects == folder.objects
     np.testing.assert_array_equal(listing.of_split("train"), folder.of_split("train"))
-    assert Pictures(root, "train").labels.tolist() == [0] * len(Pictures(root, "train"))
+    assert ImageDataset(root, "train").labels.tolist() == [0] * len(ImageDataset(root, "train"))

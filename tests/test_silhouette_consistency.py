@@ -1,4 +1,4 @@
-"""Right cameras are found right, and wrong ones wrong, for thin objects in pictures of 16 pixels too."""
+"""Right cameras are found right, and wrong ones wrong, for thin objects in images of 16 pixels too."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ SIDES = (16, 64)
 
 @pytest.fixture(scope="module")
 def chairs():
-    """Meshes, angles of six pictures of each in degrees, and their alpha by the pictures' side."""
+    """Meshes, angles of six images of each in degrees, and their alpha by the images' side."""
     found = []
     for number in (0, 2):
         mesh = make("chair", 0, number, texture=256)

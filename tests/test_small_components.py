@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from get3d.export import without_debris
+from get3d.export import without_small_components
 from get3d.meshes import Mesh, MeshBatch
 from solids import torus
 
@@ -26,17 +26,17 @@ def test_small_parts_go_and_large_ones_stay(device):
     large, half, small = scaled(1.0, 0.0), scaled(0.5, 3.0), scaled(0.1, -3.0)
     batch = MeshBatch.from_meshes([joined(small, large, half), joined(half, small), small]).to(device)
     # Areas go with the square of the size: 1 / 1.26, 0.25 / 1.26 and 0.01 / 1.26 of the first mesh.
-    found = without_debris(batch, 0.05).to("cpu").split()
+    found = without_small_components(batch, 0.05).to("cpu").split()
     assert same(found[0], joined(large, half))
     assert same(found[1], half)
     assert same(found[2], small)
-    found = without_debris(batch, 0.5).to("cpu").split()
+    found = without_small_components(batch, 0.5).to("cpu").split()
     assert same(found[0], large)
 
 
 def test_a_share_of_zero_keeps_everything():
     batch = MeshBatch.from_meshes([joined(scaled(1.0, 0.0), scaled(1e-3, 2.0))])
-    assert without_debris(batch, 0.0) is batch
+    assert without_small_components(batch, 0.0) is batch
 
 
 @settings(max_examples=30, deadline=None)
@@ -55,7 +55,7 @@ def test_it_is_what_doing_it_mesh_by_mesh_gives(sizes: list[list[float]], share:
         kept = [i for i, area in enumerate(areas) if area >= share * sum(areas) or own[i] == max(own)]
         expected.append(joined(*(scaled(own[i], 3.0 * i) for i in kept)))
     batch = MeshBatch.from_meshes([joined(*(scaled(s, 3.0 * i) for i, s in enumerate(own))) for own in sizes])
-    for found, wanted in zip(without_debris(batch, share).split(), expected, strict=True):
+    for found, wanted in zip(without_small_components(batch, share).split(), expected, strict=True):
         assert found.faces.shape == wanted.faces.shape
         assert torch.equal(found.vertices, wanted.vertices)
 
@@ -63,4 +63,7 @@ def test_it_is_what_doing_it_mesh_by_mesh_gives(sizes: list[list[float]], share:
 def test_meshes_without_faces_stay_so():
     empty = Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long))
     batch = MeshBatch.from_meshes([empty, torus(8)])
-    assert [len(mesh.faces) for mesh in without_debris(batch, 0.5).split()] == [0, pytest.approx(len(torus(8).faces))]
+    assert [len(mesh.faces) for mesh in without_small_components(batch, 0.5).split()] == [
+        0,
+        pytest.approx(len(torus(8).faces)),
+    ]

@@ -14,13 +14,13 @@ import datasets
 import tiny
 from get3d.evaluation import snapshot_metrics as watched
 from get3d.evaluation.shape_sets import Measures, generated_set, mesh_set
-from get3d.evaluation.snapshot_metrics import Watched, default_metrics
+from get3d.evaluation.snapshot_metrics import SnapshotMetrics, default_metrics
 from get3d.files import InputError
 from get3d.generator import Generator, load
 from get3d.metrics.features import FeatureNetwork, frechet_feature_distance
 from get3d.metrics.point_clouds import chamfer_distance, coverage, minimum_matching_distance
 from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance
-from get3d.training.config import opened
+from get3d.training.config import prepare_run
 from get3d.training.loop import train
 
 OBJECTS = 30
@@ -32,7 +32,7 @@ def data(tmp_path_factory) -> Path:
     return datasets.make_boxes(tmp_path_factory.mktemp("data"), OBJECTS)
 
 
-def _pictures(seed: int, count: int = 6) -> torch.Tensor:
+def _images(seed: int, count: int = 6) -> torch.Tensor:
     return torch.rand(count, 4, 16, 16, generator=tiny.seeded(seed)) * 2 - 1
 
 
@@ -41,11 +41,11 @@ def _generator() -> Generator:
     return Generator(tiny.GENERATOR).eval()
 
 
-def test_pictures_and_masks_are_compared(data, tmp_path):
-    real, drawn = _pictures(0), _pictures(1)
-    found = Watched(("swd",), real, data, None, 40, 0, tmp_path, CPU)(_generator(), drawn)
+def test_images_and_masks_are_compared(data, tmp_path):
+    real, drawn = _images(0), _images(1)
+    found = SnapshotMetrics(("swd",), real, data, None, 40, 0, tmp_path, CPU)(_generator(), drawn)
     expected = [sliced_wasserstein_distance(drawn[:, part], real[:, part]) for part in (slice(0, 3), slice(3, 4))]
-    assert found.values == {"swd/pictures": expected[0], "swd/masks": expected[1]}
+    assert found.values == {"swd/images": expected[0], "swd/masks": expected[1]}
     assert found.badness == sum(expected)
 
 
@@ -53,7 +53,7 @@ def test_shapes_are_compared_with_those_of_held_out_objects(data, tmp_path):
     generator = _generator()
     held_out = json.loads((data / "dataset.json").read_text())["splits"]["val"]
     assert len(held_out) > 2
-    found = Watched(("cov-cd", "mmd-cd"), _pictures(0), data, None, 2, 3, tmp_path, CPU)(generator, _pictures(1))
+    found = SnapshotMetrics(("cov-cd", "mmd-cd"), _images(0), data, None, 2, 3, tmp_path, CPU)(generator, _images(1))
     measures = Measures(descriptors=False)
     shapes = generated_set(generator, 10, 3, 1.0, measures, tmp_path / "own.npz", lambda done: None)
     real = mesh_set(data / "meshes", held_out[:2], measures, CPU, lambda done: None)
@@ -75,8 +75,8 @@ def test_fid_is_that_of_the_networks_features(data, tmp_path, monkeypatch):
         torch.jit.save(torch.jit.script(StandIn()), path)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     monkeypatch.setattr(watched, "FeatureNetwork", lambda: FeatureNetwork(path, sha256))
-    real, drawn = _pictures(0), _pictures(1)
-    found = Watched(("fid", "kid"), real, data, None, 2, 0, tmp_path, CPU)(_generator(), drawn)
+    real, drawn = _images(0), _images(1)
+    found = SnapshotMetrics(("fid", "kid"), real, data, None, 2, 0, tmp_path, CPU)(_generator(), drawn)
     means = [((part[:, :3] + 1) * 127.5).round().mean(dim=(2, 3)) for part in (drawn, real)]
     assert found.values["metrics/fid"] == pytest.approx(frechet_feature_distance(*means), rel=1e-4)
     assert found.values.keys() == {"metrics/fid", "metrics/kid"}
@@ -98,7 +98,7 @@ def test_the_best_checkpoint_is_the_best_by_the_first_metric(data, tmp_path):
     )
     train(config, Console(file=io.StringIO()))
     lines = [json.loads(line) for line in (config.out / "stats.jsonl").read_text().splitlines()]
-    measured = {line["shown"]: line["metrics/mmd-cd"] for line in lines if "metrics/mmd-cd" in line}
+    measured = {line["cur_nimg"]: line["metrics/mmd-cd"] for line in lines if "metrics/mmd-cd" in line}
     assert len(measured) == 5
     assert len(set(measured.values())) > 1
     best = min(measured, key=measured.__getitem__)
@@ -112,12 +112,12 @@ def test_the_best_checkpoint_is_the_best_by_the_first_metric(data, tmp_path):
     [
         ({"metrics": ()}, "--metrics is empty"),
         ({"metric_objects": 1}, "--metric-objects is 1"),
-        ({"metric_pictures": 0}, "--metric-pictures is 0"),
+        ({"metric_images": 0}, "--metric-images is 0"),
     ],
 )
 def test_wrong_settings_are_refused(data, tmp_path, change, said):
     with pytest.raises(InputError, match=said):
-        opened(tiny.run_config(data, tmp_path / "run", **change))
+        prepare_run(tiny.run_config(data, tmp_path / "run", **change))
 
 
 def test_what_a_metric_needs_must_be_there(tmp_path, monkeypatch):

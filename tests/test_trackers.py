@@ -14,7 +14,7 @@ from rich.console import Console
 
 import tiny
 from get3d.files import InputError
-from get3d.training.config import opened
+from get3d.training.config import prepare_run
 from get3d.training.loop import train
 from get3d.training.monitor import Monitor
 from get3d.training.trackers import open_trackers
@@ -86,12 +86,12 @@ def test_a_run_and_its_going_on_are_one_tracked_run(store):
         ends = [record.exit.exit_code for record in records if record.WhichOneof("record_type") == "exit"]
         assert ends == [0]
         logged += [_items(record.history.item) for record in records if record.WhichOneof("record_type") == "history"]
-        with Image.open(next((path.parent / "files").rglob("fakes*.png"))) as picture:
-            assert picture.width == 8 * 16
+        with Image.open(next((path.parent / "files").rglob("fakes*.png"))) as image:
+            assert image.width == 8 * 16
     ticks = [entry for entry in logged if "loss/generator" in entry]
-    assert [entry["shown"] for entry in ticks] == [line["shown"] for line in lines]
-    assert [entry["swd/pictures"] for entry in ticks if "swd/pictures" in entry] == [
-        line["swd/pictures"] for line in lines if "swd/pictures" in line
+    assert [entry["cur_nimg"] for entry in ticks] == [line["cur_nimg"] for line in lines]
+    assert [entry["swd/images"] for entry in ticks if "swd/images" in entry] == [
+        line["swd/images"] for line in lines if "swd/images" in line
     ]
 
     client, name = MlflowClient(), names["mlflow"]
@@ -103,9 +103,9 @@ def test_a_run_and_its_going_on_are_one_tracked_run(store):
     assert run.data.params["kimg"] == "0.016"
     for key in ("loss/generator", "surface/empty"):
         history = {metric.step: metric.value for metric in client.get_metric_history(name, key)}
-        assert history == {line["shown"]: line[key] for line in lines}
-    pictures = [Path(found.path).name for found in client.list_artifacts(name, "images")]
-    assert {picture.split("+")[0] for picture in pictures} == {"reals", "fakes"}
+        assert history == {line["cur_nimg"]: line[key] for line in lines}
+    images = [Path(found.path).name for found in client.list_artifacts(name, "images")]
+    assert {image.split("+")[0] for image in images} == {"reals", "fakes"}
     assert json.loads(Path(client.download_artifacts(name, "config.json")).read_text())["kimg"] == 0.024
 
 
@@ -114,7 +114,7 @@ def test_a_tracker_that_is_lost_is_said_and_the_run_goes_on(store):
 
     said = io.StringIO()
     trackers = open_trackers(("mlflow",), store, {"a": {"b": 1}})
-    with Monitor(store, Console(file=said, width=500), shown=0, total=9000, trackers=trackers) as monitor:
+    with Monitor(store, Console(file=said, width=500), cur_nimg=0, total=9000, trackers=trackers) as monitor:
         MlflowClient().delete_run(json.loads((store / "trackers.json").read_text())["mlflow"])
         monitor.write({"loss/generator": torch.tensor([4.0, 4.0])}, 5000)
     assert "training goes on" in said.getvalue()
@@ -129,7 +129,7 @@ def test_a_run_that_fails_is_one_that_failed(store):
     trackers = open_trackers(("wandb", "mlflow"), store, {})
     with (
         pytest.raises(FloatingPointError),
-        Monitor(store, Console(quiet=True), shown=0, total=9000, trackers=trackers),
+        Monitor(store, Console(quiet=True), cur_nimg=0, total=9000, trackers=trackers),
     ):
         raise FloatingPointError
     names = json.loads((store / "trackers.json").read_text())
@@ -145,7 +145,7 @@ def test_a_package_that_is_missing_is_named_before_any_work(store, monkeypatch, 
     monkeypatch.setattr(util, "find_spec", lambda wanted, *rest: found if wanted == name else find(wanted, *rest))
     config = tiny.run_config(tiny.write_dataset(store / "data"), store / "run", trackers=(name,))
     with pytest.raises(InputError, match=rf"--trackers {name} needs .*; pip install 'get3d\[{name}\]'"):
-        opened(config)
+        prepare_run(config)
     assert not (store / "run").exists()
 
 

@@ -23,10 +23,10 @@ def test_it_is_the_convolution(n, inputs, outputs, height, width, seed):
     scale = torch.rand(n, inputs, generator=generator)
     seen = torch.zeros(n, height)
 
-    def finish(pictures, rows, convolved, part):
+    def finish(images, rows, convolved, part):
         lines = rows.stop - rows.start
-        assert part.shape == (pictures.stop - pictures.start, lines // 4, 4, width // 4, 4, outputs)
-        seen[pictures, rows] += 1
+        assert part.shape == (images.stop - images.start, lines // 4, 4, width // 4, 4, outputs)
+        seen[images, rows] += 1
         torch.mul(convolved, 2, out=part)
 
     found = winograd.convolve(x, winograd.transformed(weight), scale, finish)
@@ -38,7 +38,7 @@ def test_it_is_the_convolution(n, inputs, outputs, height, width, seed):
 @torch.no_grad()
 @pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize(("n", "strip", "parts"), [(1, 4096, 4), (3, 4096, 12), (5, 8192, 10), (5, 2**20, 1)])
-def test_strips_of_large_pictures_fit_together(n, strip, parts, channels_last, monkeypatch):
+def test_strips_of_large_images_fit_together(n, strip, parts, channels_last, monkeypatch):
     monkeypatch.setattr(winograd, "_STRIP", strip)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, 128, 32, 64, generator=generator)
@@ -47,8 +47,8 @@ def test_strips_of_large_pictures_fit_together(n, strip, parts, channels_last, m
     assert winograd.worthwhile(x, weight, scale)
     written = []
 
-    def finish(pictures, rows, convolved, part):
-        written.append((pictures, rows))
+    def finish(images, rows, convolved, part):
+        written.append((images, rows))
         part.copy_(convolved)
 
     found = winograd.convolve(x, winograd.transformed(weight), scale, finish)

@@ -36,11 +36,11 @@ def write_dataset(root: Path, *, resolution: int = 16, objects: int = 10, views:
         for view in range(views):
             x, y = generator.uniform(0.4, 0.6, 2) * resolution
             inside = (rows - y) ** 2 + (columns - x) ** 2 < (0.3 * resolution) ** 2
-            picture = np.zeros((resolution, resolution, 4), dtype=np.uint8)
-            picture[inside] = [*generator.integers(0, 256, 3), 255]
-            path = root / "pictures" / f"{number:03d}" / f"{view:03d}.png"
+            image = np.zeros((resolution, resolution, 4), dtype=np.uint8)
+            image[inside] = [*generator.integers(0, 256, 3), 255]
+            path = root / "images" / f"{number:03d}" / f"{view:03d}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(picture).save(path)
+            Image.fromarray(image).save(path)
             names.append(f"{number:03d}/{view:03d}.png")
             angles.append((generator.uniform(*prior.azimuth), generator.uniform(*prior.polar)))
     write_cameras(root, names, np.array(angles))
@@ -62,7 +62,7 @@ def run_config(data: Path, out: Path, **changes: object) -> TrainConfig:
         discriminator=DISCRIMINATOR,
         log_kimg=0.008,
         snapshot_kimg=0.020,
-        metric_pictures=4,
+        metric_images=4,
         device="cpu",
     )
     config = replace(config, objective=replace(config.objective, r1_interval=3))

@@ -1,9 +1,9 @@
-"""A generative model of textured 3D meshes, learned from pictures."""
+"""A generative model of textured 3D meshes, learned from images."""
 
 from get3d import isosurface as surface
 from get3d import metrics, render
 from get3d.cameras import CameraPrior, Cameras
-from get3d.checkpoints import published as official
+from get3d.checkpoints import published
 from get3d.export import TexturedMesh
 from get3d.files import InputError
 from get3d.generator import Generator, Images, load
@@ -24,7 +24,7 @@ __all__ = [
     "TexturedMesh",
     "load",
     "metrics",
-    "official",
+    "published",
     "render",
     "surface",
 ]

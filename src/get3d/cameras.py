@@ -76,15 +76,15 @@ class Cameras:
         return torch.stack([right, torch.linalg.cross(backward, right), backward], dim=1)
 
     def project(self, points: Float[Tensor, "p 3"], camera: Tensor, resolution: int) -> Float[Tensor, "p 3"]:
-        """Where world points appear in square pictures; differentiable in the points.
+        """Where world points appear in square images; differentiable in the points.
 
         Args:
             points: world positions.
             camera: [p] integers, the camera that looks at each point.
-            resolution: side of the picture in pixels.
+            resolution: side of the image in pixels.
 
         Returns:
-            (x, y, 1/distance): pixels, x right and y down from the picture's upper left corner, so that pixel (i, j)
+            (x, y, 1/distance): pixels, x right and y down from the image's upper left corner, so that pixel (i, j)
             has its centre at (i + ½, j + ½); 1/distance along the view axis is affine on the screen, larger is nearer,
             and negative behind the camera.
         """

@@ -8,22 +8,21 @@ import tyro
 from rich.console import Console
 
 from get3d import benchmarks as bench
-from get3d import generation as gallery
-from get3d import presets
+from get3d import generation, presets
 from get3d.authoring import from_images as importing
 from get3d.authoring import procedural
 from get3d.authoring.from_meshes import command as rendering
 from get3d.authoring.from_meshes.config import RenderConfig
-from get3d.checkpoints import published as official
+from get3d.checkpoints import published
 from get3d.datasets import check as checking
 from get3d.datasets import check_html as check_page
 from get3d.datasets import pack as packing
-from get3d.distributed import launcher as launching
+from get3d.distributed import launcher
 from get3d.distributed.processes import RanksError
 from get3d.evaluation import report
 from get3d.files import InputError
 from get3d.training import loop, runs
-from get3d.training.config import TrainConfig, opened
+from get3d.training.config import TrainConfig, prepare_run
 
 __all__ = ["main"]
 
@@ -37,22 +36,22 @@ _Presets = tyro.extras.subcommand_type_from_defaults(
 
 
 def synth(config: Annotated[procedural.SynthConfig, _flat]) -> None:
-    """Make a dataset of procedural objects: pictures, cameras and ground-truth meshes, free to use."""
+    """Make a dataset of procedural objects: images, cameras and ground-truth meshes, free to use."""
     procedural.synthesize(config, _console)
 
 
 def render(config: Annotated[RenderConfig, _flat]) -> None:
     """Make a dataset of 3D models that you have; each that cannot be used is left out and named. Repeat to go on."""
-    launching.run(rendering.render_models, config, _console, lambda: rendering.prove(config))
+    launcher.run(rendering.render_models, config, _console, lambda: rendering.validate(config))
 
 
 def import_(config: Annotated[importing.ImportConfig, _flat]) -> None:
-    """Make a dataset of pictures that you have, with their cameras; what cannot be used is left out and named."""
-    importing.import_pictures(config, _console)
+    """Make a dataset of images that you have, with their cameras; what cannot be used is left out and named."""
+    importing.import_images(config, _console)
 
 
 def pack(config: Annotated[packing.PackConfig, _flat]) -> None:
-    """Pack a dataset into tar shards, for many pictures on network storage; every command reads them like a folder."""
+    """Pack a dataset into tar shards, for many images on network storage; every command reads them like a folder."""
     packing.pack(config, _console)
 
 
@@ -67,7 +66,7 @@ def check(config: Annotated[checking.CheckConfig, _flat]) -> None:
 
 def train(config: Annotated[TrainConfig, _flat]) -> None:
     """Train a generator on a dataset, from a preset; any field of it can be overridden. Repeat the command to go on."""
-    launching.run(loop.train, config, _console, lambda: opened(config, config.ranks.processes), ends_well=True)
+    launcher.run(loop.train, config, _console, lambda: prepare_run(config, config.ranks.processes), ends_well=True)
 
 
 train.__annotations__["config"] = Annotated[_Presets, _flat]
@@ -78,43 +77,43 @@ def list_runs(config: Annotated[runs.RunsConfig, _flat]) -> None:
     runs.list_runs(config, _console)
 
 
-def generate(config: Annotated[gallery.GenerateConfig, _flat]) -> None:
+def generate(config: Annotated[generation.GenerateConfig, _flat]) -> None:
     """Make new textured meshes with a trained model, with a contact sheet and a turntable."""
-    launching.run(gallery.generate, config, _console, lambda: gallery.prove(config))
+    launcher.run(generation.generate, config, _console, lambda: generation.validate(config))
 
 
-def interpolate(config: Annotated[gallery.InterpolateConfig, _flat]) -> None:
-    """Make the way from one object to another: meshes, a film, and a sheet of geometry × texture swaps."""
-    gallery.interpolate(config, _console)
+def interpolate(config: Annotated[generation.InterpolateConfig, _flat]) -> None:
+    """Make the way from one object to another: meshes, a video, and a sheet of geometry × texture swaps."""
+    generation.interpolate(config, _console)
 
 
-def vary(config: Annotated[gallery.VaryConfig, _flat]) -> None:
+def vary(config: Annotated[generation.VaryConfig, _flat]) -> None:
     """Make variations of an object, of its geometry, its texture or both."""
-    gallery.vary(config, _console)
+    generation.vary(config, _console)
 
 
 def models() -> None:
     """List the models that come with the package, which every command takes by name."""
-    gallery.list_models(_console)
+    generation.list_models(_console)
 
 
-def release(config: Annotated[gallery.ReleaseConfig, _flat]) -> None:
+def release(config: Annotated[generation.ReleaseConfig, _flat]) -> None:
     """Write a model to share: the averaged generator by itself, without what only training needs."""
-    gallery.release(config, _console)
+    generation.release(config, _console)
 
 
-def convert(config: Annotated[official.ConvertConfig, _flat]) -> None:
+def convert(config: Annotated[published.ConvertConfig, _flat]) -> None:
     """Make one of our models of a published checkpoint (nothing in it is executed), or the way back."""
     if config.to_published:
-        official.convert_back(config.file, config.out)
+        published.convert_back(config.file, config.out)
     else:
-        official.convert(config.file, config.out, config.kind, config.grid)
+        published.convert(config.file, config.out, config.kind, config.grid)
     _console.print(f"{config.out}: written", highlight=False)
 
 
 def evaluate(config: Annotated[report.EvaluateConfig, _flat]) -> None:
-    """Compare models with a dataset: shapes, pictures, meshes, variety; a table, report.json and report.html."""
-    launching.run(report.evaluate, config, _console, lambda: report.prove(config))
+    """Compare models with a dataset: shapes, images, meshes, variety; a table, report.json and report.html."""
+    launcher.run(report.evaluate, config, _console, lambda: report.validate(config))
 
 
 def benchmark(config: Annotated[bench.BenchConfig, _flat]) -> None:
@@ -147,7 +146,7 @@ def main() -> None:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="get3d",
-            description="Learn from pictures of objects of one kind to make new textured 3D meshes.",
+            description="Learn from images of objects of one kind to make new textured 3D meshes.",
         )
     except InputError as error:
         sys.stderr.write(f"error: {error}\n")

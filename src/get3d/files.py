@@ -13,7 +13,7 @@ __all__ = ["InputError", "contained", "not_written", "read_json", "require_writa
 
 
 class InputError(ValueError):
-    """What a user gave cannot be used. The message names the file or option, the value, and the mend."""
+    """What a user gave cannot be used. The message names the file or option, the value, and the fix."""
 
 
 @contextmanager

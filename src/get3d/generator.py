@@ -1,4 +1,4 @@
-"""From latents and cameras to meshes and pictures: where networks, surface and render meet.
+"""From latents and cameras to meshes and images: where networks, surface and render meet.
 
 A latent's way: `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation
 on the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
@@ -58,7 +58,7 @@ class GeneratorConfig:
         isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
         grid_resolution: steps of the grid along a side, while training.
         grid_size: side of the cube that shapes live in. Training sets it from the dataset.
-        cameras: the cameras of the pictures it learns from. Training sets them from the dataset.
+        cameras: the cameras of the images it learns from. Training sets them from the dataset.
         classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
     """
 
@@ -90,7 +90,7 @@ class Styles:
 
 @dataclass(frozen=True)
 class Images:
-    """Pictures of n shapes.
+    """Images of n shapes.
 
     Attributes:
         rgb: [n, 3, r, r] in about [−1, 1]; black where nothing is seen.
@@ -230,7 +230,7 @@ class Generator(nn.Module):
         return self.extract(self.fields(styles))
 
     def draw(self, shapes: Shapes, cameras: Cameras, resolution: int) -> Images:
-        """Pictures of shapes, the i-th by the i-th camera; differentiable in shape and colour."""
+        """Images of shapes, the i-th by the i-th camera; differentiable in shape and colour."""
         meshes = shapes.surfaces.meshes
         fragments = rasterize(meshes, cameras, resolution)
         with torch.no_grad():
@@ -250,7 +250,7 @@ class Generator(nn.Module):
 
     @torch.no_grad()
     def render(self, latents: Latents, cameras: Cameras, resolution: int, psi: float = 0.7) -> Images:
-        """Pictures of latents, the i-th by the i-th camera."""
+        """Images of latents, the i-th by the i-th camera."""
         return self.draw(self.shapes(self.styles(latents, psi)), cameras, resolution)
 
     @torch.no_grad()
@@ -328,7 +328,7 @@ def model_file(path_or_name: str | Path) -> Path:
     named = bundled()
     if str(path_or_name) in named:
         return named[str(path_or_name)]
-    mend = f"train first, or give a model file, its folder, the folder of a training run, or one of {', '.join(named)}"
+    fix = f"train first, or give a model file, its folder, the folder of a training run, or one of {', '.join(named)}"
     if path.is_dir():
-        raise InputError(f"{path}: holds neither {MODEL_FILE} nor checkpoints; {mend}")
-    raise InputError(f"{path}: no such model; {mend}")
+        raise InputError(f"{path}: holds neither {MODEL_FILE} nor checkpoints; {fix}")
+    raise InputError(f"{path}: no such model; {fix}")

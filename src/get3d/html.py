@@ -1,4 +1,4 @@
-"""Web pages that need no other file: reports, with their pictures and diagrams in them."""
+"""Web pages that need no other file: reports, with their images and diagrams in them."""
 
 import base64
 import html
@@ -70,10 +70,10 @@ def document(title: str, body: str) -> str:
     )
 
 
-def figure(picture: Image.Image, caption: str) -> str:
-    """A picture, held in the page itself, with its caption."""
+def figure(image: Image.Image, caption: str) -> str:
+    """An image, held in the page itself, with its caption."""
     buffer = io.BytesIO()
-    picture.save(buffer, format="png", optimize=True)
+    image.save(buffer, format="png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
     text = html.escape(caption)
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
@@ -117,5 +117,5 @@ def histogram(title: str, bins: Sequence[str], series: Sequence[Series]) -> str:
         f'<text x="{(place + 0.5) * step:.1f}" y="{height + 14}" text-anchor="middle">{html.escape(label)}</text>'
         for place, label in enumerate(bins)
     ]
-    picture = f'<svg viewBox="0 0 {width} {height + 20}" role="img">{"".join(shapes + texts)}</svg>'
-    return f"<figure>{picture}<figcaption>{html.escape(title)}</figcaption></figure>"
+    image = f'<svg viewBox="0 0 {width} {height + 20}" role="img">{"".join(shapes + texts)}</svg>'
+    return f"<figure>{image}<figcaption>{html.escape(title)}</figcaption></figure>"

@@ -1,4 +1,4 @@
-"""Sheets of pictures for people to look at."""
+"""Sheets of images for people to look at."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -9,25 +9,25 @@ __all__ = ["contact_sheet"]
 
 
 def contact_sheet(
-    pictures: UInt8[Tensor, "n c h w"] | Float[Tensor, "n c h w"], columns: int, background: float = 0.93
+    images: UInt8[Tensor, "n c h w"] | Float[Tensor, "n c h w"], columns: int, background: float = 0.93
 ) -> Image.Image:
-    """Lays pictures side by side, row by row.
+    """Lays images side by side, row by row.
 
     Args:
-        pictures: RGB or RGBA; bytes, or numbers with colours in [−1, 1] and alpha in [0, 1].
-        columns: pictures in a row.
-        background: grey from 0 to 1 behind what is transparent, and where the last row has no picture.
+        images: RGB or RGBA; bytes, or numbers with colours in [−1, 1] and alpha in [0, 1].
+        columns: images in a row.
+        background: grey from 0 to 1 behind what is transparent, and where the last row has no image.
 
     Raises:
-        ValueError: there is no picture, or its channels are not three or four.
+        ValueError: there is no image, or its channels are not three or four.
     """
-    count, channels, height, width = pictures.shape
+    count, channels, height, width = images.shape
     if count == 0 or channels not in (3, 4):
-        raise ValueError(f"a sheet needs pictures of 3 or 4 channels, not {list(pictures.shape)}")
-    pictures = pictures.detach().cpu()
-    values = pictures.float() / 255 if pictures.dtype == torch.uint8 else pictures.float()
+        raise ValueError(f"a sheet needs images of 3 or 4 channels, not {list(images.shape)}")
+    images = images.detach().cpu()
+    values = images.float() / 255 if images.dtype == torch.uint8 else images.float()
     color, alpha = values[:, :3], values[:, 3:]
-    if pictures.dtype != torch.uint8:
+    if images.dtype != torch.uint8:
         color = color * 0.5 + 0.5
     if channels == 4:
         color = color * alpha + background * (1 - alpha)

@@ -83,7 +83,7 @@ class MeshBatch:
         return torch.repeat_interleave(self.vertex_offsets.diff())
 
     @property
-    def face_shape(self) -> Int[Tensor, " f"]:
+    def face_mesh(self) -> Int[Tensor, " f"]:
         """The number of the mesh that each face belongs to."""
         return torch.repeat_interleave(self.face_offsets.diff())
 

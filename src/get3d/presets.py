@@ -33,7 +33,7 @@ class _Published:
         gamma: R1's weight.
         scale: longest side of the objects; the grid is 0.1 larger.
         polar: lowest and highest polar angle of the cameras, in degrees.
-        views: pictures of each object.
+        views: images of each object.
         note: what of this is not published, and whose it is.
         separate: geometry and texture from separate networks.
     """
@@ -50,7 +50,7 @@ class _Published:
         grid = round(self.scale + GRID_MARGIN, 2)
         low, high = self.polar
         return Preset(
-            f"as published, {'separate generators' if self.separate else 'unified generator'}: 1024² pictures, "
+            f"as published, {'separate generators' if self.separate else 'unified generator'}: 1024² images, "
             f"R1 {self.gamma:g}, grid of size {grid:g}; objects {self.scale:g} long, {self.views} views each, "
             f"polar angle {low:g}° to {high:g}°{self.note and '; '}{self.note}",
             TrainConfig(
@@ -86,7 +86,7 @@ _PUBLISHED = {
 
 PRESETS = {
     "demo": Preset(
-        "64² pictures, small networks: learns visibly within minutes on a CPU",
+        "64² images, small networks: learns visibly within minutes on a CPU",
         TrainConfig(
             resolution=64,
             batch=16,
@@ -105,11 +105,11 @@ PRESETS = {
             ema_half_life=2.5,
             log_kimg=0.2,
             snapshot_kimg=2.0,
-            metric_pictures=256,
+            metric_images=256,
         ),
     ),
     "small": Preset(
-        "128² pictures: about an hour on one GPU",
+        "128² images: about an hour on one GPU",
         TrainConfig(
             resolution=128,
             batch=32,
@@ -125,6 +125,6 @@ PRESETS = {
             snapshot_kimg=50.0,
         ),
     ),
-    "paper": replace(_PUBLISHED["car"].preset(), description="1024² pictures: the published settings, those of cars"),
+    "paper": replace(_PUBLISHED["car"].preset(), description="1024² images: the published settings, those of cars"),
     **{name: row.preset() for name, row in _PUBLISHED.items()},
 }

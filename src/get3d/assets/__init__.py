@@ -1,1 +1,1 @@
-"""From models of many formats to pictures of them: `get3d render`."""
+"""From models of many formats to images of them: `get3d render`."""

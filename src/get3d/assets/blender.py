@@ -21,7 +21,7 @@ __all__ = ["draw_in_blender", "find_blender"]
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SAMPLES = 32
-"""As in the published script; the pictures are denoised."""
+"""As in the published script; the images are denoised."""
 CPU = torch.device("cpu")
 
 
@@ -52,13 +52,13 @@ def draw_in_blender(
     device: torch.device = CPU,
     threads: int | None = None,
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
-    """Pictures of an object from each camera, RGBA on nothing, as `shade` gives them.
+    """Images of an object from each camera, RGBA on nothing, as `shade` gives them.
 
     Args:
         program: as `find_blender` gives it.
         asset: what to show.
         cameras: n views of one radius and one field of view.
-        resolution: side of the pictures in pixels.
+        resolution: side of the images in pixels.
         light: what falls on the object.
         device: cpu or cuda, of which all are taken where none is named.
         threads: of the processor; None: as many as there are cores.
@@ -88,11 +88,11 @@ def draw_in_blender(
         run = subprocess.run(
             [program, *options, SCRIPT, *end, folder / "job.json"], capture_output=True, text=True, cwd=name
         )
-        pictures = [folder / f"{view:03d}.png" for view in range(len(cameras))]
-        if run.returncode or not all(picture.is_file() for picture in pictures):
+        images = [folder / f"{view:03d}.png" for view in range(len(cameras))]
+        if run.returncode or not all(image.is_file() for image in images):
             said = (run.stderr.strip() or run.stdout.strip() or "it said nothing").splitlines()[-1]
             raise InputError(f"Blender could not draw it (exit status {run.returncode}: {said})")
-        return torch.stack([_read(picture) for picture in pictures])
+        return torch.stack([_read(image) for image in images])
 
 
 def _read(path: Path) -> UInt8[Tensor, "4 r r"]:

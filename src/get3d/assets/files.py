@@ -16,11 +16,11 @@ from trimesh.resolvers import Resolver
 
 from get3d.files import InputError, contained
 
-__all__ = ["FolderResolver", "careful_pictures", "embedded_pictures_lost", "require_loadable"]
+__all__ = ["FolderResolver", "careful_images", "embedded_images_lost", "require_loadable"]
 
-PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF", "GIF", "DDS")
+IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF", "GIF", "DDS")
 """Read within PIL itself; some of its other formats start programs."""
-_PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
+_IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
 MOST_PIXELS = 8192**2
 _BYTES_PER_FACE = 256
 """No format takes more for a face, textures apart."""
@@ -34,7 +34,7 @@ class FolderResolver(Resolver):
     trimesh goes on without a file that it does not get, so what was missing and what was refused is kept here.
 
     Attributes:
-        missing: names of files that are not there, or are pictures that cannot be read.
+        missing: names of files that are not there, or are images that cannot be read.
         refused: names that lead out of the folder.
     """
 
@@ -47,7 +47,7 @@ class FolderResolver(Resolver):
         """The content of a file, named from the model's folder.
 
         Raises:
-            OSError: it is not there, is refused, or is a picture that cannot be read.
+            OSError: it is not there, is refused, or is an image that cannot be read.
         """
         name = key.strip().replace("\\", "/")
         try:
@@ -61,7 +61,7 @@ class FolderResolver(Resolver):
         for path in found:
             if path.is_file() and path.resolve().is_relative_to(self.root.resolve()):
                 content = path.read_bytes()
-                if path.suffix.lower() in _PICTURE_SUFFIXES and not _readable(content):
+                if path.suffix.lower() in _IMAGE_SUFFIXES and not _readable(content):
                     break
                 return content
         self.missing.append(key.strip())
@@ -81,8 +81,8 @@ class FolderResolver(Resolver):
 
 
 @contextmanager
-def careful_pictures() -> Iterator[None]:
-    """While it lasts, PIL opens no picture of more than `MOST_PIXELS`."""
+def careful_images() -> Iterator[None]:
+    """While it lasts, PIL opens no image of more than `MOST_PIXELS`."""
     before = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -96,8 +96,8 @@ def careful_pictures() -> Iterator[None]:
 
 def _readable(content: bytes) -> bool:
     try:
-        Image.open(io.BytesIO(content), formats=PICTURE_FORMATS).close()
-    except Exception:  # Decoders of damaged pictures raise whatever they do.
+        Image.open(io.BytesIO(content), formats=IMAGE_FORMATS).close()
+    except Exception:  # Decoders of damaged images raise whatever they do.
         return False
     return True
 
@@ -128,8 +128,8 @@ def require_loadable(path: Path, max_faces: int) -> None:
             )
 
 
-def embedded_pictures_lost(path: Path) -> list[str]:
-    """Names of pictures within a .glb or .gltf that colour a surface and cannot be read, or not as they are meant."""
+def embedded_images_lost(path: Path) -> list[str]:
+    """Names of images within a .glb or .gltf that colour a surface and cannot be read, or not as they are meant."""
     if path.suffix.lower() not in (".glb", ".gltf"):
         return []
     header, binary = _gltf(path)
@@ -146,13 +146,13 @@ def embedded_pictures_lost(path: Path) -> list[str]:
         if source is None:
             lost.append(f"texture {texture['index']}")
             continue
-        picture = images[source]
-        if "bufferView" in picture and binary:
-            view = views[picture["bufferView"]]
+        image = images[source]
+        if "bufferView" in image and binary:
+            view = views[image["bufferView"]]
             start = view.get("byteOffset", 0)
             content = binary[start : start + view["byteLength"]]
-        elif picture.get("uri", "").startswith("data:"):
-            content = base64.b64decode(picture["uri"].partition("base64,")[2])
+        elif image.get("uri", "").startswith("data:"):
+            content = base64.b64decode(image["uri"].partition("base64,")[2])
         else:
             continue
         if not _readable(content):

@@ -12,7 +12,7 @@ import trimesh
 from jaxtyping import Float, Int
 
 from get3d.assets.asset import Asset, linear_of_bytes
-from get3d.assets.files import FolderResolver, careful_pictures, embedded_pictures_lost, require_loadable
+from get3d.assets.files import FolderResolver, careful_images, embedded_images_lost, require_loadable
 from get3d.assets.materials import PLAIN, PlainMaterial, plain_material
 from get3d.assets.smooth_normals import corner_normals
 from get3d.assets.usd import load_usdz, up_of_usdz
@@ -71,9 +71,9 @@ def load_asset(
     resolver = FolderResolver(root, path.parent)
     try:
         require_loadable(path, max_faces)
-        with careful_pictures():
+        with careful_images():
             scene = _scene(path, suffix, resolver)
-            resolver.missing += embedded_pictures_lost(path)
+            resolver.missing += embedded_images_lost(path)
             asset = _assembled(scene, resolver, max_faces, texture, linear=suffix != ".dae")
     except InputError:
         raise

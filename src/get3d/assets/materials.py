@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from get3d.assets.asset import bytes_of_linear, linear_of_bytes
-from get3d.assets.files import MOST_PIXELS, PICTURE_FORMATS, FolderResolver
+from get3d.assets.files import IMAGE_FORMATS, MOST_PIXELS, FolderResolver
 
 __all__ = ["PLAIN", "PlainMaterial", "plain_material"]
 
@@ -21,7 +21,7 @@ class PlainMaterial:
     """What is left of a material.
 
     Attributes:
-        texture: sRGB and alpha, the first row on top; one texel where there is no picture.
+        texture: sRGB and alpha, the first row on top; one texel where there is no image.
         cutoff: where alpha is below, there is a hole; 0: there are none.
     """
 
@@ -34,14 +34,14 @@ PLAIN = PlainMaterial(np.full((1, 1, 4), (204, 204, 204, 255), np.uint8), 0.0)
 
 
 def plain_material(material: Any, resolver: FolderResolver, largest: int, *, linear: bool) -> PlainMaterial:
-    """The base colour of a material that trimesh read, times its picture.
+    """The base colour of a material that trimesh read, times its image.
 
-    A picture that cannot be decoded is noted as missing, and the base colour is taken.
+    An image that cannot be decoded is noted as missing, and the base colour is taken.
 
     Args:
         material: trimesh's.
-        resolver: for the picture of an .obj's holes; notes what is missing.
-        largest: side in texels to which larger pictures are reduced.
+        resolver: for the image of an .obj's holes; notes what is missing.
+        largest: side in texels to which larger images are reduced.
         linear: whether the base colour is linear, as in glTF, or sRGB.
     """
     if isinstance(material, trimesh.visual.material.PBRMaterial):
@@ -86,16 +86,16 @@ def _tinted(texels: UInt8[np.ndarray, "h w 4"], factor: Float[np.ndarray, " 4"])
 
 
 def _texels(image: Image.Image | None, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
-    """The picture's colours and alpha, reduced; None where there is none."""
+    """The image's colours and alpha, reduced; None where there is none."""
     if image is None:
         return None
     name = str(image.info.get("file_path", "a texture"))
-    if image.format not in (*PICTURE_FORMATS, None) or image.width * image.height > MOST_PIXELS:
+    if image.format not in (*IMAGE_FORMATS, None) or image.width * image.height > MOST_PIXELS:
         resolver.missing.append(name)
         return None
     try:
         rgba = image.convert("RGBA")
-    except Exception:  # Decoders of damaged pictures raise whatever they do.
+    except Exception:  # Decoders of damaged images raise whatever they do.
         resolver.missing.append(name)
         return None
     share = largest / max(rgba.size)
@@ -106,11 +106,11 @@ def _texels(image: Image.Image | None, resolver: FolderResolver, largest: int) -
 
 
 def _with_holes(texels: UInt8[np.ndarray, "h w 4"], name: str, resolver: FolderResolver) -> UInt8[np.ndarray, "h w 4"]:
-    """Texels with the alpha of an .obj's `map_d`: the picture's alpha where it has one, its brightness otherwise."""
+    """Texels with the alpha of an .obj's `map_d`: the image's alpha where it has one, its brightness otherwise."""
     try:
-        image = Image.open(trimesh.util.wrap_as_stream(resolver.get(name)), formats=PICTURE_FORMATS)
+        image = Image.open(trimesh.util.wrap_as_stream(resolver.get(name)), formats=IMAGE_FORMATS)
         alpha = image.getchannel("A") if "A" in image.getbands() else image.convert("L")
-    except Exception:  # Missing, or noted as such: decoders of damaged pictures raise whatever they do.
+    except Exception:  # Missing, or noted as such: decoders of damaged images raise whatever they do.
         return texels
     size = texels.shape[1], texels.shape[0]
     values = np.asarray(alpha.resize(size, Image.Resampling.BOX))

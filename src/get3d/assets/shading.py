@@ -1,4 +1,4 @@
-"""Pictures of textured meshes: a soft key light and light from the sky, fixed to the world, on our own rasteriser."""
+"""Images of textured meshes: a soft key light and light from the sky, fixed to the world, on our own rasteriser."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -39,7 +39,7 @@ def irradiance(normals: Float[Tensor, "p 3"]) -> Float[Tensor, "p 1"]:
 def shade(
     mesh: TexturedMesh | Asset, cameras: Cameras, resolution: int, supersample: int = 3, light: Light = "studio"
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
-    """Pictures of an object from each camera, RGBA on nothing, made where its tensors are.
+    """Images of an object from each camera, RGBA on nothing, made where its tensors are.
 
     The texture is read bilinearly, light is added up and pixels are averaged in linear light. Alpha is the share of a
     pixel that the object covers; the colour is that of the covered share alone, black where there is none. Both sides
@@ -48,7 +48,7 @@ def shade(
     Args:
         mesh: what to show.
         cameras: n views.
-        resolution: side of the pictures in pixels.
+        resolution: side of the images in pixels.
         supersample: samples per pixel and axis.
         light: what falls on the object.
     """

@@ -160,7 +160,7 @@ def _preview(surface: Any, path: Path, missing: list[str]) -> Any:
         texture = _shader(color)
         factor = [1.0, 1.0, 1.0]
         file = texture.GetInput("file").Get() if texture and texture.GetInput("file") else None
-        image = _picture(file, path, missing)
+        image = _image(file, path, missing)
         if image is None and texture and texture.GetInput("fallback"):
             factor = list(texture.GetInput("fallback").Get() or (1.0, 1.0, 1.0))[:3]
     elif color and color.Get() is not None:
@@ -179,7 +179,7 @@ def _shader(value: Any) -> Any:
     return UsdShade.Shader(value.GetConnectedSources()[0][0].source.GetPrim())
 
 
-def _picture(file: Any, path: Path, missing: list[str]) -> Image.Image | None:
+def _image(file: Any, path: Path, missing: list[str]) -> Image.Image | None:
     from pxr import Ar
 
     if file is None:
@@ -192,7 +192,7 @@ def _picture(file: Any, path: Path, missing: list[str]) -> Image.Image | None:
             image = Image.open(io.BytesIO(content or b""))
             image.info["file_path"] = file.path
             return image
-        except Exception:  # Decoders of damaged pictures raise whatever they do.
+        except Exception:  # Decoders of damaged images raise whatever they do.
             pass
     missing.append(file.path)
     return None

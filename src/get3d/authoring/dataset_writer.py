@@ -1,4 +1,4 @@
-"""What the commands that make datasets have in common: going on where they were, processes, cameras, pictures."""
+"""What the commands that make datasets have in common: going on where they were, processes, cameras, images."""
 
 import multiprocessing
 import os
@@ -27,20 +27,20 @@ __all__ = [
     "in_processes",
     "progress_bar",
     "refuse",
-    "require_pictures",
+    "require_images",
     "worker_count",
-    "write_pictures",
+    "write_images",
 ]
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def require_pictures(resolution: int, prior: CameraPrior) -> None:
-    """Sees to it that a command can draw pictures as it is told.
+def require_images(resolution: int, prior: CameraPrior) -> None:
+    """Sees to it that a command can draw images as it is told.
 
     Args:
-        resolution: side of the pictures in pixels.
+        resolution: side of the images in pixels.
         prior: where the cameras are drawn from.
 
     Raises:
@@ -143,8 +143,8 @@ def draw_cameras(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Camera
     return prior.sample(views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
 
 
-def write_pictures(folder: Path, pictures: UInt8[Tensor, "n 4 r r"]) -> None:
+def write_images(folder: Path, images: UInt8[Tensor, "n 4 r r"]) -> None:
     """Writes the views of one object: 000.png, 001.png and so on."""
-    for view, picture in enumerate(pictures.permute(0, 2, 3, 1).cpu().numpy()):
+    for view, image in enumerate(images.permute(0, 2, 3, 1).cpu().numpy()):
         with writing(folder / f"{view:03d}.png") as temporary:
-            Image.fromarray(picture).save(temporary, format="PNG")
+            Image.fromarray(image).save(temporary, format="PNG")

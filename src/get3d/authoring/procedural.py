@@ -19,9 +19,9 @@ from get3d.authoring.dataset_writer import (
     in_processes,
     progress_bar,
     refuse,
-    require_pictures,
+    require_images,
     worker_count,
-    write_pictures,
+    write_images,
 )
 from get3d.cameras import CameraPrior, Cameras
 from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
@@ -60,14 +60,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class SynthConfig:
-    """A dataset of procedural objects: pictures with cameras, and the meshes they show.
+    """A dataset of procedural objects: images with cameras, and the meshes they show.
 
     Attributes:
         kind: what to make; "all" makes as many of each kind, labelled, for a model of several classes.
         out: folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes.
         shapes: how many objects of a kind; of ten, seven are for training, one for validation and two for testing.
-        views: pictures of each object.
-        resolution: side of the pictures in pixels, a power of two.
+        views: images of each object.
+        resolution: side of the images in pixels, a power of two.
         seed: another seed, other objects and cameras; an object depends on the seed and its number only.
         scale: longest side of the objects; the camera stands 1.2 away. Default: chair 0.7, car 0.9, vase 0.8.
         texture: side of the objects' textures in texels.
@@ -93,7 +93,7 @@ class SynthConfig:
                 raise InputError(f"--{name} is {value}, but it must lie between {low} and {high}")
         if self.scale is not None and not 0.01 <= self.scale <= 1.0:
             raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
-        require_pictures(self.resolution, self.prior)
+        require_images(self.resolution, self.prior)
 
 
 @dataclass(frozen=True)
@@ -189,10 +189,10 @@ def _describe(config: SynthConfig) -> Description:
 
 
 def _render(config: SynthConfig, item: _Object) -> _Object:
-    """Writes the pictures of one object, then its mesh: the mesh's file says that the object is done."""
+    """Writes the images of one object, then its mesh: the mesh's file says that the object is done."""
     mesh = make(item.kind, config.seed, item.number, config.scale, config.texture)
-    pictures = shade(mesh, _cameras(config, item), config.resolution)
-    write_pictures(config.out / "pictures" / item.name, pictures)
+    images = shade(mesh, _cameras(config, item), config.resolution)
+    write_images(config.out / "images" / item.name, images)
     mesh.save(_mesh_path(config.out, item))
     return item
 

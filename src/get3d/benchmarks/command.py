@@ -42,7 +42,7 @@ class BenchConfig:
         json: also write the rows to this file.
         shapes: of a batch for surfaces and fields.
         grid: resolution of the grid for surfaces and fields.
-        picture: side in pixels of the picture for visibility.
+        image: side in pixels of the image for visibility.
         mesh_faces: faces of the mesh for visibility.
         faces: most faces of a generated object.
         texture: side of its texture.
@@ -58,7 +58,7 @@ class BenchConfig:
     json: Path | None = None
     shapes: int = 4
     grid: int = 64
-    picture: int = 512
+    image: int = 512
     mesh_faces: int = 60_000
     faces: int = 20_000
     texture: int = 1024
@@ -93,14 +93,14 @@ def _shared(config: BenchConfig, training: TrainConfig) -> _Groups:
 
 
 def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> _Groups:
-    generator = start(training).average if config.model is None else load(config.model, config.device)
+    generator = start(training).generator_ema if config.model is None else load(config.model, config.device)
     repeats = config.repeats
     of = f"the preset {config.preset}, untrained" if config.model is None else config.model
     groups: _Groups = {
         "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
-        "visibility": lambda: visibility.rows(config.mesh_faces, config.picture, repeats, device),
-        "a training step, and reading pictures": lambda: _step_rows(config, training),
+        "visibility": lambda: visibility.rows(config.mesh_faces, config.image, repeats, device),
+        "a training step, and reading images": lambda: _step_rows(config, training),
         "objects": lambda: generation.rows(of, generator, config.faces, config.texture, repeats, goals=False),
     }
     if config.full:
@@ -110,7 +110,7 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
 
 
 def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
-    """The stages of a step, and how much faster than the step its pictures are read."""
+    """The stages of a step, and how much faster than the step its images are read."""
     found = step.rows(config.preset, training, config.repeats, config.warm)
     (seconds,) = (row.beside[step.WHOLE] for row in found if step.WHOLE in row.beside)
     return [*found, *loading.rows(config.preset, training, seconds, config.repeats)]
@@ -126,7 +126,7 @@ def _checked(config: BenchConfig) -> TrainConfig:
         "warm": (0, 10_000),
         "shapes": (1, 64),
         "grid": (2, 256),
-        "picture": (16, 8192),
+        "image": (16, 8192),
         "mesh_faces": (100, 10_000_000),
         "faces": (4, 10_000_000),
         "texture": (16, 8192),

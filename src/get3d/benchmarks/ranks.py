@@ -21,14 +21,14 @@ from get3d.benchmarks.profiles import ASKING, STEP, Profiled, given, profiled, w
 from get3d.benchmarks.rows import Row, at_most
 from get3d.benchmarks.scaling import Fabric, Pass, Step, all_reduce, fitted, meeting, predicted
 from get3d.benchmarks.timing import Stopwatch
-from get3d.datasets.loader import Batch, Pictures
+from get3d.datasets.loader import Batch, ImageDataset
 from get3d.devices import device_named
 from get3d.distributed import launcher as launching
-from get3d.distributed.processes import ALONE, Ranks, RanksConfig, joined
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks, RanksConfig, joined
 from get3d.files import InputError, read_json, write_json
 from get3d.storage import describe, restore
 from get3d.training.checkpoint import TrainingState
-from get3d.training.config import TrainConfig, opened
+from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.gradients import MEETING, buckets
 from get3d.training.loop import start, train_step
 
@@ -129,7 +129,7 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) 
         data, result = Path(folder) / "data", Path(folder) / "measured.json"
         config = replace(config, data=data, out=Path(folder) / "run", ranks=RanksConfig(count, max_restarts=0))
         step.make_dataset(data, config)
-        work = _Work(opened(config, count).config, repeats, warm, result)
+        work = _Work(prepare_run(config, count).config, repeats, warm, result)
         launching.run(measure, work, Console(quiet=True), lambda: None)
         measured = restore(_Measured, read_json(result), result)
     return _rows(preset, work, measured, gpus if on_gpus else len(os.sched_getaffinity(0)))
@@ -141,9 +141,9 @@ def measure(config: _Work, console: Console) -> None:
     os.environ["KINETO_LOG_LEVEL"] = "99"
     with joined(config.ranks, config.device) as everyone:
         training, world = config.training, everyone.world
-        state, pictures = start(training), opened(training, world).pictures
+        state, images = start(training), prepare_run(training, world).images
         device = next(state.generator.parameters()).device
-        reals = _share(pictures, training, everyone)
+        reals = _share(images, training, everyone)
         for _ in range(config.warm):
             train_step(state, reals, training, everyone)
 
@@ -152,10 +152,10 @@ def measure(config: _Work, console: Console) -> None:
         teams = {number: team for number, team in all_teams.items() if team is not None}
         runs: dict[tuple[int, str | int], Callable[[], object]] = {}
         if everyone.rank == 0:
-            runs[1, STEP] = _step(state, pictures, training, ALONE)
-            runs[1, _PART] = _step(state, pictures, replace(training, batch=training.batch // world), ALONE)
+            runs[1, STEP] = _step(state, images, training, SINGLE_PROCESS)
+            runs[1, _PART] = _step(state, images, replace(training, batch=training.batch // world), SINGLE_PROCESS)
         for number, team in teams.items():
-            runs[number, STEP] = _step(state, pictures, training, team)
+            runs[number, STEP] = _step(state, images, training, team)
             runs[number, MEETING] = partial(_meet, team)
             for size in _SIZES:
                 runs[number, size] = partial(_add_up, torch.zeros(size // 4, device=device), team)
@@ -195,17 +195,17 @@ def _team(everyone: Ranks, number: int) -> Ranks | None:
     return replace(everyone, world=number, control=control, gradients=gradients)
 
 
-def _share(pictures: Pictures, config: TrainConfig, ranks: Ranks) -> Batch:
-    with closing(pictures.batches(config.batch, config.seed, 0, ranks.rank, ranks.world)) as stream:
+def _share(images: ImageDataset, config: TrainConfig, ranks: Ranks) -> Batch:
+    with closing(images.batches(config.batch, config.seed, 0, ranks.rank, ranks.world)) as stream:
         return next(stream)
 
 
-def _step(state: TrainingState, pictures: Pictures, config: TrainConfig, ranks: Ranks) -> Callable[[], None]:
+def _step(state: TrainingState, images: ImageDataset, config: TrainConfig, ranks: Ranks) -> Callable[[], None]:
     """Steps without R1, of a copy of the state as it is now."""
-    own, reals = copy.deepcopy(state), _share(pictures, config, ranks)
+    own, reals = copy.deepcopy(state), _share(images, config, ranks)
 
     def run() -> None:
-        own.shown = config.batch
+        own.cur_nimg = config.batch
         train_step(own, reals, config, ranks)
         with record_function(ASKING):
             ranks.any(False, False)
@@ -215,7 +215,7 @@ def _step(state: TrainingState, pictures: Pictures, config: TrainConfig, ranks: 
 
 def _meet(ranks: Ranks) -> None:
     with ranks.telling():
-        ranks.meet()
+        ranks.barrier()
 
 
 def _add_up(numbers: Tensor, ranks: Ranks) -> None:
@@ -262,7 +262,7 @@ def _rows(preset: str, work: _Work, measured: _Measured, processors: int) -> lis
 
     group = (
         f"A training step of the preset {preset} shared by processes, after {work.warm} others: {config.batch} "
-        f"pictures of {config.resolution}² in all; {processors} {'cores' if backend == 'gloo' else 'GPUs'}, {backend}"
+        f"images of {config.resolution}² in all; {processors} {'cores' if backend == 'gloo' else 'GPUs'}, {backend}"
     )
     numbers = [len(sizes) for sizes in measured.buckets]
     carried = sum(sum(sizes) for sizes in measured.buckets)

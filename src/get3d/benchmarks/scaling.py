@@ -62,7 +62,7 @@ class Step:
 
     Attributes:
         fixed: seconds of computing that any share of the batch takes.
-        each: seconds that each picture of it takes besides.
+        each: seconds that each image of it takes besides.
         passes: over which gradients travel.
         meetings: how often all processes meet.
     """
@@ -73,7 +73,7 @@ class Step:
     meetings: int
 
     def computing(self, share: float) -> float:
-        """Seconds of a process that has so many pictures of the batch, and a core or a GPU to itself."""
+        """Seconds of a process that has so many images of the batch, and a core or a GPU to itself."""
         return self.fixed + self.each * share
 
 
@@ -125,7 +125,7 @@ def predicted(step: Step, batch: int, count: int, fabric: Fabric, processors: in
 
     Args:
         step: how long one process takes, and what travels.
-        batch: pictures of all processes together.
+        batch: images of all processes together.
         count: how many processes there are.
         fabric: what connects them.
         processors: cores or GPUs; where there are fewer than processes, these take turns.

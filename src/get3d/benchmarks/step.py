@@ -20,13 +20,13 @@ from torch import Tensor
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.benchmarks.rows import Row, at_most
 from get3d.benchmarks.timing import Stopwatch
-from get3d.datasets.loader import Batch, Pictures, to_network
+from get3d.datasets.loader import Batch, ImageDataset, to_network
 from get3d.generator import BACKGROUND, mix
 from get3d.isosurface import Isosurface, Surfaces
 from get3d.networks import GeometryField, GeometryValues
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.training.checkpoint import TrainingState
-from get3d.training.config import TrainConfig, opened
+from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.ema import update_average
 from get3d.training.loop import start, train_step, update
 from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
@@ -60,13 +60,13 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int) -> list[Row]
     with tempfile.TemporaryDirectory() as folder:
         data, out = Path(folder) / "data", Path(folder) / "run"
         make_dataset(data, config)
-        run = opened(replace(config, data=data, out=out))
-        measured = _measure(run.config, run.pictures, repeats, warm)
+        run = prepare_run(replace(config, data=data, out=out))
+        measured = _measure(run.config, run.images, repeats, warm)
     return _rows(preset, run.config, measured, warm)
 
 
 def make_dataset(folder: Path, config: TrainConfig) -> None:
-    """Ten objects, the fewest of which some are held out; pictures enough for a few batches."""
+    """Ten objects, the fewest of which some are held out; images enough for a few batches."""
     views = -(-2 * config.batch // 7)
     settings = SynthConfig(
         "chair", folder, shapes=10, views=views, resolution=config.resolution, texture=256, workers=1
@@ -87,11 +87,11 @@ class _Measured:
     faces: float
 
 
-def _measure(config: TrainConfig, pictures: Pictures, repeats: int, warm: int) -> _Measured:
+def _measure(config: TrainConfig, images: ImageDataset, repeats: int, warm: int) -> _Measured:
     """Times stages and whole steps, which take turns."""
     state = start(config)
     device = next(state.generator.parameters()).device
-    stream = pictures.batches(config.batch, config.seed)
+    stream = images.batches(config.batch, config.seed)
     for _ in range(warm):
         train_step(state, next(stream), config)
     unused, watch = Stopwatch(device), Stopwatch(device)
@@ -100,7 +100,7 @@ def _measure(config: TrainConfig, pictures: Pictures, repeats: int, warm: int) -
         chosen = watch if turn else unused
         faces += _staged_step(state, stream, config, chosen) / (repeats + 1)
         for name, shown in ((STEP, config.batch), (STEP_WITH_R1, 0)):
-            state.shown = shown
+            state.cur_nimg = shown
             with chosen.lap(name):
                 train_step(state, next(stream), config)
     return _Measured(watch.medians, faces)
@@ -109,7 +109,7 @@ def _measure(config: TrainConfig, pictures: Pictures, repeats: int, warm: int) -
 def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> list[Row]:
     medians = measured.medians
     group = (
-        f"A training step of the preset {preset}, after {warm} others: {config.batch} pictures of {config.resolution}²"
+        f"A training step of the preset {preset}, after {warm} others: {config.batch} images of {config.resolution}²"
     )
     interval = config.objective.r1_interval
     part = {stage: 1 / interval if stage == R1 else 1.0 for stage in STAGES}
@@ -209,7 +209,7 @@ def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainCon
     latents = [generator.sample_latents(count, seed) for seed in (0, count)]
     with watch.lap(f"{DATA} {FORWARD}"):
         batch = next(stream)
-        images, angles = to_network(batch.pictures.to(device)), batch.angles.to(device)
+        images, angles = to_network(batch.images.to(device)), batch.angles.to(device)
 
     cuts = {stage: _Cut() for stage in (PLANES, GRID, EXTRACTION, RASTER, TEXTURE)}
     with watch.lap(f"{PLANES} {FORWARD}"):
@@ -263,9 +263,9 @@ def _update(state: TrainingState, config: TrainConfig) -> None:
     ):
         update(network, optimizer, type(network).__name__)
     update_average(
-        state.average,
+        state.generator_ema,
         state.generator,
-        shown=config.batch,
+        cur_nimg=config.batch,
         batch=config.batch,
         half_life=1000 * config.ema_half_life,
         ramp_up=config.ema_ramp_up,

@@ -24,7 +24,7 @@ def rows(faces: int, resolution: int, repeats: int, device: torch.device) -> lis
 
     Args:
         faces: of the mesh, about.
-        resolution: side of the picture.
+        resolution: side of the image.
         repeats: of each measurement.
         device: where to compute; Embree's is always the CPU.
     """

@@ -15,7 +15,7 @@ from get3d.storage import load_tensors, read_description, save_tensors
 
 __all__ = ["ReleaseConfig", "list_models", "release"]
 
-_OF_THIS_MACHINE = ("data", "splits", "out", "source", "device", "compile", "generator")
+_OF_THIS_MACHINE = ("data", "splits", "out", "init_from", "device", "compile", "generator")
 """What a released model does not tell of its run; the generator's sizes stand by themselves."""
 
 
@@ -53,7 +53,7 @@ def release(config: ReleaseConfig, console: Console) -> Path:
     about: dict[str, Any] = {"title": config.title, "licence": config.licence}
     if "progress" in described:
         settings = {name: value for name, value in described.items() if name not in (*_OF_THIS_MACHINE, "progress")}
-        about |= {"kimg": described["progress"]["shown"] / 1000, "training": settings}
+        about |= {"kimg": described["progress"]["cur_nimg"] / 1000, "training": settings}
     path = config.out / MODEL_FILE
     save_tensors(path, stored.tensors, {"generator": described["generator"], "about": about})
     console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False, soft_wrap=True)

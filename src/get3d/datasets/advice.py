@@ -15,31 +15,31 @@ __all__ = ["AXES", "camera_notes", "framing_notes", "in_range", "mesh_notes", "r
 AXES = {"azimuth": ("azimuth", 12), "polar": ("polar angle", 6)}
 """Of each angle, by its name in the prior, its name in words, and into how many equal parts its range is divided."""
 _EXPECTED = 8
-"""Parts of which no more pictures than this can be expected tell nothing."""
+"""Parts of which no more images than this can be expected tell nothing."""
 _FEW = 0.25
 _SMALL, _OFF = 0.35, 0.15
-"""Half of the objects are smaller than, or farther off the middle than, these shares of their pictures."""
+"""Half of the objects are smaller than, or farther off the middle than, these shares of their images."""
 _NAMED = 3
 _ODD = 0.5
-"""Pictures that agree with their mesh by less than this share of what is usual are of another object or camera."""
+"""Images that agree with their mesh by less than this share of what is usual are of another object or camera."""
 
 
 def framing_notes(framings: Sequence[Framing]) -> list[str]:
-    """How large objects are in their pictures, and where."""
+    """How large objects are in their images, and where."""
     if not framings:
         return []
     extents, offsets = (np.array([getattr(one, name) for one in framings]) for name in ("extent", "offset"))
     low, middle, high = (f"{value:.0%}" for value in np.quantile(extents, [0, 0.5, 1]))
-    notes = [f"objects are {low} to {high} of their pictures' side long, half of them more than {middle}"]
+    notes = [f"objects are {low} to {high} of their images' side long, half of them more than {middle}"]
     touching = sum(one.touching for one in framings)
     if touching:
         share = 100 * touching / len(framings)
-        notes.append(f"{touching} pictures ({share:.1f} %) show an object that touches the border")
+        notes.append(f"{touching} images ({share:.1f} %) show an object that touches the border")
     if np.median(extents) < _SMALL:
-        notes.append("objects are small in their pictures, most of what is learnt from is empty: crop, or come nearer")
+        notes.append("objects are small in their images, most of what is learnt from is empty: crop, or come nearer")
     if np.median(offsets) > _OFF:
         notes.append(
-            f"half of the objects are more than {np.median(offsets):.0%} of the side off their picture's middle: "
+            f"half of the objects are more than {np.median(offsets):.0%} of the side off their image's middle: "
             "cameras should look at the objects' centre"
         )
     return notes
@@ -68,20 +68,20 @@ def camera_notes(listing: Listing) -> list[str]:
         if thin:
             notes.append(
                 f"few cameras or none have their {what} in {', '.join(thin)}, where the generator's will be: narrow "
-                "the range in dataset.json (`camera`), or add pictures"
+                "the range in dataset.json (`camera`), or add images"
             )
     return notes
 
 
 def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[str]:
-    """Pictures that are the same, pixel for pixel, and those of them that are in two splits."""
+    """Images that are the same, pixel for pixel, and those of them that are in two splits."""
     if not repeated:
         return []
 
     def named(group: Sequence[int]) -> str:
-        return " and ".join(listing.pictures[number] for number in group[:_NAMED])
+        return " and ".join(listing.images[number] for number in group[:_NAMED])
 
-    notes = [f"{sum(map(len, repeated))} pictures are the same as another, pixel for pixel, as {named(repeated[0])}"]
+    notes = [f"{sum(map(len, repeated))} images are the same as another, pixel for pixel, as {named(repeated[0])}"]
     owner = np.full(len(listing.objects), -1)
     for number, objects in enumerate(listing.splits.values()):
         owner[objects] = number
@@ -92,19 +92,19 @@ def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[
             leaks.append(group)
     if leaks:
         notes.append(
-            f"{len(leaks)} pictures are in two splits, as {named(leaks[0])}: "
+            f"{len(leaks)} images are in two splits, as {named(leaks[0])}: "
             "what is measured on one split is not new to a model trained on the other"
         )
     return notes
 
 
 def mesh_notes(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[str]:
-    """Pictures that do not show their mesh, where others of the same object do."""
+    """Images that do not show their mesh, where others of the same object do."""
     odd = []
     for number, found in comparisons.items():
         views = np.flatnonzero(listing.object_index == number)
         odd += views[np.flatnonzero(found.overlap < _ODD * np.median(found.overlap))].tolist()
     if not odd:
         return []
-    names = ", ".join(listing.pictures[number] for number in odd[:_NAMED])
-    return [f"{len(odd)} pictures do not show their object's mesh, while others of it do: {names}"]
+    names = ", ".join(listing.images[number] for number in odd[:_NAMED])
+    return [f"{len(odd)} images do not show their object's mesh, while others of it do: {names}"]

@@ -1,4 +1,4 @@
-"""What an alpha channel says of a picture: whether an object is seen, how large and where."""
+"""What an alpha channel says of an image: whether an object is seen, how large and where."""
 
 from dataclasses import dataclass
 
@@ -13,13 +13,13 @@ _FAINT = 8
 
 @dataclass(frozen=True)
 class Framing:
-    """Where an object is in its picture.
+    """Where an object is in its image.
 
     Attributes:
         touching: it touches the border, so a part of it may be cut off.
-        extent: longest side of its bounding box as a share of the picture's.
-        offset: distance from the picture's middle to the box's as a share of the picture's side.
-        cover: share of the picture that it covers.
+        extent: longest side of its bounding box as a share of the image's.
+        offset: distance from the image's middle to the box's as a share of the image's side.
+        cover: share of the image that it covers.
     """
 
     touching: bool
@@ -38,7 +38,7 @@ def alpha_fault(alpha: UInt8[np.ndarray, "r r"]) -> str | None:
 
 
 def framing(alpha: UInt8[np.ndarray, "r r"]) -> Framing:
-    """Where the object is, in a picture that shows one."""
+    """Where the object is, in an image that shows one."""
     seen = alpha > _FAINT
     side = len(alpha)
     edges = [np.flatnonzero(seen.any(axis=axis))[[0, -1]] for axis in (0, 1)]

@@ -1,7 +1,7 @@
-"""What a large folder of pictures was found to hold, kept so that the next start need not look at every file.
+"""What a large folder of images was found to hold, kept so that the next start need not look at every file.
 
-It is kept beside the pictures, or in the cache folder where the dataset cannot be written to, together with a stamp
-(time of change and size) of each folder, each camera file and a share of the pictures. Any other stamp, and the folder
+It is kept beside the images, or in the cache folder where the dataset cannot be written to, together with a stamp
+(time of change and size) of each folder, each camera file and a share of the images. Any other stamp, and the folder
 is read anew.
 """
 
@@ -21,9 +21,9 @@ from get3d.files import InputError, writing
 __all__ = ["LOOKED_AT", "Found", "evenly", "recall", "remember", "stamps_of"]
 
 LOOKED_AT = 20_000
-"""At most so many pictures, evenly spread, are looked at before training; `get3d check` reads all."""
+"""At most so many images, evenly spread, are looked at before training; `get3d check` reads all."""
 _WORTH = 5_000
-"""Folders with fewer pictures are read in less than a second anyway."""
+"""Folders with fewer images are read in less than a second anyway."""
 _SETTLED = 2.0
 """Seconds for which a folder must have been left alone: some file systems count its time of change no finer."""
 _FORMAT = 1
@@ -32,19 +32,19 @@ _THREADS = 16
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in a folder whose pictures all have cameras, and the other way round.
+    """What was found in a folder whose images all have cameras, and the other way round.
 
     Attributes:
-        pictures: names of the pictures, in order.
+        images: names of the images, in order.
         angles: azimuth and polar angle of each one's camera, radians.
     """
 
-    pictures: list[str]
+    images: list[str]
     angles: Float[np.ndarray, "n 2"]
 
 
 def evenly(count: int) -> range:
-    """Numbers of at most `LOOKED_AT` pictures of so many, evenly spread."""
+    """Numbers of at most `LOOKED_AT` images of so many, evenly spread."""
     return range(0, count, max(1, -(-count // LOOKED_AT)))
 
 
@@ -53,7 +53,7 @@ def recall(root: Path, folder: str) -> Found | None:
 
     Args:
         root: the dataset's folder.
-        folder: where the pictures lie in it.
+        folder: where the images lie in it.
     """
     for place in _places(root):
         try:
@@ -61,34 +61,34 @@ def recall(root: Path, folder: str) -> Found | None:
                 if (int(arrays["format"]), str(arrays["folder"])) != (_FORMAT, folder):
                     continue
                 watched, stamps = _names(arrays["watched"]), arrays["stamps"]
-                found = Found(_names(arrays["pictures"]), arrays["angles"])
+                found = Found(_names(arrays["images"]), arrays["angles"])
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue
-        outside = any(".." in name or name.startswith("/") for name in found.pictures)
+        outside = any(".." in name or name.startswith("/") for name in found.images)
         if not outside and np.array_equal(stamps_of(root, watched), stamps):
             return found
     return None
 
 
 def remember(root: Path, folder: str, tables: Iterable[str], found: Found, began: float) -> None:
-    """Keeps what was found, if the folder is large and nothing in it changed of late.
+    """Keeps what was found, if the folder is large and nothing in it changed recently.
 
     Args:
         root: the dataset's folder.
-        folder: where the pictures lie in it.
+        folder: where the images lie in it.
         tables: the files and folders in it that hold the cameras.
         found: what was found.
         began: when reading began, in seconds since the epoch.
     """
-    if len(found.pictures) < _WORTH:
+    if len(found.images) < _WORTH:
         return
     places = {folder}
-    for name in found.pictures:
+    for name in found.images:
         parent = name.rpartition("/")[0]
         while parent and f"{folder}/{parent}" not in places:
             places.add(f"{folder}/{parent}")
             parent = parent.rpartition("/")[0]
-    shown = (f"{folder}/{found.pictures[number]}" for number in evenly(len(found.pictures)))
+    shown = (f"{folder}/{found.images[number]}" for number in evenly(len(found.images)))
     watched = [*tables, *sorted(places), *shown]
     stamps = stamps_of(root, watched)
     if stamps[:, 0].max() > (began - _SETTLED) * 1e9:
@@ -100,7 +100,7 @@ def remember(root: Path, folder: str, tables: Iterable[str], found: Found, began
                     file,
                     format=_FORMAT,
                     folder=folder,
-                    pictures=_joined(found.pictures),
+                    images=_joined(found.images),
                     angles=found.angles,
                     watched=_joined(watched),
                     stamps=stamps,

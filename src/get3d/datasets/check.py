@@ -27,11 +27,11 @@ __all__ = ["CheckConfig", "Details", "Report", "check"]
 _SHOWN = 20
 """Problems of which the report's text gives each; the others are counted."""
 _COMPARED = 12
-"""Objects, and pictures of each, that are compared with ground truth."""
+"""Objects, and images of each, that are compared with ground truth."""
 _TRIED_OBJECTS, _TRIED = 6, 4
-"""Of so many of those objects, so many pictures have other conventions tried on them."""
+"""Of so many of those objects, so many images have other conventions tried on them."""
 _AGREEMENT = 0.95
-"""How much of a mesh's silhouettes must agree with its pictures, but for a pixel of boundary."""
+"""How much of a mesh's silhouettes must agree with its images, but for a pixel of boundary."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class CheckConfig:
 
 @dataclass(frozen=True)
 class Details:
-    """What was found of single pictures, for people to look at.
+    """What was found of single images, for people to look at.
 
     Attributes:
         listing: the dataset.
-        framings: where the object is, of each picture by its number; unusable pictures have none.
-        repeated: numbers of pictures that are the same, pixel for pixel.
-        comparisons: of some objects' meshes with their pictures, by the object's number.
+        framings: where the object is, of each image by its number; unusable images have none.
+        repeated: numbers of images that are the same, pixel for pixel.
+        comparisons: of some objects' meshes with their images, by the object's number.
     """
 
     listing: Listing
@@ -72,19 +72,19 @@ class Report:
 
     Attributes:
         root: the dataset folder.
-        pictures: how many there are.
+        images: how many there are.
         objects: how many there are.
         splits: objects in each split.
-        resolution: side of the pictures in pixels; 0 where it cannot be told.
+        resolution: side of the images in pixels; 0 where it cannot be told.
         problems: what keeps the dataset from being used.
         notes: what is worth knowing, but keeps nobody from training.
-        touching: pictures whose object touches the border; training works, but parts of the shape are never seen.
+        touching: images whose object touches the border; training works, but parts of the shape are never seen.
         agreement: mean intersection over union of silhouettes and ground-truth meshes; None where there are no meshes.
         details: None where the dataset could not be listed.
     """
 
     root: Path
-    pictures: int
+    images: int
     objects: int
     splits: dict[str, int]
     resolution: int
@@ -109,7 +109,7 @@ class Report:
         """What there is."""
         splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
         size = f"{self.resolution} × {self.resolution} pixels"
-        lines = [f"{self.root}: {self.pictures} pictures of {self.objects} objects ({splits}), {size}"]
+        lines = [f"{self.root}: {self.images} images of {self.objects} objects ({splits}), {size}"]
         if self.agreement is not None:
             lines.append(f"silhouettes agree with the meshes: intersection over union {self.agreement:.3f}")
         return lines + self.notes
@@ -122,7 +122,7 @@ class Report:
 
 
 def check(root: Path | str, splits: Path | str | None = None, console: Console | None = None) -> Report:
-    """Decodes every picture of a dataset, looks at them and their cameras, and compares some with the meshes they show.
+    """Decodes every image of a dataset, looks at them and their cameras, and compares some with the meshes they show.
 
     Args:
         root: the dataset folder, in our layout or the published one, or packed.
@@ -136,17 +136,17 @@ def check(root: Path | str, splits: Path | str | None = None, console: Console |
     except InputError as error:
         return Report(root, 0, 0, {}, 0, [Problem(root, str(error))], [], 0, None, None)
     if listing.shards is not None:
-        problems += [Problem.found(path, what, mend) for path, what, mend in listing.shards.changed()]
+        problems += [Problem.found(path, what, fix) for path, what, fix in listing.shards.changed()]
     known = {problem.file for problem in problems}
     framings: dict[int, Framing] = {}
     same: dict[bytes, list[int]] = {}
-    numbers = [number for number in range(len(listing.pictures)) if listing.path(number) not in known]
+    numbers = [number for number in range(len(listing.images)) if listing.path(number) not in known]
     with (
         ThreadPoolExecutor(os.cpu_count() or 1) as pool,
         Progress(console=console or Console(quiet=True), transient=True) as progress,
     ):
         made = pool.map(partial(_look, listing, resolution), numbers)
-        looks = progress.track(made, total=len(numbers), description="pictures")
+        looks = progress.track(made, total=len(numbers), description="images")
         for number, look in zip(numbers, looks, strict=True):
             if isinstance(look, Problem):
                 problems.append(look)
@@ -162,7 +162,7 @@ def check(root: Path | str, splits: Path | str | None = None, console: Console |
     notes += repeated_notes(listing, repeated) + mesh_notes(listing, comparisons)
     return Report(
         root=root,
-        pictures=len(listing.pictures),
+        images=len(listing.images),
         objects=len(listing.objects),
         splits={split: len(objects) for split, objects in listing.splits.items()},
         resolution=resolution,
@@ -181,20 +181,20 @@ class _Look:
 
 
 def _look(listing: Listing, resolution: int, number: int) -> Problem | _Look:
-    """Where the object is in a picture, and a fingerprint of its pixels; or what is wrong with it."""
+    """Where the object is in an image, and a fingerprint of its pixels; or what is wrong with it."""
     try:
         pixels = decode_listed(listing, number, resolution)
     except InputError as error:
         return Problem(listing.path(number), str(error))
     fault = alpha_fault(pixels[3])
     if fault is not None:
-        mend = "save it with the background transparent, or remove it and its camera"
-        return Problem.found(listing.path(number), fault, mend)
+        fix = "save it with the background transparent, or remove it and its camera"
+        return Problem.found(listing.path(number), fault, fix)
     return _Look(framing(pixels[3]), blake2b(pixels.tobytes(), digest_size=16).digest())
 
 
 def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[dict[int, Comparison], list[Problem]]:
-    """Some objects' meshes and pictures compared, and what is wrong with cameras and meshes."""
+    """Some objects' meshes and images compared, and what is wrong with cameras and meshes."""
     comparisons: dict[int, Comparison] = {}
     problems = []
     paths = [listing.root / "meshes" / f"{name}.glb" for name in listing.objects]
@@ -215,11 +215,9 @@ def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[dict[int, C
         return comparisons, problems
     for number, found in comparisons.items():
         if found.agreement < _AGREEMENT:
-            what = (
-                f"its silhouettes agree poorly with the pictures of {listing.objects[number]} ({found.agreement:.2f})"
-            )
-            mend = "angles, radius, field of view or the mesh's axes follow other conventions, see docs/datasets.md"
-            problems.append(Problem.found(paths[number], what, mend))
+            what = f"its silhouettes agree poorly with the images of {listing.objects[number]} ({found.agreement:.2f})"
+            fix = "angles, radius, field of view or the mesh's axes follow other conventions, see docs/datasets.md"
+            problems.append(Problem.found(paths[number], what, fix))
     return comparisons, problems
 
 
@@ -228,7 +226,7 @@ def _wrong_convention(listing: Listing, better: str, comparisons: dict[int, Comp
     means = overlaps.mean(axis=1)
     return Problem.found(
         listing.root / "meshes",
-        f"the meshes' silhouettes agree poorly with the pictures ({means[0]:.2f}), and better ({np.nanmax(means):.2f}) "
+        f"the meshes' silhouettes agree poorly with the images ({means[0]:.2f}), and better ({np.nanmax(means):.2f}) "
         f"when cameras are read as {better}",
         "the recorded angles, or the meshes' axes, follow another convention, see docs/datasets.md",
     )

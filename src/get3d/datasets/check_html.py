@@ -25,7 +25,7 @@ __all__ = ["camera_diagram", "check_page", "write_page"]
 
 _PROBLEMS = 500
 _SIDE = 96
-"""Pictures are shown about this large."""
+"""Images are shown about this large."""
 _COLUMNS, _THUMBNAILS, _WORST = 12, 48, 12
 _POINTS = 20_000
 """Cameras in the diagram, at most."""
@@ -59,29 +59,29 @@ def check_page(report: Report) -> str:
             parts.append(f"<li>and {len(report.problems) - _PROBLEMS} more</li>")
         parts.append("</ul>")
     if report.details is not None:
-        parts += _pictures(report.details, report.resolution) + _cameras(report.details)
+        parts += _images(report.details, report.resolution) + _cameras(report.details)
     return document(title, "\n".join(parts))
 
 
-def _pictures(details: Details, resolution: int) -> list[str]:
-    """Thumbnails, and the pictures that are farthest from what one wants."""
+def _images(details: Details, resolution: int) -> list[str]:
+    """Thumbnails, and the images that are farthest from what one wants."""
     numbers = list(details.framings)
     if not numbers:
         return []
     framings = details.framings
-    parts = ["<h2>Pictures</h2>"]
+    parts = ["<h2>Images</h2>"]
     spread = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _THUMBNAILS).round().astype(int))]
     parts.append(_sheet(details.listing, spread, resolution, f"{len(spread)} of {len(numbers)}, evenly spread"))
     extents = np.array([framings[number].extent for number in numbers])
     counts = np.histogram(extents, _EXTENTS)[0].tolist()
     labels = [f"{low:.0%}–{high:.0%}" for low, high in pairwise(_EXTENTS)]
-    parts.append(histogram("Longest side of the objects in their pictures", labels, [Series("", counts, COLORS[0])]))
+    parts.append(histogram("Longest side of the objects in their images", labels, [Series("", counts, COLORS[0])]))
     parts.append("<h2>Worst examples</h2>")
     worst = {
         "Objects that touch the border": [n for n in numbers if framings[n].touching],
         "The smallest objects": sorted(numbers, key=lambda n: framings[n].extent),
-        "Farthest off their pictures' middle": sorted(numbers, key=lambda n: -framings[n].offset),
-        "The same picture more than once": [n for group in details.repeated for n in group],
+        "Farthest off their images' middle": sorted(numbers, key=lambda n: -framings[n].offset),
+        "The same image more than once": [n for group in details.repeated for n in group],
     }
     parts += [_sheet(details.listing, chosen[:_WORST], resolution, what) for what, chosen in worst.items() if chosen]
     return parts + _disagreements(details, resolution)
@@ -89,13 +89,13 @@ def _pictures(details: Details, resolution: int) -> list[str]:
 
 def _sheet(listing: Listing, numbers: Sequence[int], resolution: int, what: str) -> str:
     pixels = torch.stack([torch.from_numpy(decode_listed(listing, number, resolution)) for number in numbers])
-    names = ", ".join(listing.pictures[number] for number in numbers)
+    names = ", ".join(listing.images[number] for number in numbers)
     sheet = contact_sheet(_thumbnails(pixels), min(_COLUMNS, len(numbers)))
     return figure(sheet, f"{what}: {names}")
 
 
 def _thumbnails(pixels: UInt8[Tensor, "n c r r"]) -> UInt8[Tensor, "n c s s"]:
-    """Smaller by a whole number, or larger, so that each pixel of a small picture is seen."""
+    """Smaller by a whole number, or larger, so that each pixel of a small image is seen."""
     resolution = pixels.shape[-1]
     if resolution < _SIDE:
         return pixels.repeat_interleave(_SIDE // resolution, dim=2).repeat_interleave(_SIDE // resolution, dim=3)
@@ -104,7 +104,7 @@ def _thumbnails(pixels: UInt8[Tensor, "n c r r"]) -> UInt8[Tensor, "n c s s"]:
 
 
 def _disagreements(details: Details, resolution: int) -> list[str]:
-    """Of each compared object the picture that agrees least with its mesh."""
+    """Of each compared object the image that agrees least with its mesh."""
     listing = details.listing
     pixels, names = [], []
     for number, found in sorted(details.comparisons.items(), key=lambda item: item[1].overlap.min()):
@@ -112,13 +112,13 @@ def _disagreements(details: Details, resolution: int) -> list[str]:
         mesh = read_mesh(listing.root / "meshes" / f"{listing.objects[number]}.glb")
         seen = silhouettes(mesh, np.degrees(listing.angles[[view]]), listing.prior, resolution)[0, 0]
         shown = torch.from_numpy(decode_listed(listing, view, resolution)[3]).float() / 255
-        # Agreement is dark; what the picture alone shows is blue, and what the mesh alone shows red.
+        # Agreement is dark; what the image alone shows is blue, and what the mesh alone shows red.
         color = torch.stack([1 - shown, 1 - torch.maximum(shown, seen), 1 - seen])
         pixels.append((color * 255).round().to(torch.uint8))
-        names.append(f"{listing.pictures[view]} ({found.overlap.min():.2f})")
+        names.append(f"{listing.images[view]} ({found.overlap.min():.2f})")
     if not pixels:
         return []
-    what = "Silhouettes: dark where picture and mesh agree, blue where only the picture shows the object, red the mesh"
+    what = "Silhouettes: dark where image and mesh agree, blue where only the image shows the object, red the mesh"
     sheet = contact_sheet(_thumbnails(torch.stack(pixels)), min(_COLUMNS, len(pixels)))
     return [figure(sheet, f"{what}. The worst of each object: {', '.join(names)}")]
 
@@ -129,7 +129,7 @@ def _cameras(details: Details) -> list[str]:
     parts = [
         "<h2>Cameras</h2>",
         key(series),
-        figure(camera_diagram(listing), "Azimuth and polar angle of each picture"),
+        figure(camera_diagram(listing), "Azimuth and polar angle of each image"),
     ]
     for values, (name, (what, bins)) in zip(in_range(listing).T, AXES.items(), strict=True):
         low, high = getattr(listing.prior, name)
@@ -146,8 +146,8 @@ def _cameras(details: Details) -> list[str]:
 
 def camera_diagram(listing: Listing) -> Image.Image:
     """A point for each camera, azimuth across and polar angle downwards, coloured by split, in the prior's frame."""
-    picture = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
-    draw = ImageDraw.Draw(picture, "RGBA")
+    image = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
+    draw = ImageDraw.Draw(image, "RGBA")
     font = ImageFont.load_default(20)
     values = in_range(listing)
     (left, right), (top, bottom) = listing.prior.azimuth, listing.prior.polar
@@ -186,4 +186,4 @@ def camera_diagram(listing: Listing) -> Image.Image:
         split = owner[listing.object_index[number]]
         color = COLORS[split % len(COLORS)] if split >= 0 else "#888888"
         draw.ellipse([x - reach, y - reach, x + reach, y + reach], fill=f"{color}b0")
-    return picture
+    return image

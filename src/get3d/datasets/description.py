@@ -39,11 +39,11 @@ class Description:
 
     Attributes:
         kind: what the objects are.
-        resolution: side of the pictures in pixels.
+        resolution: side of the images in pixels.
         scale: longest side of the objects' bounding boxes.
-        prior: where the cameras were drawn from; radius and field of view hold for all pictures.
+        prior: where the cameras were drawn from; radius and field of view hold for all images.
         splits: names of the objects in each split.
-        licence: of the pictures and meshes (an SPDX identifier where there is one).
+        licence: of the images and meshes (an SPDX identifier where there is one).
         source: how the dataset was made: command, seed, settings.
         labels: names of the objects of each class, by the name of the class; empty where all are of one kind.
     """

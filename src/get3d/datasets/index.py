@@ -1,6 +1,6 @@
-"""What a dataset folder is: our layout and the published one, read into one listing of pictures and cameras.
+"""What a dataset folder is: our layout and the published one, read into one listing of images and cameras.
 
-Ours (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each picture, `pictures/<object>/<view>.png` and,
+Ours (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each image, `images/<object>/<view>.png` and,
 where they are known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png` with
 `camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Either can be
 packed into shards (`get3d.datasets.shards`), which give the same listing.
@@ -40,29 +40,29 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Listing:
-    """All pictures of a dataset, by object and view.
+    """All images of a dataset, by object and view.
 
     Attributes:
         root: the dataset folder.
-        folder: where the pictures lie in it; nowhere where they are packed.
-        pictures: n names in that folder, or those they had when they were packed.
+        folder: where the images lie in it; nowhere where they are packed.
+        images: n names in that folder, or those they had when they were packed.
         objects: names of the objects.
-        object_index: [n] the number of each picture's object.
-        angles: [n, 2] azimuth and polar angle in radians; of packed pictures, both are in the file of the index.
+        object_index: [n] the number of each image's object.
+        angles: [n, 2] azimuth and polar angle in radians; of packed images, both are in the file of the index.
         splits: numbers of the objects in each split.
         classes: names of the classes; none where all objects are of one kind.
         labels: number of each object's class; 0 where there are none.
         prior: where the cameras were drawn from.
         scale: longest side of the objects' bounding boxes.
         resolution: what dataset.json says; None where there is none.
-        present: names of the picture files that are there.
+        present: names of the image files that are there.
         seen: whether the files are known to be in order, from a look at them before or from the shards' index.
-        shards: what the pictures are packed in; None where they are files.
+        shards: what the images are packed in; None where they are files.
     """
 
     root: Path
     folder: str
-    pictures: Sequence[str]
+    images: Sequence[str]
     objects: list[str]
     object_index: Int[np.ndarray, " n"]
     angles: Float[np.ndarray, "n 2"]
@@ -77,13 +77,13 @@ class Listing:
     shards: Shards | None = None
 
     def path(self, number: int) -> Path:
-        """Where a picture lies; of a packed one the shard and the member, a path that names it but opens nothing."""
+        """Where an image lies; of a packed one the shard and the member, a path that names it but opens nothing."""
         if self.shards is not None:
             return self.shards.path(number)
-        return self.root / self.folder / self.pictures[number]
+        return self.root / self.folder / self.images[number]
 
     def content(self, number: int) -> bytes:
-        """The bytes of a picture's PNG file.
+        """The bytes of an image's PNG file.
 
         Raises:
             InputError: it cannot be read, or is not what was packed.
@@ -98,18 +98,18 @@ class Listing:
             raise InputError(f"{path}: {what}; restore it or make the dataset again") from error
 
     def of_split(self, split: str) -> Int[np.ndarray, " m"]:
-        """Numbers of the pictures of a split."""
+        """Numbers of the images of a split."""
         chosen = np.zeros(len(self.objects), dtype=bool)
         chosen[self.splits[split]] = True
         return np.flatnonzero(chosen[self.object_index])
 
 
-def write_cameras(root: Path, pictures: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
-    """Writes `cameras.csv`, the list of a finished dataset's pictures with azimuth and polar angle in degrees."""
+def write_cameras(root: Path, images: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
+    """Writes `cameras.csv`, the list of a finished dataset's images with azimuth and polar angle in degrees."""
     with writing(root / "cameras.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("picture", "azimuth", "polar"))
-        rows.writerows((name, f"{a:.6f}", f"{p:.6f}") for name, (a, p) in zip(pictures, degrees.tolist(), strict=True))
+        rows.writerow(("image", "azimuth", "polar"))
+        rows.writerows((name, f"{a:.6f}", f"{p:.6f}") for name, (a, p) in zip(images, degrees.tolist(), strict=True))
 
 
 def write_published_cameras(root: Path, name: str, degrees: Float[np.ndarray, "v 2"]) -> None:
@@ -151,7 +151,7 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
 
 
 def remember(listing: Listing, began: float) -> None:
-    """Keeps a large listing in which nothing is wrong, for the next start, if the folder was left alone of late.
+    """Keeps a large listing in which nothing is wrong, for the next start, if the folder was left alone recently.
 
     Args:
         listing: of files that were found in order.
@@ -159,12 +159,12 @@ def remember(listing: Listing, began: float) -> None:
     """
     if listing.seen:
         return
-    if listing.folder == "pictures":
+    if listing.folder == "images":
         tables = ["dataset.json", "cameras.csv"]
     else:
         names = (f"camera/{name}/{part}.npy" for name in listing.objects for part in ("rotation", "elevation"))
         tables = ["dataset.json", *names]
-    found = folder_cache.Found(list(listing.pictures), listing.angles)
+    found = folder_cache.Found(list(listing.images), listing.angles)
     folder_cache.remember(listing.root, listing.folder, tables, found, began)
 
 
@@ -174,19 +174,19 @@ def _read_own(root: Path) -> Listing:
     if not table.is_file():
         command = description.source.get("command", "the command that makes it")
         raise InputError(f"{table}: no such file, the dataset is not finished; repeat `{command}`")
-    found = folder_cache.recall(root, "pictures")
+    found = folder_cache.recall(root, "images")
     if found is None:
-        pictures, angles = _read_cameras(table)
-        present = _pictures_below(root / "pictures")
+        images, angles = _read_cameras(table)
+        present = _images_below(root / "images")
     else:
-        pictures, angles, present = found.pictures, found.angles, found.pictures
-    names = [picture.rpartition("/")[0] for picture in pictures]
+        images, angles, present = found.images, found.angles, found.images
+    names = [image.rpartition("/")[0] for image in images]
     objects = sorted(set(names))
     numbers = {name: number for number, name in enumerate(objects)}
     return Listing(
         root=root,
-        folder="pictures",
-        pictures=pictures,
+        folder="images",
+        images=images,
         objects=objects,
         object_index=np.array([numbers[name] for name in names], dtype=np.int64),
         angles=angles,
@@ -215,7 +215,7 @@ def _read_packed(root: Path) -> Listing:
     return Listing(
         root=root,
         folder="",
-        pictures=names,
+        images=names,
         objects=objects,
         object_index=object_index,
         angles=structured_to_unstructured(index[["azimuth", "polar"]], copy=False),
@@ -238,7 +238,7 @@ def _described_splits(table: Path, description: Description, objects: list[str])
         lost = [name for name in members if name not in numbers]
         if lost:
             raise InputError(
-                f"{table}: the object {lost[0]!r} of the split {split!r} in dataset.json has no picture "
+                f"{table}: the object {lost[0]!r} of the split {split!r} in dataset.json has no image "
                 f"({len(lost)} such objects); finish the dataset or take them out of the split"
             )
         splits[split] = np.array([numbers[name] for name in members], dtype=np.int64)
@@ -264,48 +264,48 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
 
 
 def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
-    """Names of the pictures and their cameras' angles in radians."""
-    pictures, angles = [], []
-    root = path.parent / "pictures"
+    """Names of the images and their cameras' angles in radians."""
+    images, angles = [], []
+    root = path.parent / "images"
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
-        if next(rows, None) != ["picture", "azimuth", "polar"]:
-            raise InputError(f"{path}: the first line is not `picture,azimuth,polar`; see docs/datasets.md")
+        if next(rows, None) != ["image", "azimuth", "polar"]:
+            raise InputError(f"{path}: the first line is not `image,azimuth,polar`; see docs/datasets.md")
         for row in rows:
             try:
                 name, azimuth, polar = row
                 angle = float(azimuth), float(polar)
             except ValueError as error:
                 raise InputError(
-                    f"{path}: line {rows.line_num} is {','.join(row)!r}, not a picture and two angles in degrees"
+                    f"{path}: line {rows.line_num} is {','.join(row)!r}, not an image and two angles in degrees"
                 ) from error
             if ".." in name or name.startswith("/"):
                 contained(root, name)
-            pictures.append(name)
+            images.append(name)
             angles.append(angle)
-    if not pictures:
-        raise InputError(f"{path}: lists no picture, the dataset is empty; make it again")
-    return pictures, np.radians(np.array(angles))
+    if not images:
+        raise InputError(f"{path}: lists no image, the dataset is empty; make it again")
+    return images, np.radians(np.array(angles))
 
 
-def _pictures_below(folder: Path) -> list[str]:
-    """Names, relative to `folder` and with `/` between, of all pictures in its folders, in order."""
+def _images_below(folder: Path) -> list[str]:
+    """Names, relative to `folder` and with `/` between, of all images in its folders, in order."""
     found = []
     for place, folders, files in os.walk(folder):
         folders.sort()
         prefix = Path(place).relative_to(folder).as_posix()
-        pictures = sorted(name for name in files if name.endswith(".png") and not name.startswith("."))
-        found += pictures if prefix == "." else [f"{prefix}/{name}" for name in pictures]
+        images = sorted(name for name in files if name.endswith(".png") and not name.startswith("."))
+        found += images if prefix == "." else [f"{prefix}/{name}" for name in images]
     return found
 
 
 def _read_published(root: Path, assumed: Assumed) -> Listing:
     found = folder_cache.recall(root, "img")
     if found is None:
-        pictures, objects, angles, present = _look_at_published(root)
+        images, objects, angles, present = _look_at_published(root)
     else:
-        pictures, angles, present = found.pictures, found.angles, found.pictures
-        objects = list(dict.fromkeys(name.rpartition("/")[0] for name in pictures))
+        images, angles, present = found.images, found.angles, found.images
+        objects = list(dict.fromkeys(name.rpartition("/")[0] for name in images))
     numbers = {name: number for number, name in enumerate(objects)}
     described = Description.read(root) if (root / "dataset.json").is_file() else None
     chosen = np.array([SPLITS.index(split_of(zlib.crc32(name.encode()))) for name in objects])
@@ -315,9 +315,9 @@ def _read_published(root: Path, assumed: Assumed) -> Listing:
     return Listing(
         root=root,
         folder="img",
-        pictures=pictures,
+        images=images,
         objects=objects,
-        object_index=np.array([numbers[name.rpartition("/")[0]] for name in pictures], dtype=np.int64),
+        object_index=np.array([numbers[name.rpartition("/")[0]] for name in images], dtype=np.int64),
         angles=angles,
         splits=splits,
         classes=() if described is None else tuple(described.labels),
@@ -331,22 +331,22 @@ def _read_published(root: Path, assumed: Assumed) -> Listing:
 
 
 def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarray, "n 2"], list[str]]:
-    """Pictures that have a camera, objects, angles in radians, and pictures that are there."""
-    pictures: list[str] = []
+    """Images that have a camera, objects, angles in radians, and images that are there."""
+    images: list[str] = []
     angles = []
-    present = _pictures_below(root / "img")
+    present = _images_below(root / "img")
     by_object: dict[str, list[str]] = {}
     for name in present:
         by_object.setdefault(name.rpartition("/")[0], []).append(name)
     for name, views in by_object.items():
         degrees = _read_published_cameras(root / "camera" / name)
-        # A camera without a picture is listed under the name that its picture would have.
-        pictures += views[: len(degrees)]
-        pictures += [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
+        # A camera without an image is listed under the name that its image would have.
+        images += views[: len(degrees)]
+        images += [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
         angles.append(degrees)
-    if not pictures:
-        raise InputError(f"{root}: holds no picture with a camera under img/ and camera/; see docs/datasets.md")
-    return pictures, list(by_object), np.radians(np.concatenate(angles)), present
+    if not images:
+        raise InputError(f"{root}: holds no image with a camera under img/ and camera/; see docs/datasets.md")
+    return images, list(by_object), np.radians(np.concatenate(angles)), present
 
 
 def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:

@@ -1,4 +1,4 @@
-"""Pictures of a dataset with their cameras: loaded by number, or as an endless stream that can go on anywhere."""
+"""Images of a dataset with their cameras: loaded by number, or as an endless stream that can go on anywhere."""
 
 import io
 import os
@@ -20,24 +20,24 @@ from get3d.datasets.index import Assumed, Listing, read, remember
 from get3d.datasets.validation import head_problem, quick_problems
 from get3d.files import InputError
 
-__all__ = ["Batch", "Pictures", "decode", "decode_listed", "to_network"]
+__all__ = ["Batch", "ImageDataset", "decode", "decode_listed", "to_network"]
 
 _AHEAD = 3
 """Batches that are decoded before they are asked for; no more are ever held."""
 
 
-def to_network(pictures: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
-    """Pictures as the networks see them: colours in [−1, 1], black where alpha is 0, and the mask in [0, 1].
+def to_network(images: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
+    """Images as the networks see them: colours in [−1, 1], black where alpha is 0, and the mask in [0, 1].
 
     The colour under a partly covered pixel stays whole; it is not darkened by the mask.
     """
-    values = pictures.float() / 255
+    values = images.float() / 255
     color, mask = values[:, :3], values[:, 3:]
     return torch.cat([torch.where(mask > 0, color * 2 - 1, -1.0), mask], dim=1)
 
 
 def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
-    """Reads one picture. Its size is read from its head and must be right before any pixel is decoded.
+    """Reads one image. Its size is read from its head and must be right before any pixel is decoded.
 
     Raises:
         InputError: the file is missing, cut short or no PNG, or has no alpha channel or another size.
@@ -50,10 +50,10 @@ def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {re
 
 
 def decode_listed(listing: Listing, number: int, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
-    """Reads one picture of a dataset, from its file or its shard, as `decode` does.
+    """Reads one image of a dataset, from its file or its shard, as `decode` does.
 
     Raises:
-        InputError: the file or the shard cannot be read or has changed, or the picture is none that `decode` takes.
+        InputError: the file or the shard cannot be read or has changed, or the image is none that `decode` takes.
     """
     return _decoded(listing.content(number), listing.path(number), resolution)
 
@@ -63,36 +63,36 @@ def _decoded(content: bytes, path: Path, resolution: int) -> UInt8[np.ndarray, "
     if problem is not None:
         raise InputError(problem.message)
     try:
-        with Image.open(io.BytesIO(content), formats=["PNG"]) as picture:
-            return np.ascontiguousarray(np.asarray(picture).transpose(2, 0, 1))
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
     except (OSError, SyntaxError, ValueError) as error:
         raise InputError(f"{path}: is damaged ({error}); restore it or make the dataset again") from error
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures with what is known of them.
+    """Images with what is known of them.
 
     Attributes:
-        pictures: RGBA.
+        images: RGBA.
         angles: azimuth and polar angle of each one's camera, radians.
         label: class numbers; None in a dataset of one kind.
     """
 
-    pictures: UInt8[Tensor, "m 4 r r"]
+    images: UInt8[Tensor, "m 4 r r"]
     angles: Float[Tensor, "m 2"]
     label: Int[Tensor, " m"] | None = None
 
 
-class Pictures:
-    """The pictures of one split, kept in memory once decoded where they fit.
+class ImageDataset:
+    """The images of one split, kept in memory once decoded where they fit.
 
     Attributes:
-        angles: [n, 2] azimuth and polar angle of each picture's camera, radians.
+        angles: [n, 2] azimuth and polar angle of each image's camera, radians.
         classes: names of the classes; none where all objects are of one kind.
-        labels: [n] number of the class of each picture's object; 0 where there are none.
+        labels: [n] number of the class of each image's object; 0 where there are none.
         prior: where the cameras were drawn from.
-        resolution: side of the pictures in pixels.
+        resolution: side of the images in pixels.
         scale: longest side of the objects' bounding boxes.
     """
 
@@ -117,7 +117,7 @@ class Pictures:
             root: the dataset folder, in our layout or the published one, or packed.
             split: "train", "val" or "test".
             splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
-            cache_bytes: keep decoded pictures in memory if the whole split takes no more than this.
+            cache_bytes: keep decoded images in memory if the whole split takes no more than this.
             assumed: what the dataset is taken to be where it does not say so itself.
 
         Raises:
@@ -150,20 +150,20 @@ class Pictures:
         return len(self._numbers)
 
     def load(self, indices: Int[Tensor, " m"] | Sequence[int]) -> UInt8[Tensor, "m 4 r r"]:
-        """Decodes the pictures of the given numbers.
+        """Decodes the images of the given numbers.
 
         Raises:
             InputError: one of the files cannot be used.
         """
         numbers = torch.as_tensor(indices, dtype=torch.long)
         if self._cache is None:
-            pictures = torch.empty(len(numbers), 4, self.resolution, self.resolution, dtype=torch.uint8)
-            for place, picture in zip(pictures, self._threads.map(self._decode, numbers.tolist()), strict=True):
-                place.copy_(picture)
-            return pictures
+            images = torch.empty(len(numbers), 4, self.resolution, self.resolution, dtype=torch.uint8)
+            for place, image in zip(images, self._threads.map(self._decode, numbers.tolist()), strict=True):
+                place.copy_(image)
+            return images
         missing = numbers[~self._cached[numbers]].unique()
-        for number, picture in zip(missing, self._threads.map(self._decode, missing.tolist()), strict=True):
-            self._cache[number] = picture
+        for number, image in zip(missing, self._threads.map(self._decode, missing.tolist()), strict=True):
+            self._cache[number] = image
         self._cached[missing] = True
         return self._cache[numbers]
 
@@ -175,7 +175,7 @@ class Pictures:
     ) -> Generator[Batch, None, None]:
         """Batches without end, each epoch in an order of its own.
 
-        The order of epoch e depends on (seed, e) only, and where the stream is on the number of pictures it gave only,
+        The order of epoch e depends on (seed, e) only, and where the stream is on the number of images it gave only,
         so a stream that starts at `position` goes on exactly where another stopped. Batches run over the ends of
         epochs. The next batches are decoded meanwhile, by other threads.
 
@@ -183,14 +183,14 @@ class Pictures:
         that what is shown does not depend on how many they are.
 
         Args:
-            batch_size: pictures in a batch, of all processes together.
+            batch_size: images in a batch, of all processes together.
             seed: of the order.
-            position: pictures shown before, by all processes together.
+            position: images shown before, by all processes together.
             rank: of this process.
             world_size: how many processes there are.
 
         Raises:
-            InputError: a picture cannot be used.
+            InputError: an image cannot be used.
         """
         if not 0 <= rank < world_size or batch_size % world_size:
             raise ValueError(f"a batch of {batch_size} has no part {rank} of {world_size} equal ones")
@@ -203,15 +203,15 @@ class Pictures:
                     while len(waiting) < _AHEAD:
                         indices = next(order)[share]
                         waiting.append((indices, ahead.submit(self.load, indices)))
-                    indices, pictures = waiting.popleft()
+                    indices, images = waiting.popleft()
                     label = self.labels[indices] if self.classes else None
-                    yield Batch(pictures.result(), self.angles[indices], label)
+                    yield Batch(images.result(), self.angles[indices], label)
             finally:
                 ahead.shutdown(cancel_futures=True)
 
 
 def _order(count: int, batch_size: int, seed: int, position: int) -> Iterator[Int[Tensor, " m"]]:
-    """The picture numbers of each batch of a stream."""
+    """The image numbers of each batch of a stream."""
     if batch_size < 1 or position < 0:
         raise ValueError(f"batch_size is {batch_size} and position {position}; they must be at least 1 and 0")
     epoch, start = divmod(position, count)

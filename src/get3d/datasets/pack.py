@@ -59,7 +59,7 @@ class PackConfig:
     Attributes:
         data: dataset folder, in our layout or the published one, or packed before.
         out: folder for the shards; repeat the command to go on.
-        shard_size: most MiB of a shard, unless a single picture is larger.
+        shard_size: most MiB of a shard, unless a single image is larger.
         meshes: also copy the meshes, which only evaluation and `get3d check` read.
         assumed: what the dataset is taken to be where it does not say so itself.
     """
@@ -76,12 +76,12 @@ class _Plan:
     """What goes where.
 
     Attributes:
-        listing: the pictures.
+        listing: the images.
         resolution: side of each in pixels.
         splits: name of the split of each object; None for objects in none.
         rows: kind of the index's rows.
-        ends: numbers of the pictures at which shards begin, and the number of all pictures.
-        stamps: [n, 2] numbers that are others when a picture is another.
+        ends: numbers of the images at which shards begin, and the number of all images.
+        stamps: [n, 2] numbers that are others when an image is another.
     """
 
     listing: Listing
@@ -112,7 +112,7 @@ def pack(config: PackConfig, console: Console) -> Path:
         The folder.
 
     Raises:
-        InputError: the dataset cannot be used, a picture in it is no whole PNG file, or the folder cannot be written.
+        InputError: the dataset cannot be used, an image in it is no whole PNG file, or the folder cannot be written.
     """
     out = config.out
     if not config.shard_size > 0:
@@ -143,7 +143,7 @@ def _planned(listing: Listing, resolution: int, most: int) -> _Plan:
         for member in members.tolist():
             splits[member] = split
     if listing.shards is None:
-        stamps = stamps_of(listing.root / listing.folder, listing.pictures)
+        stamps = stamps_of(listing.root / listing.folder, listing.images)
         sizes = stamps[:, 1].tolist()
     else:
         sizes = listing.shards.index["size"].tolist()
@@ -156,16 +156,16 @@ def _planned(listing: Listing, resolution: int, most: int) -> _Plan:
             ends.append(number)
             filled = _END
         filled += needed
-        longest = max(longest, len(encoded(listing.pictures[number])))
+        longest = max(longest, len(encoded(listing.images[number])))
     return _Plan(listing, resolution, splits, row_type(longest), [*ends, len(sizes)], stamps)
 
 
 def _description(listing: Listing, splits: Sequence[str | None], number: int) -> bytes:
-    """The JSON member of a picture: what it shows, and its camera in degrees."""
+    """The JSON member of an image: what it shows, and its camera in degrees."""
     thing = int(listing.object_index[number])
     azimuth, polar = (round(math.degrees(angle), 6) for angle in listing.angles[number].tolist())
     values = {
-        "picture": listing.pictures[number],
+        "image": listing.images[number],
         "object": listing.objects[thing],
         "azimuth": azimuth,
         "polar": polar,
@@ -199,18 +199,18 @@ def _write(plan: _Plan, keys: list[str], source: str, out: Path, console: Consol
     (out / MANIFEST).unlink(missing_ok=True)
     shards, parts = [], []
     with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(_THREADS) as pool:
-        task = progress.add_task("packing", total=len(plan.listing.pictures))
+        task = progress.add_task("packing", total=len(plan.listing.images))
         for shard, rows in pool.map(lambda number: _shard(plan, number, keys[number], out), range(len(keys))):
             shards.append(shard)
             parts.append(rows)
             progress.advance(task, len(rows))
-    for left in out.glob("pictures-*.tar"):
+    for left in out.glob("images-*.tar"):
         if left.name not in {shard.name for shard in shards}:
             left.unlink()
     with writing(out / INDEX) as temporary, temporary.open("wb") as file:
         np.save(file, np.concatenate(parts), allow_pickle=False)
-    pictures = sum(shard.pictures for shard in shards)
-    index = Shard(INDEX, pictures, (out / INDEX).stat().st_size, file_checksum(out / INDEX))
+    images = sum(shard.images for shard in shards)
+    index = Shard(INDEX, images, (out / INDEX).stat().st_size, file_checksum(out / INDEX))
     _describe(plan).write(out)
     write_json(
         out / MANIFEST,
@@ -218,7 +218,7 @@ def _write(plan: _Plan, keys: list[str], source: str, out: Path, console: Consol
     )
     shutil.rmtree(out / _NOTES)
     total = sum(shard.size for shard in shards)
-    console.print(f"{out}: {pictures} pictures in {len(shards)} shards, {total / _MIB:.1f} MiB", highlight=False)
+    console.print(f"{out}: {images} images in {len(shards)} shards, {total / _MIB:.1f} MiB", highlight=False)
 
 
 def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped[np.ndarray, " k"]]:
@@ -243,18 +243,18 @@ def _write_shard(plan: _Plan, number: int, path: Path) -> Shaped[np.ndarray, " k
     start, end = plan.ends[number : number + 2]
     listing = plan.listing
     rows = np.zeros(end - start, dtype=plan.rows)
-    rows["name"] = [encoded(name) for name in listing.pictures[start:end]]
+    rows["name"] = [encoded(name) for name in listing.images[start:end]]
     rows["object"], rows["shard"] = listing.object_index[start:end], number
     rows["azimuth"], rows["polar"] = listing.angles[start:end].T
     with writing(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for row, picture in zip(rows, range(start, end), strict=True):
-            content = listing.content(picture)
-            problem = content_problem(listing.path(picture), content, plan.resolution)
+        for row, image in zip(rows, range(start, end), strict=True):
+            content = listing.content(image)
+            problem = content_problem(listing.path(image), content, plan.resolution)
             if problem is not None:
                 raise InputError(problem.message)
             row["offset"], row["size"], row["crc"] = tar.offset + _BLOCK, len(content), zlib.crc32(content)
-            _add(tar, f"{member_name(picture)}.png", content)
-            _add(tar, f"{member_name(picture)}.json", _description(listing, plan.splits, picture))
+            _add(tar, f"{member_name(image)}.png", content)
+            _add(tar, f"{member_name(image)}.json", _description(listing, plan.splits, image))
     return rows
 
 

@@ -1,7 +1,7 @@
-"""Pictures packed into tar files, in the conventions of WebDataset, and found by an index instead of by searching.
+"""Images packed into tar files, in the conventions of WebDataset, and found by an index instead of by searching.
 
-A packed dataset (docs/datasets.md, "Packed form") is a folder with `dataset.json`, `pictures-000000.tar` and so on,
-`index.npy` with a row for each picture, and `shards.json`, written last, which says what the other files must be.
+A packed dataset (docs/datasets.md, "Packed form") is a folder with `dataset.json`, `images-000000.tar` and so on,
+`index.npy` with a row for each image, and `shards.json`, written last, which says what the other files must be.
 """
 
 import functools
@@ -52,7 +52,7 @@ _AGAIN = "copy it again from where the dataset was packed, or repeat `get3d pack
 
 
 def row_type(longest_name: int) -> np.dtype[np.void]:
-    """The rows of an index: the picture's name, its object's number, where its bytes are, its camera.
+    """The rows of an index: the image's name, its object's number, where its bytes are, its camera.
 
     `offset` and `size` are bytes in the tar file of the number `shard`, `crc` their CRC-32, angles radians.
     """
@@ -61,16 +61,16 @@ def row_type(longest_name: int) -> np.dtype[np.void]:
 
 def shard_name(number: int) -> str:
     """The file of a shard."""
-    return f"pictures-{number:06d}.tar"
+    return f"images-{number:06d}.tar"
 
 
 def member_name(number: int) -> str:
-    """The key of a picture in its shard; keys are numbers, since names may have dots, which end a key."""
+    """The key of an image in its shard; keys are numbers, since names may have dots, which end a key."""
     return f"{number:08d}"
 
 
 def encoded(name: str) -> bytes:
-    """A picture's name as it stands in the index."""
+    """An image's name as it stands in the index."""
     return name.encode("utf-8", "surrogateescape")
 
 
@@ -91,19 +91,19 @@ class Shard:
 
     Attributes:
         name: of the file, in the dataset's folder.
-        pictures: how many it holds.
+        images: how many it holds.
         size: of the file in bytes.
         sha256: of the file, in hexadecimal digits.
     """
 
     name: str
-    pictures: int
+    images: int
     size: int
     sha256: str
 
 
 class Names(Sequence[str]):
-    """Names of pictures, decoded when they are asked for, so that ten million of them need no memory."""
+    """Names of images, decoded when they are asked for, so that ten million of them need no memory."""
 
     def __init__(self, encoded: Shaped[np.ndarray, " n"]) -> None:
         """Takes the names as `encoded` makes them, one an element."""
@@ -136,12 +136,12 @@ class _Opened:
 
 
 class Shards:
-    """The pictures of a packed dataset.
+    """The images of a packed dataset.
 
     Attributes:
         root: its folder.
         files: the tar files, in order.
-        index: [n] a row of `row_type` for each picture, mapped from its file and so shared by all processes.
+        index: [n] a row of `row_type` for each image, mapped from its file and so shared by all processes.
     """
 
     root: Path
@@ -164,11 +164,11 @@ class Shards:
         self._opened = functools.lru_cache(_OPEN)(lambda number: _Opened(self.root / self.files[number].name))
 
     def path(self, number: int) -> Path:
-        """The shard of a picture, and its member in it, for messages."""
+        """The shard of an image, and its member in it, for messages."""
         return self.root / self.files[int(self.index["shard"][number])].name / f"{member_name(number)}.png"
 
     def content(self, number: int) -> bytes:
-        """The bytes of a picture, exactly those that were packed.
+        """The bytes of an image, exactly those that were packed.
 
         Raises:
             InputError: the shard cannot be read, or its bytes have changed.
@@ -182,12 +182,12 @@ class Shards:
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
         if zlib.crc32(content) != crc:
-            what = f"the picture {Names(self.index['name'])[number]} at byte {offset} is not what was packed"
+            what = f"the image {Names(self.index['name'])[number]} at byte {offset} is not what was packed"
             raise InputError(f"{path}: {what}; {_AGAIN}")
         return content
 
     def changed(self) -> list[tuple[Path, str, str]]:
-        """Every file whose checksum is not that of the packing: which, what is wrong with it, the mend. Reads all."""
+        """Every file whose checksum is not that of the packing: which, what is wrong with it, the fix. Reads all."""
         found = []
         for shard in (self._index_file, *self.files):
             path = self.root / shard.name
@@ -226,7 +226,7 @@ def _read_manifest(path: Path) -> _Manifest:
 
 
 def _shard(value: dict[str, Any]) -> Shard:
-    return Shard(str(value["name"]), int(value["pictures"]), int(value["size"]), str(value["sha256"]))
+    return Shard(str(value["name"]), int(value["images"]), int(value["size"]), str(value["sha256"]))
 
 
 def _require_size(path: Path, size: int) -> None:
@@ -240,7 +240,7 @@ def _require_size(path: Path, size: int) -> None:
 
 
 def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
-    """The index, mapped, after a proof that each picture lies within its shard."""
+    """The index, mapped, after a proof that each image lies within its shard."""
     try:
         index = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -248,10 +248,10 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
     names = index.dtype.names
     if index.ndim != 1 or names is None or index.dtype != row_type(index.dtype[0].itemsize):
         raise InputError(f"{path}: has rows of another kind ({index.dtype}); {_AGAIN}")
-    pictures = np.array([shard.pictures for shard in files], dtype=np.int64)
+    images = np.array([shard.images for shard in files], dtype=np.int64)
     sizes = np.array([shard.size for shard in files], dtype=np.int64)
-    if not len(index) or len(index) != pictures.sum():
-        raise InputError(f"{path}: has {len(index)} rows for {pictures.sum()} pictures in the shards; {_AGAIN}")
+    if not len(index) or len(index) != images.sum():
+        raise InputError(f"{path}: has {len(index)} rows for {images.sum()} images in the shards; {_AGAIN}")
     for part in in_parts(len(index)):
         shard, offset, size, thing = (index[name][part] for name in ("shard", "offset", "size", "object"))
         known = (shard >= 0) & (shard < len(files))

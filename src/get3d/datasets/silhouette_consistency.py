@@ -1,6 +1,6 @@
-"""Whether pictures show the meshes they are said to show, from where they are said to: by silhouettes.
+"""Whether images show the meshes they are said to show, from where they are said to: by silhouettes.
 
-Silhouettes are compared as shares of pixels, and judged in two ways, so that thin objects in small pictures are not
+Silhouettes are compared as shares of pixels, and judged in two ways, so that thin objects in small images are not
 found wrong, nor wrong ones right:
 
 - What lies more than a pixel beyond the other silhouette is counted. That bears masks that are a pixel too wide or too
@@ -55,13 +55,13 @@ CONVENTIONS: Mapping[str, tuple[tuple[int, int], tuple[int, int]]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Silhouettes of an object's mesh and of its pictures.
+    """Silhouettes of an object's mesh and of its images.
 
     Attributes:
-        overlap: [v] intersection over union of each picture's, as shares of pixels.
-        agreement: share of the union, of all pictures, where neither lies more than a pixel beyond the other; of
+        overlap: [v] intersection over union of each image's, as shares of pixels.
+        agreement: share of the union, of all images, where neither lies more than a pixel beyond the other; of
             silhouettes or of their pixels rounded to all or nothing, whichever is more.
-        conventions: [c, w] the overlap of some of the pictures by each of `CONVENTIONS`; NaN where angles make none.
+        conventions: [c, w] the overlap of some of the images by each of `CONVENTIONS`; NaN where angles make none.
     """
 
     overlap: Float[np.ndarray, " v"]
@@ -73,7 +73,7 @@ class Comparison:
 def silhouettes(
     mesh: Mesh, degrees: Float[np.ndarray, "v 2"], prior: CameraPrior, resolution: int, points: int = _SAMPLES
 ) -> Float[Tensor, "v 1 r r"]:
-    """The share of each pixel that a mesh covers, sampled at about so many points across the picture.
+    """The share of each pixel that a mesh covers, sampled at about so many points across the image.
 
     Args:
         mesh: what is seen.
@@ -96,14 +96,14 @@ def compare(
     alpha: UInt8[np.ndarray, "v r r"],
     tried: int,
 ) -> Comparison:
-    """Compares a mesh with its pictures.
+    """Compares a mesh with its images.
 
     Args:
         mesh: the object.
-        degrees: recorded azimuth and polar angle of each picture.
-        prior: its radius and field of view are those of all pictures.
-        alpha: of the pictures.
-        tried: pictures that are also compared by each of `CONVENTIONS`; they are reduced, since this need not be fine.
+        degrees: recorded azimuth and polar angle of each image.
+        prior: its radius and field of view are those of all images.
+        alpha: of the images.
+        tried: images that are also compared by each of `CONVENTIONS`; they are reduced, since this need not be fine.
     """
     shown = torch.from_numpy(alpha)[:, None].float() / 255
     resolution = shown.shape[-1]
@@ -121,7 +121,7 @@ def compare(
 
 
 def better_convention(comparisons: Sequence[Comparison]) -> str | None:
-    """The convention by which the cameras of all objects fit the pictures best, if that is clearly not the recorded."""
+    """The convention by which the cameras of all objects fit the images best, if that is clearly not the recorded."""
     overlaps = np.concatenate([one.conventions for one in comparisons], axis=1)
     means = overlaps.mean(axis=1)
     best = int(np.nanargmax(means))

@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset and shows without decoding a picture: done at every start of training."""
+"""What can be wrong with a dataset and shows without decoding an image: done at every start of training."""
 
 import math
 import os
@@ -22,7 +22,7 @@ __all__ = ["RESOLUTIONS", "Problem", "content_problem", "head_problem", "quick_p
 _THREADS = 16
 """Files on a network are looked at together, since each look is a wait."""
 RESOLUTIONS = tuple(2**power for power in range(4, 12))
-"""Sides of pictures that networks can be built for."""
+"""Sides of images that networks can be built for."""
 _END = b"IEND\xaeB`\x82"
 _COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha"}
 _RGBA = 6
@@ -43,16 +43,16 @@ class Problem:
     message: str
 
     @classmethod
-    def found(cls, file: Path, what: str, mend: str) -> "Problem":
+    def found(cls, file: Path, what: str, fix: str) -> "Problem":
         """A problem whose message is put together from its parts."""
-        return cls(file, f"{file}: {what}; {mend}")
+        return cls(file, f"{file}: {what}; {fix}")
 
 
 def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
-    """The pictures' resolution, and what is wrong with files, cameras and splits, without decoding a picture.
+    """The images' resolution, and what is wrong with files, cameras and splits, without decoding an image.
 
     Raises:
-        InputError: the resolution cannot be told, because not even the first picture can be read.
+        InputError: the resolution cannot be told, because not even the first image can be read.
     """
     resolution = _resolution_of(listing) if listing.resolution is None else listing.resolution
     problems = []
@@ -61,7 +61,7 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
             Problem.found(
                 listing.path(0) if listing.resolution is None else listing.root / "dataset.json",
                 f"the resolution is {resolution}",
-                "it must be a power of two from 16 to 2048: make the pictures again",
+                "it must be a power of two from 16 to 2048: make the images again",
             )
         )
     files, ends = ([], []) if listing.seen else (_file_problems(listing), _ends_problems(listing, resolution))
@@ -69,29 +69,29 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
 
 
 def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
-    """What the first 26 bytes of a picture say against it: no PNG, no alpha channel, another size."""
+    """What the first 26 bytes of an image say against it: no PNG, no alpha channel, another size."""
     if not _is_png(head):
-        return Problem.found(path, "is not a PNG file, or is cut short", "make the picture again")
+        return Problem.found(path, "is not a PNG file, or is cut short", "make the image again")
     width, height, _, color = struct.unpack(">IIBB", head[16:26])
     if color != _RGBA:
         kind = _COLOR_TYPES.get(color, "unknown")
         what = f"has no alpha channel beside colours ({kind})"
         return Problem.found(path, what, "save it as RGBA with the object masked")
     if (width, height) != (resolution, resolution):
-        what = f"is {width} × {height}, the dataset's pictures are {resolution} × {resolution}"
-        return Problem.found(path, what, "make the picture again")
+        what = f"is {width} × {height}, the dataset's images are {resolution} × {resolution}"
+        return Problem.found(path, what, "make the image again")
     return None
 
 
 def content_problem(path: Path, content: bytes, resolution: int) -> Problem | None:
-    """What a picture's bytes say against it without being decoded: another head, or no end."""
+    """What an image's bytes say against it without being decoded: another head, or no end."""
     return head_problem(path, content[:26], resolution) or _end_problem(path, content[-len(_END) :])
 
 
 def _end_problem(path: Path, end: bytes) -> Problem | None:
     if end == _END:
         return None
-    return Problem.found(path, "is cut short, a PNG file ends with IEND", "make the picture again")
+    return Problem.found(path, "is cut short, a PNG file ends with IEND", "make the image again")
 
 
 def _is_png(head: bytes) -> bool:
@@ -106,18 +106,18 @@ def _resolution_of(listing: Listing) -> int:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or remove its camera") from error
     if not _is_png(head):
-        raise InputError(f"{path}: is not a PNG file, or is cut short; make the picture again")
+        raise InputError(f"{path}: is not a PNG file, or is cut short; make the image again")
     return int(struct.unpack(">I", head[16:20])[0])
 
 
 def _ends_problems(listing: Listing, resolution: int) -> list[Problem]:
-    """What the first and last bytes of some pictures, evenly spread, say against them."""
+    """What the first and last bytes of some images, evenly spread, say against them."""
 
     def problems(numbers: Sequence[int]) -> list[Problem]:
         found = (_ends_problem(listing.path(number), resolution) for number in numbers)
         return [problem for problem in found if problem is not None]
 
-    numbers = evenly(len(listing.pictures))
+    numbers = evenly(len(listing.images))
     step = math.ceil(len(numbers) / _THREADS)
     with ThreadPoolExecutor(_THREADS) as pool:
         parts = pool.map(problems, (numbers[start : start + step] for start in range(0, len(numbers), step)))
@@ -133,19 +133,19 @@ def _ends_problem(path: Path, resolution: int) -> Problem | None:
             file.seek(-len(_END), os.SEEK_END)
             return _end_problem(path, file.read())
     except OSError:
-        return None  # A missing picture is told of with the files.
+        return None  # A missing image is told of with the files.
 
 
 def _file_problems(listing: Listing) -> list[Problem]:
     folder = listing.root / listing.folder
-    present, cameras = set(listing.present), Counter(listing.pictures)
+    present, cameras = set(listing.present), Counter(listing.images)
     missing = [
-        Problem.found(folder / name, "has a camera but is missing", "restore the picture or remove its camera")
+        Problem.found(folder / name, "has a camera but is missing", "restore the image or remove its camera")
         for name in cameras
         if name not in present
     ]
     unlisted = [
-        Problem.found(folder / name, "has no camera", "add its camera or remove the picture")
+        Problem.found(folder / name, "has no camera", "add its camera or remove the image")
         for name in listing.present
         if name not in cameras
     ]
@@ -177,7 +177,7 @@ def _angle_problems(listing: Listing) -> list[Problem]:
     """Angles that are not finite, in the wrong unit, or outside the prior."""
     parts = in_parts(len(listing.angles))
     (low, high), (top, bottom) = listing.prior.azimuth, listing.prior.polar
-    table = listing.root / {"pictures": "cameras.csv", "img": "camera"}.get(listing.folder, INDEX)
+    table = listing.root / {"images": "cameras.csv", "img": "camera"}.get(listing.folder, INDEX)
     largest = np.max([np.abs(np.degrees(listing.angles[part, 0])).max() for part in parts])
     if len(listing.angles) >= 8 and high - low > 20 and largest <= 2 * math.pi + 1e-3:
         what = f"no azimuth is larger than {largest:.3f}, so the angles seem to be radians"
@@ -194,7 +194,7 @@ def _angle_problems(listing: Listing) -> list[Problem]:
     return [
         Problem.found(
             table,
-            f"the camera of {listing.pictures[number]} has azimuth {azimuth:g}° and polar angle "
+            f"the camera of {listing.images[number]} has azimuth {azimuth:g}° and polar angle "
             f"{polar:g}° from straight above, {prior}",
             "correct it, or the range in dataset.json (`camera`)",
         )

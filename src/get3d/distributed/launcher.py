@@ -47,7 +47,7 @@ def run(
     work: Callable[[Config, Console], object],
     config: Config,
     console: Console,
-    prove: Callable[[], object],
+    validate: Callable[[], object],
     *,
     ends_well: bool = False,
 ) -> None:
@@ -60,7 +60,7 @@ def run(
             and finds the others by `get3d.distributed.processes.joined`.
         config: what to do.
         console: where to print.
-        prove: called before processes are started; raises InputError where the work cannot be done.
+        validate: called before processes are started; raises InputError where the work cannot be done.
         ends_well: whether processes that are told to stop do so in order, so that this one ends well, too.
 
     Raises:
@@ -83,7 +83,7 @@ def run(
         device_named(config.device)
     elif config.device != "cpu" and gpus < count:
         raise InputError(f"--processes is {count}, and this machine has {gpus} GPUs; each takes one, so lower it")
-    prove()
+    validate()
     # The launcher takes a second to import; work in one process should not wait for it.
     from torch.distributed.elastic.multiprocessing import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError

@@ -28,7 +28,7 @@ from torch import Tensor
 from get3d.devices import device_named
 from get3d.files import InputError
 
-__all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined"]
+__all__ = ["SINGLE_PROCESS", "Ranks", "RanksConfig", "RanksError", "joined"]
 
 _WHILE = 10.0
 """Seconds in which those who wait for the same process come to know that it is lost."""
@@ -99,7 +99,7 @@ class Ranks:
         pairs = torch.stack([sums[name] for name in sorted(sums)])
         together = pairs.cpu()
         with self.telling():
-            self.meet()
+            self.barrier()
             dist.all_reduce(together, group=self.control)
         sums.update(zip(sorted(sums), (together / self.world).to(pairs.device), strict=True))
 
@@ -113,18 +113,20 @@ class Ranks:
             return list(wishes)
         wished = torch.tensor(wishes, dtype=torch.uint8)
         with self.telling():
-            self.meet()
+            self.barrier()
             dist.all_reduce(wished, dist.ReduceOp.MAX, group=self.control)
         return wished.bool().tolist()
 
-    def alike(self, make: Callable[[], T], facts: Callable[[T], dict[str, str]] = lambda made: {}) -> T:
+    def require_agreement(
+        self, make: Callable[[], T], fingerprint: Callable[[T], dict[str, str]] = lambda made: {}
+    ) -> T:
         """What each process makes for itself, once all could, and made the same.
 
         The first of each machine makes it first, so that the others find what it left: the listing of a folder, say.
 
         Args:
             make: called on each process.
-            facts: what must be the same of that on all of them, by name.
+            fingerprint: what must be the same of that on all of them, by name.
 
         Raises:
             InputError: a process could not make it, or made another; names the process, and what differs. The first
@@ -137,15 +139,15 @@ class Ranks:
         first_here = hosts.index(hosts[self.rank]) == self.rank
         if not first_here:
             with self.telling():
-                self.meet()
+                self.barrier()
         try:
             made = make()
-            mine = facts(made)
+            mine = fingerprint(made)
         except InputError as error:
             problem = str(error)
         if first_here:
             with self.telling():
-                self.meet()
+                self.barrier()
         found: list[tuple[str | None, dict[str, str]]] = [(None, {})] * self.world
         with self.telling():
             dist.all_gather_object(found, (problem, mine), group=self.control)
@@ -175,13 +177,13 @@ class Ranks:
             except InputError as error:
                 made[1] = str(error)
         with self.telling():
-            self.meet()
+            self.barrier()
             dist.broadcast_object_list(made, group=self.control)
         if made[1] is not None:
             self._refuse(str(made[1]))
         return made[0]  # type: ignore[return-value]
 
-    def turns(self, items: Sequence[Item]) -> Iterator[Item]:
+    def work_queue(self, items: Sequence[Item]) -> Iterator[Item]:
         """The items that are this process's: whoever is free takes the next one, so that all end at about one time.
 
         All processes are given the same items, and begin at the same point.
@@ -217,17 +219,17 @@ class Ranks:
                 self._count(key, len(items))
         (failed,) = self.any(problem is not None)
         if failed:
-            problems = sorted(told for told in self.gathered(problem) if told is not None)
+            problems = sorted(told for told in self.gather(problem) if told is not None)
             self._refuse(problems[0][1] if problems else "")
-        return [each for _, each in sorted(chain(*self.gathered(made)), key=itemgetter(0))]
+        return [each for _, each in sorted(chain(*self.gather(made)), key=itemgetter(0))]
 
-    def gathered(self, value: T) -> list[T]:
+    def gather(self, value: T) -> list[T]:
         """What each process has, in the order of the ranks; the first process alone gets it."""
         if self.world == 1:
             return [value]
         found = [value] * self.world if self.rank == 0 else None
         with self.telling():
-            self.meet()
+            self.barrier()
             dist.gather_object(value, found, group=self.control)
         return found or []
 
@@ -246,7 +248,7 @@ class Ranks:
                 raise InputError(f"{folder}: is not the folder that rank 0 has; give one that all machines share")
 
         try:
-            self.alike(look)
+            self.require_agreement(look)
         finally:
             if self.rank == 0:
                 (folder / name).unlink()
@@ -290,7 +292,7 @@ class Ranks:
             sys.exit(2)
         raise InputError(problem)
 
-    def meet(self) -> None:
+    def barrier(self) -> None:
         """Waits until all processes have come to this point; to be called within `telling`."""
         dist.monitored_barrier(self.control, self.timeout, wait_all_ranks=True)
 
@@ -327,7 +329,7 @@ def _sign(folder: Path) -> str:
     return Path(path).name
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 """A process that works by itself."""
 
 
@@ -345,7 +347,7 @@ def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
-        yield ALONE
+        yield SINGLE_PROCESS
         return
     rank, number = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", "0"))
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))

@@ -12,15 +12,15 @@ from rich.progress import Progress
 from torch import Tensor
 
 from get3d.datasets.index import read
-from get3d.datasets.loader import Pictures
+from get3d.datasets.loader import ImageDataset
 from get3d.distributed.processes import Ranks, RanksConfig
 from get3d.evaluation.image_metrics import (
     Drawn,
     compare_features,
-    compare_pictures,
+    compare_images,
     generated_features,
     real_features,
-    real_pictures,
+    real_images,
 )
 from get3d.evaluation.shape_metrics import DistanceName, Value, compare_sets, distances
 from get3d.evaluation.shape_sets import Measures, ShapeSet, generated_set, mesh_path, mesh_set
@@ -31,8 +31,8 @@ from get3d.metrics.quality import MAIN, texture_quality
 
 __all__ = ["Comparison", "EvaluateConfig", "Result"]
 
-PUBLISHED_PICTURES = 50_000
-_SWD_PICTURES = 4096
+PUBLISHED_IMAGES = 50_000
+_SWD_IMAGES = 4096
 _TEXTURE = 512
 _TEXTURED_FACES = 20_000
 _NEIGHBOURS = 3
@@ -50,7 +50,7 @@ class EvaluateConfig:
         split: the objects that count as references.
         references: how many of them; by default all.
         ratio: generated shapes for each reference; 5 as published.
-        psi: truncation of the generated shapes and pictures; 1 as published.
+        psi: truncation of the generated shapes and images; 1 as published.
         seed: of the first generated shape.
         distances: cd is the Chamfer distance, lfd the light field distance.
         points: points drawn on each surface for the Chamfer distance.
@@ -58,7 +58,7 @@ class EvaluateConfig:
         shapes: compare shapes; needs the dataset's meshes.
         meshes: folder of the dataset's meshes, <object>.glb; by default the dataset's own.
         train_objects: training objects, at most, that generated shapes are looked up among.
-        pictures: generated pictures that are compared with the split's; FID is published for 50000; 0 for none.
+        images: generated images that are compared with the split's; FID is published for 50000; 0 for none.
         inception: the Inception network; by default looked for in the cache folder, and FID left out where it is not.
         textures: shapes whose texture is baked and examined; 0 for none.
         device: "auto" takes a GPU where there is one.
@@ -80,7 +80,7 @@ class EvaluateConfig:
     shapes: bool = True
     meshes: Path | None = None
     train_objects: int = 1000
-    pictures: int = 2048
+    images: int = 2048
     inception: Path | None = None
     textures: int = 8
     device: str = "auto"
@@ -105,7 +105,7 @@ class Result:
 
 
 class Comparison:
-    """The dataset's side of a comparison: references, training objects, pictures; measured once for all models.
+    """The dataset's side of a comparison: references, training objects, images; measured once for all models.
 
     Several processes share the measuring and the drawing: all call the same methods in the same order.
     """
@@ -128,8 +128,8 @@ class Comparison:
         self.folder = config.meshes or config.data / "meshes"
         if config.shapes:
             self._open_shapes()
-        if config.pictures:
-            self._open_pictures()
+        if config.images:
+            self._open_images()
 
     def _open_shapes(self) -> None:
         config = self._config
@@ -148,22 +148,22 @@ class Comparison:
         for name in (*names[:wanted], *train):
             mesh_path(self.folder, name)
 
-    def _open_pictures(self) -> None:
+    def _open_images(self) -> None:
         config = self._config
-        self._held_out = Pictures(config.data, config.split, config.splits)
-        self._trained = Pictures(config.data, "train", config.splits)
+        self._held_out = ImageDataset(config.data, config.split, config.splits)
+        self._trained = ImageDataset(config.data, "train", config.splits)
         self._network = self._open_network()
 
     def measure(self) -> None:
         """Measures the dataset, which everything else is compared with.
 
         Raises:
-            InputError: a mesh or picture cannot be read, or no mesh has a surface.
+            InputError: a mesh or image cannot be read, or no mesh has a surface.
         """
         if self._config.shapes:
             self._measure_shapes()
-        if self._config.pictures:
-            self._measure_pictures()
+        if self._config.images:
+            self._measure_images()
 
     def _measure_shapes(self) -> None:
         self.references = self._meshes("references")
@@ -180,19 +180,19 @@ class Comparison:
         with _Task(self._progress, f"measuring {role}", len(names)) as done:
             return mesh_set(self.folder, names, self._measures, self._device, done, self._ranks)
 
-    def _measure_pictures(self) -> None:
+    def _measure_images(self) -> None:
         config, held_out, ranks = self._config, self._held_out, self._ranks
-        self._compared = min(config.pictures, _SWD_PICTURES, len(held_out))
-        self._real = real_pictures(held_out, self._compared, config.seed, ranks)
-        self._stand_in = real_pictures(self._trained, self._compared, config.seed + 1, ranks)
+        self._compared = min(config.images, _SWD_IMAGES, len(held_out))
+        self._real = real_images(held_out, self._compared, config.seed, ranks)
+        self._stand_in = real_images(self._trained, self._compared, config.seed + 1, ranks)
         if self._network is not None:
             self._features = real_features(held_out, self._network, self._device, ranks)
             stand_in = real_features(self._trained, self._network, self._device, ranks)
-            self._stand_in_features = stand_in[: config.pictures]
-            if config.pictures != PUBLISHED_PICTURES:
+            self._stand_in_features = stand_in[: config.images]
+            if config.images != PUBLISHED_IMAGES:
                 self.notes.append(
-                    f"FID is of {config.pictures} generated and {len(held_out)} real pictures at "
-                    f"{held_out.resolution}²; published numbers are of {PUBLISHED_PICTURES} generated ones and not "
+                    f"FID is of {config.images} generated and {len(held_out)} real images at "
+                    f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and not "
                     "comparable."
                 )
 
@@ -206,7 +206,7 @@ class Comparison:
         return FeatureNetwork(self._config.inception)
 
     def of_real(self) -> Result:
-        """Real objects and pictures, of the training split, in the place of generated ones: what a model can reach."""
+        """Real objects and images, of the training split, in the place of generated ones: what a model can reach."""
         metrics: dict[str, Value] = {}
         to_train: dict[DistanceName, Tensor] = {}
         if self._config.shapes:
@@ -218,8 +218,8 @@ class Comparison:
             }
             metrics |= {f"train-{name}": Value(float(values.median())) for name, values in to_train.items()}
             metrics |= quality_values(self.references)
-        if self._config.pictures:
-            metrics |= self._compare_pictures(self._stand_in)
+        if self._config.images:
+            metrics |= self._compare_images(self._stand_in)
             if self._network is not None:
                 metrics |= self._compare_features(self._stand_in_features)
         return Result(metrics, self.references if self._config.shapes else None, to_train=to_train)
@@ -248,8 +248,8 @@ class Comparison:
                 # The last distance asked for decides, the light field's by default: the nearer to what people see.
                 nearest = found.topk(min(_NEIGHBOURS, len(self.train)), largest=False).indices
                 neighbours = [[self.train.names[number] for number in row] for row in nearest.tolist()]
-        if self._config.pictures:
-            metrics |= self._picture_values(name, generator)
+        if self._config.images:
+            metrics |= self._image_values(name, generator)
         if self._config.textures:
             metrics |= self._texture_values(generator)
         return Result(metrics, shapes, neighbours, to_train)
@@ -279,22 +279,22 @@ class Comparison:
         with _Task(self._progress, f"{folder}: {name} {own} to {against}", len(a)) as done:
             return distances(a, b, name, path, self._device, done, self._ranks)
 
-    def _picture_values(self, name: str, generator: Generator) -> dict[str, Value]:
+    def _image_values(self, name: str, generator: Generator) -> dict[str, Value]:
         config = self._config
-        drawn = Drawn(generator, config.pictures, config.seed, config.psi, self._held_out.resolution)
-        with _Task(self._progress, f"{name}: pictures", self._compared) as done:
+        drawn = Drawn(generator, config.images, config.seed, config.psi, self._held_out.resolution)
+        with _Task(self._progress, f"{name}: images", self._compared) as done:
             images = drawn.first(self._compared, self._ranks, done)
-        values = self._compare_pictures(images)
+        values = self._compare_images(images)
         if self._network is not None:
-            with _Task(self._progress, f"{name}: features", config.pictures) as done:
+            with _Task(self._progress, f"{name}: features", config.images) as done:
                 path = config.out / name / "features.npz"
                 features = generated_features(drawn, self._network, path, self._device, done, self._ranks)
             values |= self._compare_features(features)
         return values
 
-    def _compare_pictures(self, some: Tensor) -> dict[str, Value]:
-        """What the first process finds, who alone has all pictures."""
-        return self._ranks.from_first(lambda: _plain(compare_pictures(some, self._real, self._config.seed)))
+    def _compare_images(self, some: Tensor) -> dict[str, Value]:
+        """What the first process finds, who alone has all images."""
+        return self._ranks.from_first(lambda: _plain(compare_images(some, self._real, self._config.seed)))
 
     def _compare_features(self, some: Tensor) -> dict[str, Value]:
         return self._ranks.from_first(lambda: _plain(compare_features(some, self._features, self._config.seed)))

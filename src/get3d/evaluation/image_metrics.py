@@ -1,4 +1,4 @@
-"""How a model's pictures compare with those of a dataset."""
+"""How a model's images compare with those of a dataset."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
-from get3d.datasets.loader import Pictures, to_network
+from get3d.datasets.loader import ImageDataset, to_network
 from get3d.distributed.processes import Ranks
 from get3d.evaluation.resumable import Arrays, digest, in_blocks
 from get3d.generator import Generator
@@ -18,10 +18,10 @@ __all__ = [
     "Drawn",
     "as_bytes",
     "compare_features",
-    "compare_pictures",
+    "compare_images",
     "generated_features",
     "real_features",
-    "real_pictures",
+    "real_images",
 ]
 
 _AT_ONCE = 32
@@ -29,10 +29,10 @@ _FEATURES_IN_BLOCK = 128
 
 
 class Drawn:
-    """Pictures of the shapes of the seeds seed, seed + 1, … by cameras from the dataset's prior, on black.
+    """Images of the shapes of the seeds seed, seed + 1, … by cameras from the dataset's prior, on black.
 
     Attributes:
-        key: tells these pictures from others.
+        key: tells these images from others.
     """
 
     def __init__(self, generator: Generator, count: int, seed: int, psi: float, resolution: int) -> None:
@@ -40,7 +40,7 @@ class Drawn:
 
         Args:
             generator: what makes the shapes.
-            count: how many pictures there are, each of another shape.
+            count: how many images there are, each of another shape.
             seed: of the first shape, and of the cameras.
             psi: truncation.
             resolution: side in pixels.
@@ -72,31 +72,31 @@ class Drawn:
         return _joined(ranks.each(starts, lambda start: self.load(start, min(start + _AT_ONCE, count), progress)))
 
 
-def real_pictures(pictures: Pictures, count: int, seed: int, ranks: Ranks) -> UInt8[Tensor, "n 4 r r"]:
-    """A random choice of a dataset's pictures, at most `count`, on black: RGB and mask as bytes.
+def real_images(images: ImageDataset, count: int, seed: int, ranks: Ranks) -> UInt8[Tensor, "n 4 r r"]:
+    """A random choice of a dataset's images, at most `count`, on black: RGB and mask as bytes.
 
     Of several processes, which share the work, the first alone gets them, the others get none.
     """
-    chosen = torch.randperm(len(pictures), generator=torch.Generator().manual_seed(seed))[:count]
-    return _joined(ranks.each(chosen.split(_AT_ONCE), lambda part: _on_black(pictures, part)))
+    chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
+    return _joined(ranks.each(chosen.split(_AT_ONCE), lambda part: _on_black(images, part)))
 
 
 def _joined(parts: list[Tensor]) -> UInt8[Tensor, "n 4 r r"]:
     return torch.cat(parts) if parts else torch.empty(0, 4, 1, 1, dtype=torch.uint8)
 
 
-def _on_black(pictures: Pictures, numbers: Tensor) -> UInt8[Tensor, "n 4 r r"]:
-    images = to_network(pictures.load(numbers))
+def _on_black(images: ImageDataset, numbers: Tensor) -> UInt8[Tensor, "n 4 r r"]:
+    images = to_network(images.load(numbers))
     return as_bytes(torch.cat([images[:, :3], 2 * images[:, 3:] - 1], dim=1))
 
 
 def as_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """Pictures of [−1, 1] as bytes."""
+    """Images of [−1, 1] as bytes."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
-def compare_pictures(some: UInt8[Tensor, "n 4 r r"], others: UInt8[Tensor, "m 4 r r"], seed: int) -> dict[str, float]:
-    """Sliced Wasserstein distances of pictures ("swd-rgb") and masks ("swd-mask"), of as many as both sets have."""
+def compare_images(some: UInt8[Tensor, "n 4 r r"], others: UInt8[Tensor, "m 4 r r"], seed: int) -> dict[str, float]:
+    """Sliced Wasserstein distances of images ("swd-rgb") and masks ("swd-mask"), of as many as both sets have."""
     count = min(len(some), len(others))
     draw = torch.Generator().manual_seed(seed)
     return {
@@ -113,7 +113,7 @@ def generated_features(
     progress: Callable[[int], None],
     ranks: Ranks,
 ) -> Float32[Tensor, "n d"]:
-    """Features of all drawn pictures, made by several processes, going on with what an earlier run left at `path`.
+    """Features of all drawn images, made by several processes, going on with what an earlier run left at `path`.
 
     Raises:
         InputError: the file cannot be written.
@@ -128,14 +128,14 @@ def generated_features(
 
 
 def real_features(
-    pictures: Pictures, network: FeatureNetwork, device: torch.device, ranks: Ranks
+    images: ImageDataset, network: FeatureNetwork, device: torch.device, ranks: Ranks
 ) -> Float32[Tensor, "n d"]:
-    """Features of all pictures of a split.
+    """Features of all images of a split.
 
     Of several processes, which share the work, the first alone gets them, the others get none.
     """
-    parts = torch.arange(len(pictures)).split(_AT_ONCE)
-    found = ranks.each(parts, lambda part: network.of_batches([_on_black(pictures, part)[:, :3].to(device)]))
+    parts = torch.arange(len(images)).split(_AT_ONCE)
+    found = ranks.each(parts, lambda part: network.of_batches([_on_black(images, part)[:, :3].to(device)]))
     return torch.cat(found) if found else torch.empty(0, 0)
 
 

@@ -65,7 +65,7 @@ def _shape_metrics() -> dict[str, Metric]:
                 group,
                 "Mean distance between two generated shapes. Far below that of real objects the model repeats itself.",
                 digits,
-                caveat="Debris and blobs of all sizes lie far from each other; shapes that have become alike in kind "
+                caveat="Small components and blobs of all sizes lie far from each other; shapes that have become alike in kind "
                 "do not, until their details differ.",
             ),
             f"train-{name}": Metric(
@@ -73,7 +73,7 @@ def _shape_metrics() -> dict[str, Metric]:
                 "real",
                 group,
                 "Median distance from a generated shape to the nearest training object; for real objects, from a "
-                "reference. Far below, the model has learned objects by heart.",
+                "reference. Far below, the model has learned objects memorised.",
                 digits,
             ),
         }
@@ -82,25 +82,23 @@ def _shape_metrics() -> dict[str, Metric]:
 
 METRICS: dict[str, Metric] = {
     "swd-rgb": Metric(
-        "SWD pictures ×10³",
+        "SWD images ×10³",
         "lower",
-        "Pictures",
+        "Images",
         "Sliced Wasserstein distance of patches of a Laplacian pyramid; needs no trained network.",
     ),
-    "swd-mask": Metric("SWD masks ×10³", "lower", "Pictures", "The same for the masks: outlines alone."),
+    "swd-mask": Metric("SWD masks ×10³", "lower", "Images", "The same for the masks: outlines alone."),
     "fid": Metric(
         "FID",
         "lower",
-        "Pictures",
-        "Fréchet distance of Inception features. Depends on the number of pictures: compare equal numbers only.",
+        "Images",
+        "Fréchet distance of Inception features. Depends on the number of images: compare equal numbers only.",
     ),
     "kid": Metric(
-        "KID ×10³", "lower", "Pictures", "Kernel distance of Inception features; does not depend on the number.", 3
+        "KID ×10³", "lower", "Images", "Kernel distance of Inception features; does not depend on the number.", 3
     ),
-    "precision": Metric(
-        "Precision %", "higher", "Pictures", "Share of the generated pictures within reach of a real one."
-    ),
-    "recall": Metric("Recall %", "higher", "Pictures", "Share of the real pictures within reach of a generated one."),
+    "precision": Metric("Precision %", "higher", "Images", "Share of the generated images within reach of a real one."),
+    "recall": Metric("Recall %", "higher", "Images", "Share of the real images within reach of a generated one."),
     **_shape_metrics(),
     "empty": Metric(
         "Without a surface %", "lower", "Meshes", "Shapes that have none; the other numbers leave them out."
@@ -120,16 +118,16 @@ METRICS: dict[str, Metric] = {
         "Whole %",
         "higher",
         "Meshes",
-        "Watertight, and one part has at least 90 % of the area; small debris does not count.",
+        "Watertight, and one part has at least 90 % of the area; small components does not count.",
         caveat="Objects put together from closed parts are in pieces that touch; a model makes one surface of them.",
     ),
     "single": Metric(
         "In one part %",
         "real",
         "Meshes",
-        "All faces hang together. Floating debris lowers it.",
-        caveat="Objects put together from closed parts have many; pictures do not tell, so a model makes one surface, "
-        "and debris beside it.",
+        "All faces hang together. Floating small components lowers it.",
+        caveat="Objects put together from closed parts have many; images do not tell, so a model makes one surface, "
+        "and small components beside it.",
     ),
     "components": Metric(
         "Parts",

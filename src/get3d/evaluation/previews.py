@@ -1,4 +1,4 @@
-"""Pictures for the report: samples in colour, and shapes in grey beside each other."""
+"""Images for the report: samples in colour, and shapes in grey beside each other."""
 
 from collections.abc import Sequence
 from pathlib import Path

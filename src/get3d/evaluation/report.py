@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from get3d.distributed.processes import ALONE, Ranks, joined
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.evaluation.evaluator import Comparison, EvaluateConfig, Result
 from get3d.evaluation.metric_table import METRICS, worse
 from get3d.evaluation.previews import neighbour_sheet, sample_sheet
@@ -29,7 +29,7 @@ from get3d.evaluation.shape_sets import ANGLE_BINS, ASPECT_BINS
 from get3d.files import InputError, require_writable, write_json, writing
 from get3d.generator import Generator, load
 
-__all__ = ["EvaluateConfig", "evaluate", "prove"]
+__all__ = ["EvaluateConfig", "evaluate", "validate"]
 
 _SHOWN = 16
 _NEIGHBOURS_SHOWN = 8
@@ -55,9 +55,9 @@ def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
         RanksError: a process that works with this one is lost or hangs; names it.
     """
     with joined(config.ranks, config.device) as ranks:
-        generators = ranks.alike(lambda: _opened(config))
+        generators = ranks.require_agreement(lambda: _opened(config))
         with Progress(console=ranks.console(console), transient=True) as progress:
-            comparison = ranks.alike(lambda: _compared(config, generators, progress, ranks))
+            comparison = ranks.require_agreement(lambda: _compared(config, generators, progress, ranks))
             comparison.measure()
             real = comparison.of_real()
             results = [
@@ -67,13 +67,13 @@ def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
         return ranks.from_first(lambda: _written(config, comparison, generators, results, real, console))
 
 
-def prove(config: EvaluateConfig) -> None:
+def validate(config: EvaluateConfig) -> None:
     """Sees to it that models can be measured as asked, as far as that can be told before processes are started.
 
     Raises:
         InputError: as `evaluate`.
     """
-    _compared(config, _opened(replace(config, device="cpu")), Progress(), ALONE)
+    _compared(config, _opened(replace(config, device="cpu")), Progress(), SINGLE_PROCESS)
 
 
 def _opened(config: EvaluateConfig) -> list[Generator]:
@@ -108,9 +108,9 @@ def _written(
         "histograms": _histograms(results, real),
     }
     write_json(config.out / "report.json", report)
-    pictures = [_pictures(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
+    images = [_images(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
     with writing(config.out / "report.html") as temporary:
-        temporary.write_text(page(report, pictures), encoding="utf-8")
+        temporary.write_text(page(report, images), encoding="utf-8")
     _print(report, console)
     console.print(f"{config.out / 'report.html'} and report.json", highlight=False, soft_wrap=True)
     return report
@@ -127,7 +127,7 @@ def _check(config: EvaluateConfig) -> None:
         "psi": (0.0, 2.0),
         "points": (16, 1_000_000),
         "train_objects": (1, 10_000_000),
-        "pictures": (0, 10_000_000),
+        "images": (0, 10_000_000),
         "textures": (0, 100_000),
         "seed": (0, 2**62),
     }
@@ -135,8 +135,8 @@ def _check(config: EvaluateConfig) -> None:
         value = getattr(config, name)
         if value is not None and not low <= value <= high:
             raise InputError(f"--{name.replace('_', '-')} is {value}; it must be from {low} to {high}")
-    if 0 < config.pictures < 4:
-        raise InputError(f"--pictures is {config.pictures}; it must be at least 4, or 0 for none")
+    if 0 < config.images < 4:
+        raise InputError(f"--images is {config.images}; it must be at least 4, or 0 for none")
 
 
 def _folders(models: Sequence[str]) -> list[str]:
@@ -267,7 +267,7 @@ def _histogram(bins: list[str], counts: list[list[int]]) -> dict[str, Any]:
     return {"bins": bins, "models": counts[:-1], "real": counts[-1]}
 
 
-def _pictures(config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result) -> dict[str, Image]:
+def _images(config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result) -> dict[str, Image]:
     """Samples, not chosen, and beside some of them the training objects that are nearest."""
     seeds = range(config.seed, config.seed + _SHOWN)
     shown = {

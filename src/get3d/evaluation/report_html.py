@@ -13,12 +13,12 @@ from get3d.html import COLORS, GREY, Series, document, figure, histogram, key
 __all__ = ["page"]
 
 
-def page(report: Mapping[str, Any], pictures: Sequence[Mapping[str, Image.Image]]) -> str:
+def page(report: Mapping[str, Any], images: Sequence[Mapping[str, Image.Image]]) -> str:
     """Writes the page.
 
     Args:
         report: what `report.json` holds.
-        pictures: for each model some pictures, by their captions.
+        images: for each model some images, by their captions.
     """
     models = report["models"]
     title = "Evaluation of " + ", ".join(model["name"] for model in models)
@@ -27,10 +27,10 @@ def page(report: Mapping[str, Any], pictures: Sequence[Mapping[str, Image.Image]
         parts.append("<h2>First against last</h2><ul>")
         parts += [f"<li>{html.escape(line)}</li>" for line in report["verdict"]]
         parts.append("</ul>")
-    for model, shown in zip(models, pictures, strict=True):
+    for model, shown in zip(models, images, strict=True):
         if shown:
             parts.append(f"<h2>{html.escape(model['name'])}</h2>")
-        parts += [figure(picture, caption) for caption, picture in shown.items()]
+        parts += [figure(image, caption) for caption, image in shown.items()]
     if report["histograms"]:
         named = [(model["name"], COLORS[number % len(COLORS)]) for number, model in enumerate(models)]
         named.append(("real objects", GREY))

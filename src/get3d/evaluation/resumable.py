@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from get3d.distributed.processes import ALONE, Ranks
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import writing
 
 __all__ = ["Arrays", "digest", "in_blocks", "read_arrays", "write_arrays"]
@@ -63,7 +63,7 @@ def in_blocks(
     size: int,
     compute: Callable[[int, int], Arrays],
     finish: Callable[[Arrays], Arrays] = lambda whole: whole,
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Arrays:
     """Computes `count` rows of some arrays, `size` at a time, and stores them in an .npz file.
 

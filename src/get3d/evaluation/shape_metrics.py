@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from get3d.distributed.processes import ALONE, Ranks
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.evaluation.resumable import Arrays, digest, in_blocks
 from get3d.evaluation.shape_sets import ShapeSet
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_distance
@@ -44,7 +44,7 @@ def distances(
     path: Path,
     device: torch.device,
     progress: Callable[[int], None],
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> Float64[Tensor, "a b"]:
     """The distance of each shape of `a` from each of `b`, in blocks of rows, going on with what is stored at `path`.
 

@@ -12,7 +12,7 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from get3d.datasets.ground_truth import read_mesh
-from get3d.distributed.processes import ALONE, Ranks
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.evaluation.resumable import Arrays, digest, in_blocks, read_arrays, write_arrays
 from get3d.files import InputError
 from get3d.generator import Generator
@@ -88,7 +88,7 @@ def generated_set(
     measures: Measures,
     path: Path,
     progress: Callable[[int], None],
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> ShapeSet:
     """Measures the shapes of the seeds seed, seed + 1, …, going on with what an earlier run left at `path`.
 
@@ -117,7 +117,7 @@ def generated_set(
     state = [tensor for _, tensor in sorted(generator.state_dict().items())]
     key = digest(*state, seed, psi, vars(measures), lightfield.VERSION, quality.VERSION)
     arrays = in_blocks(path, key, count, _BLOCK, compute, ranks=ranks)
-    return ranks.alike(lambda: _as_set([str(seed + number) for number in range(count)], arrays, measures))
+    return ranks.require_agreement(lambda: _as_set([str(seed + number) for number in range(count)], arrays, measures))
 
 
 def mesh_path(folder: Path, name: str) -> Path:
@@ -142,7 +142,7 @@ def mesh_set(
     measures: Measures,
     device: torch.device,
     progress: Callable[[int], None],
-    ranks: Ranks = ALONE,
+    ranks: Ranks = SINGLE_PROCESS,
 ) -> ShapeSet:
     """Measures the meshes of objects; what is found is kept beside each mesh, as long as its file stays the same.
 

@@ -19,16 +19,16 @@ from get3d.generator import Generator
 from get3d.metrics.features import FeatureNetwork, frechet_feature_distance, inception_path, kernel_distance
 from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance
 
-__all__ = ["Measured", "Watched", "WatchedName", "default_metrics"]
+__all__ = ["Measured", "SnapshotMetricName", "SnapshotMetrics", "default_metrics"]
 
-WatchedName = Literal["swd", "fid", "kid", "cov-cd", "mmd-cd", "1nna-cd", "cov-lfd", "mmd-lfd", "1nna-lfd"]
+SnapshotMetricName = Literal["swd", "fid", "kid", "cov-cd", "mmd-cd", "1nna-cd", "cov-lfd", "mmd-lfd", "1nna-lfd"]
 
 _OF_FEATURES = ("fid", "kid")
 _RATIO = 5
 """Generated shapes for each held-out object, as published."""
 
 
-def default_metrics() -> tuple[WatchedName, ...]:
+def default_metrics() -> tuple[SnapshotMetricName, ...]:
     """FID, and by it the best checkpoint, where its network is in the cache folder; else what needs no network."""
     return ("fid", "swd") if inception_path().is_file() else ("swd",)
 
@@ -46,8 +46,8 @@ class Measured:
     badness: float
 
 
-class Watched:
-    """Metrics against held-out pictures and objects; what is real is measured once.
+class SnapshotMetrics:
+    """Metrics against held-out images and objects; what is real is measured once.
 
     Metrics of shapes compare the meshes of held-out objects with five times as many generated shapes, at ψ = 1. They
     say little of few objects; `get3d evaluate` says how little.
@@ -55,8 +55,8 @@ class Watched:
 
     def __init__(
         self,
-        names: Sequence[WatchedName],
-        pictures: Float[Tensor, "n 4 r r"],
+        names: Sequence[SnapshotMetricName],
+        images: Float[Tensor, "n 4 r r"],
         data: Path,
         splits: Path | None,
         objects: int,
@@ -68,7 +68,7 @@ class Watched:
 
         Args:
             names: of the metrics; the first says which checkpoint is the best.
-            pictures: held-out ones, in the networks' range.
+            images: held-out ones, in the networks' range.
             data: dataset folder, whose meshes of the split "val" metrics of shapes need.
             splits: folder of lists of objects, in place of the dataset's own splits.
             objects: of these, at most.
@@ -79,10 +79,10 @@ class Watched:
         Raises:
             InputError: the network of FID and KID is not there, or the dataset has no meshes.
         """
-        self.names, self._pictures, self._seed, self._out, self._device = names, pictures, seed, out, device
+        self.names, self._images, self._seed, self._out, self._device = names, images, seed, out, device
         if any(name in _OF_FEATURES for name in names):
             self._network = FeatureNetwork()
-            self._features = self._features_of(pictures)
+            self._features = self._features_of(images)
         self._distances: list[DistanceName] = [d for d in ("cd", "lfd") if any(n.endswith(f"-{d}") for n in names)]
         if self._distances:
             listing = read(data, splits)
@@ -98,21 +98,21 @@ class Watched:
 
         Args:
             generator: whose shapes are measured.
-            drawn: its pictures, as many as held-out ones, in the networks' range.
+            drawn: its images, as many as held-out ones, in the networks' range.
         """
         values: dict[str, float] = {}
         if "swd" in self.names:
-            values["swd/pictures"] = sliced_wasserstein_distance(drawn[:, :3], self._pictures[:, :3])
-            values["swd/masks"] = sliced_wasserstein_distance(drawn[:, 3:], self._pictures[:, 3:])
+            values["swd/images"] = sliced_wasserstein_distance(drawn[:, :3], self._images[:, :3])
+            values["swd/masks"] = sliced_wasserstein_distance(drawn[:, 3:], self._images[:, 3:])
         found = self._of_features(drawn) | self._of_shapes(generator)
         values |= {f"metrics/{name}": found[name] for name in self.names if name in found}
         first = self.names[0]
-        badness = values["swd/pictures"] + values["swd/masks"] if first == "swd" else worse(first, found[first], None)
+        badness = values["swd/images"] + values["swd/masks"] if first == "swd" else worse(first, found[first], None)
         assert badness is not None
         return Measured(values, badness)
 
-    def _features_of(self, pictures: Float[Tensor, "n 4 r r"]) -> Float[Tensor, "n d"]:
-        return self._network.of_batches(as_bytes(part[:, :3]).to(self._device) for part in pictures.split(32))
+    def _features_of(self, images: Float[Tensor, "n 4 r r"]) -> Float[Tensor, "n d"]:
+        return self._network.of_batches(as_bytes(part[:, :3]).to(self._device) for part in images.split(32))
 
     def _of_features(self, drawn: Float[Tensor, "n 4 r r"]) -> dict[str, float]:
         if not any(name in _OF_FEATURES for name in self.names):

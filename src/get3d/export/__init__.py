@@ -4,7 +4,7 @@ from get3d.export.bake import RESOLUTIONS, Color, bake
 from get3d.export.repair import repair, weld
 from get3d.export.report import MeshReport, mesh_report
 from get3d.export.simplify import simplify
-from get3d.export.small_components import main_share, without_debris
+from get3d.export.small_components import main_share, without_small_components
 from get3d.export.textured import textured_mesh
 from get3d.export.unwrap import UnwrappedMesh, unwrap
 from get3d.export.write import FORMATS, TexturedMesh, sample_texture
@@ -25,5 +25,5 @@ __all__ = [
     "textured_mesh",
     "unwrap",
     "weld",
-    "without_debris",
+    "without_small_components",
 ]

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from get3d.meshes import MeshBatch
 
-__all__ = ["main_share", "without_debris"]
+__all__ = ["main_share", "without_small_components"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ def main_share(meshes: MeshBatch) -> Float[Tensor, " n"]:
     return parts.largest / parts.whole
 
 
-def without_debris(meshes: MeshBatch, share: float) -> MeshBatch:
+def without_small_components(meshes: MeshBatch, share: float) -> MeshBatch:
     """The meshes without the parts that have less than a share of their mesh's area; the largest part always stays.
 
     Args:
@@ -57,7 +57,7 @@ def without_debris(meshes: MeshBatch, share: float) -> MeshBatch:
     number = vertices.cumsum(0) - 1
     offsets = [
         torch.nn.functional.pad(torch.bincount(of_shape[chosen], minlength=len(meshes)).cumsum(0), (1, 0))
-        for of_shape, chosen in ((meshes.vertex_shape, vertices), (meshes.face_shape, faces))
+        for of_shape, chosen in ((meshes.vertex_shape, vertices), (meshes.face_mesh, faces))
     ]
     return MeshBatch(meshes.vertices[vertices], number[meshes.faces[faces]], *offsets)
 
@@ -70,7 +70,7 @@ def _parts(meshes: MeshBatch) -> _Parts:
     part = torch.from_numpy(part_of_vertex).long().to(device)
     face_area = meshes.face_crosses().detach().norm(dim=1).double() / 2
     area = face_area.new_zeros(parts).index_add(0, part[meshes.faces[:, 0]], face_area)
-    whole = area.new_zeros(len(meshes)).index_add(0, meshes.face_shape, face_area)
+    whole = area.new_zeros(len(meshes)).index_add(0, meshes.face_mesh, face_area)
     shape = meshes.vertex_shape.new_zeros(parts).index_copy(0, part, meshes.vertex_shape)
     largest = area.new_zeros(len(meshes)).scatter_reduce(0, shape, area, "amax")
     return _Parts(part, shape, area, whole, largest)

@@ -24,7 +24,7 @@ __all__ = ["FORMATS", "TexturedMesh", "sample_texture"]
 
 @dataclass(frozen=True)
 class TexturedMesh:
-    """A mesh with a picture on it, ready to be saved. All tensors are on the CPU.
+    """A mesh with an image on it, ready to be saved. All tensors are on the CPU.
 
     A vertex on a seam of the texture comes once for each side, at the same position and with the same normal.
 

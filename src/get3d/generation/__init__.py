@@ -1,7 +1,7 @@
 """From a model to folders of new objects, variations of one, and ways from one to another."""
 
 from get3d.checkpoints.release import ReleaseConfig, list_models, release
-from get3d.generation.generate import GenerateConfig, generate, prove
+from get3d.generation.generate import GenerateConfig, generate, validate
 from get3d.generation.interpolation import InterpolateConfig, VaryConfig, interpolate, vary
 
 __all__ = [
@@ -12,7 +12,7 @@ __all__ = [
     "generate",
     "interpolate",
     "list_models",
-    "prove",
     "release",
+    "validate",
     "vary",
 ]

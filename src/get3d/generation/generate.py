@@ -11,12 +11,12 @@ from get3d.distributed.processes import RanksConfig, joined
 from get3d.files import InputError
 from get3d.generation.geometry import write_geometry
 from get3d.generation.objects import write_objects
-from get3d.generation.settings import PSI, Settings, proved, require_ranges, set_grid
-from get3d.generation.shape_list import Plan, of_seeds, read_plan
+from get3d.generation.settings import PSI, Settings, require_ranges, set_grid, validated_generator
+from get3d.generation.shape_list import ShapeList, of_seeds, read_shape_list
 from get3d.generator import Generator
 from get3d.storage import checksum
 
-__all__ = ["GenerateConfig", "generate", "prove"]
+__all__ = ["GenerateConfig", "generate", "validate"]
 
 
 @dataclass(frozen=True)
@@ -55,16 +55,16 @@ def generate(config: GenerateConfig, console: Console) -> list[Path]:
         RanksError: a process that works with this one is lost or hangs; names it.
     """
     with joined(config.ranks, config.device) as ranks:
-        generator = ranks.alike(lambda: _opened(config), _weights)
-        plan = ranks.alike(lambda: _plan(config, generator))
-        ranks.alike(lambda: set_grid(generator, plan.grid))
+        generator = ranks.require_agreement(lambda: _opened(config), _weights)
+        plan = ranks.require_agreement(lambda: _plan(config, generator))
+        ranks.require_agreement(lambda: set_grid(generator, plan.grid))
         ranks.require_same(config.out)
         if config.geometry_only:
             return write_geometry(generator, plan, config, config.points, ranks.console(console), ranks)
         return write_objects(generator, plan, config, ranks.console(console), ranks)
 
 
-def prove(config: GenerateConfig) -> None:
+def validate(config: GenerateConfig) -> None:
     """Sees to it that objects can be made as asked, as far as that can be told before processes are started.
 
     Raises:
@@ -75,20 +75,20 @@ def prove(config: GenerateConfig) -> None:
 
 def _opened(config: GenerateConfig) -> Generator:
     require_ranges(config, _RANGES)
-    return proved(config)
+    return validated_generator(config)
 
 
 def _weights(generator: Generator) -> dict[str, str]:
     return {"a model of weights": checksum({name: value.cpu() for name, value in generator.state_dict().items()})}
 
 
-def _plan(config: GenerateConfig, generator: Generator) -> Plan:
+def _plan(config: GenerateConfig, generator: Generator) -> ShapeList:
     if config.latents is None:
         psi = PSI if config.psi is None else config.psi
         plan = of_seeds(generator, config.num, config.seed, config.label, psi)
         return replace(plan, grid=config.grid)
     if config.label is not None:
         raise InputError("--label cannot be changed by --latents, which says the class of each shape; leave one out")
-    plan = read_plan(config.latents, generator)
+    plan = read_shape_list(config.latents, generator)
     psi = plan.psi if config.psi is None else config.psi
     return replace(plan, psi=psi, grid=plan.grid if config.grid is None else config.grid)

@@ -13,7 +13,7 @@ from get3d.distributed.processes import Ranks
 from get3d.files import InputError, read_json, write_json, writing
 from get3d.generation.objects import made_together, shapes_of
 from get3d.generation.settings import Settings
-from get3d.generation.shape_list import Plan, record
+from get3d.generation.shape_list import ShapeList, record
 from get3d.generator import Generator
 from get3d.meshes import Mesh, MeshBatch
 from get3d.sampling import sample_surface
@@ -23,7 +23,7 @@ __all__ = ["write_geometry"]
 
 
 def write_geometry(
-    generator: Generator, plan: Plan, settings: Settings, points: int, console: Console, ranks: Ranks
+    generator: Generator, plan: ShapeList, settings: Settings, points: int, console: Console, ranks: Ranks
 ) -> list[Path]:
     """Writes the meshes of a plan, and gives their files; what an earlier call with the same settings wrote is kept.
 
@@ -51,7 +51,7 @@ def write_geometry(
     with Progress(*columns, console=console, transient=True) as progress:
         done = len(plan.names) - len(missing)
         task = progress.add_task("meshes", total=len(plan.names), completed=done)
-        chosen = Plan(
+        chosen = ShapeList(
             [plan.names[number] for number in missing],
             plan.latents[torch.tensor(missing, dtype=torch.long, device=plan.latents.geometry.device)],
             [plan.facts[number] for number in missing],
@@ -84,7 +84,7 @@ def write_geometry(
     return ranks.from_first(finish)
 
 
-def _begin(generator: Generator, plan: Plan, settings: Settings, points: int) -> dict[str, Any]:
+def _begin(generator: Generator, plan: ShapeList, settings: Settings, points: int) -> dict[str, Any]:
     """Records what will be made; what is there already must have been made alike."""
     path = settings.out / "shapes.json"
     weights = {name: tensor.cpu() for name, tensor in generator.state_dict().items()}

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from get3d.files import InputError, writing
 from get3d.generation.objects import made_together, shapes_of, write_objects
-from get3d.generation.settings import PSI, Settings, opened, require_ranges
-from get3d.generation.shape_list import Plan
-from get3d.generation.turntable import seen_from, sheet, write_film, write_sheet
+from get3d.generation.settings import PSI, Settings, open_generator, require_ranges
+from get3d.generation.shape_list import ShapeList
+from get3d.generation.turntable import seen_from, sheet, write_sheet, write_video
 from get3d.generator import Generator
 from get3d.latents import Latents, between, joined, near
 
@@ -34,7 +34,7 @@ class InterpolateConfig(Settings):
         end: seed of the last.
         change: what changes on the way; the rest stays as in the first.
         num: how many objects on the way are written as meshes, both ends among them.
-        frames: pictures of the film from one end to the other, which then runs back.
+        frames: images of the video from one end to the other, which then runs back.
         swaps: side of the sheet `swaps.png`: geometry changes downwards, texture to the right; 0 for none.
     """
 
@@ -69,7 +69,7 @@ _SEEDS = (0, 2**63 - 1)
 def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
     """Writes objects on the way from one to another and returns their files.
 
-    Beside them lie `way.gif` with its pictures in `frames/`, `swaps.png`, `contact-sheet.png`, `turntable.gif` and
+    Beside them lie `way.gif` with its images in `frames/`, `swaps.png`, `contact-sheet.png`, `turntable.gif` and
     `shapes.json`.
 
     Raises:
@@ -77,7 +77,7 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
             folder cannot be written to.
     """
     require_ranges(config, {"start": _SEEDS, "end": _SEEDS, "num": (2, 1000), "frames": (2, 10_000), "swaps": (0, 20)})
-    generator = opened(config)
+    generator = open_generator(config)
     ends = [generator.sample_latents(1, seed, config.label) for seed in (config.start, config.end)]
     labels = [None if end.label is None else generator.config.classes[int(end.label)] for end in ends]
     if labels[0] != labels[1]:
@@ -91,7 +91,9 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
         _write_swaps(generator, ends, psi, config)
     shares = torch.linspace(0, 1, config.num).tolist()
     facts = [{"from": config.start, "to": config.end, "change": config.change, "share": share} for share in shares]
-    plan = Plan([f"{number:03d}" for number in range(config.num)], _along(ends, config.change, config.num), facts, psi)
+    plan = ShapeList(
+        [f"{number:03d}" for number in range(config.num)], _along(ends, config.change, config.num), facts, psi
+    )
     return write_objects(generator, plan, config, console)
 
 
@@ -104,7 +106,7 @@ def vary(config: VaryConfig, console: Console) -> list[Path]:
         InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
     """
     require_ranges(config, {"seed": _SEEDS, "strength": (0.0, 1.0), "num": (1, 1000)})
-    generator = opened(config)
+    generator = open_generator(config)
     latents = generator.sample_latents(1, config.seed, config.label)
     # The object itself was drawn from the seed alone.
     drawn_from = int(np.random.SeedSequence([config.seed, 1]).generate_state(1)[0])
@@ -119,7 +121,7 @@ def vary(config: VaryConfig, console: Console) -> list[Path]:
     changed: dict[str, Any] = {"of": config.seed, "strength": config.strength, "change": config.change}
     facts = [{"seed": config.seed}] + [changed] * config.num
     psi = PSI if config.psi is None else config.psi
-    return write_objects(generator, Plan(names, joined([latents, varied]), facts, psi), config, console)
+    return write_objects(generator, ShapeList(names, joined([latents, varied]), facts, psi), config, console)
 
 
 def _along(ends: list[Latents], change: Code, count: int) -> Latents:
@@ -130,24 +132,26 @@ def _along(ends: list[Latents], change: Code, count: int) -> Latents:
 
 
 def _write_way(generator: Generator, latents: Latents, psi: float, config: InterpolateConfig) -> None:
-    pictures = _pictures(generator, latents, psi, config)
-    for number, picture in enumerate(pictures):
+    images = _images(generator, latents, psi, config)
+    for number, image in enumerate(images):
         with writing(config.out / "frames" / f"{number:04d}.png") as temporary:
-            sheet(picture[None], columns=1).save(temporary)
-    if config.film != "none":
-        there = [sheet(picture[None], columns=1) for picture in pictures]
+            sheet(image[None], columns=1).save(temporary)
+    if config.video != "none":
+        there = [sheet(image[None], columns=1) for image in images]
         back: list[Image.Image] = there[-2:0:-1]
-        write_film(config.out / f"way.{config.film}", [*there, *back])
+        write_video(config.out / f"way.{config.video}", [*there, *back])
 
 
 def _write_swaps(generator: Generator, ends: list[Latents], psi: float, config: InterpolateConfig) -> None:
     share = torch.linspace(0, 1, config.swaps) if config.swaps > 1 else torch.zeros(1)
     down, right = share.repeat_interleave(config.swaps), share.repeat(config.swaps)
-    pictures = _pictures(generator, between(ends[0], ends[1], down, right), psi, config)
-    write_sheet(config.out / "swaps.png", pictures, config.swaps)
+    images = _images(generator, between(ends[0], ends[1], down, right), psi, config)
+    write_sheet(config.out / "swaps.png", images, config.swaps)
 
 
-def _pictures(generator: Generator, latents: Latents, psi: float, config: Settings) -> UInt8[Tensor, "n 3 r r"]:
-    plan = Plan([""] * len(latents), latents, [{}] * len(latents), psi)
-    parts = [shapes_of(generator, plan, part, config.debris) for part in made_together(generator, len(latents))]
+def _images(generator: Generator, latents: Latents, psi: float, config: Settings) -> UInt8[Tensor, "n 3 r r"]:
+    plan = ShapeList([""] * len(latents), latents, [{}] * len(latents), psi)
+    parts = [
+        shapes_of(generator, plan, part, config.small_components) for part in made_together(generator, len(latents))
+    ]
     return torch.cat([seen_from(generator, shapes, config.resolution) for shapes in parts])

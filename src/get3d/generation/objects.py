@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from get3d.distributed.processes import ALONE, Ranks
-from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_debris
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks
+from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small_components
 from get3d.files import InputError, write_json
 from get3d.generation.settings import Settings, at_once
-from get3d.generation.shape_list import Plan, record
-from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_film, write_sheet
+from get3d.generation.shape_list import ShapeList, record
+from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
 from get3d.generator import Generator, Shapes
 
 __all__ = ["made_together", "shapes_of", "write_objects"]
@@ -31,7 +31,7 @@ class _Made:
 
     Attributes:
         records: what `shapes.json` says of each.
-        stills: a picture of each.
+        stills: an image of each.
         turns: a turn around each that a turntable shows, f frames; None where it shows none of them.
     """
 
@@ -40,22 +40,22 @@ class _Made:
     turns: UInt8[Tensor, "f m 3 r r"] | None
 
 
-def made_together(generator: Generator, count: int, ranks: Ranks = ALONE) -> list[range]:
+def made_together(generator: Generator, count: int, ranks: Ranks = SINGLE_PROCESS) -> list[range]:
     """Which of so many shapes to make at once: as many as memory allows, and so few that each process has some."""
     step = max(1, min(ranks.from_first(lambda: at_once(generator, ranks.local)), ceil(count / ranks.world)))
     return [range(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 @torch.no_grad()
-def shapes_of(generator: Generator, plan: Plan, numbers: range, debris: float = 0.0) -> Shapes:
+def shapes_of(generator: Generator, plan: ShapeList, numbers: range, small_components: float = 0.0) -> Shapes:
     """Makes some of the shapes of a plan, without parts below a share of their area."""
     shapes = generator.shapes(generator.styles(plan.latents[numbers.start : numbers.stop], plan.psi))
-    cleaned = replace(shapes.surfaces, meshes=without_debris(shapes.surfaces.meshes, debris))
+    cleaned = replace(shapes.surfaces, meshes=without_small_components(shapes.surfaces.meshes, small_components))
     return replace(shapes, surfaces=cleaned)
 
 
 def write_objects(
-    generator: Generator, plan: Plan, settings: Settings, console: Console, ranks: Ranks = ALONE
+    generator: Generator, plan: ShapeList, settings: Settings, console: Console, ranks: Ranks = SINGLE_PROCESS
 ) -> list[Path]:
     """Writes the objects of a plan, and gives their files.
 
@@ -67,7 +67,7 @@ def write_objects(
         plan: the shapes.
         settings: folder, format and sizes.
         console: for progress.
-        ranks: processes that share the objects; the first makes of their pictures the sheet and the film.
+        ranks: processes that share the objects; the first makes of their images the sheet and the video.
 
     Raises:
         InputError: none has a surface, or a file cannot be written.
@@ -76,20 +76,20 @@ def write_objects(
         task = progress.add_task("objects", total=len(plan.names))
 
         def make(numbers: range) -> _Made:
-            shapes = shapes_of(generator, plan, numbers, settings.debris)
+            shapes = shapes_of(generator, plan, numbers, settings.small_components)
             records = []
             for offset, number in enumerate(numbers):
                 records.append(_written(generator, shapes, offset, plan, number, settings))
                 # They are taken in order, so what comes before is done or in other hands.
                 progress.update(task, completed=number + 1)
-            return _Made(records, *_pictures(generator, shapes, numbers, settings))
+            return _Made(records, *_images(generator, shapes, numbers, settings))
 
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
     return ranks.from_first(lambda: _finish(generator, plan, settings, made, console))
 
 
 def _written(
-    generator: Generator, shapes: Shapes, offset: int, plan: Plan, number: int, settings: Settings
+    generator: Generator, shapes: Shapes, offset: int, plan: ShapeList, number: int, settings: Settings
 ) -> dict[str, Any]:
     """Writes a mesh, and gives what is to be said of it."""
     facts, textured = _textured(shapes, offset, settings)
@@ -100,17 +100,19 @@ def _written(
     return facts | record(generator, plan, number, codes=True)
 
 
-def _pictures(
+def _images(
     generator: Generator, shapes: Shapes, numbers: range, settings: Settings
 ) -> tuple[UInt8[Tensor, "n 3 r r"], UInt8[Tensor, "f m 3 r r"] | None]:
     """Stills, and turns."""
-    if settings.film == "none" or numbers.start >= TURNED:
+    if settings.video == "none" or numbers.start >= TURNED:
         return seen_from(generator, shapes, settings.resolution), None
     turns = turning(generator, shapes, settings.resolution)
     return turns[STILL], turns[:, : TURNED - numbers.start]
 
 
-def _finish(generator: Generator, plan: Plan, settings: Settings, made: list[_Made], console: Console) -> list[Path]:
+def _finish(
+    generator: Generator, plan: ShapeList, settings: Settings, made: list[_Made], console: Console
+) -> list[Path]:
     """Writes what belongs to all objects, and gives their files."""
     out = settings.out
     records = [entry for each in made for entry in each.records]
@@ -119,7 +121,7 @@ def _finish(generator: Generator, plan: Plan, settings: Settings, made: list[_Ma
     if turns:
         frames = torch.cat(turns, dim=1)
         columns = columns_for(frames.shape[1])
-        write_film(out / f"turntable.{settings.film}", (sheet(pictures, columns) for pictures in frames))
+        write_video(out / f"turntable.{settings.video}", (sheet(images, columns) for images in frames))
     grid = generator.isosurface.grid.resolution
     write_json(out / "shapes.json", {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records})
     paths = [out / entry["file"] for entry in records if "file" in entry]

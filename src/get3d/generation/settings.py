@@ -15,7 +15,7 @@ from get3d.generator import Generator, GeneratorConfig, load
 from get3d.isosurface import IsosurfaceName
 from get3d.networks import SeparateConfig, UnifiedConfig
 
-__all__ = ["PSI", "Settings", "at_once", "opened", "proved", "require_ranges", "set_grid"]
+__all__ = ["PSI", "Settings", "at_once", "open_generator", "require_ranges", "set_grid", "validated_generator"]
 
 PSI = 0.7
 """Truncation where nothing else is said."""
@@ -30,17 +30,17 @@ class Settings:
 
     Attributes:
         model: a model's name, its folder, the folder of a training run, or a checkpoint.
-        out: folder for the meshes and pictures; files of the same names are replaced.
+        out: folder for the meshes and images; files of the same names are replaced.
         psi: truncation: 0 gives the mean object, 1 the full variety; below 1 fewer odd ones. Default 0.7.
         grid: steps along a side of the grid that surfaces are extracted on; default: as in training. A finer grid
             gives a finer mesh of the same shape.
         label: class of the objects, of a model of several; default: any.
-        resolution: side in pixels of each picture on sheets and in films.
-        debris: parts that have less than this share of an object's area are left out; 0 keeps all.
+        resolution: side in pixels of each image on sheets and in videos.
+        small_components: parts that have less than this share of an object's area are left out; 0 keeps all.
         faces: at most this many triangles an object; None keeps all.
         texture: side of the texture in pixels.
         format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices.
-        film: gif or mp4 for what moves, or none.
+        video: gif or mp4 for what moves, or none.
         device: "auto" takes a GPU where there is one.
     """
 
@@ -50,11 +50,11 @@ class Settings:
     grid: int | None = None
     label: str | None = None
     resolution: int = 256
-    debris: float = 0.01
+    small_components: float = 0.01
     faces: int | None = 20_000
     texture: int = 1024
     format: Literal["glb", "obj", "ply"] = "glb"
-    film: Literal["gif", "mp4", "none"] = "gif"
+    video: Literal["gif", "mp4", "none"] = "gif"
     device: str = "auto"
 
 
@@ -62,7 +62,7 @@ _RANGES = {
     "psi": (0.0, 2.0),
     "grid": (4, 1024),
     "resolution": (16, 4096),
-    "debris": (0.0, 1.0),
+    "small_components": (0.0, 1.0),
     "faces": (4, 10_000_000),
     "texture": (16, 8192),
 }
@@ -104,26 +104,26 @@ def require_ranges(settings: object, ranges: Mapping[str, tuple[float | int, flo
             raise InputError(f"--{option} is {value}; it must be from {low} to {high}")
 
 
-def opened(settings: Settings) -> Generator:
+def open_generator(settings: Settings) -> Generator:
     """The model, when all options are in their ranges and the folder can be written to; on the grid that is asked for.
 
     Raises:
         InputError: one of this is not so, or the grid does not fit into memory.
     """
-    generator = proved(settings)
+    generator = validated_generator(settings)
     set_grid(generator, settings.grid)
     return generator
 
 
-def proved(settings: Settings) -> Generator:
-    """As `opened`, on the grid of training: another takes its time to be built. The process keeps memory from now on.
+def validated_generator(settings: Settings) -> Generator:
+    """As `open_generator`, on the grid of training: another takes its time to be built. The process keeps memory from now on.
 
     Raises:
         InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
     """
     require_ranges(settings, _RANGES)
-    if settings.film == "mp4" and find_spec("av") is None:
-        raise InputError("--film mp4 needs PyAV; pip install 'get3d[video]', or take gif")
+    if settings.video == "mp4" and find_spec("av") is None:
+        raise InputError("--video mp4 needs PyAV; pip install 'get3d[video]', or take gif")
     keep_memory()
     generator = load(settings.model, settings.device)
     require_writable(settings.out)

@@ -11,11 +11,11 @@ from get3d.generation.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, joined
 
-__all__ = ["Plan", "of_seeds", "read_plan", "record"]
+__all__ = ["ShapeList", "of_seeds", "read_shape_list", "record"]
 
 
 @dataclass(frozen=True)
-class Plan:
+class ShapeList:
     """The shapes to make.
 
     Attributes:
@@ -33,15 +33,15 @@ class Plan:
     grid: int | None = None
 
 
-def of_seeds(generator: Generator, num: int, seed: int, label: str | None, psi: float) -> Plan:
+def of_seeds(generator: Generator, num: int, seed: int, label: str | None, psi: float) -> ShapeList:
     """The shapes of the seeds seed, seed + 1, …"""
     seeds = range(seed, seed + num)
     latents = generator.sample_latents(num, seed, label)
-    return Plan([f"{number:06d}" for number in seeds], latents, [{"seed": number} for number in seeds], psi)
+    return ShapeList([f"{number:06d}" for number in seeds], latents, [{"seed": number} for number in seeds], psi)
 
 
-def record(generator: Generator, plan: Plan, number: int, *, codes: bool) -> dict[str, Any]:
-    """What `shapes.json` says of a shape so that `read_plan` finds it again.
+def record(generator: Generator, plan: ShapeList, number: int, *, codes: bool) -> dict[str, Any]:
+    """What `shapes.json` says of a shape so that `read_shape_list` finds it again.
 
     Args:
         generator: the model, which knows the names of classes.
@@ -58,7 +58,7 @@ def record(generator: Generator, plan: Plan, number: int, *, codes: bool) -> dic
     return values
 
 
-def read_plan(path: Path, generator: Generator) -> Plan:
+def read_shape_list(path: Path, generator: Generator) -> ShapeList:
     """The shapes that a `shapes.json` records, under the same names, with the same truncation and grid.
 
     Raises:
@@ -83,7 +83,7 @@ def read_plan(path: Path, generator: Generator) -> Plan:
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: two shapes have the name {twice!r}; rename one")
     facts = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
-    return Plan(names, joined(parts), facts, psi, grid)
+    return ShapeList(names, joined(parts), facts, psi, grid)
 
 
 def _latents(generator: Generator, entry: dict[str, Any], source: str) -> Latents:

@@ -1,4 +1,4 @@
-"""Sheets of pictures and films, for people to look at."""
+"""Sheets of images and videos, for people to look at."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +14,7 @@ from get3d.files import writing
 from get3d.generator import Generator, Shapes
 from get3d.images import contact_sheet
 
-__all__ = ["columns_for", "seen_from", "sheet", "turning", "write_film", "write_sheet"]
+__all__ = ["columns_for", "seen_from", "sheet", "turning", "write_sheet", "write_video"]
 
 FRAMES_PER_SECOND = 18
 TURN = 36
@@ -26,16 +26,16 @@ STILL = 3
 
 def turning(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Tensor, "f n 3 r r"]:
     """A full turn around each shape, over white."""
-    return torch.stack([_pictures(generator, shapes, frame, resolution) for frame in range(TURN)])
+    return torch.stack([_images(generator, shapes, frame, resolution) for frame in range(TURN)])
 
 
 def seen_from(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
     """Each shape once, over white, all from the same side."""
-    return _pictures(generator, shapes, STILL, resolution)
+    return _images(generator, shapes, STILL, resolution)
 
 
 @torch.no_grad()
-def _pictures(generator: Generator, shapes: Shapes, frame: int, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
+def _images(generator: Generator, shapes: Shapes, frame: int, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
     meshes = shapes.surfaces.meshes
     place = torch.full((len(meshes),), frame)
     cameras: Cameras = generator.config.cameras.orbit(TURN)[place].to(meshes.vertices.device)
@@ -45,22 +45,22 @@ def _pictures(generator: Generator, shapes: Shapes, frame: int, resolution: int)
 
 
 def columns_for(count: int) -> int:
-    """Columns of a sheet that is about square, and four for a few pictures."""
+    """Columns of a sheet that is about square, and four for a few images."""
     return min(count, max(4, int(np.ceil(np.sqrt(count)))))
 
 
-def sheet(pictures: UInt8[Tensor, "n 3 r r"] | Float[Tensor, "n 3 r r"], columns: int) -> Image.Image:
-    """Pictures side by side, row by row, on white."""
-    return contact_sheet(pictures, columns=columns, background=1.0)
+def sheet(images: UInt8[Tensor, "n 3 r r"] | Float[Tensor, "n 3 r r"], columns: int) -> Image.Image:
+    """Images side by side, row by row, on white."""
+    return contact_sheet(images, columns=columns, background=1.0)
 
 
-def write_sheet(path: Path, pictures: UInt8[Tensor, "n 3 r r"], columns: int) -> None:
-    """Writes pictures side by side, row by row, as a PNG."""
+def write_sheet(path: Path, images: UInt8[Tensor, "n 3 r r"], columns: int) -> None:
+    """Writes images side by side, row by row, as a PNG."""
     with writing(path) as temporary:
-        sheet(pictures, columns).save(temporary)
+        sheet(images, columns).save(temporary)
 
 
-def write_film(path: Path, frames: Iterable[Image.Image]) -> None:
+def write_video(path: Path, frames: Iterable[Image.Image]) -> None:
     """Writes frames that repeat without end as .gif, or as .mp4, which needs PyAV."""
     with writing(path) as temporary:
         if path.suffix == ".gif":

@@ -1,4 +1,4 @@
-"""How good generated pictures and shapes are."""
+"""How good generated images and shapes are."""
 
 from get3d.metrics.features import frechet_distance
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_descriptors, light_field_distance

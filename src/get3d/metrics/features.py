@@ -1,4 +1,4 @@
-"""How alike two sets of pictures are in the eyes of a trained network: FID, KID, precision and recall.
+"""How alike two sets of images are in the eyes of a trained network: FID, KID, precision and recall.
 
 Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule" (Fréchet distance); Bińkowski et al. 2018,
 "Demystifying MMD GANs" (kernel distance); Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric".
@@ -43,7 +43,7 @@ def inception_path() -> Path:
 
 
 class FeatureNetwork:
-    """A TorchScript network from pictures to features.
+    """A TorchScript network from images to features.
 
     Attributes:
         sha256: of its file.
@@ -61,16 +61,14 @@ class FeatureNetwork:
         """
         self.sha256 = sha256
         path = inception_path() if path is None else Path(path)
-        mend = f"download {INCEPTION_URL} to {path}, or give another place with --inception"
+        fix = f"download {INCEPTION_URL} to {path}, or give another place with --inception"
         try:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(f"{path}: no Inception network there ({error.strerror}); {mend}") from error
+            raise InputError(f"{path}: no Inception network there ({error.strerror}); {fix}") from error
         if found != sha256:
-            raise InputError(
-                f"{path}: its SHA-256 is {found}, not {sha256}, so it is another file or cut short; {mend}"
-            )
+            raise InputError(f"{path}: its SHA-256 is {found}, not {sha256}, so it is another file or cut short; {fix}")
         with warnings.catch_warnings():
             # PyTorch advises another format; the standard file is in this one.
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch.jit")
@@ -78,12 +76,12 @@ class FeatureNetwork:
 
     @torch.no_grad()
     def __call__(self, images: UInt8[Tensor, "n 3 h w"]) -> Float32[Tensor, "n d"]:
-        """Features of pictures of any size, on their device; the network resizes them in its own, customary way."""
+        """Features of images of any size, on their device; the network resizes them in its own, customary way."""
         self._network.to(images.device)
         return self._network(images, return_features=True).float()
 
     def of_batches(self, batches: Iterable[UInt8[Tensor, "_ 3 h w"]]) -> Float32[Tensor, "n d"]:
-        """Features of all pictures of the batches, on the CPU."""
+        """Features of all images of the batches, on the CPU."""
         return torch.cat([self(images).cpu() for images in batches])
 
 
@@ -122,13 +120,13 @@ def _root(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
 def frechet_feature_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
     """The Fréchet distance of the normal distributions that fit two sets of features; FID with Inception features.
 
-    It falls with the number of pictures even where nothing else changes, so compare equal numbers only.
+    It falls with the number of images even where nothing else changes, so compare equal numbers only.
 
     Raises:
-        ValueError: a set has fewer than two pictures, or numbers that are not finite.
+        ValueError: a set has fewer than two images, or numbers that are not finite.
     """
     if min(len(a), len(b)) < 2:
-        raise ValueError(f"{len(a)} and {len(b)} pictures; a covariance needs at least 2 on each side")
+        raise ValueError(f"{len(a)} and {len(b)} images; a covariance needs at least 2 on each side")
     return frechet_distance(
         a.double().mean(dim=0), torch.cov(a.double().T), b.double().mean(dim=0), torch.cov(b.double().T)
     )
@@ -148,17 +146,17 @@ def kernel_distance(
         b: features of the other.
         generator: draws the subsets.
         subsets: how many random subsets the mean is taken over.
-        subset_size: pictures in each, or all of the smaller set.
+        subset_size: images in each, or all of the smaller set.
 
     Returns:
         About zero for two samples of one distribution, also below; unlike FID it does not depend on their number.
 
     Raises:
-        ValueError: a set has fewer than two pictures.
+        ValueError: a set has fewer than two images.
     """
     size = min(subset_size, len(a), len(b))
     if size < 2:
-        raise ValueError(f"{len(a)} and {len(b)} pictures; an unbiased estimate needs at least 2 on each side")
+        raise ValueError(f"{len(a)} and {len(b)} images; an unbiased estimate needs at least 2 on each side")
     total = 0.0
     for _ in range(subsets):
         x, y = (
@@ -180,8 +178,8 @@ class PrecisionRecall:
     """Two sides of likeness, each from 0 to 1.
 
     Attributes:
-        precision: share of the generated pictures that look like real ones.
-        recall: share of the real pictures that the generated ones reach.
+        precision: share of the generated images that look like real ones.
+        recall: share of the real images that the generated ones reach.
     """
 
     precision: float
@@ -191,23 +189,23 @@ class PrecisionRecall:
 def precision_recall(
     real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], neighbours: int = 3
 ) -> PrecisionRecall:
-    """Improved precision and recall: a picture is reached when it lies within some picture's k-th neighbour distance.
+    """Improved precision and recall: an image is reached when it lies within some image's k-th neighbour distance.
 
     Args:
-        real: features of real pictures.
+        real: features of real images.
         generated: features of generated ones.
         neighbours: k.
 
     Raises:
-        ValueError: a set has no more than k pictures.
+        ValueError: a set has no more than k images.
     """
     if min(len(real), len(generated)) <= neighbours:
-        raise ValueError(f"{len(real)} and {len(generated)} pictures; there must be more than {neighbours} of each")
+        raise ValueError(f"{len(real)} and {len(generated)} images; there must be more than {neighbours} of each")
     return PrecisionRecall(_share_within(real, generated, neighbours), _share_within(generated, real, neighbours))
 
 
 def _share_within(centres: Tensor, queries: Tensor, neighbours: int) -> float:
-    # The nearest of a picture's own set is itself, at distance 0.
+    # The nearest of an image's own set is itself, at distance 0.
     radii = torch.cat(
         [_distances(block, centres).kthvalue(neighbours + 1, dim=1).values for block in centres.split(_ROWS_AT_ONCE)]
     )

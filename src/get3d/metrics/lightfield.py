@@ -145,7 +145,7 @@ def silhouettes(meshes: Sequence[Mesh], first: int = 0) -> Int32[Tensor, "views 
         first: the number that an error gives to the first mesh.
 
     Returns:
-        A row of a picture is eight words; bit j of word w is column 32 w + j. Row 0 is at the bottom.
+        A row of an image is eight words; bit j of word w is column 32 w + j. Row 0 is at the bottom.
 
     Raises:
         ValueError: as `light_field_descriptors`.
@@ -159,7 +159,7 @@ def silhouettes(meshes: Sequence[Mesh], first: int = 0) -> Int32[Tensor, "views 
     launch(project_vertices, screen.shape[:2], device, (vertices, wp.vec3), (axes, wp.vec3), (screen, wp.vec2i))
     bits = torch.zeros(len(meshes) * VIEWS, SIDE, WORDS, dtype=torch.int32, device=device)
     dim = (VIEWS, batch.faces.shape[0])
-    launch(draw_silhouettes, dim, device, (screen, wp.vec2i), batch.faces, batch.face_shape, (bits, wp.uint32))
+    launch(draw_silhouettes, dim, device, (screen, wp.vec2i), batch.faces, batch.face_mesh, (bits, wp.uint32))
     return bits
 
 

@@ -29,7 +29,7 @@ def in_unit_cube(meshes: MeshBatch, first: int = 0) -> MeshBatch:
         ValueError: a mesh has no face, no extent, or a vertex that is not finite.
     """
     corner = meshes.vertices[meshes.faces].flatten(0, 1)
-    shape = meshes.face_shape.repeat_interleave(3)[:, None].expand(-1, 3)
+    shape = meshes.face_mesh.repeat_interleave(3)[:, None].expand(-1, 3)
     empty = corner.new_zeros(len(meshes), 3)
     low = empty.scatter_reduce(0, shape, corner, "amin", include_self=False)
     high = empty.scatter_reduce(0, shape, corner, "amax", include_self=False)
@@ -77,7 +77,7 @@ def _seen(meshes: MeshBatch, points: Float[Tensor, "p 3"], face: Int[Tensor, " p
     # The unit cube's diagonal fits whichever way it is turned.
     scale = half / math.sqrt(0.75)
     tolerance = 2 / OUTER_RESOLUTION
-    shape = meshes.face_shape[face]
+    shape = meshes.face_mesh[face]
     for axes in _directions().to(points):
         # x and y in pixels, then nearness: positive, larger is nearer.
         screen = meshes.vertices @ axes.T

@@ -122,7 +122,7 @@ def project_vertices(
 def draw_silhouettes(
     screen: wp.array2d(dtype=wp.vec2i),
     faces: wp.array2d(dtype=wp.int64),
-    face_shape: wp.array(dtype=wp.int64),
+    face_mesh: wp.array(dtype=wp.int64),
     silhouettes: Bits,
 ):
     """Sets the pixels whose centres lie in face f, seen from view v; a centre on an edge counts for one side only.
@@ -139,7 +139,7 @@ def draw_silhouettes(
     end_row = wp.min(_first_centre(high[1]), SIDE)
     if row >= end_row or _first_centre(low[0]) >= _first_centre(high[0]):
         return
-    picture = int(face_shape[face]) * screen.shape[0] + view
+    image = int(face_mesh[face]) * screen.shape[0] + view
     if a[1] > b[1]:
         swap = a
         a = b
@@ -166,7 +166,7 @@ def draw_silhouettes(
             word = column >> 5
             end = wp.min(end_column, (word + 1) << 5)
             ones = ~wp.uint32(0) >> wp.uint32(32 - (end - column))
-            wp.atomic_or(silhouettes, picture, row, word, ones << wp.uint32(column & 31))
+            wp.atomic_or(silhouettes, image, row, word, ones << wp.uint32(column & 31))
             column = end
         row += 1
 

@@ -1,4 +1,4 @@
-"""How alike two sets of pictures are, without any trained network: the sliced Wasserstein distance.
+"""How alike two sets of images are, without any trained network: the sliced Wasserstein distance.
 
 Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", section 5: small
 patches of every level of a Laplacian pyramid (Burt and Adelson 1983), compared as sets by their Wasserstein distance
@@ -19,18 +19,16 @@ DIRECTIONS = 512
 _IMAGES_AT_ONCE = 64
 _VALUES_AT_ONCE = 2**26
 
-Pictures = Float[Tensor, "_ _ _ _"] | UInt8[Tensor, "_ _ _ _"]
+Images = Float[Tensor, "_ _ _ _"] | UInt8[Tensor, "_ _ _ _"]
 
 
-def sliced_wasserstein_distance(
-    images_a: Pictures, images_b: Pictures, generator: torch.Generator | None = None
-) -> float:
-    """How far apart two sets of pictures are, the mean over the levels of `sliced_wasserstein_levels`.
+def sliced_wasserstein_distance(images_a: Images, images_b: Images, generator: torch.Generator | None = None) -> float:
+    """How far apart two sets of images are, the mean over the levels of `sliced_wasserstein_levels`.
 
     Args:
-        images_a: square pictures of any number of channels (three for colour, one for masks), in any range.
-        images_b: the other set, of the same channels and size; the number of pictures may differ.
-        generator: draws patches and directions; without one they come from the seed 0, so that the same pictures give
+        images_a: square images of any number of channels (three for colour, one for masks), in any range.
+        images_b: the other set, of the same channels and size; the number of images may differ.
+        generator: draws patches and directions; without one they come from the seed 0, so that the same images give
             the same number.
 
     Returns:
@@ -45,17 +43,17 @@ def sliced_wasserstein_distance(
 
 
 def sliced_wasserstein_levels(
-    images_a: Pictures, images_b: Pictures, generator: torch.Generator | None = None
+    images_a: Images, images_b: Images, generator: torch.Generator | None = None
 ) -> dict[int, float]:
     """The sliced Wasserstein distance of each level of the Laplacian pyramid, fine to coarse.
 
-    A level gives 128 patches of 7 × 7 pixels per picture, normalised per channel over the whole set by the set's own
+    A level gives 128 patches of 7 × 7 pixels per image, normalised per channel over the whole set by the set's own
     mean and standard deviation; so brightness and contrast of the whole set do not count. They are projected on
     512 random directions and compared along each as sorted lists. Both sets are cut at the same places, which lowers
     the noise and makes a set equal to itself.
 
     Args:
-        images_a: square pictures of any number of channels, in any range.
+        images_a: square images of any number of channels, in any range.
         images_b: the other set, of the same channels and size.
         generator: draws patches and directions; without one they come from the seed 0.
 
@@ -83,16 +81,16 @@ def sliced_wasserstein_levels(
 def _check(images_a: Tensor, images_b: Tensor) -> None:
     for name, images in (("images_a", images_a), ("images_b", images_b)):
         if images.shape[0] == 0:
-            raise ValueError(f"{name} holds no picture")
+            raise ValueError(f"{name} holds no image")
         if images.shape[2] != images.shape[3] or images.shape[2] < COARSEST:
             raise ValueError(
-                f"{name} holds pictures of {images.shape[2]} × {images.shape[3]} pixels; "
+                f"{name} holds images of {images.shape[2]} × {images.shape[3]} pixels; "
                 f"they must be square, with a side of at least {COARSEST}"
             )
         if not torch.isfinite(images).all():
             raise ValueError(f"{name} holds numbers that are not finite")
     if images_a.shape[1:] != images_b.shape[1:]:
-        raise ValueError(f"pictures of shape {tuple(images_a.shape[1:])} against {tuple(images_b.shape[1:])}")
+        raise ValueError(f"images of shape {tuple(images_a.shape[1:])} against {tuple(images_b.shape[1:])}")
 
 
 def _sides(side: int) -> list[int]:
@@ -112,23 +110,23 @@ def _places(side: int, count: int, generator: torch.Generator) -> Int[Tensor, "n
 
 
 def _patches(images: Tensor, level: int, places: Tensor) -> Float[Tensor, "m c 49"]:
-    """All patches of one level of all pictures."""
+    """All patches of one level of all images."""
     found = []
     for start in range(0, len(images), _IMAGES_AT_ONCE):
-        picture = _level(images[start : start + _IMAGES_AT_ONCE].float(), level)
-        n, c, side, _ = picture.shape
-        inside = torch.arange(PATCH, device=picture.device)
+        image = _level(images[start : start + _IMAGES_AT_ONCE].float(), level)
+        n, c, side, _ = image.shape
+        inside = torch.arange(PATCH, device=image.device)
         pixel = (
-            places[start : start + n].to(picture.device)[:, :, None] + (inside[:, None] * side + inside).flatten()[None]
+            places[start : start + n].to(image.device)[:, :, None] + (inside[:, None] * side + inside).flatten()[None]
         )
         index = pixel.reshape(n, 1, -1).expand(n, c, -1)
-        patches = picture.flatten(2).gather(2, index).reshape(n, c, PATCHES_PER_IMAGE, PATCH * PATCH)
+        patches = image.flatten(2).gather(2, index).reshape(n, c, PATCHES_PER_IMAGE, PATCH * PATCH)
         found.append(patches.transpose(1, 2).flatten(0, 1))
     return torch.cat(found)
 
 
 def _level(images: Tensor, level: int) -> Float[Tensor, "n c s s"]:
-    """One level of the Laplacian pyramid; the coarsest is the low-pass picture itself."""
+    """One level of the Laplacian pyramid; the coarsest is the low-pass image itself."""
     coarsest = len(_sides(images.shape[-1])) - 1
     for _ in range(level):
         images = _low_pass(images)[:, :, ::2, ::2]

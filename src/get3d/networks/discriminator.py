@@ -1,4 +1,4 @@
-"""The discriminator: how real a picture's colours, and its silhouette, look for the camera it was taken with."""
+"""The discriminator: how real an image's colours, and its silhouette, look for the camera it was taken with."""
 
 import math
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from get3d.networks.layers import Conv, Dense, downsample, pyramid
+from get3d.networks.layers import Conv, Dense, channels_per_resolution, downsample
 from get3d.networks.mapping import LR_MULTIPLIER, normalized, one_hot
 
 __all__ = ["Discriminator", "DiscriminatorConfig", "Logits", "camera_features", "minibatch_deviation"]
@@ -15,7 +15,7 @@ __all__ = ["Discriminator", "DiscriminatorConfig", "Logits", "camera_features", 
 
 @dataclass(frozen=True)
 class Logits:
-    """How real pictures look; positive is real.
+    """How real images look; positive is real.
 
     Attributes:
         rgb: by their colours.
@@ -35,7 +35,7 @@ class DiscriminatorConfig:
         channel_max: … but no more than this.
         condition: size of the mapped condition.
         condition_layers: dense layers that map the condition.
-        group: pictures that are compared with each other (minibatch standard deviation).
+        group: images that are compared with each other (minibatch standard deviation).
     """
 
     channel_base: int = 32768
@@ -45,10 +45,10 @@ class DiscriminatorConfig:
     group: int = 4
 
     def build(self, *, resolution: int, label_dim: int = 0) -> "Discriminator":
-        """The discriminator of pictures of a resolution, with random weights.
+        """The discriminator of images of a resolution, with random weights.
 
         Args:
-            resolution: side of the pictures, a power of two, at least 4.
+            resolution: side of the images, a power of two, at least 4.
             label_dim: number of classes; 0 for none.
         """
         return Discriminator(self, resolution=resolution, label_dim=label_dim)
@@ -65,28 +65,26 @@ def camera_features(angles: Float[Tensor, "n 2"]) -> Float[Tensor, "n 14"]:
 
 
 def minibatch_deviation(x: Float[Tensor, "n c h w"], group: int) -> Float[Tensor, "n 1 h w"]:
-    """The mean standard deviation of features within groups of pictures (Karras et al. 2018, section 3).
+    """The mean standard deviation of features within groups of images (Karras et al. 2018, section 3).
 
     Args:
-        x: features of pictures; pictures next to each other are a group.
-        group: pictures of a group; all of them where there are fewer.
+        x: features of images; images next to each other are a group.
+        group: images of a group; all of them where there are fewer.
 
     Raises:
-        ValueError: the number of pictures is not divisible by the size of a group.
+        ValueError: the number of images is not divisible by the size of a group.
     """
     n, _, h, w = x.shape
     size = min(group, n)
     if n % size:
-        raise ValueError(
-            f"a batch of {n} pictures cannot be split into groups of {size}; change the batch or the group"
-        )
+        raise ValueError(f"a batch of {n} images cannot be split into groups of {size}; change the batch or the group")
     grouped = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(n // size, size, -1)
     deviation = (grouped.var(1, correction=0) + 1e-8).sqrt().mean(1)
     return deviation.to(x.dtype).repeat_interleave(size)[:, None, None, None].expand(n, 1, h, w)
 
 
 class DiscriminatorBlock(nn.Module):
-    """One resolution: the picture read in, added to the features so far, convolved, and halved."""
+    """One resolution: the image read in, added to the features so far, convolved, and halved."""
 
     def __init__(self, channels: int, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -95,7 +93,7 @@ class DiscriminatorBlock(nn.Module):
         self.conv1 = Conv(inputs, outputs, down=True)
 
     def forward(self, x: Tensor | None, image: Tensor) -> Tensor:
-        """Features of half the resolution, from those so far and the picture at this resolution."""
+        """Features of half the resolution, from those so far and the image at this resolution."""
         read = self.read(image)
         return self.conv1(self.conv0(read if x is None else x + read))
 
@@ -105,15 +103,15 @@ class DiscriminatorBranch(nn.Module):
 
     Args:
         config: sizes.
-        channels: of the pictures: 3 for colours, 1 for masks.
-        resolution: of the pictures.
+        channels: of the images: 3 for colours, 1 for masks.
+        resolution: of the images.
         label_dim: number of classes; 0 for none.
     """
 
     def __init__(self, config: DiscriminatorConfig, *, channels: int, resolution: int, label_dim: int) -> None:
         super().__init__()
         self.group = config.group
-        widths = pyramid(resolution, config.channel_base, config.channel_max)
+        widths = channels_per_resolution(resolution, config.channel_base, config.channel_max)
         width = widths.pop(4)
         self.blocks = nn.ModuleList(
             DiscriminatorBlock(channels, inputs, widths.get(side // 2, width))
@@ -132,7 +130,7 @@ class DiscriminatorBranch(nn.Module):
         )
 
     def forward(self, image: Float[Tensor, "n c r r"], condition: Float[Tensor, "n k"]) -> Float[Tensor, "n 1"]:
-        """Logits of pictures, given camera features and one-hot labels."""
+        """Logits of images, given camera features and one-hot labels."""
         x = None
         for block in self.blocks:
             x = block(x, image)
@@ -149,7 +147,7 @@ class Discriminator(nn.Module):
 
     Args:
         config: sizes.
-        resolution: side of the pictures, a power of two, at least 4.
+        resolution: side of the images, a power of two, at least 4.
         label_dim: number of classes; 0 for none.
     """
 
@@ -164,7 +162,7 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Float[Tensor, "n 4 r r"], angles: Float[Tensor, "n 2"], label: Int[Tensor, " n"] | None = None
     ) -> Logits:
-        """Logits of pictures.
+        """Logits of images.
 
         Args:
             images: RGB in [−1, 1] and mask in [0, 1].
@@ -172,11 +170,11 @@ class Discriminator(nn.Module):
             label: class numbers, for a discriminator of classes.
 
         Raises:
-            ValueError: the pictures have another resolution; their number is not divisible by the size of a group; a
+            ValueError: the images have another resolution; their number is not divisible by the size of a group; a
                 label is missing, or given where there are no classes.
         """
         if images.shape[-1] != self.resolution:
-            raise ValueError(f"pictures of {images.shape[-1]}² given to a discriminator of {self.resolution}²")
+            raise ValueError(f"images of {images.shape[-1]}² given to a discriminator of {self.resolution}²")
         condition = torch.cat([camera_features(angles), one_hot(label, self.label_dim, angles)], dim=1)
         images = images.contiguous(memory_format=torch.channels_last)
         return Logits(rgb=self.rgb(images[:, :3], condition), mask=self.mask(images[:, 3:], condition))

@@ -1,7 +1,7 @@
 """Fields: what a generator knows of its shapes as functions of space — signed distance, deformation, colour.
 
 A synthesis network turns styles into `Fields`: plain tensors that can be evaluated at points, on lattices and at the
-visible points of pictures. Points are looked up relative to the cube [−size/2, size/2]³. As in the paper, no gradient
+visible points of images. Points are looked up relative to the cube [−size/2, size/2]³. As in the paper, no gradient
 flows to points.
 """
 
@@ -96,7 +96,7 @@ class Head:
         """The layers of the shapes of given numbers."""
         return Head(tuple(layer.select(shape) for layer in self.layers))
 
-    def beside(self, other: "Head") -> "Head":
+    def concat(self, other: "Head") -> "Head":
         """One head that gives this one's values and then the other's; both have one hidden layer and equal inputs."""
         (first, last), (first2, last2) = self.layers, other.layers
         padded = F.pad(last.weights, (0, last2.weights.shape[2])), F.pad(last2.weights, (last.weights.shape[2], 0))
@@ -346,7 +346,7 @@ class UnifiedSynthesis(nn.Module):
         return Fields(
             geometry=PlaneGeometry(
                 TriPlanes(geometry_planes, self.size),
-                self.sdf_head(of_heads).beside(self.deformation_head(of_heads)),
+                self.sdf_head(of_heads).concat(self.deformation_head(of_heads)),
                 self.weight_head(of_heads) if self.weight_head is not None else None,
             ),
             texture=PlaneTexture(

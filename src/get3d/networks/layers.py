@@ -1,7 +1,7 @@
 """The layers that all networks are made of: equalised, style-modulated, and low-pass resampling.
 
 All weights are drawn from a unit normal distribution and scaled when used ("equalised learning rate", Karras et al.
-2018, section 4.1), so that one learning rate suits every layer. Pictures and planes are [n, channels, height, width] in
+2018, section 4.1), so that one learning rate suits every layer. Images and planes are [n, channels, height, width] in
 channels-last memory, which the convolutions of CPUs and GPUs are fastest with.
 """
 
@@ -25,14 +25,14 @@ __all__ = [
     "ModulatedConv",
     "ModulatedDense",
     "ModulatedOutput",
-    "activated",
+    "bias_act",
     "blur",
+    "channels_per_resolution",
     "clamped",
+    "clamped_lrelu",
     "demodulation",
     "downsample",
     "energy",
-    "finished",
-    "pyramid",
     "upsample",
 ]
 
@@ -46,7 +46,7 @@ CLAMP = 256.0
 """Activations of convolutions are kept within ±CLAMP, so that half precision cannot overflow."""
 
 
-def pyramid(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
+def channels_per_resolution(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
     """The resolutions 4, 8, … of a network's blocks up to its own, and their channels: min(base / resolution, most).
 
     Raises:
@@ -75,7 +75,7 @@ class _Activation(torch.autograd.Function):
         return torch.ops.aten.leaky_relu_backward(gradient, y, SLOPE, True)
 
 
-def activated(x: Tensor) -> Tensor:
+def clamped_lrelu(x: Tensor) -> Tensor:
     """Leaky ReLU of slope 0.2, clamped to ±256, written over `x`. Twice differentiable.
 
     The gain of √2, which keeps the variance of a unit normal input about one, belongs to the layer before it: scaling
@@ -123,7 +123,7 @@ def _finish(
     *,
     out: Float[Tensor, "*s c"],
 ) -> None:
-    """activated(x · factor + bias + image), channels last, written to `out`."""
+    """clamped_lrelu(x · factor + bias + image), channels last, written to `out`."""
     torch.addcmul(image[..., None] + bias, x, factor, out=out)
     F.hardtanh_(F.leaky_relu_(out, SLOPE), -CLAMP, CLAMP)
 
@@ -135,10 +135,10 @@ def _bands(x: Float[Tensor, "n c h w"]) -> list[slice]:
     return [slice(start, start + rows) for start in range(0, h, rows)]
 
 
-def finished(
+def bias_act(
     x: Float[Tensor, "n c h w"], factor: Float[Tensor, "n c"], bias: Float[Tensor, " c"], image: Float[Tensor, "h w"]
 ) -> Float[Tensor, "n c h w"]:
-    """activated(x · factor + bias + image), written over `x`. Differentiable once."""
+    """clamped_lrelu(x · factor + bias + image), written over `x`. Differentiable once."""
     return _Finish.apply(x, factor, bias, image)
 
 
@@ -147,7 +147,7 @@ def clamped(x: Tensor) -> Tensor:
     return F.hardtanh_(x, -CLAMP, CLAMP)
 
 
-class Kept:
+class WeightCache:
     """What follows from weights alone, made anew when they change or gradients are asked for.
 
     Args:
@@ -234,17 +234,17 @@ class _Resize(torch.autograd.Function):
 
 
 def blur(x: Float[Tensor, "n c h w"], padding: int) -> Float[Tensor, "n c h2 w2"]:
-    """Low-pass filters pictures with [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64; `padding` zeros (0 to 3) lie around them."""
+    """Low-pass filters images with [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64; `padding` zeros (0 to 3) lie around them."""
     return _Blur.apply(x, padding)
 
 
 def downsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
-    """Halves the resolution of pictures, low-pass filtered; zeros lie outside."""
+    """Halves the resolution of images, low-pass filtered; zeros lie outside."""
     return _Resize.apply(x, False)
 
 
 def upsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
-    """Doubles the resolution of pictures: zeros put between the pixels, then the low-pass filter with gain 4.
+    """Doubles the resolution of images: zeros put between the pixels, then the low-pass filter with gain 4.
 
     That is bilinear interpolation with half-pixel centres, but for the border, where a quarter comes from outside.
     """
@@ -301,8 +301,8 @@ class Conv(nn.Module):
         """Convolves; the resolution stays or is halved."""
         weight, bias = self.weight * self.gain, self.bias * math.sqrt(2)
         if self.down:
-            return activated(F.conv2d(blur(x, padding=2), weight, bias, stride=2))
-        return activated(F.conv2d(x, weight, bias, padding=weight.shape[2] // 2))
+            return clamped_lrelu(F.conv2d(blur(x, padding=2), weight, bias, stride=2))
+        return clamped_lrelu(F.conv2d(x, weight, bias, padding=weight.shape[2] // 2))
 
 
 class ModulatedConv(nn.Module):
@@ -330,7 +330,11 @@ class ModulatedConv(nn.Module):
         self.register_buffer("noise_image", torch.randn(resolution, resolution))
         self.affine = Dense(style, inputs, bias=1.0)
         self.up = up
-        self._energy, self._filters, self._swapped = Kept(energy), Kept(winograd.transformed), Kept(_swapped)
+        self._energy, self._filters, self._swapped = (
+            WeightCache(energy),
+            WeightCache(winograd.transformed),
+            WeightCache(_swapped),
+        )
 
     def forward(self, x: Float[Tensor, "n i h w"], style: Float[Tensor, "n s"]) -> Float[Tensor, "n o h2 w2"]:
         """Convolves; the resolution stays or is doubled."""
@@ -339,9 +343,9 @@ class ModulatedConv(nn.Module):
         bias, image = self.bias * math.sqrt(2), self.noise_image * (self.noise_strength * math.sqrt(2))
         if not self.up and winograd.worthwhile(x, self.weight, scale):
 
-            def finish(pictures: slice, rows: slice, convolved: Tensor, part: Tensor) -> None:
+            def finish(images: slice, rows: slice, convolved: Tensor, part: Tensor) -> None:
                 tiled = image[rows].view(part.shape[1:5])
-                _finish(convolved, factor[pictures, None, None, None, None], bias, tiled, out=part)
+                _finish(convolved, factor[images, None, None, None, None], bias, tiled, out=part)
 
             return winograd.convolve(x, self._filters(self.weight), scale, finish)
         x = x * scale.to(x.dtype)[:, :, None, None]
@@ -350,7 +354,7 @@ class ModulatedConv(nn.Module):
             factor = 4 * factor
         else:
             x = F.conv2d(x, self.weight, padding=1)
-        return finished(x, *(t.to(x.dtype) for t in (factor, bias, image)))
+        return bias_act(x, *(t.to(x.dtype) for t in (factor, bias, image)))
 
 
 class ModulatedOutput(nn.Module):
@@ -380,7 +384,7 @@ class ModulatedOutput(nn.Module):
 
         Args:
             x: features.
-            style: of each picture.
+            style: of each image.
             onto: what the result is added to, in place, and returned.
         """
         n, _, h, w = x.shape

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from get3d.networks.layers import ModulatedConv, ModulatedOutput, pyramid, upsample
+from get3d.networks.layers import ModulatedConv, ModulatedOutput, channels_per_resolution, upsample
 
 __all__ = ["PlaneSynthesis", "PlanesConfig"]
 
@@ -29,7 +29,7 @@ class PlanesConfig:
 
     def widths(self) -> dict[int, int]:
         """The resolution of each block, and the number of channels inside it."""
-        return pyramid(self.resolution, self.channel_base, self.channel_max)
+        return channels_per_resolution(self.resolution, self.channel_base, self.channel_max)
 
 
 class PlaneBlock(nn.Module):

@@ -20,7 +20,15 @@ from get3d.networks.fields import (
     PlaneTexture,
     TriPlanes,
 )
-from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, activated, demodulation, energy, pyramid
+from get3d.networks.layers import (
+    SLOPE,
+    Dense,
+    ModulatedOutput,
+    channels_per_resolution,
+    clamped_lrelu,
+    demodulation,
+    energy,
+)
 from get3d.networks.lookup import linear_corners, weighted_rows
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
 
@@ -51,7 +59,7 @@ class VolumeConfig:
 
     def widths(self) -> dict[int, int]:
         """The resolution of each block, and its number of channels."""
-        return pyramid(self.resolution, self.channel_base, self.channel_max)
+        return channels_per_resolution(self.resolution, self.channel_base, self.channel_max)
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,7 @@ class VolumeConv(nn.Module):
         factor = (demodulation(energy(self.weight), scale) * math.sqrt(2)).to(x.dtype)
         y = F.conv3d(x * scale.to(x.dtype)[:, :, None, None, None], self.weight, padding=1)
         bias = (self.bias * math.sqrt(2)).to(x.dtype)[:, None, None, None]
-        return activated(torch.addcmul(bias, y, factor[:, :, None, None, None]))
+        return clamped_lrelu(torch.addcmul(bias, y, factor[:, :, None, None, None]))
 
 
 class VolumeBlock(nn.Module):

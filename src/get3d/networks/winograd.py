@@ -3,7 +3,7 @@
 F(4×4, 3×3) of Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2016): 4×4 pixels of the output
 follow from a tile of 6×6 of the input by 36 multiplications for each pair of channels instead of 144. Each of the 36 is
 a matrix product over the tiles, and so are the transforms around it. A strip of tiles is taken at a time, of several
-pictures where they are small, so that what is between the transforms stays in the cache.
+images where they are small, so that what is between the transforms stays in the cache.
 """
 
 import functools
@@ -58,21 +58,21 @@ def convolve(
     scale: Float[Tensor, "n i"],
     finish: Callable[[slice, slice, Tensor, Tensor], object],
 ) -> Float[Tensor, "n o h w"]:
-    """Convolves pictures, their channels scaled, with zeros around them; exact to some 1e-5 of the largest value.
+    """Convolves images, their channels scaled, with zeros around them; exact to some 1e-5 of the largest value.
 
     Args:
-        x: the pictures, of sides that are multiples of 4.
+        x: the images, of sides that are multiples of 4.
         filters: transformed.
-        scale: of each picture's channels.
-        finish: writes a part of the result while the cache has it: called with the numbers of its pictures and of its
-            rows, with what was convolved, and with the part to be written, both [pictures, rows / 4, 4, w / 4, 4, o].
+        scale: of each image's channels.
+        finish: writes a part of the result while the cache has it: called with the numbers of its images and of its
+            rows, with what was convolved, and with the part to be written, both [images, rows / 4, 4, w / 4, 4, o].
     """
     (n, inputs, height, width), outputs = x.shape, filters.shape[2]
     pixels, y = x.permute(0, 2, 3, 1), x.new_empty(n, height, width, outputs)
     together = max(1, _STRIP // (width // 4 * inputs))
     for first in range(0, n, together):
-        pictures = slice(first, min(first + together, n))
-        _convolve(pixels[pictures], filters, scale[pictures], y[pictures], functools.partial(finish, pictures))
+        images = slice(first, min(first + together, n))
+        _convolve(pixels[images], filters, scale[images], y[images], functools.partial(finish, images))
     return y.permute(0, 3, 1, 2)
 
 
@@ -83,7 +83,7 @@ def _convolve(
     y: Float[Tensor, "n h w o"],
     finish: Callable[[slice, Tensor, Tensor], object],
 ) -> None:
-    """Convolves pictures all at once, strip by strip, each of which `finish` writes to `y`."""
+    """Convolves images all at once, strip by strip, each of which `finish` writes to `y`."""
     (n, height, width, inputs), outputs = pixels.shape, filters.shape[2]
     across = width // 4
     most = max(1, _STRIP // (n * across * inputs))
@@ -92,8 +92,8 @@ def _convolve(
     of_tiles, _, of_products = _transforms()
 
     strip = pixels.new_zeros(n, lines + 2, width + 2, inputs)
-    picture, line, column, _ = strip.stride()
-    overlapping = strip.as_strided((6, 6, n, down, across, inputs), (line, column, picture, 4 * line, 4 * column, 1))
+    image, line, column, _ = strip.stride()
+    overlapping = strip.as_strided((6, 6, n, down, across, inputs), (line, column, image, 4 * line, 4 * column, 1))
     gathered = pixels.new_empty(overlapping.shape)
     spread, products = pixels.new_empty(36, tiles, inputs), pixels.new_empty(36, tiles, outputs)
     result = pixels.new_empty(4, 4, n, down, across, outputs)

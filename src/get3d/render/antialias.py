@@ -33,7 +33,7 @@ _SUBPIXELS = 2**20
 def render_mask(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Float[Tensor, "b 1 r r"]:
     """How much of each pixel mesh b covers for camera b, in [0, 1]; differentiable in the vertices.
 
-    Faces are left out as in `rasterize`. No gradient reaches a silhouette outside the picture.
+    Faces are left out as in `rasterize`. No gradient reaches a silhouette outside the image.
 
     Raises:
         ValueError: the numbers of meshes and cameras differ.
@@ -50,17 +50,17 @@ def mask_of(meshes: MeshBatch, fragments: Fragments) -> Float[Tensor, "b 1 r r"]
 class _Edges:
     """Edges of triangles as lines through pixel centres meet them, once for rows and once for columns; k of them.
 
-    Columns are rows of the mirrored picture, where x and y change places and triangles turn the other way round.
+    Columns are rows of the mirrored image, where x and y change places and triangles turn the other way round.
 
     Attributes:
-        picture: [k] number of the picture that shows the edge; for columns, the number of pictures is added.
+        image: [k] number of the image that shows the edge; for columns, the number of images is added.
         vertices: [2, k] ends; the upper comes first, so that all triangles of an edge find the same crossings.
         along: [2, k] where the ends are in the direction of the lines, in pixels.
         across: [2, k] where the ends are across the lines, in pixels.
         step: [k] 1 where lines enter the triangle, −1 where they leave it.
     """
 
-    picture: Int[Tensor, " k"]
+    image: Int[Tensor, " k"]
     vertices: Int[Tensor, "2 k"]
     along: Float[Tensor, "2 k"]
     across: Float[Tensor, "2 k"]
@@ -72,7 +72,7 @@ class _Crossings:
     """Places where lines through pixel centres, rows and columns, cross edges of triangles; n of them.
 
     Attributes:
-        line: [n] the line's number: rows of picture 0, 1, …, B − 1, then columns of picture 0, ….
+        line: [n] the line's number: rows of image 0, 1, …, B − 1, then columns of image 0, ….
         place: [n] where on the line, in pixels.
         step: [n] 1 where the line enters a triangle, −1 where it leaves one.
         edge: [n] number of the edge.
@@ -87,15 +87,15 @@ class _Crossings:
 
 
 def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> Float[Tensor, "b 1 r r"]:
-    pictures, r = len(meshes), resolution
+    images, r = len(meshes), resolution
     with torch.no_grad():
         edges = _contour(screen, meshes)
         ends = _union_ends(_crossings(edges, r))
-        rows, columns = _covered_parts(ends, pictures, r, screen.dtype)
-        is_column = ends.line >= pictures * r
+        rows, columns = _covered_parts(ends, images, r, screen.dtype)
+        is_column = ends.line >= images * r
         across, along = ends.line % r, ends.place.long().clamp_max(r - 1)
-        picture, i, j = (
-            ends.line // r % pictures,
+        image, i, j = (
+            ends.line // r % images,
             torch.where(is_column, along, across),
             torch.where(is_column, across, along),
         )
@@ -103,13 +103,13 @@ def _mask(screen: Float[Tensor, "v 3"], meshes: MeshBatch, resolution: int) -> F
         normal = torch.nn.functional.normalize(torch.stack([-span[1], span[0]]), dim=0) * ends.step
         outward = torch.where(is_column, normal.flip(0), normal)
         weight = normal[0].abs() * ((ends.place > 0) & (ends.place < r))
-        steepness = _local_mean(outward[0].square(), weight, torch.stack([picture, i, j], dim=1), rows)
+        steepness = _local_mean(outward[0].square(), weight, torch.stack([image, i, j], dim=1), rows)
         value = (columns + steepness * (rows - columns)).clamp(0, 1)
         vertices, part = edges.vertices.index_select(1, ends.edge), ends.part.to(screen.dtype)
         growth = (outward * weight).to(screen.dtype)
     start, end = screen.index_select(0, vertices.flatten())[:, :2].chunk(2)
     moved = (growth.T * torch.lerp(start, end, part[:, None])).sum(1)
-    change = torch.zeros_like(value).view(-1).index_add(0, (picture * r + i) * r + j, moved - moved.detach())
+    change = torch.zeros_like(value).view(-1).index_add(0, (image * r + i) * r + j, moved - moved.detach())
     return (value + change.view_as(value))[:, None]
 
 
@@ -141,9 +141,9 @@ def _contour(screen: Float[Tensor, "v 3"], meshes: MeshBatch) -> _Edges:
     (half_edge,) = torch.nonzero(unbalanced.flatten(), as_tuple=True)
     face = half_edge % max(len(turn), 1)
     first, second = (corners.index_select(0, half_edge + i * len(turn)) for i in (0, 1))
-    turn, picture = turn.index_select(0, face), meshes.face_shape.index_select(0, face)
-    rows = _edges(first, second, x, y, -turn, picture)
-    columns = _edges(first, second, y, x, turn, picture + len(meshes))
+    turn, image = turn.index_select(0, face), meshes.face_mesh.index_select(0, face)
+    rows = _edges(first, second, x, y, -turn, image)
+    columns = _edges(first, second, y, x, turn, image + len(meshes))
     return _Edges(**{name: torch.cat([value, vars(columns)[name]], dim=-1) for name, value in vars(rows).items()})
 
 
@@ -162,7 +162,7 @@ def _edges(
     along: Float[Tensor, " v"],
     across: Float[Tensor, " v"],
     turn: Int[Tensor, " e"],
-    picture: Int[Tensor, " e"],
+    image: Int[Tensor, " e"],
 ) -> _Edges:
     """Edges as lines of one direction meet them.
 
@@ -171,13 +171,13 @@ def _edges(
         along: of all vertices.
         across: of all vertices.
         turn: 1 where lines enter the triangle when the first vertex is above the second, −1 where they leave it.
-        picture: the picture that shows the edge.
+        image: the image that shows the edge.
     """
     down = (across.index_select(0, first) < across.index_select(0, second)).int()
     upper = second + down * (first - second)
     vertices = torch.stack([upper, first + second - upper])
     along, across = (place.index_select(0, vertices.flatten()).view(2, -1) for place in (along, across))
-    return _Edges(picture, vertices, along, across, turn * (2 * down - 1))
+    return _Edges(image, vertices, along, across, turn * (2 * down - 1))
 
 
 def _crossings(edges: _Edges, resolution: int) -> _Crossings:
@@ -189,12 +189,12 @@ def _crossings(edges: _Edges, resolution: int) -> _Crossings:
     row = torch.arange(len(edge), device=edge.device) - (count.cumsum(0) - count - first).index_select(0, edge)
     part = (row + 0.5 - across.index_select(0, edge)) / (across_end - across).index_select(0, edge)
     place = along.index_select(0, edge) + part * (along_end - along).index_select(0, edge)
-    line = edges.picture.index_select(0, edge) * resolution + row
+    line = edges.image.index_select(0, edge) * resolution + row
     return _Crossings(line, place.clamp(0, resolution), edges.step.index_select(0, edge), edge, part)
 
 
 def _union_ends(crossings: _Crossings) -> _Crossings:
-    """Those where the line enters or leaves the union of its picture's triangles.
+    """Those where the line enters or leaves the union of its image's triangles.
 
     Balanced edges left out, the steps up to a place still sum to the number of triangles that lie there.
     """
@@ -208,15 +208,15 @@ def _union_ends(crossings: _Crossings) -> _Crossings:
     return _Crossings(**{name: value[chosen] for name, value in vars(crossings).items()})
 
 
-def _covered_parts(ends: _Crossings, pictures: int, resolution: int, dtype: torch.dtype) -> Float[Tensor, "2 b r r"]:
+def _covered_parts(ends: _Crossings, images: int, resolution: int, dtype: torch.dtype) -> Float[Tensor, "2 b r r"]:
     """How much of each pixel's piece of row, and of column, lies in the union."""
-    lines, cells = 2 * pictures * resolution, resolution + 1
+    lines, cells = 2 * images * resolution, resolution + 1
     cell = ends.place.long()
     slot = ends.line * cells + cell
     zero = ends.place.new_zeros(lines * cells, dtype=dtype)
     entered = zero.index_add(0, slot, ends.step.to(dtype)).view(lines, cells)
     part = zero.index_add(0, slot, (ends.step * (cell + 1 - ends.place)).to(dtype)).view(lines, cells)
-    covered = (entered.cumsum(1) - entered + part)[:, :resolution].view(2, pictures, resolution, resolution)
+    covered = (entered.cumsum(1) - entered + part)[:, :resolution].view(2, images, resolution, resolution)
     return torch.stack([covered[0], covered[1].mT])
 
 
@@ -228,8 +228,8 @@ def _local_mean(
     Args:
         values: of samples.
         weights: of samples.
-        pixels: [n, 3] picture, row and column of each sample.
-        like: gives the pictures' shape.
+        pixels: [n, 3] image, row and column of each sample.
+        like: gives the images' shape.
     """
     size = like.shape[-1] + 2
     around = torch.arange(3, device=pixels.device)

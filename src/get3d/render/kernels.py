@@ -144,16 +144,16 @@ def _muted_stderr() -> Iterator[None]:
 
 @torch.library.custom_op("get3d::visible_faces", mutates_args=())
 def visible_faces(screen: Tensor, faces: Tensor, face_offsets: Tensor, height: int, width: int) -> Tensor:
-    """The face that is seen at each pixel centre of B pictures.
+    """The face that is seen at each pixel centre of B images.
 
     Args:
         screen: [V, 3] float32: x right and y down in pixels, so that pixel (row i, column j) has its centre at
             (j + ½, i + ½), and a depth that is positive, affine on the screen and larger where nearer. A face with a
             coordinate that is not finite, or a depth that is not positive, is not drawn.
         faces: [F, 3] int64, vertex numbers; both sides are seen.
-        face_offsets: [B + 1] int64; picture b shows the faces from face_offsets[b] up to face_offsets[b + 1].
-        height: rows of a picture.
-        width: columns of a picture.
+        face_offsets: [B + 1] int64; image b shows the faces from face_offsets[b] up to face_offsets[b + 1].
+        height: rows of an image.
+        width: columns of an image.
 
     Returns:
         [B, height, width] int32: the face's number, −1 where there is none. Of faces at the same depth the one with

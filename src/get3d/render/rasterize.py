@@ -19,11 +19,11 @@ _LAYERS = 32
 
 @dataclass(frozen=True)
 class Fragments:
-    """What is seen in B square pictures of r × r pixels: the covered pixels, packed.
+    """What is seen in B square images of r × r pixels: the covered pixels, packed.
 
     Attributes:
         face_index: [B, r, r] the face seen at each pixel's centre, −1 where there is none.
-        pixel: [P] numbers of the covered pixels, counted through all pictures row by row.
+        pixel: [P] numbers of the covered pixels, counted through all images row by row.
         face: [P] the face seen there.
         barycentric: [P, 3] where in the face, perspective-correct; differentiable in the mesh's vertices.
         screen: [V, 3] the projected vertices, see `Cameras.project`.
@@ -37,7 +37,7 @@ class Fragments:
 
     @property
     def resolution(self) -> int:
-        """Side of the pictures in pixels."""
+        """Side of the images in pixels."""
         return self.face_index.shape[-1]
 
     @property
@@ -51,10 +51,10 @@ class Fragments:
         return self.face_index[:, None] >= 0
 
     def scatter(self, values: Float[Tensor, "p c"], background: float) -> Float[Tensor, "b c r r"]:
-        """Pictures with the values at the covered pixels and `background` elsewhere."""
-        pictures, r, _ = self.face_index.shape
-        flat = values.new_full((pictures * r * r, values.shape[1]), background).index_copy(0, self.pixel, values)
-        return flat.view(pictures, r, r, -1).permute(0, 3, 1, 2)
+        """Images with the values at the covered pixels and `background` elsewhere."""
+        images, r, _ = self.face_index.shape
+        flat = values.new_full((images * r * r, values.shape[1]), background).index_copy(0, self.pixel, values)
+        return flat.view(images, r, r, -1).permute(0, 3, 1, 2)
 
 
 def rasterize(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Fragments:
@@ -79,7 +79,7 @@ def rasterize_through(
     Args:
         meshes: what to draw.
         cameras: one for each mesh.
-        resolution: side of the pictures in pixels.
+        resolution: side of the images in pixels.
         solid: says for the pixels of fragments whether their faces are solid there.
 
     Raises:
@@ -104,10 +104,10 @@ def rasterize_through(
 
 
 def _fragments(screen: Float[Tensor, "v 3"], meshes: MeshBatch, seen: Int[Tensor, "b r r"]) -> Fragments:
-    """The fragments of pictures whose visible faces are known."""
+    """The fragments of images whose visible faces are known."""
     resolution = seen.shape[-1]
-    picture, row, column = torch.nonzero(seen >= 0, as_tuple=True)
-    pixel = (picture * resolution + row) * resolution + column
+    image, row, column = torch.nonzero(seen >= 0, as_tuple=True)
+    pixel = (image * resolution + row) * resolution + column
     face_index = seen.long()
     face = face_index.flatten().index_select(0, pixel)
     centre = torch.stack([column, row]).to(screen.dtype) + 0.5

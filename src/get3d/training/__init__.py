@@ -1,1 +1,1 @@
-"""How a generator learns from pictures."""
+"""How a generator learns from images."""

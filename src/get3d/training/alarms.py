@@ -21,8 +21,8 @@ def alarms(values: Mapping[str, float], *, kimg: float, speed: float, speeds: Se
 
     Args:
         values: statistics of the tick, by name.
-        kimg: thousands of pictures shown.
-        speed: pictures a second in this tick.
+        kimg: thousands of images shown.
+        speed: images a second in this tick.
         speeds: the same of ticks before it.
     """
     found = [f"{name} is not finite" for name, value in values.items() if not math.isfinite(value)]

@@ -1,8 +1,8 @@
 """Everything a run needs to go on as if it had not been stopped, in one file that is also a model.
 
 A checkpoint holds both networks, the averaged generator, both optimisers, the sums of the statistics that are not yet
-written, and progress. The randomness of a step and the order of the pictures depend on the seed and the number of
-pictures shown alone, so progress is all the random state and data position there is.
+written, and progress. The randomness of a step and the order of the images depend on the seed and the number of
+images shown alone, so progress is all the random state and data position there is.
 
 It is written by a thread of its own, from a copy, while training goes on.
 """
@@ -20,7 +20,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from get3d.distributed.processes import ALONE, Ranks
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
 from get3d.generator import WEIGHTS, Generator
 from get3d.networks import Discriminator
@@ -48,26 +48,26 @@ class TrainingState:
 
     Attributes:
         generator, discriminator: the trained networks.
-        average: the moving average of the generator, which is what users get.
+        generator_ema: the moving average of the generator, which is what users get.
         generator_optimizer, discriminator_optimizer: with their moments.
-        shown: real pictures shown so far.
+        cur_nimg: real images shown so far.
         sums: of each statistic since it was last written, [2] (sum, count), float64.
         best: lowest value so far of the metric that names the best checkpoint.
-        bad_steps: steps in a row that were skipped for a gradient that was not finite.
+        nonfinite_steps: steps in a row that were skipped for a gradient that was not finite.
     """
 
     generator: Generator
-    average: Generator
+    generator_ema: Generator
     discriminator: Discriminator
     generator_optimizer: Optimizer
     discriminator_optimizer: Optimizer
-    shown: int = 0
+    cur_nimg: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     best: float | None = None
-    bad_steps: int = 0
+    nonfinite_steps: int = 0
 
     def _networks(self) -> dict[str, nn.Module]:
-        return {"generator.": self.generator, WEIGHTS: self.average, "discriminator.": self.discriminator}
+        return {"generator.": self.generator, WEIGHTS: self.generator_ema, "discriminator.": self.discriminator}
 
     def _optimizers(self) -> dict[str, Optimizer]:
         return {
@@ -153,7 +153,7 @@ def _copied(state: TrainingState, description: dict[str, Any]) -> Stored:
     for prefix, optimizer in state._optimizers().items():
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= with_prefix(f"{prefix}{number}.", moments)
-    progress = {"shown": state.shown, "best": state.best, "bad_steps": state.bad_steps}
+    progress = {"cur_nimg": state.cur_nimg, "best": state.best, "nonfinite_steps": state.nonfinite_steps}
     copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
     return Stored(copies, description | {"progress": progress})
 
@@ -188,7 +188,7 @@ def checkpoints_in(folder: Path) -> list[Path]:
 
 
 def shown_of(checkpoint: Path) -> int:
-    """Real pictures shown when a checkpoint was written, by its name."""
+    """Real images shown when a checkpoint was written, by its name."""
     found = _NAME.fullmatch(checkpoint.name)
     if found is None:
         raise ValueError(f"{checkpoint} is not the name of a checkpoint")
@@ -210,7 +210,7 @@ def start_from(path: Path, state: TrainingState) -> None:
 
 
 def resume(
-    folder: Path, state: TrainingState, description: dict[str, Any], console: Console, ranks: Ranks = ALONE
+    folder: Path, state: TrainingState, description: dict[str, Any], console: Console, ranks: Ranks = SINGLE_PROCESS
 ) -> bool:
     """Takes up the newest checkpoint that can be read, and says which newer ones could not. False where there is none.
 
@@ -271,4 +271,8 @@ def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: dict[st
             moments.setdefault(int(number), {})[key] = tensor
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     state.sums = {name: tensor.to(device) for name, tensor in without_prefix("sums.", tensors).items()}
-    state.shown, state.best, state.bad_steps = progress["shown"], progress["best"], progress["bad_steps"]
+    state.cur_nimg, state.best, state.nonfinite_steps = (
+        progress["cur_nimg"],
+        progress["best"],
+        progress["nonfinite_steps"],
+    )

@@ -13,9 +13,9 @@ from torch import nn
 from torch.optim import Adam
 
 from get3d.datasets.index import Assumed
-from get3d.datasets.loader import Pictures
+from get3d.datasets.loader import ImageDataset
 from get3d.distributed.processes import RanksConfig
-from get3d.evaluation.snapshot_metrics import WatchedName, default_metrics
+from get3d.evaluation.snapshot_metrics import SnapshotMetricName, default_metrics
 from get3d.files import InputError, require_writable
 from get3d.generator import GeneratorConfig, model_file
 from get3d.networks import DiscriminatorConfig
@@ -23,13 +23,13 @@ from get3d.storage import checksum, describe, read_description, restore
 from get3d.training.objective import ObjectiveConfig
 from get3d.training.trackers import TrackerName, require_trackers
 
-__all__ = ["Opened", "OptimizerConfig", "TrainConfig", "facts", "opened"]
+__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run"]
 
 GRID_MARGIN = 0.1
 """The published grids are this much larger than their objects: 1.0 for 0.9, 0.8 for chairs of 0.7."""
 
 _COMPARED = 16
-"""Pictures by whose content processes see that they have the same dataset."""
+"""Images by whose content processes see that they have the same dataset."""
 
 
 @dataclass(frozen=True)
@@ -62,33 +62,33 @@ class TrainConfig:
         splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
         assumed: what the dataset is taken to be where it does not say so itself.
         out: folder of the run; the same folder again goes on.
-        source: a model or run whose networks to start from, all three of them, with their sizes. Pictures of a
+        init_from: a model or run whose networks to start from, all three of them, with their sizes. Images of a
             higher resolution than its own make the discriminator grow.
-        grow_planes: side of the planes that the networks of --from grow to, a power of two.
-        grow_grid: steps of the grid along a side, in place of those of --from.
-        resolution: side of the pictures in pixels, a power of two; pictures of the dataset must have it.
-        batch: pictures of a step.
-        accumulate: parts in which a process plays its share of the batch, one after another, to need less memory; the
+        grow_planes: side of the planes that the networks of --init-from grow to, a power of two.
+        grow_grid: steps of the grid along a side, in place of those of --init-from.
+        resolution: side of the images in pixels, a power of two; images of the dataset must have it.
+        batch: images of a step.
+        grad_accum_steps: parts in which a process plays its share of the batch, one after another, to need less memory; the
             course of the run stays the same.
-        kimg: length of the run, in thousands of real pictures shown.
+        kimg: length of the run, in thousands of real images shown.
         grid_size: side of the cube that shapes live in; by default 0.1 more than the dataset's objects are long.
         generator: the generator's sizes.
         discriminator: the discriminator's sizes.
         objective: weights of the terms.
         optimizer: settings of Adam.
-        ema_half_life: pictures, in thousands, after which a past generator counts half in the average.
-        ema_ramp_up: share of the pictures shown that bounds the half-life early on.
+        ema_half_life: images, in thousands, after which a past generator counts half in the average.
+        ema_ramp_up: share of the images shown that bounds the half-life early on.
         log_kimg: how often statistics are written.
-        snapshot_kimg: how often pictures are drawn, the metric is taken and a checkpoint is written.
+        snapshot_kimg: how often images are drawn, the metric is taken and a checkpoint is written.
         checkpoint_minutes: a checkpoint is also written whenever the last one is older than this.
-        metrics: what is measured at snapshots: swd (pictures and masks), fid, kid, or cov, mmd, 1nna of shapes by the
+        metrics: what is measured at snapshots: swd (images and masks), fid, kid, or cov, mmd, 1nna of shapes by the
             Chamfer distance (cd) or the light field distance (lfd). The first says which checkpoint is the best. By
             default swd, and before it fid where its network is in the cache folder.
-        metric_pictures: pictures that are compared with as many held-out ones.
+        metric_images: images that are compared with as many held-out ones.
         metric_objects: held-out objects, at most, that shapes are compared with; five shapes are made for each.
         keep: how many checkpoints are kept, besides the best.
         trackers: where the run is followed besides TensorBoard: wandb, mlflow.
-        bad_steps: steps in a row with a gradient that is not finite after which the run stops.
+        max_nonfinite_steps: steps in a row with a gradient that is not finite after which the run stops.
         precision: of the convolutions: fp32, bf16, or "auto", which is bf16 on GPUs that have it. All else, the weights
             too, is fp32.
         compile: compile the networks first, which takes minutes and a C++ compiler; R1 is not compiled.
@@ -101,12 +101,12 @@ class TrainConfig:
     splits: Path | None = None
     assumed: Assumed = field(default_factory=Assumed)
     out: Path = Path("runs/model")
-    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    init_from: Annotated[Path | None, tyro.conf.arg(name="init-from")] = None
     grow_planes: int | None = None
     grow_grid: int | None = None
     resolution: int = 64
     batch: int = 32
-    accumulate: int = 1
+    grad_accum_steps: int = 1
     kimg: float = 1000.0
     grid_size: float | None = None
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
@@ -118,12 +118,12 @@ class TrainConfig:
     log_kimg: float = 1.0
     snapshot_kimg: float = 10.0
     checkpoint_minutes: float = 15.0
-    metrics: tuple[WatchedName, ...] | None = None
-    metric_pictures: int = 512
+    metrics: tuple[SnapshotMetricName, ...] | None = None
+    metric_images: int = 512
     metric_objects: int = 40
     keep: int = 2
     trackers: tuple[TrackerName, ...] = ()
-    bad_steps: int = 10
+    max_nonfinite_steps: int = 10
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
     device: str = "auto"
@@ -132,7 +132,7 @@ class TrainConfig:
 
     @property
     def total(self) -> int:
-        """Length of the run in real pictures shown."""
+        """Length of the run in real images shown."""
         return round(self.kimg * 1000)
 
     def autocast(self, device: torch.device) -> torch.autocast:
@@ -143,87 +143,89 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
-class Opened:
+class PreparedRun:
     """A run that can be done.
 
     Attributes:
         config: with what follows from the dataset filled in.
-        pictures: to train on.
-        held_out: pictures of objects that training never sees.
+        images: to train on.
+        held_out: images of objects that training never sees.
     """
 
     config: TrainConfig
-    pictures: Pictures
-    held_out: Pictures
+    images: ImageDataset
+    held_out: ImageDataset
 
 
-def opened(config: TrainConfig, world: int = 1) -> Opened:
+def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     """Opens the dataset and proves that the run can be done, before any work.
 
     Args:
         config: the run.
-        world: processes that share a batch; each has whole groups of it, so that pictures are compared with the same
+        world: processes that share a batch; each has whole groups of it, so that images are compared with the same
             others however many processes there are.
 
     Raises:
         InputError: an option is out of its range, the dataset cannot be used, or the folder cannot be written to.
     """
-    if config.source is not None:
-        config = _with_networks_of(config.source, config)
+    if config.init_from is not None:
+        config = _with_networks_of(config.init_from, config)
     elif config.grow_planes is not None or config.grow_grid is not None:
-        raise InputError("--grow-planes and --grow-grid are of a model that training starts from; name it with --from")
+        raise InputError(
+            "--grow-planes and --grow-grid are of a model that training starts from; name it with --init-from"
+        )
     _require(config.batch > 0, "--batch", config.batch, "a positive number")
     group = config.discriminator.group
-    _require(config.accumulate > 0, "--accumulate", config.accumulate, "at least 1")
-    whole = group * world * config.accumulate
+    _require(config.grad_accum_steps > 0, "--grad-accum-steps", config.grad_accum_steps, "at least 1")
+    whole = group * world * config.grad_accum_steps
     shared = f", for each of {world} processes" if world > 1 else ""
-    parted = f", in {config.accumulate} parts (--accumulate)" if config.accumulate > 1 else ""
+    parted = f", in {config.grad_accum_steps} parts (--grad-accum-steps)" if config.grad_accum_steps > 1 else ""
     groups = f"a multiple of --discriminator.group, {group}{shared}{parted}"
     _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
     power = config.resolution >= 8 and config.resolution & (config.resolution - 1) == 0
     _require(power, "--resolution", config.resolution, "a power of two, at least 8")
     for name in ("kimg", "log_kimg", "snapshot_kimg"):
         _require(getattr(config, name) > 0, "--" + name.replace("_", "-"), getattr(config, name), "positive")
-    for name in ("metric_pictures", "metric_objects"):
+    for name in ("metric_images", "metric_objects"):
         _require(getattr(config, name) > 1, "--" + name.replace("_", "-"), getattr(config, name), "at least 2")
     _require(config.metrics != (), "--metrics", "empty", "one metric or more, swd for one")
     _require(config.keep > 0, "--keep", config.keep, "at least 1")
     require_trackers(config.trackers)
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
-    pictures = Pictures(config.data, "train", config.splits, assumed=config.assumed)
-    if config.source is not None and pictures.resolution > config.resolution:
-        config = replace(config, resolution=pictures.resolution)
-    if pictures.resolution != config.resolution:
+    images = ImageDataset(config.data, "train", config.splits, assumed=config.assumed)
+    if config.init_from is not None and images.resolution > config.resolution:
+        config = replace(config, resolution=images.resolution)
+    if images.resolution != config.resolution:
         raise InputError(
-            f"{config.data}: its pictures are {pictures.resolution}², this run asks for {config.resolution}²; "
-            f"use --resolution {pictures.resolution}, or make the dataset again at {config.resolution}²"
+            f"{config.data}: its images are {images.resolution}², this run asks for {config.resolution}²; "
+            f"use --resolution {images.resolution}, or make the dataset again at {config.resolution}²"
         )
     require_writable(config.out)
-    grid_size = pictures.scale + GRID_MARGIN if config.grid_size is None else config.grid_size
-    longest = f"longer than the objects of {config.data}, {pictures.scale}, and below 2"
-    _require(pictures.scale <= grid_size < 2, "--grid-size", grid_size, longest)
+    grid_size = images.scale + GRID_MARGIN if config.grid_size is None else config.grid_size
+    longest = f"longer than the objects of {config.data}, {images.scale}, and below 2"
+    _require(images.scale <= grid_size < 2, "--grid-size", grid_size, longest)
     resolved = replace(
         config,
         grid_size=grid_size,
         metrics=default_metrics() if config.metrics is None else config.metrics,
-        generator=replace(config.generator, cameras=pictures.prior, grid_size=grid_size, classes=pictures.classes),
+        generator=replace(config.generator, cameras=images.prior, grid_size=grid_size, classes=images.classes),
     )
-    return Opened(resolved, pictures, Pictures(config.data, "val", config.splits, assumed=config.assumed))
+    return PreparedRun(resolved, images, ImageDataset(config.data, "val", config.splits, assumed=config.assumed))
 
 
-def facts(run: Opened) -> dict[str, str]:
-    """What processes must have in common to train together: versions, settings and pictures, by name."""
-    pictures = run.pictures
-    some = torch.linspace(0, len(pictures) - 1, min(_COMPARED, len(pictures))).long()
-    content = {"angles": pictures.angles, "labels": pictures.labels, "pictures": pictures.load(some)}
+def cross_rank_fingerprint(run: PreparedRun) -> dict[str, str]:
+    """What processes must have in common to train together: versions, settings and images, by name."""
+    images = run.images
+    some = torch.linspace(0, len(images) - 1, min(_COMPARED, len(images))).long()
+    content = {"angles": images.angles, "labels": images.labels, "images": images.load(some)}
     versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
     settings = _flat(describe(run.config), "--")
-    own = tuple("--" + name for name in ("data", "splits", "out", "source", "ranks", "device"))
+    own = tuple("--" + name for name in ("data", "splits", "out", "init_from", "ranks", "device"))
     return (
         versions
         | {name: value for name, value in settings.items() if not name.startswith(own)}
-        | {"a dataset of pictures": f"{len(pictures)}, fingerprint {checksum(content)}"}
+        | {"a dataset of images": f"{len(images)}, fingerprint {checksum(content)}"}
     )
 
 
@@ -263,6 +265,6 @@ def _compilers() -> list[str]:
     return [name for name in names if name and shutil.which(name)]
 
 
-def _require(holds: bool, option: str, value: object, mend: str) -> None:
+def _require(holds: bool, option: str, value: object, fix: str) -> None:
     if not holds:
-        raise InputError(f"{option} is {value}; it must be {mend}")
+        raise InputError(f"{option} is {value}; it must be {fix}")

@@ -1,4 +1,4 @@
-"""An exponential moving average of a network, counted in pictures shown (Karras et al. 2020, StyleGAN2)."""
+"""An exponential moving average of a network, counted in images shown (Karras et al. 2020, StyleGAN2)."""
 
 import torch
 from torch import nn
@@ -8,20 +8,20 @@ __all__ = ["update_average"]
 
 @torch.no_grad()
 def update_average(
-    average: nn.Module, network: nn.Module, *, shown: int, batch: int, half_life: float, ramp_up: float
+    average: nn.Module, network: nn.Module, *, cur_nimg: int, batch: int, half_life: float, ramp_up: float
 ) -> None:
     """Moves the average towards the network after one step.
 
     Args:
         average: the averaged network, changed in place.
         network: the trained one.
-        shown: real pictures shown so far; early on the half-life is at most `ramp_up` times this.
-        batch: pictures of this step.
-        half_life: pictures after which a past state counts half.
-        ramp_up: share of the pictures shown; 0 switches the ramp off.
+        shown: real images shown so far; early on the half-life is at most `ramp_up` times this.
+        batch: images of this step.
+        half_life: images after which a past state counts half.
+        ramp_up: share of the images shown; 0 switches the ramp off.
     """
     if ramp_up > 0:
-        half_life = min(half_life, max(shown, 1) * ramp_up)
+        half_life = min(half_life, max(cur_nimg, 1) * ramp_up)
     decay = 0.5 ** (batch / max(half_life, 1e-8))
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
     for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):

@@ -42,7 +42,7 @@ def averaging(network: nn.Module, ranks: Ranks) -> Iterator[None]:
     with ranks.telling():
         sums.send_all()
         with record_function(MEETING):
-            ranks.meet()
+            ranks.barrier()
         with record_function(RECEIVING):
             sums.receive()
 

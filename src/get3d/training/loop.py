@@ -1,7 +1,7 @@
 """How a generator learns: the loop, and one step of it, each on a page.
 
 Running the same command again goes on where it stopped. All randomness of a step follows from the seed and the number
-of real pictures shown, which is also the data position.
+of real images shown, which is also the data position.
 """
 
 import copy
@@ -22,18 +22,18 @@ from torch.optim import Optimizer
 from get3d.cameras import Cameras
 from get3d.datasets.loader import Batch, to_network
 from get3d.devices import device_named
-from get3d.distributed.processes import ALONE, Ranks, joined
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.generator import Generator, mix, model_file
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
 from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, resume, start_from
-from get3d.training.config import TrainConfig, facts, opened
+from get3d.training.config import TrainConfig, cross_rank_fingerprint, prepare_run
 from get3d.training.ema import update_average
 from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
 from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
-from get3d.training.run_logger import Recorder
+from get3d.training.run_logger import RunLogger
 
 __all__ = ["start", "train", "train_step", "update"]
 
@@ -50,35 +50,35 @@ def train(config: TrainConfig, console: Console) -> Path:
     """
     with joined(config.ranks, config.device) as ranks:
         console = ranks.console(console)
-        run = ranks.alike(lambda: opened(config, ranks.world), facts)
+        run = ranks.require_agreement(lambda: prepare_run(config, ranks.world), cross_rank_fingerprint)
         config = run.config
-        record = ranks.alike(lambda: Recorder(run, console, ranks))
+        logger = ranks.require_agreement(lambda: RunLogger(run, console, ranks))
         state = start(config)
-        resumed = resume(record.folder, state, describe(config), console, ranks)
-        with record.recording(state, resumed=resumed), _stop_signals() as stop:
-            finished = state.shown >= config.total
-            batches = run.pictures.batches(config.batch, config.seed, state.shown, ranks.rank, ranks.world)
+        resumed = resume(logger.folder, state, describe(config), console, ranks)
+        with logger.recording(state, resumed=resumed), _stop_signals() as stop:
+            finished = state.cur_nimg >= config.total
+            batches = run.images.batches(config.batch, config.seed, state.cur_nimg, ranks.rank, ranks.world)
             while not finished:
                 train_step(state, next(batches), config, ranks)
-                stopped, late = ranks.any(stop.asked, record.late)
-                finished = stopped or state.shown >= config.total
-                record(state, finished=finished, late=late)
-        path = record.folder / f"checkpoint-{state.shown:012d}.safetensors"
-        if state.shown < config.total:
-            done = f"stopped at {state.shown / 1000:.2f} kimg; the same command goes on"
+                stopped, late = ranks.any(stop.asked, logger.late)
+                finished = stopped or state.cur_nimg >= config.total
+                logger.log_step(state, finished=finished, late=late)
+        path = logger.folder / f"checkpoint-{state.cur_nimg:012d}.safetensors"
+        if state.cur_nimg < config.total:
+            done = f"stopped at {state.cur_nimg / 1000:.2f} kimg; the same command goes on"
             console.print(f"{path}: {done}", highlight=False, soft_wrap=True)
     return path
 
 
-def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = ALONE) -> None:
+def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
     """One batch: the discriminator moves, then the generator, then its average.
 
-    Both play on the same generated pictures, so they are drawn once. Where the batch is played in parts, only the last
+    Both play on the same generated images, so they are drawn once. Where the batch is played in parts, only the last
     part's are kept for the generator, which goes through the parts backwards; the others are drawn a second time.
 
     Args:
         state: changed in place.
-        batch: real pictures, with their cameras and classes; this process's share of them.
+        batch: real images, with their cameras and classes; this process's share of them.
         config: the run's configuration.
         ranks: this process among those that share the batch.
 
@@ -88,7 +88,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     """
     objective = config.objective
     device = next(state.generator.parameters()).device
-    parts = _parts(batch, config, state.shown, device, ranks)
+    parts = _parts(batch, config, state.cur_nimg, device, ranks)
     first, last = parts[0], parts[-1]
 
     def note(name: str, value: Tensor) -> None:
@@ -98,7 +98,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     for part in parts:
         with torch.set_grad_enabled(part is last):
             drawn = _drawn(state.generator, part, config)
-        images = to_network(part.pictures.to(device))
+        images = to_network(part.images.to(device))
         with config.autocast(device):
             fake = state.discriminator(drawn.fakes.detach(), part.cameras.angles, part.label)
             real = state.discriminator(images, part.angles, part.label)
@@ -107,7 +107,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         for name in ("rgb", "mask"):
             note(f"logits/{name}_real", getattr(real, name).mean())
             note(f"logits/{name}_fake", getattr(fake, name).mean())
-        if state.shown // config.batch % objective.r1_interval == 0:
+        if state.cur_nimg // config.batch % objective.r1_interval == 0:
             images = images.requires_grad_(True)
             # `forward` itself is never compiled; compiled networks have no second derivative.
             with config.autocast(device):
@@ -115,7 +115,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
             penalty = gradient_penalty(real, images)
             note("loss/r1", penalty)
             loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
-        with averaging(state.discriminator, ranks if part is last else ALONE):
+        with averaging(state.discriminator, ranks if part is last else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
 
@@ -133,22 +133,22 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         note("surface/empty", surfaces.empty.float().mean())
         note("surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
         loss = loss + surface_loss(surfaces, objective)
-        with averaging(state.generator, ranks if part is first else ALONE):
+        with averaging(state.generator, ranks if part is first else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     other = update(state.generator, state.generator_optimizer, "generator")
     problem = problem or other
 
-    state.bad_steps = state.bad_steps + 1 if problem else 0
-    if problem and state.bad_steps >= config.bad_steps:
+    state.nonfinite_steps = state.nonfinite_steps + 1 if problem else 0
+    if problem and state.nonfinite_steps >= config.max_nonfinite_steps:
         raise FloatingPointError(
-            f"{problem} was not finite in {state.bad_steps} steps in a row, at {state.shown / 1000:.2f} kimg; "
+            f"{problem} was not finite in {state.nonfinite_steps} steps in a row, at {state.cur_nimg / 1000:.2f} kimg; "
             "lower --optimizer.learning-rate or raise --objective.r1-gamma, and go on from the last checkpoint"
         )
-    state.shown += config.batch
+    state.cur_nimg += config.batch
     update_average(
-        state.average,
+        state.generator_ema,
         state.generator,
-        shown=state.shown,
+        cur_nimg=state.cur_nimg,
         batch=config.batch,
         half_life=1000 * config.ema_half_life,
         ramp_up=config.ema_ramp_up,
@@ -171,9 +171,9 @@ def update(network: nn.Module, optimizer: Optimizer, name: str) -> str | None:
 
 @dataclass(frozen=True)
 class _Part:
-    """What is played at once: real pictures, on the CPU, and the randomness of as many generated ones."""
+    """What is played at once: real images, on the CPU, and the randomness of as many generated ones."""
 
-    pictures: Tensor
+    images: Tensor
     angles: Tensor
     label: Tensor | None
     cameras: Cameras
@@ -182,13 +182,13 @@ class _Part:
     kept: Tensor
 
 
-def _parts(batch: Batch, config: TrainConfig, shown: int, device: torch.device, ranks: Ranks) -> list[_Part]:
-    """The step after `shown` pictures, in parts of this process's share.
+def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.device, ranks: Ranks) -> list[_Part]:
+    """The step after `shown` images, in parts of this process's share.
 
     Randomness is drawn for the whole batch, so that shares and parts fit together, and on the CPU, so that every device
     sees the same. Fakes are of the classes of the reals, so that a class alone tells nothing.
     """
-    generator = torch.Generator().manual_seed(_mixed(config.seed, shown))
+    generator = torch.Generator().manual_seed(_mixed(config.seed, cur_nimg))
     count, z_dim = config.batch, config.generator.z_dim
     cameras = config.generator.cameras.sample(count, generator)
     codes = torch.randn(2, 2, count, z_dim, generator=generator).to(device)
@@ -196,21 +196,21 @@ def _parts(batch: Batch, config: TrainConfig, shown: int, device: torch.device, 
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
     kept = torch.where(mixed, kept, 1.0)
     share = ranks.share(count)
-    size = (share.stop - share.start) // config.accumulate
+    size = (share.stop - share.start) // config.grad_accum_steps
     parts = []
-    for start in range(0, size * config.accumulate, size):
+    for start in range(0, size * config.grad_accum_steps, size):
         mine, rows = slice(start, start + size), slice(share.start + start, share.start + start + size)
         label = None if batch.label is None else batch.label[mine].to(device)
         latents, others = (Latents(geometry[rows], texture[rows], label) for geometry, texture in codes)
         angles = batch.angles[mine].to(device)
         moved = cameras[rows].to(device)
-        parts.append(_Part(batch.pictures[mine], angles, label, moved, latents, others, kept[rows].to(device)))
+        parts.append(_Part(batch.images[mine], angles, label, moved, latents, others, kept[rows].to(device)))
     return parts
 
 
 @dataclass(frozen=True)
 class _Drawn:
-    """Generated pictures of a part, [m, 4, r, r] with their masks, and their surfaces."""
+    """Generated images of a part, [m, 4, r, r] with their masks, and their surfaces."""
 
     fakes: Tensor
     surfaces: Surfaces
@@ -245,13 +245,13 @@ def start(config: TrainConfig) -> TrainingState:
     optimizer = config.optimizer
     state = TrainingState(
         generator=generator,
-        average=average,
+        generator_ema=average,
         discriminator=discriminator,
         generator_optimizer=optimizer.build(generator, optimizer.generator_interval),
         discriminator_optimizer=optimizer.build(discriminator, config.objective.r1_interval),
     )
-    if config.source is not None:
-        start_from(model_file(config.source), state)
+    if config.init_from is not None:
+        start_from(model_file(config.init_from), state)
     return state
 
 

@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress line, curves, a line of JSON a tick, pictures of the same latents."""
+"""What a person sees of a run: a progress line, curves, a line of JSON a tick, images of the same latents."""
 
 import json
 import math
@@ -46,20 +46,20 @@ class Monitor:
     Args:
         folder: of the run.
         console: the terminal.
-        shown: real pictures shown so far.
-        total: length of the run in real pictures.
+        shown: real images shown so far.
+        total: length of the run in real images.
         trackers: other ones; closed at the end.
     """
 
     def __init__(
-        self, folder: Path, console: Console, *, shown: int, total: int, trackers: Sequence[Tracker] = ()
+        self, folder: Path, console: Console, *, cur_nimg: int, total: int, trackers: Sequence[Tracker] = ()
     ) -> None:
         self._folder, self._console, self._total = folder, console, total
         self._stats = folder / "stats.jsonl"
-        self._drop_after(shown)
-        self._trackers: list[Tracker] = [TensorBoard(folder, shown), *trackers]
+        self._drop_after(cur_nimg)
+        self._trackers: list[Tracker] = [TensorBoard(folder, cur_nimg), *trackers]
         self._live = Live(console=console, refresh_per_second=2, transient=True)
-        self._start = self._tick = (time.monotonic(), shown)
+        self._start = self._tick = (time.monotonic(), cur_nimg)
         self._last = ""
         self._beaten = -math.inf
         self._rates: list[float] = []
@@ -87,13 +87,13 @@ class Monitor:
         except TrackerError as error:
             self.say(f"[yellow]{escape(str(error))}; training goes on[/]")
 
-    def _drop_after(self, shown: int) -> None:
+    def _drop_after(self, cur_nimg: int) -> None:
         if not self._stats.exists():
             return
         kept = []
         for line in self._stats.read_text(encoding="utf-8").splitlines():
             try:
-                if json.loads(line)["shown"] <= shown:
+                if json.loads(line)["cur_nimg"] <= cur_nimg:
                     kept.append(line)
             except ValueError:
                 break  # the line that a kill cut short is the last
@@ -104,7 +104,7 @@ class Monitor:
         """A line above the progress line."""
         self._console.print(message, highlight=False, soft_wrap=True)
 
-    def progress(self, shown: int) -> None:
+    def progress(self, cur_nimg: int) -> None:
         """Moves the progress line on, and shows that the run is alive."""
         since, before = self._start
         now = time.monotonic()
@@ -113,12 +113,12 @@ class Monitor:
             with suppress(OSError):
                 (self._folder / HEARTBEAT).touch()
             self._beaten = now
-        rate = (shown - before) / max(now - since, 1e-9)
-        left = (self._total - shown) / rate if rate > 0 else float("inf")
-        done = f"{shown / 1000:.2f} of {self._total / 1000:g} kimg"
+        rate = (cur_nimg - before) / max(now - since, 1e-9)
+        left = (self._total - cur_nimg) / rate if rate > 0 else float("inf")
+        done = f"{cur_nimg / 1000:.2f} of {self._total / 1000:g} kimg"
         self._live.update(Text(f"{done}  {rate:.1f} img/s  {_clock(left)} left  {self._last}"))
 
-    def write(self, sums: dict[str, Tensor], shown: int, extra: dict[str, float] | None = None) -> None:
+    def write(self, sums: dict[str, Tensor], cur_nimg: int, extra: dict[str, float] | None = None) -> None:
         """Writes the means of the statistics since the last tick, and clears them; says what is alarming of them.
 
         Raises:
@@ -128,12 +128,17 @@ class Monitor:
         sums.clear()
         since, before = self._tick
         now = time.monotonic()
-        self._tick = (now, shown)
-        rate = (shown - before) / max(now - since, 1e-9)
-        found = alarms(values, kimg=shown / 1000, speed=math.inf if extra else rate, speeds=self._rates)
+        self._tick = (now, cur_nimg)
+        rate = (cur_nimg - before) / max(now - since, 1e-9)
+        found = alarms(values, kimg=cur_nimg / 1000, speed=math.inf if extra else rate, speeds=self._rates)
         # A snapshot's own time counts in its tick.
         self._rates += [] if extra else [rate]
-        line: dict[str, object] = {"shown": shown, "kimg": shown / 1000, **values, "images_per_second": round(rate, 2)}
+        line: dict[str, object] = {
+            "cur_nimg": cur_nimg,
+            "kimg": cur_nimg / 1000,
+            **values,
+            "images_per_second": round(rate, 2),
+        }
         if found:
             line["alarms"] = found
         try:
@@ -145,22 +150,22 @@ class Monitor:
             raise not_written(self._stats, error.strerror) from error
         for tracker in self._trackers:
             with self._telling():
-                tracker.scalars(values | {"images_per_second": rate}, shown)
+                tracker.scalars(values | {"images_per_second": rate}, cur_nimg)
         self._last = "  ".join(f"{name.removeprefix('loss/')} {value:.3g}" for name, value in values.items())
-        self.progress(shown)
+        self.progress(cur_nimg)
         if not self._console.is_terminal:
-            self.say(f"{shown / 1000:.2f} kimg  {rate:.1f} img/s  {self._last}")
+            self.say(f"{cur_nimg / 1000:.2f} kimg  {rate:.1f} img/s  {self._last}")
         for alarm in found:
-            self.say(f"[yellow]{shown / 1000:.2f} kimg: {alarm}[/]")
+            self.say(f"[yellow]{cur_nimg / 1000:.2f} kimg: {alarm}[/]")
 
-    def pictures(self, name: str, images: Tensor, shown: int, *, columns: int) -> None:
-        """Saves a sheet of pictures [n, 3, r, r] in [−1, 1] as `name.png`, and shows it to those who follow the run."""
+    def images(self, name: str, images: Tensor, cur_nimg: int, *, columns: int) -> None:
+        """Saves a sheet of images [n, 3, r, r] in [−1, 1] as `name.png`, and shows it to those who follow the run."""
         sheet = contact_sheet(images, columns=columns)
         with writing(self._folder / f"{name}.png") as temporary:
             sheet.save(temporary)
         for tracker in self._trackers:
             with self._telling():
-                tracker.pictures(name.split("-")[0], sheet, shown)
+                tracker.images(name.split("-")[0], sheet, cur_nimg)
 
 
 def _clock(seconds: float) -> str:

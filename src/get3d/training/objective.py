@@ -1,6 +1,6 @@
 """The game between generator and discriminator, and nothing else.
 
-Non-saturating logistic loss on the logits of both branches, a penalty on the discriminator's gradient at real pictures
+Non-saturating logistic loss on the logits of both branches, a penalty on the discriminator's gradient at real images
 (R1, Mescheder et al. 2018), and regularisers on the surface (GET3D, section 3.3; FlexiCubes, section 4.4).
 """
 
@@ -49,7 +49,7 @@ def discriminator_loss(real: Logits, fake: Logits) -> Float[Tensor, ""]:
 
 
 def gradient_penalty(real: Logits, images: Float[Tensor, "n 4 r r"]) -> Float[Tensor, ""]:
-    """R1 without its weight γ/2: squared norm of the logits' gradient at real pictures, the mean over the batch.
+    """R1 without its weight γ/2: squared norm of the logits' gradient at real images, the mean over the batch.
 
     The branches see different channels, so one gradient of the sum serves both.
     """

@@ -1,4 +1,4 @@
-"""What a run leaves behind: statistics, pictures of the same latents, metrics, checkpoints."""
+"""What a run leaves behind: statistics, images of the same latents, metrics, checkpoints."""
 
 import math
 import time
@@ -10,23 +10,23 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from get3d.datasets.loader import Pictures, to_network
+from get3d.datasets.loader import ImageDataset, to_network
 from get3d.devices import device_named
 from get3d.distributed.processes import Ranks
-from get3d.evaluation.snapshot_metrics import Watched
+from get3d.evaluation.snapshot_metrics import SnapshotMetrics
 from get3d.files import write_json
 from get3d.storage import describe
 from get3d.training.checkpoint import CheckpointWriter, TrainingState
-from get3d.training.config import Opened, TrainConfig
+from get3d.training.config import PreparedRun, TrainConfig
 from get3d.training.monitor import Monitor
 from get3d.training.trackers import open_trackers
 
-__all__ = ["Recorder"]
+__all__ = ["RunLogger"]
 
 _GRID, _COLUMNS = 32, 8
 
 
-class Recorder:
+class RunLogger:
     """Writes, after each step, what is due. Of several processes the first alone writes, the means of all of them.
 
     Attributes:
@@ -35,21 +35,21 @@ class Recorder:
 
     folder: Path
 
-    def __init__(self, run: Opened, console: Console, ranks: Ranks) -> None:
+    def __init__(self, run: PreparedRun, console: Console, ranks: Ranks) -> None:
         """Opens what the metrics need, before any work.
 
         Raises:
-            InputError: a held-out picture, or what the metrics need, cannot be used.
+            InputError: a held-out image, or what the metrics need, cannot be used.
         """
         config = run.config
         self.folder = config.out / "checkpoints"
-        self._config, self._pictures, self._console, self._ranks = config, run.pictures, console, ranks
+        self._config, self._images, self._console, self._ranks = config, run.images, console, ranks
         self._monitor: Monitor | None = None
         self._saved = time.monotonic()
         self._checkpoints = CheckpointWriter(self.folder, config.keep, console)
         if ranks.rank == 0:
             self._held_out = _held_out(run.held_out, config)
-            self._watched = Watched(
+            self._watched = SnapshotMetrics(
                 config.metrics or (),
                 self._held_out,
                 config.data,
@@ -69,21 +69,21 @@ class Recorder:
         """
         config, world = self._config, self._ranks.world
         names = () if self._ranks.rank else config.trackers
-        trackers = self._ranks.alike(lambda: open_trackers(names, config.out, describe(config)))
+        trackers = self._ranks.require_agreement(lambda: open_trackers(names, config.out, describe(config)))
         if self._ranks.rank:
             yield
             return
         write_json(config.out / "config.json", describe(config))
         with (
             Monitor(
-                config.out, self._console, shown=state.shown, total=config.total, trackers=trackers
+                config.out, self._console, cur_nimg=state.cur_nimg, total=config.total, trackers=trackers
             ) as self._monitor,
             self._checkpoints,
         ):
-            beginning = f"{'goes on' if resumed else 'starts'} at {state.shown / 1000:.2f} kimg"
+            beginning = f"{'goes on' if resumed else 'starts'} at {state.cur_nimg / 1000:.2f} kimg"
             self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
             if not resumed:
-                _show_reals(self._monitor, self._pictures)
+                _show_reals(self._monitor, self._images)
             yield
 
     @property
@@ -92,7 +92,7 @@ class Recorder:
         old = time.monotonic() - self._saved > 60 * self._config.checkpoint_minutes
         return self._monitor is not None and (old or self._checkpoints.failed)
 
-    def __call__(self, state: TrainingState, *, finished: bool, late: bool) -> None:
+    def log_step(self, state: TrainingState, *, finished: bool, late: bool) -> None:
         """Writes what is due after a step.
 
         Args:
@@ -105,11 +105,11 @@ class Recorder:
                 without a word.
         """
         config = self._config
-        snapshot = _due(state.shown, config.batch, config.snapshot_kimg) or state.shown >= config.total
-        tick = snapshot or _due(state.shown, config.batch, config.log_kimg)
+        snapshot = _due(state.cur_nimg, config.batch, config.snapshot_kimg) or state.cur_nimg >= config.total
+        tick = snapshot or _due(state.cur_nimg, config.batch, config.log_kimg)
         checkpoint = snapshot or finished or late
         if self._monitor is not None:
-            self._monitor.progress(state.shown)
+            self._monitor.progress(state.cur_nimg)
         if tick or checkpoint:
             self._ranks.average(state.sums)
             self._ranks.from_first(lambda: self._write(state, snapshot, tick, checkpoint))
@@ -122,21 +122,21 @@ class Recorder:
         if snapshot:
             best = self._snapshot(state, self._monitor)
         elif tick:
-            self._monitor.write(state.sums, state.shown)
+            self._monitor.write(state.sums, state.cur_nimg)
         if checkpoint:
             # The step leaves the average with the trained network's buffers; a checkpoint is a model to use. A tenth of
             # the usual samples moves a mean by a hundredth of the spread, and training waits for it.
-            state.average.estimate_mean_styles(samples=10_000)
+            state.generator_ema.estimate_mean_styles(samples=10_000)
             self._checkpoints.save(state, describe(self._config), best=best)
             self._saved = time.monotonic()
 
     @torch.no_grad()
     def _snapshot(self, state: TrainingState, monitor: Monitor) -> bool:
         """Draws fixed latents, takes the metrics and writes the tick; whether the first metric is the best so far."""
-        config, average, total = self._config, state.average, len(self._held_out)
+        config, average, total = self._config, state.generator_ema, len(self._held_out)
         generator = torch.Generator().manual_seed(config.seed)
         cameras = config.generator.cameras.sample(total, generator)
-        size = config.batch // (self._ranks.world * config.accumulate)
+        size = config.batch // (self._ranks.world * config.grad_accum_steps)
         fakes = []
         for start in range(0, total, size):
             rows = slice(start, min(start + size, total))
@@ -145,27 +145,27 @@ class Recorder:
             fakes.append(torch.cat([images.rgb, images.mask], dim=1).cpu())
         drawn = torch.cat(fakes)
         measured = self._watched(average, drawn)
-        name = f"fakes-{state.shown / 1000:09.2f}"
-        monitor.pictures(name, drawn[:_GRID, :3], state.shown, columns=_COLUMNS)
-        monitor.write(state.sums, state.shown, measured.values)
+        name = f"fakes-{state.cur_nimg / 1000:09.2f}"
+        monitor.images(name, drawn[:_GRID, :3], state.cur_nimg, columns=_COLUMNS)
+        monitor.write(state.sums, state.cur_nimg, measured.values)
         best = state.best is None or measured.badness < state.best
         state.best = measured.badness if best else state.best
         return best
 
 
-def _due(shown: int, batch: int, every_kimg: float) -> bool:
-    """Whether the last batch crossed a multiple of `every_kimg` thousand pictures."""
+def _due(cur_nimg: int, batch: int, every_kimg: float) -> bool:
+    """Whether the last batch crossed a multiple of `every_kimg` thousand images."""
     every = 1000 * every_kimg
-    return math.floor(shown / every) > math.floor((shown - batch) / every)
+    return math.floor(cur_nimg / every) > math.floor((cur_nimg - batch) / every)
 
 
-def _held_out(pictures: Pictures, config: TrainConfig) -> Tensor:
-    """A fixed choice of held-out pictures, [n, 4, r, r] in the networks' range."""
+def _held_out(images: ImageDataset, config: TrainConfig) -> Tensor:
+    """A fixed choice of held-out images, [n, 4, r, r] in the networks' range."""
     generator = torch.Generator().manual_seed(config.seed)
-    chosen = torch.randperm(len(pictures), generator=generator)[: config.metric_pictures]
-    return to_network(pictures.load(chosen))
+    chosen = torch.randperm(len(images), generator=generator)[: config.metric_images]
+    return to_network(images.load(chosen))
 
 
-def _show_reals(monitor: Monitor, pictures: Pictures) -> None:
-    chosen = torch.linspace(0, len(pictures) - 1, _GRID).long()
-    monitor.pictures("reals", to_network(pictures.load(chosen))[:, :3], 0, columns=_COLUMNS)
+def _show_reals(monitor: Monitor, images: ImageDataset) -> None:
+    chosen = torch.linspace(0, len(images) - 1, _GRID).long()
+    monitor.images("reals", to_network(images.load(chosen))[:, :3], 0, columns=_COLUMNS)

@@ -38,16 +38,16 @@ class Status:
     Attributes:
         name: of its folder.
         state: "running" as long as its heart beats, "finished" when its last checkpoint is the end.
-        shown: real pictures shown at the last line of the statistics.
-        total: length of the run in real pictures.
-        speed: pictures a second, at that line.
+        shown: real images shown at the last line of the statistics.
+        total: length of the run in real images.
+        speed: images a second, at that line.
         metrics: as last measured, by name.
-        checkpoint: pictures shown at the last checkpoint; None before the first.
+        checkpoint: images shown at the last checkpoint; None before the first.
     """
 
     name: str
     state: Literal["running", "stopped", "finished"]
-    shown: int
+    cur_nimg: int
     total: int
     speed: float
     metrics: dict[str, float]
@@ -76,7 +76,7 @@ def list_runs(config: RunsConfig, console: Console) -> None:
         table.add_row(
             row.name,
             row.state,
-            f"{row.shown / 1000:.2f}",
+            f"{row.cur_nimg / 1000:.2f}",
             f"{row.total / 1000:g}",
             f"{row.speed:.1f}",
             "–" if row.checkpoint is None else f"{row.checkpoint / 1000:.2f}",
@@ -99,14 +99,14 @@ def status(folder: Path, name: str) -> Status:
     total = round(read_json(folder / "config.json")["kimg"] * 1000)
     paths = checkpoints_in(folder / "checkpoints")
     checkpoint = shown_of(paths[0]) if paths else None
-    last: dict[str, Any] = lines[-1] if lines else {"shown": 0, "images_per_second": 0.0}
+    last: dict[str, Any] = lines[-1] if lines else {"cur_nimg": 0, "images_per_second": 0.0}
     measured = [{key: line[key] for key in line if key.startswith(("metrics/", "swd/"))} for line in lines]
     if checkpoint is not None and checkpoint >= total:
         state: Literal["running", "stopped", "finished"] = "finished"
     else:
         state = "running" if _beats(folder / HEARTBEAT) else "stopped"
     metrics: dict[str, float] = next((values for values in reversed(measured) if values), {})
-    return Status(name, state, last["shown"], total, last["images_per_second"], metrics, checkpoint)
+    return Status(name, state, last["cur_nimg"], total, last["images_per_second"], metrics, checkpoint)
 
 
 def _beats(heart: Path) -> bool:

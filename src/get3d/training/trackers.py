@@ -44,17 +44,17 @@ class TrackerError(RuntimeError):
 
 @runtime_checkable
 class Tracker(Protocol):
-    """What a run tells those who follow it. `shown` counts the real pictures shown so far."""
+    """What a run tells those who follow it. `shown` counts the real images shown so far."""
 
-    def scalars(self, values: Mapping[str, float], shown: int) -> None:
+    def scalars(self, values: Mapping[str, float], cur_nimg: int) -> None:
         """The statistics of a tick, by name.
 
         Raises:
             TrackerError: they could not be taken.
         """
 
-    def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
-        """A sheet of pictures.
+    def images(self, name: str, sheet: Image.Image, cur_nimg: int) -> None:
+        """A sheet of images.
 
         Raises:
             TrackerError: it could not be taken.
@@ -72,18 +72,18 @@ class Tracker(Protocol):
 
 
 class TensorBoard:
-    """Curves and pictures in the folder `tensorboard` of a run.
+    """Curves and images in the folder `tensorboard` of a run.
 
     Args:
         folder: the run's.
-        shown: where it starts or goes on; what was written later is not shown.
+        cur_nimg: where it starts or goes on; what was written later is not shown.
     """
 
-    def __init__(self, folder: Path, shown: int) -> None:
+    def __init__(self, folder: Path, cur_nimg: int) -> None:
         # SummaryWriter's module takes a second to import; commands that do not train should not wait for it.
         from torch.utils.tensorboard.writer import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=shown)
+        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=cur_nimg)
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -92,16 +92,16 @@ class TensorBoard:
         except OSError as error:
             raise TrackerError(f"TensorBoard: {error.strerror}") from error
 
-    def scalars(self, values: Mapping[str, float], shown: int) -> None:
+    def scalars(self, values: Mapping[str, float], cur_nimg: int) -> None:
         """See `Tracker`."""
         with self._telling():
             for name, value in values.items():
-                self._writer.add_scalar(name, value, shown)
+                self._writer.add_scalar(name, value, cur_nimg)
 
-    def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
+    def images(self, name: str, sheet: Image.Image, cur_nimg: int) -> None:
         """See `Tracker`."""
         with self._telling():
-            self._writer.add_image(name, np.asarray(sheet), shown, dataformats="HWC")
+            self._writer.add_image(name, np.asarray(sheet), cur_nimg, dataformats="HWC")
 
     def close(self, *, failed: bool) -> None:
         """See `Tracker`."""
@@ -134,8 +134,8 @@ class Wandb:
                 allow_val_change=True,
             )
             # A run that goes on repeats some of its steps, which W&B's own count does not allow.
-            self._run.define_metric("shown", hidden=True)
-            self._run.define_metric("*", step_metric="shown")
+            self._run.define_metric("cur_nimg", hidden=True)
+            self._run.define_metric("*", step_metric="cur_nimg")
 
     @contextmanager
     def _telling(self) -> Iterator[None]:
@@ -144,15 +144,15 @@ class Wandb:
         except self._wandb.Error as error:
             raise TrackerError(f"wandb: {error}") from error
 
-    def scalars(self, values: Mapping[str, float], shown: int) -> None:
+    def scalars(self, values: Mapping[str, float], cur_nimg: int) -> None:
         """See `Tracker`."""
         with self._telling():
-            self._run.log({**values, "shown": shown})
+            self._run.log({**values, "cur_nimg": shown})
 
-    def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
+    def images(self, name: str, sheet: Image.Image, cur_nimg: int) -> None:
         """See `Tracker`."""
         with self._telling():
-            self._run.log({name: self._wandb.Image(sheet), "shown": shown})
+            self._run.log({name: self._wandb.Image(sheet), "cur_nimg": shown})
 
     def close(self, *, failed: bool) -> None:
         """See `Tracker`."""
@@ -195,17 +195,17 @@ class MLflow:
         except self._mlflow.exceptions.MlflowException as error:
             raise TrackerError(f"mlflow: {str(error).splitlines()[0]}") from error
 
-    def scalars(self, values: Mapping[str, float], shown: int) -> None:
+    def scalars(self, values: Mapping[str, float], cur_nimg: int) -> None:
         """See `Tracker`."""
         now, metric = int(1000 * time.time()), self._mlflow.entities.Metric
         with self._telling():
-            metrics = [metric(name, value, now, shown) for name, value in values.items()]
+            metrics = [metric(name, value, now, cur_nimg) for name, value in values.items()]
             self._client.log_batch(self._run, metrics=metrics)
 
-    def pictures(self, name: str, sheet: Image.Image, shown: int) -> None:
+    def images(self, name: str, sheet: Image.Image, cur_nimg: int) -> None:
         """See `Tracker`."""
         with self._telling():
-            self._client.log_image(self._run, sheet, key=name, step=shown)
+            self._client.log_image(self._run, sheet, key=name, step=cur_nimg)
 
     def close(self, *, failed: bool) -> None:
         """See `Tracker`."""

@@ -1,5 +1,5 @@
-"""Datasets of pictures that one has, with their cameras: `get3d import`."""
+"""Datasets of images that one has, with their cameras: `get3d import`."""
 
-from get3d.authoring.from_images.command import ImportConfig, import_pictures
+from get3d.authoring.from_images.command import ImportConfig, import_images
 
-__all__ = ["ImportConfig", "import_pictures"]
+__all__ = ["ImportConfig", "import_images"]

@@ -31,7 +31,7 @@ def read_colmap(folder: Path) -> Poses:
     lines = [line for line in _lines(path) if not line.startswith("#")]
     names, positions, rotations, chosen = [], [], [], []
     refused = {}
-    # Each picture has two lines; the second, of points, may be empty.
+    # Each image has two lines; the second, of points, may be empty.
     for line in lines[::2]:
         if not line.strip():
             continue

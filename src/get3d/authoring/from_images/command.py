@@ -1,4 +1,4 @@
-"""The command: each picture becomes part of a dataset, or is said to be left out, and why."""
+"""The command: each image becomes part of a dataset, or is said to be left out, and why."""
 
 import json
 import math
@@ -17,7 +17,7 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
-from get3d.authoring.from_images.crop import Made, UnusablePictureError, Window, write_picture
+from get3d.authoring.from_images.crop import Made, UnusableImageError, Window, write_image
 from get3d.authoring.from_images.matching import Left, Matched, Tolerances, match
 from get3d.authoring.from_images.report import make_report, nothing_left, print_report
 from get3d.authoring.from_images.visual_hull import hull_size
@@ -29,45 +29,45 @@ from get3d.datasets.loader import decode
 from get3d.datasets.validation import RESOLUTIONS
 from get3d.files import InputError, require_writable, write_json
 
-__all__ = ["ImportConfig", "import_pictures"]
+__all__ = ["ImportConfig", "import_images"]
 
 _MEASURED = 12
 _BEYOND = 1.25
-"""An object is at most so many times as long as the longest side of its box in a picture, at its centre's distance."""
+"""An object is at most so many times as long as the longest side of its box in an image, at its centre's distance."""
 _GAP = 60.0
 """Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
 
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """A dataset of pictures that one has, with their cameras; those that are not of its kind are left out and named.
+    """A dataset of images that one has, with their cameras; those that are not of its kind are left out and named.
 
     Attributes:
-        pictures: folder of the pictures, RGBA, or any with --masks; a folder within it for each object.
+        images: folder of the images, RGBA, or any with --masks; a folder within it for each object.
         cameras: a .csv table, a transforms.json, or a folder with a COLMAP text model or azimuth.npy and elevation.npy;
-            or a folder of such, one for each object, in folders named as those of the pictures.
+            or a folder of such, one for each object, in folders named as those of the images.
         out: folder of the dataset.
-        masks: folder with a mask for each picture, of the same name; white is the object.
-        object: name of the object, where all pictures show one; by default an object for each folder.
+        masks: folder with a mask for each image, of the same name; white is the object.
+        object: name of the object, where all images show one; by default an object for each folder.
         up: the cameras' world axis that is upward, as in --up=-y; "cameras": to which they are level. By default z for
             transforms.json, and "cameras" for COLMAP.
         centre: of the object, in the cameras' world; by default the point nearest to all their optical axes.
         turn: degrees added to all azimuths.
-        radius: distance of the cameras in the dataset; by default such that pictures show as much as 1.2 away through
+        radius: distance of the cameras in the dataset; by default such that images show as much as 1.2 away through
             the lens of the published sets, which is 1.097 of the dataset's units high.
         fov: vertical field of view in degrees, for tables; other files say it.
         scale: longest side of the objects in the dataset; by default measured from their silhouettes.
-        azimuth: range of azimuths in degrees that cameras are drawn from; by default that of the pictures.
+        azimuth: range of azimuths in degrees that cameras are drawn from; by default that of the images.
         polar: range of polar angles, likewise.
-        fit: what happens to pictures that are not square, of the same field of view and centred on the optical axis:
+        fit: what happens to images that are not square, of the same field of view and centred on the optical axis:
             "exact" leaves them out, "crop" cuts all to the largest square that each has, "pad" surrounds them.
-        resolution: side of the dataset's pictures, a power of two; by default that of the pictures.
+        resolution: side of the dataset's images, a power of two; by default that of the images.
         tolerance: how far a camera may be from one of the dataset's.
         kind: what the objects are; by default the name of the folder.
-        licence: of the pictures.
+        licence: of the images.
     """
 
-    pictures: tyro.conf.Positional[Path]
+    images: tyro.conf.Positional[Path]
     cameras: Path
     out: Path
     masks: Path | None = None
@@ -106,17 +106,15 @@ class ImportConfig:
             raise InputError(f"--azimuth or --polar: {error}") from error
 
 
-def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:
+def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
     """Makes the dataset and its report.json, prints the report, and returns it.
 
     Raises:
-        InputError: the pictures, masks or cameras cannot be read, not one picture can be used, or the folder cannot be
+        InputError: the images, masks or cameras cannot be read, not one image can be used, or the folder cannot be
             written to or holds something else.
     """
     root = _require_own(config)
-    matched = match(
-        config.pictures, config.cameras, config.masks, config.up, config.centre, config.fov, config.tolerance
-    )
+    matched = match(config.images, config.cameras, config.masks, config.up, config.centre, config.fov, config.tolerance)
     fitted = fit_windows(matched, config.fit, config.tolerance)
     left = matched.left + fitted.left
     fov = math.degrees(2 * math.atan(fitted.ratio / 2))
@@ -129,17 +127,17 @@ def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:
     resolution = _resolution(config, [fitted.windows[number].side for number in names])
     require_writable(root)
     (root / "cameras.csv").unlink(missing_ok=True)
-    shutil.rmtree(root / "pictures", ignore_errors=True)
+    shutil.rmtree(root / "images", ignore_errors=True)
     # Written first, so that an unfinished import is known again; the scale and the ranges of angles come at the end.
     _description(config, resolution, config.scale or 1.0, CameraPrior(radius=radius, fov=fov), []).write(root)
     made = dict(_write(config, matched, names, fitted.windows, resolution, left, console))
     if not made:
         raise InputError(nothing_left(config.cameras, left))
     kept = sorted(made, key=lambda number: names[number])
-    pictures, degrees = [names[number] for number in kept], degrees[kept]
+    images, degrees = [names[number] for number in kept], degrees[kept]
     prior = _prior(config, degrees, radius, fov)
-    measured = _measure(root, pictures, degrees, prior, resolution)
-    objects = sorted({name.rpartition("/")[0] for name in pictures})
+    measured = _measure(root, images, degrees, prior, resolution)
+    objects = sorted({name.rpartition("/")[0] for name in images})
     description = _description(config, resolution, config.scale or measured.size, prior, objects)
     description.write(root)
     notes = []
@@ -150,15 +148,15 @@ def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:
         )
     report = make_report(matched, description, made, left, notes)
     write_json(root / "report.json", report)
-    write_cameras(root, pictures, degrees)
+    write_cameras(root, images, degrees)
     print_report(report, root, console)
     return report
 
 
 def _require_own(config: ImportConfig) -> Path:
     """The folder of the dataset, which is empty or holds an import of the same settings, finished or not."""
-    if config.out.resolve().is_relative_to(config.pictures.resolve()):
-        raise InputError(f"--out is {config.out}, within the folder of the pictures; choose another folder")
+    if config.out.resolve().is_relative_to(config.images.resolve()):
+        raise InputError(f"--out is {config.out}, within the folder of the images; choose another folder")
     root = config.out
     if (root / "dataset.json").is_file() and Description.read(root).source.get("settings") == _settings(config):
         return root
@@ -170,7 +168,7 @@ def _require_own(config: ImportConfig) -> Path:
 def _in_range(
     config: ImportConfig, degrees: Float[np.ndarray, "n 2"], matched: Matched, numbers: list[int], left: list[Left]
 ) -> list[int]:
-    """Those of the numbered pictures whose cameras are in the ranges asked for."""
+    """Those of the numbered images whose cameras are in the ranges asked for."""
     (low, high), (top, bottom) = config.azimuth or (0.0, 360.0), config.polar or (0.0, 180.0)
     azimuth, polar = degrees.T
     inside = ((azimuth - low) % 360 <= high - low) & (polar >= top) & (polar <= bottom)
@@ -179,7 +177,7 @@ def _in_range(
             text = (
                 f"azimuth {azimuth[number]:.2f}° and polar angle {polar[number]:.2f}° are outside the range asked for"
             )
-            left.append(Left(matched.pictures[number], "range", text))
+            left.append(Left(matched.images[number], "range", text))
     return [number for number in numbers if inside[number]]
 
 
@@ -191,23 +189,23 @@ def _resolution(config: ImportConfig, sides: list[int]) -> int:
         return low
     nearest = max([side for side in RESOLUTIONS if side <= middle], default=RESOLUTIONS[0])
     raise InputError(
-        f"{config.pictures}: pictures are {low} to {high} pixels wide, and a dataset's are all of one power of two "
+        f"{config.images}: images are {low} to {high} pixels wide, and a dataset's are all of one power of two "
         f"from 16 to 2048; have them resampled with --resolution {nearest}"
     )
 
 
 def _names(config: ImportConfig, matched: Matched, numbers: list[int], left: list[Left]) -> dict[int, str]:
-    """Names of the dataset's pictures, object / view, by the pictures' numbers."""
+    """Names of the dataset's images, object / view, by the images' numbers."""
     names: dict[int, str] = {}
     taken: dict[str, str] = {}
     for number in numbers:
-        picture, folder = matched.pictures[number], matched.objects[number] if config.object is None else ""
-        view = picture.removeprefix(f"{folder}/").rpartition(".")[0].replace("/", "-")
-        name = f"{config.object or folder or config.pictures.resolve().name}/{view}.png"
+        image, folder = matched.images[number], matched.objects[number] if config.object is None else ""
+        view = image.removeprefix(f"{folder}/").rpartition(".")[0].replace("/", "-")
+        name = f"{config.object or folder or config.images.resolve().name}/{view}.png"
         if name in taken:
-            left.append(Left(picture, "name", f"{taken[name]} is named {name} already"))
+            left.append(Left(image, "name", f"{taken[name]} is named {name} already"))
         else:
-            taken[name] = picture
+            taken[name] = image
             names[number] = name
     return names
 
@@ -218,11 +216,11 @@ def _settings(config: ImportConfig) -> dict[str, Any]:
 
 def _command(config: ImportConfig) -> str:
     """The command line that the configuration is made by."""
-    words = ["get3d", "import", str(config.pictures)]
+    words = ["get3d", "import", str(config.images)]
     for prefix, values in (("", config), ("tolerance.", config.tolerance)):
         for option in fields(values):
             value = getattr(values, option.name)
-            if option.name in ("pictures", "tolerance") or value == option.default:
+            if option.name in ("images", "tolerance") or value == option.default:
                 continue
             parts = value if isinstance(value, tuple) else (value,)
             words += [f"--{prefix}{option.name}={parts[0]}", *map(str, parts[1:])]
@@ -236,7 +234,7 @@ def _description(
     for number, name in enumerate(objects):
         splits[split_of(number)].append(name)
     return Description(
-        kind=config.kind or config.pictures.resolve().name,
+        kind=config.kind or config.images.resolve().name,
         resolution=resolution,
         scale=scale,
         prior=prior,
@@ -255,20 +253,20 @@ def _write(
     left: list[Left],
     console: Console,
 ) -> Iterator[tuple[int, Made]]:
-    """Writes the pictures; gives the number of each that could be, and how."""
+    """Writes the images; gives the number of each that could be, and how."""
 
-    def work(number: int) -> Made | UnusablePictureError:
-        out = config.out / "pictures" / names[number]
+    def work(number: int) -> Made | UnusableImageError:
+        out = config.out / "images" / names[number]
         try:
-            return write_picture(matched.heads[number], windows[number], resolution, out)
-        except UnusablePictureError as error:
+            return write_image(matched.heads[number], windows[number], resolution, out)
+        except UnusableImageError as error:
             return error
 
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool, Progress(console=console, transient=True) as progress:
-        results = progress.track(pool.map(work, names), total=len(names), description="pictures")
+        results = progress.track(pool.map(work, names), total=len(names), description="images")
         for number, result in zip(names, results, strict=True):
-            if isinstance(result, UnusablePictureError):
-                left.append(Left(matched.pictures[number], "picture", str(result)))
+            if isinstance(result, UnusableImageError):
+                left.append(Left(matched.images[number], "image", str(result)))
             else:
                 yield number, result
 
@@ -297,19 +295,19 @@ class _Measured:
 
 
 def _measure(
-    root: Path, pictures: list[str], degrees: Float[np.ndarray, "n 2"], prior: CameraPrior, resolution: int
+    root: Path, images: list[str], degrees: Float[np.ndarray, "n 2"], prior: CameraPrior, resolution: int
 ) -> _Measured:
-    owners = np.array([name.rpartition("/")[0] for name in pictures])
+    owners = np.array([name.rpartition("/")[0] for name in images])
     objects = np.unique(owners)
     chosen = objects[:: max(1, len(objects) // _MEASURED)][:_MEASURED]
     sizes, odd = [], 0
     for name in chosen:
         views = np.flatnonzero(owners == name)
         views = views[:: max(1, len(views) // (2 * _MEASURED))][: 2 * _MEASURED]
-        alpha = np.stack([decode(root / "pictures" / pictures[view], resolution)[3] for view in views])
+        alpha = np.stack([decode(root / "images" / images[view], resolution)[3] for view in views])
         hull = hull_size(alpha, degrees[views], prior.radius, prior.fov)
         shown = max(framing(one).extent for one in alpha) * 2 * prior.radius * math.tan(math.radians(prior.fov) / 2)
         odd += hull == 0
-        # What few pictures have in common reaches far in depth, so that what a picture shows bounds it.
+        # What few images have in common reaches far in depth, so that what an image shows bounds it.
         sizes.append(min(hull, _BEYOND * shown) if hull else shown)
     return _Measured(round(max(sizes), 3), len(chosen), odd)

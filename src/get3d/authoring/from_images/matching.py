@@ -1,4 +1,4 @@
-"""Pictures with the cameras that took them, as cameras of a dataset; and those left out, with how far they are off."""
+"""Images with the cameras that took them, as cameras of a dataset; and those left out, with how far they are off."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from get3d.authoring.from_images.crop import Head, UnusablePictureError, read_head
+from get3d.authoring.from_images.crop import Head, UnusableImageError, read_head
 from get3d.authoring.from_images.poses import Lens, Orbit, Poses, fit_orbit
-from get3d.authoring.from_images.sources import Source, find_sources, list_pictures, look_up
+from get3d.authoring.from_images.sources import Source, find_sources, list_images, look_up
 from get3d.files import InputError
 
 __all__ = ["Left", "Matched", "Tolerances", "match"]
@@ -35,8 +35,8 @@ class Tolerances:
         aim: degrees that it may look past the centre.
         roll: degrees that it may be turned about its axis.
         distance: per cent that its distance may differ from the median.
-        fov: per cent that its focal length, in pictures' sides, may differ from the median.
-        centre: per cent of the picture's side that its axis may lie off the picture's middle.
+        fov: per cent that its focal length, in images' sides, may differ from the median.
+        centre: per cent of the image's side that its axis may lie off the image's middle.
     """
 
     aim: float = 0.5
@@ -48,16 +48,16 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class Left:
-    """A picture that is left out.
+    """An image that is left out.
 
     Attributes:
-        picture: its name, or the name that a camera file gives it.
+        image: its name, or the name that a camera file gives it.
         reason: in a word or two, the same for all of a kind.
         text: what it is, with numbers.
         values: the numbers.
     """
 
-    picture: str
+    image: str
     reason: str
     text: str
     values: dict[str, float] = field(default_factory=dict)
@@ -65,21 +65,21 @@ class Left:
 
 @dataclass(frozen=True)
 class Matched:
-    """n pictures whose cameras are on a sphere and look at its centre, level.
+    """n images whose cameras are on a sphere and look at its centre, level.
 
     Attributes:
-        pictures: their names in the folder.
-        objects: name of each one's object; empty where pictures lie in the folder itself.
+        images: their names in the folder.
+        objects: name of each one's object; empty where images lie in the folder itself.
         heads: of their files.
         focal: [n] focal lengths in pixels.
-        principal: [n, 2] where the optical axis meets each picture, in pixels from its upper left corner.
+        principal: [n, 2] where the optical axis meets each image, in pixels from its upper left corner.
         angles: [n, 2] azimuth and polar angle in degrees.
         deviations: [n, 3] as fitted: aim and roll in degrees, distance in per cent.
         left: what is left out so far.
         worlds: for each camera file what was found of its world.
     """
 
-    pictures: list[str]
+    images: list[str]
     objects: list[str]
     heads: list[Head]
     focal: Float[np.ndarray, " n"]
@@ -92,9 +92,9 @@ class Matched:
 
 @dataclass(frozen=True)
 class _Found:
-    """One of the pictures of `Matched`."""
+    """One of the images of `Matched`."""
 
-    picture: str
+    image: str
     object: str
     head: Head
     focal: float
@@ -112,26 +112,26 @@ def match(
     fov: float,
     tolerance: Tolerances,
 ) -> Matched:
-    """Reads cameras and the heads of pictures, and brings them together.
+    """Reads cameras and the heads of images, and brings them together.
 
     Args:
-        root: folder of the pictures.
+        root: folder of the images.
         cameras: where the cameras are, see `find_sources`.
-        masks: folder of masks, if alpha is not in the pictures.
+        masks: folder of masks, if alpha is not in the images.
         up: the world's axis that is upward, "cameras" for the one to which cameras are level, None for the format's.
         centre: of the object in the cameras' world; None: see `fit_orbit`.
         fov: vertical field of view in degrees, for tables.
         tolerance: what cameras may be off.
 
     Raises:
-        InputError: pictures or cameras cannot be read, or the cameras name none of the pictures.
+        InputError: images or cameras cannot be read, or the cameras name none of the images.
     """
-    pictures = list_pictures(root, masks)
-    sources = find_sources(cameras, pictures, fov)
+    images = list_images(root, masks)
+    sources = find_sources(cameras, images, fov)
     if len(sources) == 1 and isinstance(sources[0].poses, InputError):
         raise sources[0].poses
     masked = None if masks is None else _masks(masks)
-    present = frozenset(pictures)
+    present = frozenset(images)
     found: dict[str, _Found] = {}
     left: list[Left] = []
     worlds: list[dict[str, Any]] = []
@@ -144,8 +144,8 @@ def match(
         except InputError as error:
             if len(sources) == 1:
                 raise
-            lost = [picture for picture in pictures if picture.startswith(f"{source.object}/")]
-            left += [Left(picture, "camera file", str(error)) for picture in lost]
+            lost = [image for image in images if image.startswith(f"{source.object}/")]
+            left += [Left(image, "camera file", str(error)) for image in lost]
             named.update(lost)
             continue
         worlds.append(_world(source, poses, orbit))
@@ -153,31 +153,29 @@ def match(
             refused = look_up(name, poses.file, source.object, root, present)
             left.append(Left(refused or name, "camera", why))
             named.update([refused] if refused else [])
-        for number, picture in enumerate(names):
-            if picture is None:
-                text = f"{poses.file} names it, but there is no such picture in {root}"
-                left.append(Left(poses.names[number], "no picture", text))
-            elif picture in named:
-                left.append(Left(picture, "two cameras", f"{poses.file} gives it another camera; the first is taken"))
+        for number, image in enumerate(names):
+            if image is None:
+                text = f"{poses.file} names it, but there is no such image in {root}"
+                left.append(Left(poses.names[number], "no image", text))
+            elif image in named:
+                left.append(Left(image, "two cameras", f"{poses.file} gives it another camera; the first is taken"))
             else:
-                named.add(picture)
-                result = _judge(picture, source, poses.lenses[number], orbit, number, root, masked, tolerance)
+                named.add(image)
+                result = _judge(image, source, poses.lenses[number], orbit, number, root, masked, tolerance)
                 if isinstance(result, Left):
                     left.append(result)
                 else:
-                    found[picture] = result
+                    found[image] = result
     if not named:
-        first = next(entry.picture for entry in left)
+        first = next(entry.image for entry in left)
         raise InputError(
-            f"{cameras}: names other pictures than {root} holds, like {first!r} in place of {pictures[0]!r}; "
-            "names are looked up in the folder of the pictures"
+            f"{cameras}: names other images than {root} holds, like {first!r} in place of {images[0]!r}; "
+            "names are looked up in the folder of the images"
         )
-    left += [
-        Left(picture, "no camera", f"{cameras} has no camera for it") for picture in pictures if picture not in named
-    ]
-    kept = [found[picture] for picture in pictures if picture in found]
+    left += [Left(image, "no camera", f"{cameras} has no camera for it") for image in images if image not in named]
+    kept = [found[image] for image in images if image in found]
     return Matched(
-        pictures=[one.picture for one in kept],
+        images=[one.image for one in kept],
         objects=[one.object for one in kept],
         heads=[one.head for one in kept],
         focal=np.array([one.focal for one in kept]),
@@ -213,13 +211,13 @@ def _world(source: Source, poses: Poses, orbit: Orbit | None) -> dict[str, Any]:
 
 
 def _masks(folder: Path) -> dict[str, Path]:
-    """Masks by the names that pictures may have: with or without the suffix of the mask's own."""
-    names = list_pictures(folder, None)
+    """Masks by the names that images may have: with or without the suffix of the mask's own."""
+    names = list_images(folder, None)
     return {name.rpartition(".")[0]: folder / name for name in names} | {name: folder / name for name in names}
 
 
 def _judge(
-    picture: str,
+    image: str,
     source: Source,
     lens: Lens,
     orbit: Orbit | None,
@@ -228,41 +226,41 @@ def _judge(
     masks: Mapping[str, Path] | None,
     tolerance: Tolerances,
 ) -> _Found | Left:
-    """A picture with its camera, or why it is left out."""
+    """An image with its camera, or why it is left out."""
     if orbit is None:
-        raise ValueError(f"{picture} has a camera, but there is no orbit")
+        raise ValueError(f"{image} has a camera, but there is no orbit")
     aim, roll, distance = float(orbit.aim[number]), float(orbit.roll[number]), 100 * float(orbit.distance[number])
     values = {"aim": round(aim, 3), "roll": round(roll, 3), "distance": round(distance, 3)}
     if aim > tolerance.aim:
-        return Left(picture, "aim", f"its camera looks past the object's centre by {aim:.2f}°", values)
+        return Left(image, "aim", f"its camera looks past the object's centre by {aim:.2f}°", values)
     if abs(roll) > tolerance.roll:
-        return Left(picture, "roll", f"its camera is turned about its axis by {roll:.2f}°", values)
+        return Left(image, "roll", f"its camera is turned about its axis by {roll:.2f}°", values)
     if abs(distance) > tolerance.distance:
         text = f"its camera stands {abs(distance):.1f} % {'farther' if distance > 0 else 'nearer'} than the median"
-        return Left(picture, "distance", text, values)
+        return Left(image, "distance", text, values)
     polar = float(orbit.angles[number, 1])
     if not _POLE <= polar <= 180 - _POLE:
-        return Left(picture, "pole", "its camera looks straight down or up, where azimuth means nothing", values)
+        return Left(image, "pole", "its camera looks straight down or up, where azimuth means nothing", values)
     mask = None
     if masks is not None:
-        mask = masks.get(picture, masks.get(picture.rpartition(".")[0]))
+        mask = masks.get(image, masks.get(image.rpartition(".")[0]))
         if mask is None:
-            return Left(picture, "no mask", "there is no mask of its name")
+            return Left(image, "no mask", "there is no mask of its name")
     try:
-        head = read_head(root / picture, mask)
-    except UnusablePictureError as error:
-        return Left(picture, "picture", str(error))
+        head = read_head(root / image, mask)
+    except UnusableImageError as error:
+        return Left(image, "image", str(error))
     if lens.aspect is not None and abs(lens.aspect * head.height / head.width - 1) > 0.01:
         size = f"{head.width} × {head.height}"
-        return Left(picture, "lens", f"it is {size}, its camera's pictures are {lens.aspect:.3f} times as wide as high")
+        return Left(image, "lens", f"it is {size}, its camera's images are {lens.aspect:.3f} times as wide as high")
     focals = [
         focal * side for focal, side in ((lens.focal_x, head.width), (lens.focal_y, head.height)) if focal is not None
     ]
     if abs(focals[0] / focals[-1] - 1) > tolerance.fov / 100:
-        return Left(picture, "lens", f"its focal lengths are {focals[0]:.1f} across, {focals[1]:.1f} down, in pixels")
+        return Left(image, "lens", f"its focal lengths are {focals[0]:.1f} across, {focals[1]:.1f} down, in pixels")
     return _Found(
-        picture=picture,
-        object=picture.rpartition("/")[0] if source.object is None else source.object,
+        image=image,
+        object=image.rpartition("/")[0] if source.object is None else source.object,
         head=head,
         focal=sum(focals) / len(focals),
         principal=(lens.centre[0] * head.width, lens.centre[1] * head.height),

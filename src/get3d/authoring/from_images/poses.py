@@ -1,6 +1,6 @@
 """Cameras as files give them, and what they are as cameras on a sphere around the object.
 
-World axes are the file's; pictures' axes are ours: a camera's right, up and backward (away from what it sees).
+World axes are the file's; images' axes are ours: a camera's right, up and backward (away from what it sees).
 """
 
 from collections.abc import Sequence
@@ -23,13 +23,13 @@ _PARALLEL = 1e-4
 
 @dataclass(frozen=True)
 class Lens:
-    """How a camera projects: focal lengths and principal point as shares of the picture, whatever its resolution.
+    """How a camera projects: focal lengths and principal point as shares of the image, whatever its resolution.
 
     Attributes:
-        focal_x: focal length in widths of the picture; None: that of square pixels.
+        focal_x: focal length in widths of the image; None: that of square pixels.
         focal_y: focal length in heights; None: that of square pixels. One of both is known.
         centre: the principal point in widths and heights, from the upper left corner.
-        aspect: width / height of the pictures that it is of; None where the file does not say.
+        aspect: width / height of the images that it is of; None where the file does not say.
     """
 
     focal_x: float | None
@@ -45,13 +45,13 @@ class Poses:
     Attributes:
         file: where they were read.
         format: what the file is, in words.
-        names: of the n pictures, as the file has them.
+        names: of the n images, as the file has them.
         positions: [n, 3] where the cameras stand.
         rotations: [n, 3, 3] rows are the camera's right, up and backward axes in the world.
         lenses: of each camera.
         up: the world's axis that the format says is upward; None where it does not say.
         centre: the point around which the cameras stand; None where the format does not say.
-        refused: pictures whose camera cannot be used, and why.
+        refused: images whose camera cannot be used, and why.
     """
 
     file: Path

@@ -25,12 +25,12 @@ def make_report(
     left: Sequence[Left],
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    """What report.json holds: how many pictures there are, what was found of their cameras, and each that is left out.
+    """What report.json holds: how many images there are, what was found of their cameras, and each that is left out.
 
     Args:
-        matched: pictures with their cameras.
+        matched: images with their cameras.
         description: of the dataset.
-        made: how each of its pictures was made, by its number among those of `matched`.
+        made: how each of its images was made, by its number among those of `matched`.
         left: what is left out.
         notes: what else is worth knowing.
     """
@@ -57,7 +57,7 @@ def make_report(
         "reasons": {
             reason: sum(entry.reason == reason for entry in left) for reason in sorted({entry.reason for entry in left})
         },
-        "pictures_left_out": [asdict(entry) for entry in sorted(left, key=lambda entry: entry.picture)],
+        "images_left_out": [asdict(entry) for entry in sorted(left, key=lambda entry: entry.image)],
     }
 
 
@@ -67,7 +67,7 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
     camera = report["camera"]
     size, objects = report["resolution"], report["objects"]
     lines = [
-        f"{report['imported']} pictures of {objects} objects ({how}), {size} × {size}; {report['left_out']} left out",
+        f"{report['imported']} images of {objects} objects ({how}), {size} × {size}; {report['left_out']} left out",
         "cameras {:.4g} away, field of view {:.4g}°, azimuth {:g}° to {:g}°, polar angle {:g}° to {:g}°".format(
             camera["radius"], camera["fov"], *camera["azimuth"], *camera["polar"]
         ),
@@ -78,11 +78,11 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
     ]
     for line in [*lines, *report["notes"]]:
         console.print(line, highlight=False, soft_wrap=True)
-    entries = report["pictures_left_out"]
+    entries = report["images_left_out"]
     if entries:
         table = Table("left out", "why", "what", box=None)
         for entry in entries[:_SHOWN]:
-            table.add_row(entry["picture"], entry["reason"], entry["text"])
+            table.add_row(entry["image"], entry["reason"], entry["text"])
         console.print(table)
         if len(entries) > _SHOWN:
             reasons = ", ".join(f"{reason} {count}" for reason, count in report["reasons"].items())
@@ -91,7 +91,7 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
 
 
 def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
-    """Why not one picture could be used: the most frequent reason, an example of it, and what may be the matter."""
+    """Why not one image could be used: the most frequent reason, an example of it, and what may be the matter."""
     reasons = [entry.reason for entry in left]
     most = max(sorted(set(reasons)), key=reasons.count)
     example = next(entry for entry in left if entry.reason == most)
@@ -105,6 +105,6 @@ def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
     elif most == "roll":
         hint = ". Another axis may be upward: say it with --up, as in --up=-z, or --up=cameras"
     return (
-        f"{cameras}: not one of {len(left)} pictures can be used; {reasons.count(most)} for their {most}, "
-        f"as {example.picture}: {example.text}{hint}"
+        f"{cameras}: not one of {len(left)} images can be used; {reasons.count(most)} for their {most}, "
+        f"as {example.image}: {example.text}{hint}"
     )

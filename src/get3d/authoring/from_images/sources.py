@@ -1,4 +1,4 @@
-"""Which cameras are of which pictures: finds the camera files, and the pictures that they name."""
+"""Which cameras are of which images: finds the camera files, and the images that they name."""
 
 import os
 import posixpath
@@ -11,10 +11,10 @@ from get3d.authoring.from_images.tables import AZIMUTH_FILES, LEVEL_FILES, read_
 from get3d.authoring.from_images.transforms import read_transforms
 from get3d.files import InputError
 
-__all__ = ["SUFFIXES", "Source", "find_sources", "list_pictures", "look_up"]
+__all__ = ["SUFFIXES", "Source", "find_sources", "list_images", "look_up"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
-"""Of pictures that can be read."""
+"""Of images that can be read."""
 _KNOWN = (
     "cameras are read from a .csv table, a transforms.json, or a folder with a COLMAP text model (cameras.txt, "
     "images.txt) or a pair of tables (azimuth.npy, elevation.npy)"
@@ -34,14 +34,14 @@ class Source:
     poses: Poses | InputError
 
 
-def list_pictures(root: Path, without: Path | None) -> list[str]:
-    """Names of all pictures below a folder, relative to it and in order, but those of the folder `without`.
+def list_images(root: Path, without: Path | None) -> list[str]:
+    """Names of all images below a folder, relative to it and in order, but those of the folder `without`.
 
     Raises:
-        InputError: there is no such folder, or no picture in it.
+        InputError: there is no such folder, or no image in it.
     """
     if not root.is_dir():
-        raise InputError(f"{root}: no such folder; give the folder of the pictures")
+        raise InputError(f"{root}: no such folder; give the folder of the images")
     found = []
     for place, folders, files in os.walk(root):
         folders[:] = [
@@ -51,16 +51,16 @@ def list_pictures(root: Path, without: Path | None) -> list[str]:
         names = [name for name in files if name.lower().endswith(SUFFIXES) and not name.startswith(".")]
         found += names if prefix == "." else [f"{prefix}/{name}" for name in names]
     if not found:
-        raise InputError(f"{root}: holds no picture ({', '.join(SUFFIXES)}); give the folder of the pictures")
+        raise InputError(f"{root}: holds no image ({', '.join(SUFFIXES)}); give the folder of the images")
     return sorted(found)
 
 
-def find_sources(cameras: Path, pictures: list[str], fov: float) -> list[Source]:
+def find_sources(cameras: Path, images: list[str], fov: float) -> list[Source]:
     """Reads the cameras of one file, or of a file in each object's folder.
 
     Args:
         cameras: the file, the folder of a model or pair, or a folder of such folders, each named after its object.
-        pictures: names of all pictures.
+        images: names of all images.
         fov: vertical field of view in degrees, for tables.
 
     Raises:
@@ -77,12 +77,12 @@ def find_sources(cameras: Path, pictures: list[str], fov: float) -> list[Source]
         folders.sort()
         name = Path(place).relative_to(cameras).as_posix()
         if name == ".":
-            poses = _read_folder(cameras, files, pictures, fov)
+            poses = _read_folder(cameras, files, images, fov)
             if poses is not None:
                 return [Source(None, poses)]
             continue
         owner = _object_of(name)
-        own = [picture for picture in pictures if picture.startswith(f"{owner}/")]
+        own = [image for image in images if image.startswith(f"{owner}/")]
         try:
             poses = _read_folder(Path(place), files, own, fov)
         except InputError as error:
@@ -104,7 +104,7 @@ def _read_file(path: Path, fov: float) -> Poses:
     raise InputError(f"{path}: is of no known kind; {_KNOWN}")
 
 
-def _read_folder(folder: Path, files: list[str], pictures: list[str], fov: float) -> Poses | None:
+def _read_folder(folder: Path, files: list[str], images: list[str], fov: float) -> Poses | None:
     if "images.txt" in files:
         return read_colmap(folder)
     if "images.bin" in files:
@@ -112,7 +112,7 @@ def _read_folder(folder: Path, files: list[str], pictures: list[str], fov: float
             f"{folder / 'images.bin'}: is a binary model; make it text with `colmap model_converter --output_type TXT`"
         )
     if any(name in files for name in AZIMUTH_FILES) and any(name in files for name in LEVEL_FILES):
-        return read_pair(folder, pictures, fov)
+        return read_pair(folder, images, fov)
     # NeRF's sets have a file for each split, all of one world.
     transforms = sorted(name for name in files if name.startswith("transforms") and name.endswith(".json"))
     return joined(folder, [read_transforms(folder / name) for name in transforms]) if transforms else None
@@ -126,20 +126,20 @@ def _object_of(name: str) -> str:
     return "/".join(parts)
 
 
-def look_up(name: str, file: Path, owner: str | None, root: Path, pictures: frozenset[str]) -> str | None:
-    """The picture that a camera file names: as seen from the folder of pictures, the object's, or the file's own.
+def look_up(name: str, file: Path, owner: str | None, root: Path, images: frozenset[str]) -> str | None:
+    """The image that a camera file names: as seen from the folder of images, the object's, or the file's own.
 
-    Only pictures that were found in the folder can be named, so no path leads out of it.
+    Only images that were found in the folder can be named, so no path leads out of it.
 
     Args:
         name: as the file has it, with or without its suffix.
         file: the camera file, or its folder.
         owner: the object that the file is of, if of one.
-        root: the folder of pictures.
-        pictures: names of all that are there.
+        root: the folder of images.
+        images: names of all that are there.
 
     Returns:
-        Its name among `pictures`; None where there is no such picture.
+        Its name among `images`; None where there is no such image.
     """
     bases = [""] if owner is None else [owner, f"{owner}/images", ""]
     folder = file if file.is_dir() else file.parent
@@ -148,6 +148,6 @@ def look_up(name: str, file: Path, owner: str | None, root: Path, pictures: froz
     for base in bases:
         path = posixpath.normpath(posixpath.join(base, name.replace("\\", "/")))
         for candidate in (path, *(path + suffix for suffix in SUFFIXES)):
-            if candidate in pictures:
+            if candidate in images:
                 return candidate
     return None

@@ -19,11 +19,11 @@ LEVEL_FILES = ("elevation.npy", "polar.npy")
 
 
 def read_csv(path: Path, fov: float) -> Poses:
-    """Reads a table whose first line names its columns: `picture`, `azimuth`, and `elevation` or `polar`.
+    """Reads a table whose first line names its columns: `image`, `azimuth`, and `elevation` or `polar`.
 
     Args:
         path: the file; angles are degrees, azimuth as docs/datasets.md defines it.
-        fov: vertical field of view of all pictures in degrees.
+        fov: vertical field of view of all images in degrees.
 
     Raises:
         InputError: a column is missing, an angle is not a number, or the angles are not degrees.
@@ -35,9 +35,9 @@ def read_csv(path: Path, fov: float) -> Poses:
         columns = [name.strip() for name in table.fieldnames or []]
         table.fieldnames = columns
         level = next((name for name in ("polar", "elevation") if name in columns), None)
-        if level is None or not {"picture", "azimuth"} <= set(columns):
+        if level is None or not {"image", "azimuth"} <= set(columns):
             raise InputError(
-                f"{path}: the first line is {','.join(columns)!r}; it must name the columns picture, azimuth, and "
+                f"{path}: the first line is {','.join(columns)!r}; it must name the columns image, azimuth, and "
                 "elevation or polar"
             )
         for row in table:
@@ -48,30 +48,30 @@ def read_csv(path: Path, fov: float) -> Poses:
                     f"{path}: line {table.line_num} gives azimuth {row['azimuth']!r} and {level} {row[level]!r}, "
                     "which are not two angles in degrees"
                 ) from error
-            names.append(row["picture"].strip())
+            names.append(row["image"].strip())
     if not rows:
-        raise InputError(f"{path}: lists no picture; write a line for each")
+        raise InputError(f"{path}: lists no image; write a line for each")
     return _poses(path, names, np.array(rows), level == "polar", fov)
 
 
-def read_pair(folder: Path, pictures: Sequence[str], fov: float) -> Poses:
+def read_pair(folder: Path, images: Sequence[str], fov: float) -> Poses:
     """Reads `azimuth.npy` (or `rotation.npy`) and `elevation.npy` (or `polar.npy`), in degrees.
 
     Args:
         folder: where they are.
-        pictures: names of the pictures that they are of, in order.
-        fov: vertical field of view of all pictures in degrees.
+        images: names of the images that they are of, in order.
+        fov: vertical field of view of all images in degrees.
 
     Raises:
-        InputError: a file is missing or unreadable, or there are not as many angles as pictures.
+        InputError: a file is missing or unreadable, or there are not as many angles as images.
     """
     azimuth, level = (_array(folder, names) for names in (AZIMUTH_FILES, LEVEL_FILES))
-    if not len(azimuth) == len(level) == len(pictures):
+    if not len(azimuth) == len(level) == len(images):
         raise InputError(
-            f"{folder}: {len(azimuth)} azimuths and {len(level)} other angles for {len(pictures)} pictures; "
-            "each picture needs one of both, in the order of the pictures' names"
+            f"{folder}: {len(azimuth)} azimuths and {len(level)} other angles for {len(images)} images; "
+            "each image needs one of both, in the order of the images' names"
         )
-    return _poses(folder, list(pictures), np.stack([azimuth, level], 1), (folder / "polar.npy").is_file(), fov)
+    return _poses(folder, list(images), np.stack([azimuth, level], 1), (folder / "polar.npy").is_file(), fov)
 
 
 def _array(folder: Path, names: Sequence[str]) -> Float[np.ndarray, " n"]:

@@ -30,7 +30,7 @@ def read_transforms(path: Path) -> Poses:
     matrices, lenses, refused = [], [], {}
     for number, frame in enumerate(frames):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-            raise InputError(f"{path}: frame {number} has no file_path; name the picture that it is of")
+            raise InputError(f"{path}: frame {number} has no file_path; name the image that it is of")
         name = frame["file_path"]
         try:
             matrix = np.array(frame.get("transform_matrix"), dtype=np.float64)
@@ -77,7 +77,7 @@ def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
     """The lens of a frame, whose own values come before the file's."""
     for name in _DISTORTION:
         if values.get(name):
-            raise InputError(f"{path}: the lens distorts ({name} is {values[name]}); undistort the pictures first")
+            raise InputError(f"{path}: the lens distorts ({name} is {values[name]}); undistort the images first")
     try:
         width, height = (float(values[name]) if name in values else None for name in ("w", "h"))
         focal_x = focal_y = None

@@ -15,15 +15,15 @@ _CELLS = 64
 _SILHOUETTE = 128
 _FAINT = 8 / 255
 _MARGIN = 1.25
-"""Pictures show so much at the centre; beyond it they show more."""
+"""Images show so much at the centre; beyond it they show more."""
 
 
 @torch.no_grad()
 def hull_size(alpha: UInt8[np.ndarray, "v r r"], degrees: Float[np.ndarray, "v 2"], radius: float, fov: float) -> float:
-    """Longest side of the visual hull: of all points of a grid that every picture shows inside the object.
+    """Longest side of the visual hull: of all points of a grid that every image shows inside the object.
 
     It is at least as large as the object's own, the more so the fewer the views, up to the grid's fineness; smaller
-    only where pictures cut the object off.
+    only where images cut the object off.
 
     Args:
         alpha: the silhouettes.

@@ -1,4 +1,4 @@
-"""Which square of each picture becomes the dataset's, so that all are of one field of view around the optical axis."""
+"""Which square of each image becomes the dataset's, so that all are of one field of view around the optical axis."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -16,11 +16,11 @@ Fit = Literal["exact", "crop", "pad"]
 
 @dataclass(frozen=True)
 class Fitted:
-    """Squares of pictures.
+    """Squares of images.
 
     Attributes:
         ratio: their side in focal lengths, 2 tan(fov / 2).
-        windows: of each picture that has one, by its number.
+        windows: of each image that has one, by its number.
         left: the others.
     """
 
@@ -33,15 +33,15 @@ def fit_windows(matched: Matched, fit: Fit, tolerance: Tolerances) -> Fitted:
     """Finds the squares, centred on the optical axes and of one field of view.
 
     Args:
-        matched: the pictures.
-        fit: "exact" keeps whole pictures that are so already, within the tolerance; "crop" takes the largest squares
-            that lie within all pictures, "pad" the smallest that hold all of them.
-        tolerance: what pictures may be off.
+        matched: the images.
+        fit: "exact" keeps whole images that are so already, within the tolerance; "crop" takes the largest squares
+            that lie within all images, "pad" the smallest that hold all of them.
+        tolerance: what images may be off.
 
     Raises:
         InputError: the squares have no size.
     """
-    numbers = range(len(matched.pictures))
+    numbers = range(len(matched.images))
     if not numbers:
         return Fitted(1.0, {}, [])
     sizes = np.array([(head.width, head.height) for head in matched.heads], dtype=np.float64)
@@ -50,9 +50,7 @@ def fit_windows(matched: Matched, fit: Fit, tolerance: Tolerances) -> Fitted:
         choose = np.min if fit == "crop" else np.max
         ratio = float(choose(2 * choose(reaches, axis=1) / matched.focal))
         if ratio <= 0:
-            raise InputError(
-                "--fit is crop, which leaves nothing: an optical axis lies outside its picture; choose pad"
-            )
+            raise InputError("--fit is crop, which leaves nothing: an optical axis lies outside its image; choose pad")
         return Fitted(ratio, {number: _window(matched, number, ratio, fit == "crop") for number in numbers}, [])
     square = sizes[:, 0] == sizes[:, 1]
     off = 100 * np.linalg.norm(matched.principal - sizes / 2, axis=1) / sizes.max(axis=1)
@@ -67,15 +65,15 @@ def fit_windows(matched: Matched, fit: Fit, tolerance: Tolerances) -> Fitted:
         if not square[number]:
             reason, text = "size", f"is {width} × {height}, not square; --fit crop or pad makes it so"
         elif off[number] > tolerance.centre:
-            text = f"its optical axis is {off[number]:.1f} % of its side off the middle; --fit crop or pad mends that"
+            text = f"its optical axis is {off[number]:.1f} % of its side off the middle; --fit crop or pad fixes that"
             reason = "size"
         elif abs(differs) > tolerance.fov:
-            text = f"its focal length differs by {differs:+.1f} % from the median; --fit crop or pad mends that"
+            text = f"its focal length differs by {differs:+.1f} % from the median; --fit crop or pad fixes that"
             reason = "lens"
         else:
             windows[number] = Window(0, 0, int(width))
             continue
-        left.append(Left(matched.pictures[number], reason, text))
+        left.append(Left(matched.images[number], reason, text))
     return Fitted(ratio, windows, left)
 
 

@@ -22,7 +22,7 @@ from get3d.assets.asset import Asset
 from get3d.assets.blender import draw_in_blender, find_blender
 from get3d.assets.loading import load_asset
 from get3d.assets.shading import shade
-from get3d.authoring.dataset_writer import begin, draw_cameras, in_processes, progress_bar, worker_count, write_pictures
+from get3d.authoring.dataset_writer import begin, draw_cameras, in_processes, progress_bar, worker_count, write_images
 from get3d.authoring.from_meshes.config import RenderConfig, command_line, settings
 from get3d.authoring.from_meshes.model_files import Found, Source, find_models
 from get3d.cameras import Cameras
@@ -31,7 +31,7 @@ from get3d.devices import device_named
 from get3d.distributed.processes import Ranks, joined
 from get3d.files import InputError, read_json, write_json, writing
 
-__all__ = ["Outcome", "prove", "render_models"]
+__all__ = ["Outcome", "render_models", "validate"]
 
 _NOTED_EVERY = 10.0
 """Seconds after which what is done is written down: as much work is done again when a run is killed."""
@@ -85,16 +85,16 @@ def render_models(config: RenderConfig, console: Console) -> Path:
         RanksError: a process that works with this one is lost or hangs; names it.
     """
     with joined(config.ranks, config.device) as ranks:
-        ranks.alike(lambda: _require_renderer(config))
+        ranks.require_agreement(lambda: _require_renderer(config))
         begun = ranks.from_first(lambda: _begin(config))
-        ranks.alike(lambda: _require_models(begun))
+        ranks.require_agreement(lambda: _require_models(begun))
         ranks.require_same(config.out)
-        made = ranks.gathered(_made(config, begun, ranks.console(console), ranks))
+        made = ranks.gather(_made(config, begun, ranks.console(console), ranks))
         ranks.from_first(lambda: _end(config, begun, [*begun.outcomes, *chain(*made)], console))
     return config.out
 
 
-def prove(config: RenderConfig) -> None:
+def validate(config: RenderConfig) -> None:
     """Sees to it that models can be rendered as asked, as far as that can be told before processes are started.
 
     Raises:
@@ -153,7 +153,7 @@ def _made(config: RenderConfig, begun: _Begun, console: Console, ranks: Ranks) -
     with progress_bar(console) as progress:
         task = progress.add_task("objects", total=total)
         try:
-            for outcome in _work(partial(_render, own, begun.models, threads), ranks.turns(begun.todo), workers):
+            for outcome in _work(partial(_render, own, begun.models, threads), ranks.work_queue(begun.todo), workers):
                 made.append(outcome)
                 reached = max(reached, place[outcome.file])
                 progress.update(task, completed=reached)
@@ -248,7 +248,7 @@ def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], worker
 
 
 def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> Outcome:
-    """Writes the pictures of one object, then its cameras and its mesh: the mesh's file says that it is done."""
+    """Writes the images of one object, then its cameras and its mesh: the mesh's file says that it is done."""
     try:
         loaded = load_asset(
             root / source.file,
@@ -261,15 +261,15 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
         asset, cameras = loaded.asset, _cameras(config, source.name)
-        pictures = _draw(config, asset, cameras, threads)
-        if not pictures[:, 3].any():
+        images = _draw(config, asset, cameras, threads)
+        if not images[:, 3].any():
             raise InputError("nothing of it is seen; its surfaces may be clear")
     except InputError as error:
         return Outcome(source.file, reason=str(error))
     except Exception as error:  # One bad object must not stop the others.
         return Outcome(source.file, reason=f"it cannot be drawn ({type(error).__name__}: {error})")
-    folder = "pictures" if config.layout == "own" else "img"
-    write_pictures(config.out / folder / source.name, pictures)
+    folder = "images" if config.layout == "own" else "img"
+    write_images(config.out / folder / source.name, images)
     if config.layout == "published":
         write_published_cameras(config.out, source.name, _degrees(cameras))
     asset.save(_mesh_path(config.out, source.name))
@@ -312,7 +312,7 @@ def _describe(config: RenderConfig, splits: dict[str, list[str]]) -> Description
 
 
 def _finish(config: RenderConfig, rendered: list[str], before: Description | None) -> None:
-    """Writes what is known when all objects are: splits, then the list of pictures, which says that all is done."""
+    """Writes what is known when all objects are: splits, then the list of images, which says that all is done."""
     if config.splits is not None:
         numbers = read_splits(config.splits, rendered)
         splits = {split: [rendered[number] for number in chosen] for split, chosen in numbers.items()}

@@ -9,7 +9,7 @@ import tyro
 
 from get3d.assets.loading import Up
 from get3d.assets.shading import Light
-from get3d.authoring.dataset_writer import require_pictures
+from get3d.authoring.dataset_writer import require_images
 from get3d.cameras import CameraPrior
 from get3d.distributed.processes import RanksConfig
 from get3d.files import InputError
@@ -19,13 +19,13 @@ __all__ = ["RenderConfig", "command_line", "settings"]
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """A dataset of 3D models that one has: pictures with cameras, and the meshes they show.
+    """A dataset of 3D models that one has: images with cameras, and the meshes they show.
 
     Attributes:
         assets: folder of models, at any depth; or a text file that lists models, one a line, relative to itself.
-        out: folder of the dataset. An unfinished one is gone on with; so are new and mended models taken in.
-        views: pictures of each object.
-        resolution: side of the pictures in pixels, a power of two.
+        out: folder of the dataset. An unfinished one is gone on with; so are new and fixed models taken in.
+        views: images of each object.
+        resolution: side of the images in pixels, a power of two.
         prior: where the cameras are drawn from.
         scale: longest side of the objects; the camera stands 1.2 away.
         up: the direction that is up in all files, as in --up=-y; "file": as the format says, +Y where it says nothing.
@@ -44,7 +44,7 @@ class RenderConfig:
         licence: of the models (an SPDX identifier where there is one).
         seed: another seed, other cameras; an object's depend on the seed and its name only.
         workers: processes that work side by side, for each of `--processes`; 0: one for each processor core.
-        device: where pictures are drawn: cpu, cuda, or auto.
+        device: where images are drawn: cpu, cuda, or auto.
         ranks: how processes share the models; of GPUs each takes one.
     """
 
@@ -82,7 +82,7 @@ class RenderConfig:
                 raise InputError(f"--{_flag(name)} is {value}, but it must lie between {low} and {high}")
         if not 0.01 <= self.scale <= 1.0:
             raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
-        require_pictures(self.resolution, self.prior)
+        require_images(self.resolution, self.prior)
         if min(self.ratio) < 0 or not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")
 
