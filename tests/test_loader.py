@@ -121,9 +121,9 @@ def test_images_and_angles_of_a_batch_belong_together(images):
     everything = images.load(range(len(images)))
     batch = next(images.batches(8, seed=0, position=17))
     assert batch.label is None
-    for image, angle in zip(batch.images, batch.angles, strict=True):
+    for pixels, angle in zip(batch.images, batch.angles, strict=True):
         (number,) = torch.nonzero((images.angles == angle).all(1)).flatten().tolist()
-        assert torch.equal(everything[number], image)
+        assert torch.equal(everything[number], pixels)
 
 
 def test_batches_bring_the_classes_of_their_objects(tmp_path):

@@ -10,7 +10,7 @@ import tiny
 from get3d.files import InputError
 from get3d.networks import SeparateConfig
 from get3d.presets import PRESETS
-from get3d.training.config import TrainConfig, opened
+from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train_step
 
 SMALL = {
@@ -92,9 +92,9 @@ def test_a_dataset_in_the_published_layout_is_taken_to_be_as_the_preset_says(tmp
     from datasets import make_published
 
     data = make_published(tmp_path / "data", objects=40)
-    config = opened(_overridden("chair", data=data, out=tmp_path / "run", generator__grid_resolution=8)).config
+    config = prepare_run(_overridden("chair", data=data, out=tmp_path / "run", generator__grid_resolution=8)).config
     assert config.generator.grid_size == pytest.approx(0.8)
-    config = opened(_overridden("car", data=data, out=tmp_path / "run")).config
+    config = prepare_run(_overridden("car", data=data, out=tmp_path / "run")).config
     assert config.generator.grid_size == pytest.approx(1.0)
     with pytest.raises(InputError, match="outside azimuth"):
-        opened(_overridden("people", data=data, out=tmp_path / "run"))
+        prepare_run(_overridden("people", data=data, out=tmp_path / "run"))

@@ -86,8 +86,8 @@ def _joined(parts: list[Tensor]) -> UInt8[Tensor, "n 4 r r"]:
 
 
 def _on_black(images: ImageDataset, numbers: Tensor) -> UInt8[Tensor, "n 4 r r"]:
-    images = to_network(images.load(numbers))
-    return as_bytes(torch.cat([images[:, :3], 2 * images[:, 3:] - 1], dim=1))
+    drawn = to_network(images.load(numbers))
+    return as_bytes(torch.cat([drawn[:, :3], 2 * drawn[:, 3:] - 1], dim=1))
 
 
 def as_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:

@@ -65,8 +65,8 @@ def _shape_metrics() -> dict[str, Metric]:
                 group,
                 "Mean distance between two generated shapes. Far below that of real objects the model repeats itself.",
                 digits,
-                caveat="Small components and blobs of all sizes lie far from each other; shapes that have become alike in kind "
-                "do not, until their details differ.",
+                caveat="Small components and blobs of all sizes lie far from each other; shapes that have become alike "
+                "in kind do not, until their details differ.",
             ),
             f"train-{name}": Metric(
                 f"To training-{short}",

@@ -116,7 +116,9 @@ def open_generator(settings: Settings) -> Generator:
 
 
 def validated_generator(settings: Settings) -> Generator:
-    """As `open_generator`, on the grid of training: another takes its time to be built. The process keeps memory from now on.
+    """As `open_generator`, on the grid of training: another takes its time to be built.
+
+    The process keeps memory from now on.
 
     Raises:
         InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.

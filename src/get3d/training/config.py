@@ -68,8 +68,8 @@ class TrainConfig:
         grow_grid: steps of the grid along a side, in place of those of --init-from.
         resolution: side of the images in pixels, a power of two; images of the dataset must have it.
         batch: images of a step.
-        grad_accum_steps: parts in which a process plays its share of the batch, one after another, to need less memory; the
-            course of the run stays the same.
+        grad_accum_steps: micro-batches in which a process takes its share of the batch, to need less memory; the course
+            of the run stays the same.
         kimg: length of the run, in thousands of real images shown.
         grid_size: side of the cube that shapes live in; by default 0.1 more than the dataset's objects are long.
         generator: the generator's sizes.
