@@ -11,9 +11,9 @@ CONFIG = UnifiedConfig(PlanesConfig(resolution=8, channels=4, channel_base=32, c
 SIZE = 0.8
 
 
-def _made(n: int = 2, style: int = 6, cube_weights: bool = True) -> tuple[UnifiedSynthesis, Fields]:
+def _made(n: int = 2, style: int = 6, cell_values: int = 21) -> tuple[UnifiedSynthesis, Fields]:
     torch.manual_seed(0)
-    network = CONFIG.build(style=style, size=SIZE, cube_weights=cube_weights)
+    network = CONFIG.build(style=style, size=SIZE, cell_values=cell_values)
     for name, parameter in network.named_parameters():
         if name.endswith("bias") and "affine" not in name:
             torch.nn.init.normal_(parameter)
@@ -53,7 +53,7 @@ def _evaluated(head: Head, features: Tensor) -> Tensor:
 
 
 def test_styles_are_counted_as_published() -> None:
-    full = UnifiedConfig(PlanesConfig(channel_base=256)).build(style=2, size=1.0, cube_weights=False)
+    full = UnifiedConfig(PlanesConfig(channel_base=256)).build(style=2, size=1.0, cell_values=0)
     assert (full.num_geometry_styles, full.num_texture_styles) == (22, 9)
 
 
@@ -81,7 +81,7 @@ def test_values_at_points_are_the_heads_of_the_features() -> None:
     styles = torch.randn(2, 2, 6)
     sdf, deformation = network.sdf_head(styles), network.deformation_head(styles)
     torch.testing.assert_close(
-        sdf.beside(deformation)(features), torch.cat([sdf(features), deformation(features)], dim=2)
+        sdf.concat(deformation)(features), torch.cat([sdf(features), deformation(features)], dim=2)
     )
 
 
@@ -103,23 +103,23 @@ def test_a_lattice_gives_what_its_points_give(axis: Tensor, device: torch.device
     torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
 
 
-def test_cube_weights_are_the_head_of_eight_concatenated_corners() -> None:
+def test_cell_values_are_the_head_of_eight_concatenated_corners() -> None:
     _, made = _made()
     geometry, axis = made.geometry, torch.linspace(-0.5, 0.5, 5) * SIZE
     features = _sampled(geometry.planes, _lattice(axis).expand(2, -1, -1)).unflatten(1, (5, 5, 5))
     corners = [
         features[:, x : x + 4, y : y + 4, z : z + 4].flatten(1, 3) for z in (0, 1) for y in (0, 1) for x in (0, 1)
     ]
-    expected = _evaluated(geometry.weight_head, torch.cat(corners, dim=2))
-    torch.testing.assert_close(geometry.cube_weights(axis), expected, atol=1e-5, rtol=1e-5)
-    assert expected.shape == (2, 64, fields.CUBE_WEIGHTS)
+    expected = _evaluated(geometry.cell_head, torch.cat(corners, dim=2))
+    torch.testing.assert_close(geometry.cell_values(axis), expected, atol=1e-5, rtol=1e-5)
+    assert expected.shape == (2, 64, 21)
 
 
-def test_without_cube_weights_there_are_none() -> None:
-    _, made = _made(cube_weights=False)
+def test_without_cell_values_there_are_none() -> None:
+    _, made = _made(cell_values=0)
     assert isinstance(made.geometry, GeometryField)
-    with pytest.raises(ValueError, match="build it with cube_weights=True"):
-        made.geometry.cube_weights(torch.zeros(2))
+    with pytest.raises(ValueError, match="build it with cell_values"):
+        made.geometry.cell_values(torch.zeros(2))
 
 
 @pytest.mark.parametrize("counts", [[0, 0, 0], [5, 0, 9], [0, 1, 0], [4, 4, 4]])
@@ -164,6 +164,6 @@ def test_every_parameter_has_a_gradient() -> None:
     network, made = _made()
     axis = torch.linspace(-0.5, 0.5, 4) * SIZE
     values = made.geometry.on_lattices([axis])[0]
-    parts = [values.sdf, values.deformation, made.geometry.cube_weights(axis), made.texture.at(_points(2, 30))]
+    parts = [values.sdf, values.deformation, made.geometry.cell_values(axis), made.texture.at(_points(2, 30))]
     sum(part.square().sum() for part in parts).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters() if parameter.ndim)

@@ -166,7 +166,7 @@ def peak(work):
     before = status("VmRSS")
     work()
     return 1024 * (status("VmHWM") - before)
-taken = settings._taken(generator.config)
+taken = settings._memory(generator)
 print(peak(lambda: generator.use_grid(grid)) / (taken.built * grid**3))
 print(peak(lambda: generator.meshes(latents)) / (taken.shape * grid**3))
 """

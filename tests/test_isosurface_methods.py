@@ -25,7 +25,7 @@ class _Ball:
     def on_lattices(self, axes):
         return [self.at(torch.cartesian_prod(axis, axis, axis).expand(len(self.radii), -1, -1)) for axis in axes]
 
-    def cube_weights(self, axis):
+    def cell_values(self, axis):
         return torch.zeros(len(self.radii), (len(axis) - 1) ** 3, 21)
 
 

@@ -73,7 +73,7 @@ def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
     on_lattice = geometry.on_lattices([axis])[0]
     _assert_published(on_lattice.sdf, "flexicubes.sdf")
     _assert_published(on_lattice.deformation, "flexicubes.deformation_raw")
-    _assert_published(geometry.cube_weights(axis), "flexicubes.weights")
+    _assert_published(geometry.cell_values(axis), "flexicubes.weights")
 
 
 def test_separate_generators_give_the_published_numbers() -> None:

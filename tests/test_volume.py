@@ -18,9 +18,9 @@ CONFIG = SeparateConfig(
 SIZE = 0.8
 
 
-def _made(n: int = 2, style: int = 6, cube_weights: bool = True) -> tuple[SeparateSynthesis, Fields]:
+def _made(n: int = 2, style: int = 6, cell_values: int = 21) -> tuple[SeparateSynthesis, Fields]:
     torch.manual_seed(0)
-    network = CONFIG.build(style=style, size=SIZE, cube_weights=cube_weights)
+    network = CONFIG.build(style=style, size=SIZE, cell_values=cell_values)
     for name, parameter in network.named_parameters():
         if name.endswith("bias") and "affine" not in name:
             torch.nn.init.normal_(parameter)
@@ -44,7 +44,7 @@ def _sampled(features: Volume, points: Tensor) -> Tensor:
 
 def test_styles_are_counted_as_published() -> None:
     small = SeparateConfig(VolumeConfig(channel_base=32, hidden=4), PlanesConfig(channel_base=256))
-    network = small.build(style=2, size=1.0, cube_weights=False)
+    network = small.build(style=2, size=1.0, cell_values=0)
     assert (network.num_geometry_styles, network.num_texture_styles) == (11, 22)
 
 
@@ -92,15 +92,15 @@ def test_a_lattice_gives_what_its_points_give() -> None:
     corners = [
         features[:, x : x + 4, y : y + 4, z : z + 4].flatten(1, 3) for z in (0, 1) for y in (0, 1) for x in (0, 1)
     ]
-    expected = made.geometry.weight_head(torch.cat(corners, dim=2))
-    torch.testing.assert_close(made.geometry.cube_weights(axis), expected, atol=1e-5, rtol=1e-5)
+    expected = made.geometry.cell_head(torch.cat(corners, dim=2))
+    torch.testing.assert_close(made.geometry.cell_values(axis), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_it_is_used_as_the_unified_one_is() -> None:
-    network, made = _made(cube_weights=False)
+    network, made = _made(cell_values=0)
     assert isinstance(made.geometry, GeometryField)
-    with pytest.raises(ValueError, match="build it with cube_weights=True"):
-        made.geometry.cube_weights(torch.zeros(2))
+    with pytest.raises(ValueError, match="build it with cell_values"):
+        made.geometry.cell_values(torch.zeros(2))
     points = _points(2, 10)
     assert made.texture.at(points).shape == (2, 10, 3)
     assert network.num_texture_styles > network.num_geometry_styles
@@ -126,6 +126,6 @@ def test_every_parameter_has_a_gradient(device: torch.device) -> None:
     points = _points(2, 30).to(device)
     values = made.geometry.at(points)
     axis = torch.linspace(-0.5, 0.5, 4, device=device) * SIZE
-    parts = [values.sdf, values.deformation, made.geometry.cube_weights(axis), made.texture.at(points)]
+    parts = [values.sdf, values.deformation, made.geometry.cell_values(axis), made.texture.at(points)]
     sum(part.square().sum() for part in parts).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters() if parameter.ndim)

@@ -157,7 +157,7 @@ class Generator(nn.Module):
         self.mapping_texture = MappingNetwork(**sizes, label_dim=len(config.classes))
         self.use_grid(config.grid_resolution)
         self.synthesis = config.synthesis.build(
-            style=config.w_dim, size=config.grid_size, cube_weights=self.isosurface.cube_weights
+            style=config.w_dim, size=config.grid_size, cell_values=self.isosurface.cell_values
         )
 
     def use_grid(self, resolution: int) -> None:

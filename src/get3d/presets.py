@@ -7,7 +7,7 @@ from get3d.datasets.index import Assumed
 from get3d.generator import GeneratorConfig
 from get3d.networks import DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig
 from get3d.training.config import GRID_MARGIN, TrainConfig
-from get3d.training.objective import ObjectiveConfig
+from get3d.training.objective import ObjectiveConfig, default_weights
 
 __all__ = ["PRESETS", "Preset"]
 
@@ -101,7 +101,7 @@ PRESETS = {
                 grid_resolution=40,
             ),
             discriminator=DiscriminatorConfig(channel_base=1024, channel_max=128, condition=128, condition_layers=2),
-            objective=ObjectiveConfig(r1_gamma=5.0, sdf_weight=0.1),
+            objective=ObjectiveConfig(r1_gamma=5.0, regularizers=default_weights(sdf=0.1)),
             ema_half_life=2.5,
             log_kimg=0.2,
             snapshot_kimg=2.0,

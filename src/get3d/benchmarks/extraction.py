@@ -7,8 +7,7 @@ from torch import Tensor
 from get3d.benchmarks import plain_surface
 from get3d.benchmarks.rows import Row, compared
 from get3d.benchmarks.timing import side_by_side
-from get3d.isosurface import CubeGrid, TetrahedralGrid, flexicubes, marching_tetrahedra
-from get3d.networks.fields import CUBE_WEIGHTS
+from get3d.isosurface import ISOSURFACES, CubeGrid, TetrahedralGrid, flexicubes, marching_tetrahedra
 
 __all__ = ["rows"]
 
@@ -56,7 +55,8 @@ def _cubes(shapes: int, resolution: int, repeats: int, device: torch.device) -> 
     vertices, sdf = _deformed(grid.vertices, shapes, 0.3 / resolution), _bumpy(grid.vertices, shapes)
     inner = sdf.detach().neg().requires_grad_(True)  # FlexiCubes has the inside negative.
     generator = torch.Generator().manual_seed(1)
-    weights = torch.randn(shapes, len(grid.cubes), CUBE_WEIGHTS, generator=generator).to(device).requires_grad_(True)
+    wanted = ISOSURFACES["flexicubes"].cell_values
+    weights = torch.randn(shapes, len(grid.cubes), wanted, generator=generator).to(device).requires_grad_(True)
     tables = plain_surface.cube_tables()
     floats = [vertices, inner, weights]
 

@@ -73,4 +73,4 @@ def _random_geometry(shapes: int, device: torch.device) -> PlaneGeometry:
         Linear((random(shapes, o, i) / math.sqrt(i)).requires_grad_(True), random(o).requires_grad_(True))
         for i, o in widths
     ]
-    return PlaneGeometry(TriPlanes(features, size=1.0), Head(tuple(layers)), weight_head=None)
+    return PlaneGeometry(TriPlanes(features, size=1.0), Head(tuple(layers)), cell_head=None)

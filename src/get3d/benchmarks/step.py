@@ -184,12 +184,12 @@ class _LookedUp:
     Attributes:
         field: the field itself, for everywhere else.
         values: of each lattice.
-        weights: of the cubes; none for tetrahedra.
+        weights: of the cells; none where the isosurface wants none.
     """
 
     field: GeometryField
     values: tuple[GeometryValues, ...]
-    weights: Float[Tensor, "n c 21"] | None
+    weights: Float[Tensor, "n c k"] | None
 
     def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
         return self.field.at(points)
@@ -197,13 +197,13 @@ class _LookedUp:
     def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
         return list(self.values)
 
-    def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
-        return self.field.cube_weights(axis) if self.weights is None else self.weights
+    def cell_values(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c k"]:
+        return self.field.cell_values(axis) if self.weights is None else self.weights
 
 
 def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainConfig, watch: Stopwatch) -> float:
     """What `train_step` does, stage by stage, R1 included; gives the mean number of faces of its shapes."""
-    generator, discriminator, objective = state.generator, state.discriminator, config.objective
+    generator, discriminator = state.generator, state.discriminator
     device, count = watch.device, config.batch
     cameras = config.generator.cameras.sample(count, torch.Generator().manual_seed(0)).to(device)
     latents = [generator.sample_latents(count, seed) for seed in (0, count)]
@@ -244,7 +244,7 @@ def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainCon
         penalty.backward()
     discriminator.requires_grad_(False)
     with watch.lap(f"{TAUGHT} {FORWARD}"), config.autocast(device):
-        loss = generator_loss(discriminator(fakes, cameras.angles)) + surface_loss(surfaces, objective)
+        loss = generator_loss(discriminator(fakes, cameras.angles)) + surface_loss(surfaces, config.objective)
     with watch.lap(f"{TAUGHT} {BACKWARD}"):
         loss.backward()
     for stage, cut in reversed(cuts.items()):
@@ -276,4 +276,4 @@ def _look_up(geometry: GeometryField, isosurface: Isosurface) -> _LookedUp:
     """The field, with its values on the grid."""
     axes = isosurface.grid.lattices
     values = tuple(geometry.on_lattices(axes))
-    return _LookedUp(geometry, values, geometry.cube_weights(axes[0]) if isosurface.cube_weights else None)
+    return _LookedUp(geometry, values, geometry.cell_values(axes[0]) if isosurface.cell_values else None)

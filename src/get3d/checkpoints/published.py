@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from get3d.bundled import MODEL_FILE
 from get3d.files import InputError, write_json, writing
 from get3d.generator import WEIGHTS, Generator, GeneratorConfig
+from get3d.isosurface import ISOSURFACES
 from get3d.networks import Discriminator, DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
 
@@ -226,14 +227,14 @@ def generator_names(config: GeneratorConfig) -> dict[str, str | None]:
     Raises:
         InputError: no published generator is like that.
     """
-    synthesis, cubes = config.synthesis, config.isosurface == "flexicubes"
+    synthesis, cells = config.synthesis, ISOSURFACES[config.isosurface].cell_values > 0
     if isinstance(synthesis, UnifiedConfig):
         towers = {"sdf": "sdf_head", "def": "deformation_head", "tex": "texture_head"}
-        towers |= {"weight": "weight_head"} if cubes else {}
+        towers |= {"weight": "cell_head"} if cells else {}
         names = _plane_names(f"{_UNIFIED}tri_plane_synthesis", synthesis.planes, ("togeo", "totex"))
         for published, ours in towers.items():
             names |= _layer_names(f"{_UNIFIED}mlp_synthesis_{published}", f"synthesis.{ours}", 2)
-    elif cubes:
+    elif cells:
         raise InputError("no published model has separate generators and FlexiCubes; keep this one in our format")
     else:
         names = _plane_names(f"{_SEPARATE}tex.tri_plane_synthesis", synthesis.planes, ("torgb",))

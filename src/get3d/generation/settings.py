@@ -1,7 +1,7 @@
 """What all commands that make objects can be told, and the model made ready for it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -11,9 +11,8 @@ import tyro
 
 from get3d.devices import free_memory, keep_memory
 from get3d.files import InputError, require_writable
-from get3d.generator import Generator, GeneratorConfig, load
-from get3d.isosurface import IsosurfaceName
-from get3d.networks import SeparateConfig, UnifiedConfig
+from get3d.generator import Generator, load
+from get3d.isosurface import GridMemory
 
 __all__ = ["PSI", "Settings", "at_once", "open_generator", "require_ranges", "set_grid", "validated_generator"]
 
@@ -68,29 +67,6 @@ _RANGES = {
 }
 
 
-@dataclass(frozen=True)
-class _Bytes:
-    """Memory that grids and fields on them take, divided by the cube of the grid's resolution; measured, rounded up.
-
-    Attributes:
-        built: while the grid is built, which is always done on the CPU.
-        held: by the grid afterwards.
-        shape: by each shape while its surface is extracted.
-    """
-
-    built: int
-    held: int
-    shape: int
-
-
-_BYTES: dict[tuple[IsosurfaceName, type], _Bytes] = {
-    ("tetrahedra", UnifiedConfig): _Bytes(1000, 160, 120),
-    ("flexicubes", UnifiedConfig): _Bytes(350, 130, 450),
-    ("tetrahedra", SeparateConfig): _Bytes(1000, 160, 600),
-    ("flexicubes", SeparateConfig): _Bytes(350, 130, 2200),
-}
-
-
 def require_ranges(settings: object, ranges: Mapping[str, tuple[float | int, float | int]]) -> None:
     """Sees to it that options lie in their ranges; those that are None always do.
 
@@ -140,7 +116,7 @@ def set_grid(generator: Generator, grid: int | None) -> None:
     """
     if grid is None or grid == generator.isosurface.grid.resolution:
         return
-    device, taken = generator.mapping_geometry.w_avg.device, _taken(generator.config)
+    device, taken = generator.mapping_geometry.w_avg.device, _memory(generator)
     needs = ((torch.device("cpu"), taken.built), (device, taken.held + taken.shape))
     for place, each in needs:
         needed, free = each * grid**3, free_memory(place)
@@ -157,9 +133,10 @@ def at_once(generator: Generator, sharers: int) -> int:
     """How many shapes to make together on the generator's grid, where so many processes share the CPU's memory."""
     device = generator.mapping_geometry.w_avg.device
     free = free_memory(device) // (sharers if device.type == "cpu" else 1)
-    each = _taken(generator.config).shape * generator.isosurface.grid.resolution**3
+    each = _memory(generator).shape * generator.isosurface.grid.resolution**3
     return max(1, min(AT_ONCE, free // 2 // each))
 
 
-def _taken(config: GeneratorConfig) -> _Bytes:
-    return _BYTES[config.isosurface, type(config.synthesis)]
+def _memory(generator: Generator) -> GridMemory:
+    memory = generator.isosurface.memory
+    return replace(memory, shape=memory.shape * generator.config.synthesis.memory_factor)

@@ -4,6 +4,7 @@ from get3d.isosurface.flexicubes import CubeGrid, flexicubes
 from get3d.isosurface.methods import (
     ISOSURFACES,
     FlexibleCubes,
+    GridMemory,
     Isosurface,
     IsosurfaceName,
     MarchingTetrahedra,
@@ -21,6 +22,7 @@ __all__ = [
     "ISOSURFACES",
     "CubeGrid",
     "FlexibleCubes",
+    "GridMemory",
     "Isosurface",
     "IsosurfaceName",
     "MarchingTetrahedra",

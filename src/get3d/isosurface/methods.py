@@ -4,9 +4,9 @@ Each evaluates a geometry field on the lattices of its grid, where planes need t
 the grid's vertices by the field's deformation, and extracts a batch of meshes.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -17,7 +17,15 @@ from get3d.isosurface.tetrahedra import TetrahedralGrid, marching_tetrahedra, sd
 from get3d.meshes import MeshBatch
 from get3d.networks import GeometryField, GeometryValues
 
-__all__ = ["ISOSURFACES", "FlexibleCubes", "Isosurface", "IsosurfaceName", "MarchingTetrahedra", "Surfaces"]
+__all__ = [
+    "ISOSURFACES",
+    "FlexibleCubes",
+    "GridMemory",
+    "Isosurface",
+    "IsosurfaceName",
+    "MarchingTetrahedra",
+    "Surfaces",
+]
 
 
 @dataclass(frozen=True)
@@ -27,8 +35,7 @@ class Surfaces:
     Attributes:
         meshes: the surfaces.
         empty: [n] shapes whose field has one sign; their mesh is a placeholder without gradient.
-        regularizers: by name, scalars that training keeps small: "sdf" (signs that change along edges; the mean |SDF|
-            of empty shapes), and with FlexiCubes "deviation" (L_dev) and "weights" (mean square of the raw weights).
+        regularizers: by name, scalars that training keeps small; those that the method names in its `regularizers`.
     """
 
     meshes: MeshBatch
@@ -36,8 +43,25 @@ class Surfaces:
     regularizers: dict[str, Float[Tensor, ""]]
 
 
+@dataclass(frozen=True)
+class GridMemory:
+    """Bytes that a grid takes, divided by the cube of its resolution; measured, rounded up.
+
+    Attributes:
+        built: while the grid is built, which is always done on the CPU.
+        held: by the grid afterwards.
+        shape: by each shape while its surface is extracted from tri-planes.
+    """
+
+    built: int
+    held: int
+    shape: int
+
+
 class Isosurface(nn.Module):
-    """A grid, and the way from fields on it to surfaces.
+    """A grid, and the way from fields on it to surfaces: all that the rest of the package knows of a method.
+
+    A method of one's own is a subclass and a row of `ISOSURFACES`.
 
     Args:
         resolution: of the grid.
@@ -46,11 +70,20 @@ class Isosurface(nn.Module):
             vertices. It is the same on every other grid, so that all show the same surface.
 
     Attributes:
-        cube_weights: whether the field must have weights for cubes.
+        cell_values: how many values it wants of the field for each cubic cell of its first lattice, beside signed
+            distance and deformation at the vertices; 0 for none.
+        memory: what its grid takes.
+        regularizers: the regularisers that its surfaces bring, by name, with the weights that training gives them by
+            default (`--objective.regularizers.NAME`).
     """
 
-    cube_weights = False
+    cell_values: ClassVar[int] = 0
+    memory: ClassVar[GridMemory]
+    regularizers: ClassVar[Mapping[str, float]]
     grid: TetrahedralGrid | CubeGrid
+
+    def __init__(self, resolution: int, size: float, trained: int) -> None:
+        super().__init__()
 
     def forward(self, field: GeometryField) -> Surfaces:
         """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
@@ -75,11 +108,15 @@ class Isosurface(nn.Module):
 class MarchingTetrahedra(Isosurface):
     """Marching tetrahedra on a body-centred cubic lattice (GET3D, section 3.1.1).
 
-    Vertices move by at most 1 / the resolution.
+    Vertices move by at most 1 / the resolution. Its regulariser "sdf" is the agreement of signs along the grid's
+    edges, and the mean |SDF| of empty shapes.
     """
 
+    memory = GridMemory(built=1000, held=160, shape=120)
+    regularizers: ClassVar[Mapping[str, float]] = {"sdf": 0.01}
+
     def __init__(self, resolution: int, size: float, trained: int) -> None:
-        super().__init__()
+        super().__init__(resolution, size, trained)
         self.grid: TetrahedralGrid = TetrahedralGrid(resolution, size)
         self.reach = 1 / trained
 
@@ -96,13 +133,17 @@ class MarchingTetrahedra(Isosurface):
 class FlexibleCubes(Isosurface):
     """FlexiCubes (Shen et al. 2023) on cubes.
 
-    Vertices move by at most 1 / twice the resolution; quads are split smoothly while training.
+    Vertices move by at most 1 / twice the resolution; quads are split smoothly while training. Values of a cube are 12
+    edge weights β, 8 corner weights α and a quad weight γ, raw. Regularisers: "sdf" as for tetrahedra, "deviation"
+    (L_dev) and "weights" (mean square of the raw weights).
     """
 
-    cube_weights = True
+    cell_values = 21
+    memory = GridMemory(built=350, held=130, shape=450)
+    regularizers: ClassVar[Mapping[str, float]] = {"sdf": 0.01, "deviation": 0.5, "weights": 0.1}
 
     def __init__(self, resolution: int, size: float, trained: int) -> None:
-        super().__init__()
+        super().__init__(resolution, size, trained)
         self.grid: CubeGrid = CubeGrid(resolution, size)
         self.reach = 0.5 / trained
 
@@ -110,7 +151,7 @@ class FlexibleCubes(Isosurface):
         """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
         grid = self.grid
         sdf, raw = self._values(field)
-        weights = field.cube_weights(grid.axis)
+        weights = field.cell_values(grid.axis)
         solid, empty = self._solid(sdf)
         vertices = grid.vertices + self.reach * torch.tanh(raw)
         beta, alpha, gamma = weights.split([12, 8, 1], dim=-1)
@@ -126,7 +167,7 @@ class FlexibleCubes(Isosurface):
 
 
 IsosurfaceName = Literal["tetrahedra", "flexicubes"]
-ISOSURFACES: dict[IsosurfaceName, Callable[[int, float, int], Isosurface]] = {
+ISOSURFACES: dict[IsosurfaceName, type[Isosurface]] = {
     "tetrahedra": MarchingTetrahedra,
     "flexicubes": FlexibleCubes,
 }

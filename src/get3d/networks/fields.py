@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
-from typing import Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,6 @@ from get3d.networks.lookup import Corners, linear_corners, separable_head, weigh
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
 
 __all__ = [
-    "CUBE_WEIGHTS",
     "Fields",
     "GeometryField",
     "GeometryValues",
@@ -34,10 +33,9 @@ __all__ = [
     "UnifiedSynthesis",
 ]
 
-CUBE_WEIGHTS = 21
-"""FlexiCubes' numbers per cube: 12 edge weights β, 8 corner weights α, 1 quad weight γ."""
+CELL_GAIN = 0.1
+"""Of the last layer of the head of cells, so that fresh networks begin near the values' neutral 0."""
 
-CUBE_WEIGHT_GAIN = 0.1
 BLOCK = 1024
 """Points that are evaluated together; a shape's packed points are filled up to a multiple of it."""
 
@@ -67,8 +65,8 @@ class GeometryField(Protocol):
         """Values of all shapes on lattices of m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k."""
         ...
 
-    def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
-        """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
+    def cell_values(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c k"]:
+        """Values of the (m − 1)³ cubic cells between the points of a lattice, numbered in the same order.
 
         Raises:
             ValueError: the network was built without them.
@@ -178,13 +176,13 @@ class PlaneGeometry:
     Attributes:
         planes: the features.
         head: features → (signed distance, deformation), one hidden layer.
-        weight_head: features of a cube's eight corners, concatenated (x fastest, then y, then z) → FlexiCubes' weights,
+        cell_head: features of a cube's eight corners, concatenated (x fastest, then y, then z) → values of the cell,
             one hidden layer; None where the network was built without.
     """
 
     planes: TriPlanes
     head: Head
-    weight_head: Head | None
+    cell_head: Head | None
 
     def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
         """Values at points of each shape."""
@@ -202,8 +200,8 @@ class PlaneGeometry:
             values.append(_geometry(separable_head(xy + first.bias, yz, xz, last.weights, last.bias)))
         return values
 
-    def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
-        """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
+    def cell_values(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c k"]:
+        """Values of the (m − 1)³ cubic cells between the points of a lattice, numbered in the same order.
 
         The first layer on eight corners is, per plane, a layer on four, with the weights summed along the axis that the
         plane lacks.
@@ -211,9 +209,9 @@ class PlaneGeometry:
         Raises:
             ValueError: the network was built without them.
         """
-        if self.weight_head is None:
-            raise ValueError("this network has no FlexiCubes weights; build it with cube_weights=True")
-        first, last = self.weight_head.layers
+        if self.cell_head is None:
+            raise ValueError("this network has no values for cells; build it with cell_values")
+        first, last = self.cell_head.layers
         corners = first.weights.unflatten(2, (2, 2, 2, -1))
         (sampled_planes,) = self.planes.on_grids([axis])
         planes = zip(sampled_planes, (2, 4, 3), strict=True)
@@ -299,15 +297,18 @@ class UnifiedConfig:
     planes: PlanesConfig = field(default_factory=PlanesConfig)
     texture_features: int = 16
 
-    def build(self, *, style: int, size: float, cube_weights: bool) -> "UnifiedSynthesis":
+    memory_factor: ClassVar[int] = 1
+    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
+
+    def build(self, *, style: int, size: float, cell_values: int) -> "UnifiedSynthesis":
         """The network, with random weights.
 
         Args:
             style: size of the style codes.
             size: side of the cube that the fields fill.
-            cube_weights: also make FlexiCubes' weights.
+            cell_values: how many values the isosurface wants for each cell of its grid; 0 makes none.
         """
-        return UnifiedSynthesis(self, style=style, size=size, cube_weights=cube_weights)
+        return UnifiedSynthesis(self, style=style, size=size, cell_values=cell_values)
 
 
 class UnifiedSynthesis(nn.Module):
@@ -321,17 +322,15 @@ class UnifiedSynthesis(nn.Module):
         num_texture_styles: how many texture styles it takes.
     """
 
-    def __init__(self, config: UnifiedConfig, *, style: int, size: float, cube_weights: bool) -> None:
+    def __init__(self, config: UnifiedConfig, *, style: int, size: float, cell_values: int) -> None:
         super().__init__()
         channels = config.planes.channels
         self.size = size
         self.planes = PlaneSynthesis(config.planes, style=style, kinds=2)
         self.sdf_head = HeadNetwork(channels, channels, 1, style=style)
         self.deformation_head = HeadNetwork(channels, channels, 3, style=style)
-        self.weight_head = (
-            HeadNetwork(8 * channels, channels, CUBE_WEIGHTS, style=style, gain=CUBE_WEIGHT_GAIN)
-            if cube_weights
-            else None
+        self.cell_head = (
+            HeadNetwork(8 * channels, channels, cell_values, style=style, gain=CELL_GAIN) if cell_values else None
         )
         self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=style)
         self.to_rgb = ModulatedOutput(config.texture_features, 3, style=style)
@@ -347,7 +346,7 @@ class UnifiedSynthesis(nn.Module):
             geometry=PlaneGeometry(
                 TriPlanes(geometry_planes, self.size),
                 self.sdf_head(of_heads).concat(self.deformation_head(of_heads)),
-                self.weight_head(of_heads) if self.weight_head is not None else None,
+                self.cell_head(of_heads) if self.cell_head is not None else None,
             ),
             texture=PlaneTexture(
                 TriPlanes(texture_planes, self.size),

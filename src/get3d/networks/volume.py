@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,8 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from get3d.networks.fields import (
-    CUBE_WEIGHT_GAIN,
-    CUBE_WEIGHTS,
+    CELL_GAIN,
     Fields,
     GeometryValues,
     Head,
@@ -97,7 +97,7 @@ class VolumeGeometry:
         sdf_head: where a point is, and its features → signed distance.
         deformation: features for the deformation.
         deformation_head: the same → deformation.
-        weight_head: deformation features of a cube's eight corners, concatenated (x fastest, then y, then z) →
+        cell_head: deformation features of a cube's eight corners, concatenated (x fastest, then y, then z) →
             FlexiCubes' weights, one hidden layer; None where the network was built without.
     """
 
@@ -105,7 +105,7 @@ class VolumeGeometry:
     sdf_head: Head
     deformation: Volume
     deformation_head: Head
-    weight_head: Head | None
+    cell_head: Head | None
 
     def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
         """Values at points of each shape."""
@@ -118,15 +118,15 @@ class VolumeGeometry:
         """Values of all shapes on lattices of m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k."""
         return [self.at(self._lattice(axis)) for axis in axes]
 
-    def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
-        """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
+    def cell_values(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c k"]:
+        """Values of the (m − 1)³ cubic cells between the points of a lattice, numbered in the same order.
 
         Raises:
             ValueError: the network was built without them.
         """
-        if self.weight_head is None:
-            raise ValueError("this network has no FlexiCubes weights; build it with cube_weights=True")
-        first, last = self.weight_head.layers
+        if self.cell_head is None:
+            raise ValueError("this network has no values for cells; build it with cell_values")
+        first, last = self.cell_head.layers
         m, cubes = len(axis), len(axis) - 1
         features = self.deformation.at(self._lattice(axis))
         hidden = first.bias
@@ -236,15 +236,18 @@ class SeparateConfig:
     planes: PlanesConfig = field(default_factory=PlanesConfig)
     texture_features: int = 16
 
-    def build(self, *, style: int, size: float, cube_weights: bool) -> "SeparateSynthesis":
+    memory_factor: ClassVar[int] = 5
+    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
+
+    def build(self, *, style: int, size: float, cell_values: int) -> "SeparateSynthesis":
         """The network, with random weights.
 
         Args:
             style: size of the style codes.
             size: side of the cube that the fields fill.
-            cube_weights: also make FlexiCubes' weights.
+            cell_values: how many values the isosurface wants for each cell of its grid; 0 makes none.
         """
-        return SeparateSynthesis(self, style=style, size=size, cube_weights=cube_weights)
+        return SeparateSynthesis(self, style=style, size=size, cell_values=cell_values)
 
 
 class SeparateSynthesis(nn.Module):
@@ -258,16 +261,14 @@ class SeparateSynthesis(nn.Module):
         num_texture_styles: how many texture styles it takes.
     """
 
-    def __init__(self, config: SeparateConfig, *, style: int, size: float, cube_weights: bool) -> None:
+    def __init__(self, config: SeparateConfig, *, style: int, size: float, cell_values: int) -> None:
         super().__init__()
         channels, features = config.planes.channels, config.volume.widths()[config.volume.resolution]
         self.size = size
         self.sdf = VolumeSynthesis(config.volume, style=style, hidden_layers=3, outputs=1, size=size)
         self.deformation = VolumeSynthesis(config.volume, style=style, hidden_layers=2, outputs=3, size=size)
-        self.weight_head = (
-            HeadNetwork(8 * features, features, CUBE_WEIGHTS, style=style, gain=CUBE_WEIGHT_GAIN)
-            if cube_weights
-            else None
+        self.cell_head = (
+            HeadNetwork(8 * features, features, cell_values, style=style, gain=CELL_GAIN) if cell_values else None
         )
         self.planes = PlaneSynthesis(config.planes, style=2 * style)
         self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=2 * style)
@@ -290,7 +291,7 @@ class SeparateSynthesis(nn.Module):
                 sdf_head,
                 deformation,
                 deformation_head,
-                self.weight_head(of_heads) if self.weight_head is not None else None,
+                self.cell_head(of_heads) if self.cell_head is not None else None,
             ),
             texture=PlaneTexture(
                 TriPlanes(planes, self.size), self.texture_head(both[:, -2:]), self.to_rgb.at(texture[:, -1])

@@ -4,17 +4,30 @@ Non-saturating logistic loss on the logits of both branches, a penalty on the di
 (R1, Mescheder et al. 2018), and regularisers on the surface (GET3D, section 3.3; FlexiCubes, section 4.4).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from get3d.isosurface import Surfaces
+from get3d.isosurface import ISOSURFACES, Surfaces
 from get3d.networks import Logits
 
-__all__ = ["ObjectiveConfig", "discriminator_loss", "generator_loss", "gradient_penalty", "surface_loss"]
+__all__ = [
+    "ObjectiveConfig",
+    "default_weights",
+    "discriminator_loss",
+    "generator_loss",
+    "gradient_penalty",
+    "surface_loss",
+]
+
+
+def default_weights(**changes: float) -> dict[str, float]:
+    """The weights that the isosurfaces give their regularisers, with changes."""
+    weights = {name: weight for method in ISOSURFACES.values() for name, weight in method.regularizers.items()}
+    return weights | changes
 
 
 @dataclass(frozen=True)
@@ -25,17 +38,14 @@ class ObjectiveConfig:
         r1_gamma: strength of R1; it grows with the number of pixels and shrinks with the batch.
         r1_interval: R1 is taken every so many steps, that many times as strong.
         style_mixing: share of shapes whose later layers take the styles of a second latent.
-        sdf_weight: weight of the agreement of SDF signs along the grid's edges.
-        deviation_weight: weight of FlexiCubes' deviation term L_dev.
-        cube_weight: weight of the mean square of FlexiCubes' raw weights.
+        regularizers: weights of the surfaces' regularisers by name: "sdf", the agreement of signs along grid edges,
+            and of FlexiCubes "deviation" (L_dev) and "weights" (the mean square of its raw weights).
     """
 
     r1_gamma: float = 40.0
     r1_interval: int = 16
     style_mixing: float = 0.9
-    sdf_weight: float = 0.01
-    deviation_weight: float = 0.5
-    cube_weight: float = 0.1
+    regularizers: dict[str, float] = field(default_factory=default_weights)
 
 
 def generator_loss(fake: Logits) -> Float[Tensor, ""]:
@@ -59,6 +69,5 @@ def gradient_penalty(real: Logits, images: Float[Tensor, "n 4 r r"]) -> Float[Te
 
 def surface_loss(surfaces: Surfaces, config: ObjectiveConfig) -> Float[Tensor, ""]:
     """The weighted regularisers that generated surfaces bring with them."""
-    weights = {"sdf": config.sdf_weight, "deviation": config.deviation_weight, "weights": config.cube_weight}
-    losses = [weights[name] * value for name, value in surfaces.regularizers.items()]
+    losses = [config.regularizers[name] * value for name, value in surfaces.regularizers.items()]
     return torch.stack(losses).sum()
