@@ -3,11 +3,10 @@
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from get3d.meshes import Mesh
+from get3d.topology import joined
 
 __all__ = ["repair", "weld"]
 
@@ -108,15 +107,14 @@ def _separate(vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"])
         turn = np.where(forwards == backwards, shift, 0)
         back = backward_half[first_backward[edge[ahead]] + (place + turn[edge[ahead]]) % backwards[edge[ahead]]]
         joins = np.concatenate([ahead, after[ahead]]), np.concatenate([after[back], back])
-        graph = coo_array((np.ones(len(joins[0]), dtype=bool), joins), shape=(faces.size, faces.size))
-        fans, fan = connected_components(graph, directed=False)
-        ends = np.sort(np.stack([fan[ahead], fan[after[ahead]]]), axis=0)
-        _, joint, pairs = np.unique(ends[0].astype(np.int64) * fans + ends[1], return_inverse=True, return_counts=True)
+        fans = joined(faces.size, *joins)
+        ends = np.sort(np.stack([fans.label[ahead], fans.label[after[ahead]]]), axis=0)
+        _, joint, pairs = np.unique(ends[0] * fans.count + ends[1], return_inverse=True, return_counts=True)
         again = np.unique(edge[ahead[pairs[joint] > 1]])
         if len(again) == 0:
             break
         shift[again] += 1
-    return fan.astype(np.int64)
+    return fans.label
 
 
 def _angles(

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from get3d.export.repair import weld
 from get3d.meshes import Mesh
+from get3d.topology import edge_components
 
 __all__ = ["MeshReport", "mesh_report"]
 
@@ -46,15 +45,10 @@ def mesh_report(mesh: Mesh) -> MeshReport:
     low, high = np.minimum(start, end), np.maximum(start, end)
     _, edge, around = np.unique(low * count + high, return_inverse=True, return_counts=True)
     forward = np.bincount(edge, weights=np.where(start < end, 1, -1))
-    # Faces on one side, edges on the other: parts that touch at a vertex alone stay two.
-    face = np.repeat(np.arange(len(faces)), 3)
-    size = len(faces) + len(forward)
-    joined = coo_array((np.ones(len(edge)), (face, len(faces) + edge)), shape=(size, size))
-    components, _ = connected_components(joined, directed=False)
     a, b, c = mesh.vertices.detach().cpu().double()[torch.from_numpy(faces)].unbind(1)
     return MeshReport(
         closed=bool((forward == 0).all()),
         manifold=bool((around <= 2).all()),
-        components=int(components),
+        components=edge_components(edge, len(forward)).count,
         volume=float((a * torch.linalg.cross(b, c)).sum() / 6),
     )

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from get3d.meshes import MeshBatch
+from get3d.topology import vertex_components
 
 __all__ = ["main_share", "without_small_components"]
 
@@ -64,13 +63,11 @@ def without_small_components(meshes: MeshBatch, share: float) -> MeshBatch:
 
 def _parts(meshes: MeshBatch) -> _Parts:
     device, count = meshes.vertices.device, len(meshes.vertices)
-    start, end = meshes.faces.flatten().cpu(), meshes.faces.roll(-1, dims=1).flatten().cpu()
-    joined = coo_array((torch.ones(len(start), dtype=torch.bool), (start, end)), shape=(count, count))
-    parts, part_of_vertex = connected_components(joined, directed=False)
-    part = torch.from_numpy(part_of_vertex).long().to(device)
+    found = vertex_components(meshes.faces.cpu().numpy(), count)
+    part = torch.from_numpy(found.label).to(device)
     face_area = meshes.face_crosses().detach().norm(dim=1).double() / 2
-    area = face_area.new_zeros(parts).index_add(0, part[meshes.faces[:, 0]], face_area)
+    area = face_area.new_zeros(found.count).index_add(0, part[meshes.faces[:, 0]], face_area)
     whole = area.new_zeros(len(meshes)).index_add(0, meshes.face_mesh, face_area)
-    shape = meshes.vertex_shape.new_zeros(parts).index_copy(0, part, meshes.vertex_shape)
+    shape = meshes.vertex_shape.new_zeros(found.count).index_copy(0, part, meshes.vertex_shape)
     largest = area.new_zeros(len(meshes)).scatter_reduce(0, shape, area, "amax")
     return _Parts(part, shape, area, whole, largest)

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 import warp as wp
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from get3d.export import TexturedMesh, main_share, mesh_report, weld
@@ -16,6 +14,7 @@ from get3d.metrics.kernel_launch import in_step, launch
 from get3d.metrics.quality_kernels import mark_intersections, measure_thickness
 from get3d.metrics.sampling import in_unit_cube, sample_surface
 from get3d.render import visible_faces
+from get3d.topology import joined
 
 __all__ = ["MAIN", "THIN", "VERSION", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
 
@@ -103,8 +102,7 @@ def _genus(faces: Int[Tensor, "f 3"], components: int) -> int:
     own = np.stack([corners, np.roll(corners, -1, axis=1)], axis=-1)
     own = np.where(swap[..., None], own[..., ::-1], own).reshape(-1, 2)
     own = own[np.lexsort(ends.T)].reshape(-1, 2, 2)
-    joined = coo_array((np.ones(2 * len(own)), (own[:, 0].ravel(), own[:, 1].ravel())), shape=(corners.size,) * 2)
-    vertices, _ = connected_components(joined, directed=False)
+    vertices = joined(corners.size, own[:, 0].ravel(), own[:, 1].ravel()).count
     return int(components - (vertices - len(faces) // 2) // 2)
 
 
