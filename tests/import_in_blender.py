@@ -10,7 +10,7 @@ from pathlib import Path
 import bpy
 from mathutils import Vector
 
-file, image = Path(sys.argv[1]), Path(sys.argv[2])
+file, rendered = Path(sys.argv[1]), Path(sys.argv[2])
 bpy.ops.wm.read_factory_settings(use_empty=True)
 if file.suffix == ".glb":
     bpy.ops.import_scene.gltf(filepath=str(file))
@@ -64,6 +64,6 @@ scene.cycles.use_denoising = False
 scene.render.resolution_x = scene.render.resolution_y = 64
 scene.render.film_transparent = True
 scene.view_settings.view_transform = "Standard"
-scene.render.filepath = str(image)
+scene.render.filepath = str(rendered)
 bpy.ops.render.render(write_still=True)
 print("FACTS " + json.dumps(facts))

@@ -49,7 +49,7 @@ def test_a_state_comes_back_bit_equal(config, tmp_path):
     assert len([name for name in saved if "optimizer" in name]) > 50
     for name, tensor in saved.items():
         assert torch.equal(restored[name], tensor), name
-    assert (other.cur_nimg, other.best, other.max_nonfinite_steps) == (8, 12.5, 1)
+    assert (other.cur_nimg, other.best, other.nonfinite_steps) == (8, 12.5, 1)
 
 
 def test_the_last_few_and_the_best_are_kept(config, tmp_path):

@@ -13,12 +13,12 @@ from get3d.training.monitor import HEARTBEAT
 from get3d.training.runs import RunsConfig, list_runs, status
 
 
-def _run(folder, *, shown, checkpoint=None, beat=None, last=""):
+def _run(folder, *, cur_nimg, checkpoint=None, beat=None, last=""):
     """A run of 2 kimg; `beat` is the age of its heartbeat in seconds."""
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"kimg": 2.0}))
-    lines = [{"cur_nimg": shown - 100, "images_per_second": 9.0, "swd/images": 30.0, "metrics/fid": 12.0}]
-    lines.append({"cur_nimg": shown, "images_per_second": 10.0, "loss/generator": 1.0})
+    lines = [{"cur_nimg": cur_nimg - 100, "images_per_second": 9.0, "swd/images": 30.0, "metrics/fid": 12.0}]
+    lines.append({"cur_nimg": cur_nimg, "images_per_second": 10.0, "loss/generator": 1.0})
     (folder / "stats.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + last)
     if checkpoint is not None:
         (folder / "checkpoints" / f"checkpoint-{checkpoint:012d}.safetensors").touch()
@@ -45,7 +45,7 @@ def test_a_run_is_running_as_long_as_its_heart_beats(tmp_path, checkpoint, beat,
 
 def test_a_run_says_how_far_how_fast_and_how_good_it_is(tmp_path):
     found = status(_run(tmp_path / "a", cur_nimg=1200, last='{"cur_nimg": 13'), "a")
-    assert (found.shown, found.total, found.speed) == (1200, 2000, 10.0)
+    assert (found.cur_nimg, found.total, found.speed) == (1200, 2000, 10.0)
     assert found.metrics == {"swd/images": 30.0, "metrics/fid": 12.0}
 
 

@@ -159,7 +159,7 @@ def _copied(state: TrainingState, description: dict[str, Any]) -> Stored:
 
 
 def _write(folder: Path, stored: Stored, keep: int, best: bool) -> Path:
-    path = folder / f"checkpoint-{stored.description['progress']['shown']:012d}.safetensors"
+    path = folder / f"checkpoint-{stored.description['progress']['cur_nimg']:012d}.safetensors"
     save_tensors(path, stored.tensors, stored.description)
     if best:
         with writing(folder / BEST) as temporary:

@@ -183,7 +183,7 @@ class _Part:
 
 
 def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.device, ranks: Ranks) -> list[_Part]:
-    """The step after `shown` images, in parts of this process's share.
+    """The step after `cur_nimg` images, in parts of this process's share.
 
     Randomness is drawn for the whole batch, so that shares and parts fit together, and on the CPU, so that every device
     sees the same. Fakes are of the classes of the reals, so that a class alone tells nothing.

@@ -147,12 +147,12 @@ class Wandb:
     def scalars(self, values: Mapping[str, float], cur_nimg: int) -> None:
         """See `Tracker`."""
         with self._telling():
-            self._run.log({**values, "cur_nimg": shown})
+            self._run.log({**values, "cur_nimg": cur_nimg})
 
     def images(self, name: str, sheet: Image.Image, cur_nimg: int) -> None:
         """See `Tracker`."""
         with self._telling():
-            self._run.log({name: self._wandb.Image(sheet), "cur_nimg": shown})
+            self._run.log({name: self._wandb.Image(sheet), "cur_nimg": cur_nimg})
 
     def close(self, *, failed: bool) -> None:
         """See `Tracker`."""
