@@ -27,7 +27,7 @@ from get3d.datasets.alpha import framing
 from get3d.datasets.index import SPLITS, Description, require_prior, split_of, write_cameras
 from get3d.datasets.loader import decode
 from get3d.datasets.validation import RESOLUTIONS
-from get3d.files import InputError, require_writable, write_json
+from get3d.files import InputError, make_name, require_name, require_writable, write_json
 
 __all__ = ["ImportConfig", "import_images"]
 
@@ -87,6 +87,9 @@ class ImportConfig:
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
+        for name in ("object", "kind"):
+            if getattr(self, name) is not None:
+                require_name(getattr(self, name), f"--{name}")
         for name, low, high in (("fov", 1.0, 179.0), ("radius", 0.01, 1e6), ("scale", 0.01, 1e6), ("turn", -1e6, 1e6)):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -201,13 +204,17 @@ def _names(config: ImportConfig, matched: Matched, numbers: list[int], left: lis
     for number in numbers:
         image, folder = matched.images[number], matched.objects[number] if config.object is None else ""
         view = image.removeprefix(f"{folder}/").rpartition(".")[0].replace("/", "-")
-        name = f"{config.object or folder or config.images.resolve().name}/{view}.png"
+        name = make_name(f"{config.object or folder or _folder_name(config)}/{view}.png")
         if name in taken:
             left.append(Left(image, "name", f"{taken[name]} is named {name} already"))
         else:
             taken[name] = image
             names[number] = name
     return names
+
+
+def _folder_name(config: ImportConfig) -> str:
+    return make_name(config.images.resolve().name)
 
 
 def _settings(config: ImportConfig) -> dict[str, Any]:
@@ -234,7 +241,7 @@ def _description(
     for number, name in enumerate(objects):
         splits[split_of(number)].append(name)
     return Description(
-        kind=config.kind or config.images.resolve().name,
+        kind=config.kind or _folder_name(config),
         resolution=resolution,
         scale=scale,
         prior=prior,
