@@ -20,6 +20,7 @@ from get3d.bundled import MODEL_FILE
 from get3d.files import InputError, write_json, writing
 from get3d.generator import WEIGHTS, Generator, GeneratorConfig
 from get3d.networks import Discriminator, DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
+from get3d.ranges import Range
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
 
 __all__ = [
@@ -76,7 +77,7 @@ class ConvertConfig:
     file: tyro.conf.Positional[Path]
     out: Path
     kind: Annotated[PublishedClass, tyro.conf.arg(name="class")] = "car"
-    grid: int = 90
+    grid: Annotated[int, Range(2, 1024)] = 90
     to_published: bool = False
 
 
