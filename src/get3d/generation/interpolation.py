@@ -14,6 +14,7 @@ from torch import Tensor
 
 from get3d.files import InputError, writing
 from get3d.generation.objects import made_together, shapes_of, write_objects
+from get3d.generation.record import begin_record
 from get3d.generation.settings import PSI, Settings, open_generator
 from get3d.generation.shape_list import ShapeList
 from get3d.generation.turntable import seen_from, sheet, write_sheet, write_video
@@ -83,6 +84,9 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
             f"and there is nothing between classes; make both of one with --label {labels[0]}"
         )
     psi = PSI if config.psi is None else config.psi
+    others = [f"frames/{number:04d}.png" for number in range(config.frames)]
+    others += [f"way.{config.video}"] * (config.video != "none") + ["swaps.png"] * (config.swaps > 0)
+    begin_record(config.out, others)
     _write_way(generator, _along(ends, config.change, config.frames), psi, config)
     if config.swaps:
         _write_swaps(generator, ends, psi, config)
@@ -91,7 +95,7 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
     plan = ShapeList(
         [f"{number:03d}" for number in range(config.num)], _along(ends, config.change, config.num), facts, psi
     )
-    return write_objects(generator, plan, config, console)
+    return write_objects(generator, plan, config, console, others=others)
 
 
 def vary(config: VaryConfig, console: Console) -> list[Path]:
