@@ -21,6 +21,7 @@ from get3d.distributed import launcher
 from get3d.distributed.processes import RanksError
 from get3d.evaluation import report
 from get3d.files import InputError
+from get3d.ranges import require_ranges
 from get3d.training import loop, runs
 from get3d.training.config import TrainConfig, prepare_run
 
@@ -104,6 +105,7 @@ def release(config: Annotated[generation.ReleaseConfig, _flat]) -> None:
 
 def convert(config: Annotated[published.ConvertConfig, _flat]) -> None:
     """Make one of our models of a published checkpoint (nothing in it is executed), or the way back."""
+    require_ranges(config)
     if config.to_published:
         published.convert_back(config.file, config.out)
     else:

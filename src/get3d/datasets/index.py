@@ -17,11 +17,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.lib.recfunctions import structured_to_unstructured
 
+from get3d.arrays import read_npy
 from get3d.cameras import CameraPrior
 from get3d.datasets import cache as folder_cache
 from get3d.datasets.description import SPLITS, Assumed, Description, require_prior, split_of
 from get3d.datasets.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
-from get3d.files import InputError, contained, writing
+from get3d.files import InputError, require_names, writing
 
 __all__ = [
     "SPLITS",
@@ -145,6 +146,7 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
         listing = _read_own(root)
     else:
         raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
+    require_names(listing.objects, f"{root}: an object, the folder of its images,")
     if splits is None:
         return listing
     return Listing(**{**vars(listing), "splits": read_splits(Path(splits), listing.objects)})
@@ -266,7 +268,6 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
 def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
     """Names of the images and their cameras' angles in radians."""
     images, angles = [], []
-    root = path.parent / "images"
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
         if next(rows, None) != ["image", "azimuth", "polar"]:
@@ -279,12 +280,11 @@ def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
                 raise InputError(
                     f"{path}: line {rows.line_num} is {','.join(row)!r}, not an image and two angles in degrees"
                 ) from error
-            if ".." in name or name.startswith("/"):
-                contained(root, name)
             images.append(name)
             angles.append(angle)
     if not images:
         raise InputError(f"{path}: lists no image, the dataset is empty; make it again")
+    require_names(images, path)
     return images, np.radians(np.array(angles))
 
 
@@ -357,7 +357,7 @@ def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
         if not path.is_file():
             return np.zeros((0, 2))
         try:
-            columns.append(np.load(path, allow_pickle=False).astype(np.float64).ravel())
+            columns.append(read_npy(path).astype(np.float64).ravel())
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error
     rotation, elevation = columns

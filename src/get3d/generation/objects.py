@@ -1,5 +1,6 @@
 """Textured objects in a folder: meshes, a contact sheet, a turntable, and a record of how to make them again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -13,7 +14,9 @@ from torch import Tensor
 
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small_components
-from get3d.files import InputError, write_json
+from get3d.export.write import files_of
+from get3d.files import InputError
+from get3d.generation.record import begin_record, finish_record
 from get3d.generation.settings import Settings, at_once
 from get3d.generation.shape_list import ShapeList, record
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
@@ -42,7 +45,7 @@ class _Made:
 
 def made_together(generator: Generator, count: int, ranks: Ranks = SINGLE_PROCESS) -> list[range]:
     """Which of so many shapes to make at once: as many as memory allows, and so few that each process has some."""
-    step = max(1, min(ranks.from_first(lambda: at_once(generator, ranks.local)), ceil(count / ranks.world)))
+    step = max(1, min(ranks.from_first(lambda: at_once(generator)), ceil(count / ranks.world)))
     return [range(start, min(start + step, count)) for start in range(0, count, step)]
 
 
@@ -55,12 +58,18 @@ def shapes_of(generator: Generator, plan: ShapeList, numbers: range, small_compo
 
 
 def write_objects(
-    generator: Generator, plan: ShapeList, settings: Settings, console: Console, ranks: Ranks = SINGLE_PROCESS
+    generator: Generator,
+    plan: ShapeList,
+    settings: Settings,
+    console: Console,
+    ranks: Ranks = SINGLE_PROCESS,
+    others: Sequence[str] = (),
 ) -> list[Path]:
     """Writes the objects of a plan, and gives their files.
 
     Beside them lie `contact-sheet.png`, `turntable.gif` and `shapes.json`.
-    A shape without a surface is left out, and recorded as such.
+    A shape without a surface is left out, and recorded as such. Files that an earlier command wrote to the folder, and
+    nobody has changed, are removed, so that all that is there is in the record.
 
     Args:
         generator: on the grid that is asked for.
@@ -68,6 +77,7 @@ def write_objects(
         settings: folder, format and sizes.
         console: for progress.
         ranks: processes that share the objects; the first makes of their images the sheet and the video.
+        others: names of files that the command has written there besides.
 
     Raises:
         InputError: none has a surface, or a file cannot be written.
@@ -84,8 +94,17 @@ def write_objects(
                 progress.update(task, completed=number + 1)
             return _Made(records, *_images(generator, shapes, numbers, settings))
 
+        names = _files(plan, settings, others)
+        before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
-    return ranks.from_first(lambda: _finish(generator, plan, settings, made, console))
+    return ranks.from_first(lambda: _finish(generator, plan, settings, made, names, before, console))
+
+
+def _files(plan: ShapeList, settings: Settings, others: Sequence[str]) -> list[str]:
+    """All files that a command may write to its folder, but for the record of them."""
+    meshes = [name for stem in plan.names for name in files_of(stem, settings.format)]
+    videos = [] if settings.video == "none" else [f"turntable.{settings.video}"]
+    return [*meshes, "contact-sheet.png", *videos, *others]
 
 
 def _written(
@@ -111,7 +130,13 @@ def _images(
 
 
 def _finish(
-    generator: Generator, plan: ShapeList, settings: Settings, made: list[_Made], console: Console
+    generator: Generator,
+    plan: ShapeList,
+    settings: Settings,
+    made: list[_Made],
+    names: list[str],
+    before: dict[str, str | None],
+    console: Console,
 ) -> list[Path]:
     """Writes what belongs to all objects, and gives their files."""
     out = settings.out
@@ -123,7 +148,8 @@ def _finish(
         columns = columns_for(frames.shape[1])
         write_video(out / f"turntable.{settings.video}", (sheet(images, columns) for images in frames))
     grid = generator.isosurface.grid.resolution
-    write_json(out / "shapes.json", {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records})
+    description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
+    finish_record(out, names, description, before, console)
     paths = [out / entry["file"] for entry in records if "file" in entry]
     _say(paths, records, settings, console)
     return paths

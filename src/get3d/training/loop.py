@@ -26,10 +26,10 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.generator import Generator, mix, model_file
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
-from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, cross_rank_fingerprint, prepare_run
 from get3d.training.ema import update_average
+from get3d.training.folder import locked, require_room
 from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
 from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
@@ -44,7 +44,8 @@ def train(config: TrainConfig, console: Console) -> Path:
     Where the environment names several processes (as torchrun sets it), all of them call this, and train together.
 
     Raises:
-        InputError: the configuration, the dataset or the folder cannot be used; said before any work starts.
+        InputError: the configuration, the dataset or the folder cannot be used, the folder holds another run or is
+            another process's at present, or its disk has no room for checkpoints; said before any work starts.
         FloatingPointError: gradients stayed non-finite; names the tensor.
         RanksError: a process that trains with this one is lost or hangs; names it.
     """
@@ -52,17 +53,19 @@ def train(config: TrainConfig, console: Console) -> Path:
         console = ranks.console(console)
         run = ranks.require_agreement(lambda: prepare_run(config, ranks.world), cross_rank_fingerprint)
         config = run.config
-        logger = ranks.require_agreement(lambda: RunLogger(run, console, ranks))
-        state = start(config)
-        resumed = resume(logger.folder, state, describe(config), console, ranks)
-        with logger.recording(state, resumed=resumed), _stop_signals() as stop:
+        with locked(config.out, console, ranks, take_over=config.take_over):
+            logger = ranks.require_agreement(lambda: RunLogger(run, console, ranks))
+            state = start(config)
+            resumed = resume(logger.folder, state, run.description, console, ranks)
             finished = state.cur_nimg >= config.total
-            batches = run.images.batches(config.batch, config.seed, state.cur_nimg, ranks.rank, ranks.world)
-            while not finished:
-                train_step(state, next(batches), config, ranks)
-                stopped, late = ranks.any(stop.asked, logger.late)
-                finished = stopped or state.cur_nimg >= config.total
-                logger.log_step(state, finished=finished, late=late)
+            ranks.from_first(lambda: None if finished else require_room(logger.folder, state, config.keep))
+            with logger.recording(state, resumed=resumed), _stop_signals() as stop:
+                batches = run.images.batches(config.batch, config.seed, state.cur_nimg, ranks.rank, ranks.world)
+                while not finished:
+                    train_step(state, next(batches), config, ranks)
+                    stopped, late = ranks.any(stop.asked, logger.late)
+                    finished = stopped or state.cur_nimg >= config.total
+                    logger.log_step(state, finished=finished, late=late)
         path = logger.folder / f"checkpoint-{state.cur_nimg:012d}.safetensors"
         if state.cur_nimg < config.total:
             done = f"stopped at {state.cur_nimg / 1000:.2f} kimg; the same command goes on"

@@ -5,6 +5,7 @@ Non-saturating logistic loss on the logits of both branches, a penalty on the di
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from torch.nn.functional import softplus
 
 from get3d.isosurface import ISOSURFACES, Surfaces
 from get3d.networks import Logits
+from get3d.ranges import Range
 
 __all__ = [
     "ObjectiveConfig",
@@ -42,10 +44,10 @@ class ObjectiveConfig:
             and of FlexiCubes "deviation" (L_dev) and "weights" (the mean square of its raw weights).
     """
 
-    r1_gamma: float = 40.0
-    r1_interval: int = 16
-    style_mixing: float = 0.9
-    regularizers: dict[str, float] = field(default_factory=default_weights)
+    r1_gamma: Annotated[float, Range(0)] = 40.0
+    r1_interval: Annotated[int, Range(1)] = 16
+    style_mixing: Annotated[float, Range(0, 1)] = 0.9
+    regularizers: Annotated[dict[str, float], Range(0)] = field(default_factory=default_weights)
 
 
 def generator_loss(fake: Logits) -> Float[Tensor, ""]:

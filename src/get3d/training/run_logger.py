@@ -14,10 +14,10 @@ from get3d.datasets.loader import ImageDataset, to_network
 from get3d.devices import device_named
 from get3d.distributed.processes import Ranks
 from get3d.evaluation.snapshot_metrics import SnapshotMetrics
-from get3d.files import write_json
 from get3d.storage import describe
 from get3d.training.checkpoint import CheckpointWriter, TrainingState
 from get3d.training.config import PreparedRun, TrainConfig
+from get3d.training.folder import write_config
 from get3d.training.monitor import Monitor
 from get3d.training.trackers import open_trackers
 
@@ -44,6 +44,7 @@ class RunLogger:
         config = run.config
         self.folder = config.out / "checkpoints"
         self._config, self._images, self._console, self._ranks = config, run.images, console, ranks
+        self._description = run.description
         self._monitor: Monitor | None = None
         self._saved = time.monotonic()
         self._checkpoints = CheckpointWriter(self.folder, config.keep, console)
@@ -69,11 +70,12 @@ class RunLogger:
         """
         config, world = self._config, self._ranks.world
         names = () if self._ranks.rank else config.trackers
+        # Written before anything else, since it is what makes the folder a run's.
+        self._ranks.from_first(lambda: write_config(config.out, self._description))
         trackers = self._ranks.require_agreement(lambda: open_trackers(names, config.out, describe(config)))
         if self._ranks.rank:
             yield
             return
-        write_json(config.out / "config.json", describe(config))
         with (
             Monitor(
                 config.out, self._console, cur_nimg=state.cur_nimg, total=config.total, trackers=trackers
@@ -127,7 +129,7 @@ class RunLogger:
             # The step leaves the average with the trained network's buffers; a checkpoint is a model to use. A tenth of
             # the usual samples moves a mean by a hundredth of the spread, and training waits for it.
             state.generator_ema.estimate_mean_styles(samples=10_000)
-            self._checkpoints.save(state, describe(self._config), best=best)
+            self._checkpoints.save(state, self._description, best=best)
             self._saved = time.monotonic()
 
     @torch.no_grad()
