@@ -1,5 +1,6 @@
 """The commands. Flags come from the configurations of the rooms that do the work; there is no logic in here."""
 
+import json
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -52,10 +53,13 @@ def pack(config: Annotated[packing.PackConfig, _flat]) -> None:
 
 def check(config: Annotated[checking.CheckConfig, _flat]) -> None:
     """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on."""
-    found = checking.check(config.data, config.splits, _console)
+    found = checking.check(config.data, config.splits, None if config.json else _console)
     if config.report is not None:
         check_page.write_page(found, config.report)
-    _console.print(str(found), highlight=False, soft_wrap=True)
+    if config.json:
+        sys.stdout.write(json.dumps(found.as_json(), indent=1, allow_nan=False) + "\n")
+    else:
+        checking.print_report(found, _console)
     sys.exit(0 if found.usable else 1)
 
 

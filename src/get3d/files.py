@@ -1,15 +1,34 @@
 """Reading and writing that never leaves half a file behind, and the one error that bad input gets."""
 
+import errno
+import io
 import json
 import os
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-__all__ = ["InputError", "contained", "not_written", "read_json", "require_writable", "write_json", "writing"]
+__all__ = [
+    "InputError",
+    "contained",
+    "not_written",
+    "open_file",
+    "read_json",
+    "read_text",
+    "require_writable",
+    "text_lines",
+    "write_json",
+    "writing",
+]
+
+_MOST_TEXT = 2**28
+"""Bytes of a text file that is read as a whole."""
+_LONGEST_LINE = 2**24
+"""Characters of a line, for files that are read line by line."""
 
 
 class InputError(ValueError):
@@ -70,6 +89,87 @@ def write_json(path: Path | str, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def open_file(path: Path | str) -> BinaryIO:
+    """Opens a regular file for reading. A FIFO, device or socket is never waited for.
+
+    Raises:
+        OSError: there is no such file, it cannot be opened, or it is not a regular file.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits until somebody writes to it; on regular files it has no effect.
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is a folder, pipe, device or socket, not a regular file", str(path))
+    return os.fdopen(number, "rb")
+
+
+def read_text(path: Path | str) -> str:
+    """Reads an untrusted text file as a whole: UTF-8, with or without a byte order mark, at most 256 MiB.
+
+    Raises:
+        InputError: the file is missing, cannot be read, is too large, is in another encoding, or holds NUL characters.
+    """
+    path = Path(path)
+    try:
+        with open_file(path) as file:
+            content = file.read(_MOST_TEXT + 1)
+    except OSError as error:
+        raise _not_read(path, error) from error
+    if len(content) > _MOST_TEXT:
+        raise InputError(f"{path}: is larger than {_MOST_TEXT >> 20} MiB, the most that is read; divide it")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, content[:2], f"byte {error.start}") from error
+    if "\0" in text:
+        raise _not_utf8(path, content[:2], f"the NUL character at {text.index(chr(0))}")
+    return text
+
+
+def text_lines(path: Path | str, most: int) -> Iterator[str]:
+    """Reads an untrusted text file line by line: UTF-8, with or without a byte order mark. Lines keep their ends.
+
+    Args:
+        path: the file.
+        most: how many lines it may have.
+
+    Raises:
+        InputError: the file is missing, cannot be read, has too many or too long lines, is in another encoding, or
+            holds NUL characters.
+    """
+    path = Path(path)
+    try:
+        with open_file(path) as binary:
+            first = binary.read(2)
+            binary.seek(0)
+            number = 0
+            with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
+                while line := file.readline(_LONGEST_LINE):
+                    number += 1
+                    if number > most:
+                        raise InputError(f"{path}: has more than {most:,} lines, the most that are read; divide it")
+                    if len(line) == _LONGEST_LINE:
+                        raise InputError(f"{path}: line {number} is longer than {_LONGEST_LINE:,} characters")
+                    if "\0" in line:
+                        raise _not_utf8(path, first, f"the NUL character in line {number}")
+                    yield line
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, first, f"a byte after line {number}") from error
+    except OSError as error:
+        raise _not_read(path, error) from error
+
+
+def _not_read(path: Path, error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: no such file")
+    return InputError(f"{path}: cannot be read ({error.strerror or error}); restore it")
+
+
+def _not_utf8(path: Path, first: bytes, where: str) -> InputError:
+    found = "it is UTF-16" if first in (b"\xff\xfe", b"\xfe\xff") else f"see {where}"
+    return InputError(f"{path}: is not UTF-8 text ({found}); save it again with the encoding UTF-8")
+
+
 def read_json(path: Path | str) -> Any:
     """Reads a JSON file.
 
@@ -78,10 +178,10 @@ def read_json(path: Path | str) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:
+        return json.loads(read_text(path))
+    except InputError:
+        raise
+    except ValueError as error:
         raise InputError(f"{path}: is not readable JSON ({error}); write it again or restore it") from error
 
 

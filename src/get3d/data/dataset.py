@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.cameras import CameraPrior
-from get3d.data.layout import Assumed, Listing, read, remember
+from get3d.data.layout import Assumed, Listing, read, read_image, remember
 from get3d.data.problems import head_problem, quick_problems
 from get3d.files import InputError
 
@@ -42,11 +42,7 @@ def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {re
     Raises:
         InputError: the file is missing, cut short or no PNG, or has no alpha channel or another size.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or make the dataset again") from error
-    return _decoded(content, path, resolution)
+    return _decoded(read_image(path), path, resolution)
 
 
 def decode_listed(listing: Listing, number: int, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:

@@ -8,6 +8,7 @@ is read anew.
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
-from get3d.files import InputError, writing
+from get3d.data.arrays import DAMAGE
+from get3d.files import InputError, open_file, writing
 
 __all__ = ["LOOKED_AT", "Found", "evenly", "recall", "remember", "stamps_of"]
 
@@ -57,12 +59,12 @@ def recall(root: Path, folder: str) -> Found | None:
     """
     for place in _places(root):
         try:
-            with place.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            with open_file(place) as file, np.load(file, allow_pickle=False) as arrays:
                 if (int(arrays["format"]), str(arrays["folder"])) != (_FORMAT, folder):
                     continue
                 watched, stamps = _names(arrays["watched"]), arrays["stamps"]
                 found = Found(_names(arrays["pictures"]), arrays["angles"])
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (*DAMAGE, NotImplementedError, zipfile.BadZipFile, zlib.error):
             continue
         outside = any(".." in name or name.startswith("/") for name in found.pictures)
         if not outside and np.array_equal(stamps_of(root, watched), stamps):

@@ -39,7 +39,7 @@ from get3d.data.shards import (
     row_type,
     shard_name,
 )
-from get3d.files import InputError, read_json, require_writable, write_json, writing
+from get3d.files import InputError, open_file, read_json, require_writable, write_json, writing
 
 __all__ = ["PackConfig", "pack"]
 
@@ -225,7 +225,7 @@ def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped
     """One shard and its rows of the index; as they are, where the note says that they were made of the same."""
     path, note = out / shard_name(number), out / _NOTES / f"{number:06d}.npz"
     try:
-        with note.open("rb") as noted, np.load(noted, allow_pickle=False) as stored:
+        with open_file(note) as noted, np.load(noted, allow_pickle=False) as stored:
             rows = stored["rows"]
             shard = Shard(path.name, len(rows), int(stored["size"]), str(stored["sha256"]))
             if str(stored["key"]) == key and path.stat().st_size == shard.size:

@@ -26,6 +26,7 @@ from get3d.data.importing.hull import hull_size
 from get3d.data.importing.matching import Left, Matched, Tolerances, match
 from get3d.data.importing.report import make_report, nothing_left, print_report
 from get3d.data.layout import SPLITS, Description, require_prior, split_of, write_cameras
+from get3d.data.notes import border_notes
 from get3d.data.problems import RESOLUTIONS
 from get3d.files import InputError, require_writable, write_json
 
@@ -34,6 +35,8 @@ __all__ = ["ImportConfig", "import_pictures"]
 _MEASURED = 12
 _BEYOND = 1.25
 """An object is at most so many times as long as the longest side of its box in a picture, at its centre's distance."""
+_ENOUGH = 8
+"""From fewer images of an object its length in depth is not known: the hull is up to twice as long as the object."""
 _GAP = 60.0
 """Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
 
@@ -138,11 +141,11 @@ def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:
     kept = sorted(made, key=lambda number: names[number])
     pictures, degrees = [names[number] for number in kept], degrees[kept]
     prior = _prior(config, degrees, radius, fov)
-    measured = _measure(root, pictures, degrees, prior, resolution)
+    measured = _measure(root, pictures, degrees, prior, resolution, scaled=config.scale is not None)
     objects = sorted({name.rpartition("/")[0] for name in pictures})
     description = _description(config, resolution, config.scale or measured.size, prior, objects)
     description.write(root)
-    notes = []
+    notes = matched.notes + measured.notes
     if measured.odd:
         notes.append(
             f"the silhouettes of {measured.odd} of {measured.objects} objects have no point in common: their cameras "
@@ -289,27 +292,46 @@ def _prior(config: ImportConfig, degrees: Float[np.ndarray, "n 2"], radius: floa
 
 @dataclass(frozen=True)
 class _Measured:
-    """How long the longest of some objects is, of how many, and how many have silhouettes that fit no object."""
+    """What silhouettes say: how long the longest object is, how many have none that fit, and what else to know."""
 
     size: float
     objects: int
     odd: int
+    notes: list[str]
 
 
 def _measure(
-    root: Path, pictures: list[str], degrees: Float[np.ndarray, "n 2"], prior: CameraPrior, resolution: int
+    root: Path,
+    pictures: list[str],
+    degrees: Float[np.ndarray, "n 2"],
+    prior: CameraPrior,
+    resolution: int,
+    *,
+    scaled: bool,
 ) -> _Measured:
     owners = np.array([name.rpartition("/")[0] for name in pictures])
     objects = np.unique(owners)
     chosen = objects[:: max(1, len(objects) // _MEASURED)][:_MEASURED]
-    sizes, odd = [], 0
+    sizes, odd, fewest, framings = [], 0, len(pictures), []
     for name in chosen:
         views = np.flatnonzero(owners == name)
         views = views[:: max(1, len(views) // (2 * _MEASURED))][: 2 * _MEASURED]
         alpha = np.stack([decode(root / "pictures" / pictures[view], resolution)[3] for view in views])
+        framings += [framing(one) for one in alpha]
         hull = hull_size(alpha, degrees[views], prior.radius, prior.fov)
-        shown = max(framing(one).extent for one in alpha) * 2 * prior.radius * math.tan(math.radians(prior.fov) / 2)
+        extent = max(one.extent for one in framings[-len(alpha) :])
+        shown = extent * 2 * prior.radius * math.tan(math.radians(prior.fov) / 2)
         odd += hull == 0
+        fewest = min(fewest, len(views))
         # What few pictures have in common reaches far in depth, so that what a picture shows bounds it.
-        sizes.append(min(hull, _BEYOND * shown) if hull else shown)
-    return _Measured(round(max(sizes), 3), len(chosen), odd)
+        bound = shown if len(views) < _ENOUGH else _BEYOND * shown
+        sizes.append(min(hull, bound) if hull else shown)
+    notes = []
+    if fewest < _ENOUGH and not scaled:
+        seen = "one image" if fewest == 1 else f"{fewest} images"
+        notes.append(
+            f"the objects' length cannot be measured well from {seen} of an object, so {max(sizes):.3g} is a guess by "
+            "what images show; say the true one with --scale"
+        )
+    notes += border_notes(framings, prior)
+    return _Measured(round(max(sizes), 3), len(chosen), odd, notes)

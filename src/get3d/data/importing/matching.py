@@ -1,6 +1,8 @@
 """Pictures with the cameras that took them, as cameras of a dataset; and those left out, with how far they are off."""
 
-from collections.abc import Mapping
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +12,12 @@ from jaxtyping import Float
 
 from get3d.data.importing.cutting import Head, UnusablePictureError, read_head
 from get3d.data.importing.poses import Lens, Orbit, Poses, fit_orbit
-from get3d.data.importing.sources import Source, find_sources, list_pictures, look_up
-from get3d.files import InputError
+from get3d.data.importing.sources import Present, Source, find_sources, list_pictures, without_copies
+from get3d.files import InputError, contained
 
 __all__ = ["Left", "Matched", "Tolerances", "match"]
 
+_KEPT_APART = re.compile(r"(images?|masks?|rgb|color)(_\d+)?", re.IGNORECASE)
 _POLE = 0.05
 """Within so many degrees of straight above or below an azimuth means nothing."""
 _SIDES = {
@@ -77,6 +80,7 @@ class Matched:
         deviations: [n, 3] as fitted: aim and roll in degrees, distance in per cent.
         left: what is left out so far.
         worlds: for each camera file what was found of its world.
+        notes: what else is worth knowing.
     """
 
     pictures: list[str]
@@ -88,6 +92,7 @@ class Matched:
     deviations: Float[np.ndarray, "n 3"]
     left: list[Left]
     worlds: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -126,12 +131,13 @@ def match(
     Raises:
         InputError: pictures or cameras cannot be read, or the cameras name none of the pictures.
     """
-    pictures = list_pictures(root, masks)
+    listed = list_pictures(root, masks)
+    pictures, notes = without_copies(listed)
     sources = find_sources(cameras, pictures, fov)
     if len(sources) == 1 and isinstance(sources[0].poses, InputError):
         raise sources[0].poses
     masked = None if masks is None else _masks(masks)
-    present = frozenset(pictures)
+    present = Present(root, pictures)
     found: dict[str, _Found] = {}
     left: list[Left] = []
     worlds: list[dict[str, Any]] = []
@@ -139,7 +145,9 @@ def match(
     for source in sources:
         try:
             poses = _readable(source)
-            names = [look_up(name, poses.file, source.object, root, present) for name in poses.names]
+            names = present.look_up(poses.names, poses.file, source.object)
+            if masks is None and poses.masks:
+                masked = (masked or {}) | _named_masks(poses, names, root)
             orbit = _orbit(poses, up, centre)
         except InputError as error:
             if len(sources) == 1:
@@ -149,8 +157,8 @@ def match(
             named.update(lost)
             continue
         worlds.append(_world(source, poses, orbit))
-        for name, why in poses.refused.items():
-            refused = look_up(name, poses.file, source.object, root, present)
+        refused_names = present.look_up(list(poses.refused), poses.file, source.object)
+        for (name, why), refused in zip(poses.refused.items(), refused_names, strict=True):
             left.append(Left(refused or name, "camera", why))
             named.update([refused] if refused else [])
         for number, picture in enumerate(names):
@@ -172,9 +180,15 @@ def match(
             f"{cameras}: names other pictures than {root} holds, like {first!r} in place of {pictures[0]!r}; "
             "names are looked up in the folder of the pictures"
         )
+    used = frozenset() if masks is not None or masked is None else frozenset(masked.values())
     left += [
-        Left(picture, "no camera", f"{cameras} has no camera for it") for picture in pictures if picture not in named
+        Left(picture, "no camera", f"{cameras} has no camera for it")
+        for picture in pictures
+        if picture not in named and root / picture not in used
     ]
+    turned = sum(one.head.turned for one in found.values())
+    if turned:
+        notes.append(f"{turned} pictures are stored sideways and were turned as their EXIF data says")
     kept = [found[picture] for picture in pictures if picture in found]
     return Matched(
         pictures=[one.picture for one in kept],
@@ -186,6 +200,7 @@ def match(
         deviations=np.array([one.deviations for one in kept]).reshape(-1, 3),
         left=left,
         worlds=worlds,
+        notes=notes,
     )
 
 
@@ -213,9 +228,37 @@ def _world(source: Source, poses: Poses, orbit: Orbit | None) -> dict[str, Any]:
 
 
 def _masks(folder: Path) -> dict[str, Path]:
-    """Masks by the names that pictures may have: with or without the suffix of the mask's own."""
+    """Masks by the names that pictures may have, see `_mask_names`."""
+    found: dict[str, Path] = {}
     names = list_pictures(folder, None)
-    return {name.rpartition(".")[0]: folder / name for name in names} | {name: folder / name for name in names}
+    # Names that are nearer to the mask's own come first, whatever mask they are of.
+    for keys in zip(*map(_mask_names, names), strict=True):
+        for key, name in zip(keys, names, strict=True):
+            found.setdefault(key, folder / name)
+    return found
+
+
+def _mask_names(name: str) -> tuple[str, ...]:
+    """A name itself, without its suffix, and both without the folders that masks and images are often kept apart in."""
+    parts = name.split("/")
+    plain = "/".join([*(part for part in parts[:-1] if not _KEPT_APART.fullmatch(part)), parts[-1]])
+    return tuple(way for each in (name, plain) for way in (each, posixpath.splitext(each)[0]))
+
+
+def _named_masks(poses: Poses, pictures: Sequence[str | None], root: Path) -> dict[str, Path]:
+    """The masks that a camera file names, which must lie beside the file or in the folder of pictures."""
+    folder = poses.file if poses.file.is_dir() else poses.file.parent
+    found: dict[str, Path] = {}
+    for picture, name in zip(pictures, poses.names, strict=True):
+        if picture is not None and name in poses.masks:
+            for place in (folder, root):
+                try:
+                    mask = contained(place, poses.masks[name])
+                    if mask.is_file():
+                        found.setdefault(picture, mask)
+                except (OSError, ValueError):
+                    continue  # It is no path, or leads out of the folder: the picture has no mask.
+    return found
 
 
 def _judge(
@@ -245,11 +288,11 @@ def _judge(
         return Left(picture, "pole", "its camera looks straight down or up, where azimuth means nothing", values)
     mask = None
     if masks is not None:
-        mask = masks.get(picture, masks.get(picture.rpartition(".")[0]))
+        mask = next((masks[name] for name in _mask_names(picture) if name in masks), None)
         if mask is None:
             return Left(picture, "no mask", "there is no mask of its name")
     try:
-        head = read_head(root / picture, mask)
+        head = read_head(root / picture, mask, lens.aspect)
     except UnusablePictureError as error:
         return Left(picture, "picture", str(error))
     if lens.aspect is not None and abs(lens.aspect * head.height / head.width - 1) > 0.01:
