@@ -89,7 +89,7 @@ def test_unusable_pictures_say_why(rgba, tmp_path):
     Image.fromarray(disc()[..., :3]).save(tmp_path / "rgb.png")
     assert "has no alpha channel; give a folder of masks" in refused(tmp_path / "rgb.png")
     Image.fromarray(disc(16)[..., 3]).save(tmp_path / "mask.png")
-    assert "is not of the same size, 32 × 32" in refused(tmp_path / "rgb.png", tmp_path / "mask.png")
+    assert "is 16 × 16, the picture 32 × 32" in refused(tmp_path / "rgb.png", tmp_path / "mask.png")
     (tmp_path / "text.png").write_text("nothing")
     assert "is not a readable picture" in refused(tmp_path / "text.png")
     (tmp_path / "short.png").write_bytes(rgba.read_bytes()[:-500])

@@ -207,7 +207,7 @@ def test_mixing_takes_later_layers_from_the_second():
         ({"batch": 3}, r"--batch is 3; it must be a multiple of --discriminator.group, 2"),
         ({"batch": 0}, r"--batch is 0"),
         ({"resolution": 24}, r"--resolution is 24; it must be a power of two"),
-        ({"resolution": 32}, r"pictures are 16², this run asks for 32²"),
+        ({"resolution": 32}, r"images are 16², asked for is 32².*use --resolution 16 or"),
         ({"kimg": 0.0}, r"--kimg is 0"),
         ({"grid_size": 0.3}, r"--grid-size is 0.3"),
         ({"device": "warp9"}, r"--device is warp9"),

@@ -120,9 +120,9 @@ def read_text(path: Path | str) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, content[:2], f"byte {error.start}") from error
+        raise _not_utf8(path, content[:2], f"it has the byte 0x{content[error.start]:02x} at {error.start}") from error
     if "\0" in text:
-        raise _not_utf8(path, content[:2], f"the NUL character at {text.index(chr(0))}")
+        raise _not_utf8(path, content[:2], f"it has a NUL character at {text.index(chr(0))}")
     return text
 
 
@@ -151,10 +151,10 @@ def text_lines(path: Path | str, most: int) -> Iterator[str]:
                     if len(line) == _LONGEST_LINE:
                         raise InputError(f"{path}: line {number} is longer than {_LONGEST_LINE:,} characters")
                     if "\0" in line:
-                        raise _not_utf8(path, first, f"the NUL character in line {number}")
+                        raise _not_utf8(path, first, f"it has a NUL character in line {number}")
                     yield line
     except UnicodeDecodeError as error:
-        raise _not_utf8(path, first, f"a byte after line {number}") from error
+        raise _not_utf8(path, first, f"it has the byte 0x{error.object[error.start]:02x}") from error
     except OSError as error:
         raise _not_read(path, error) from error
 
@@ -165,8 +165,8 @@ def _not_read(path: Path, error: OSError) -> InputError:
     return InputError(f"{path}: cannot be read ({error.strerror or error}); restore it")
 
 
-def _not_utf8(path: Path, first: bytes, where: str) -> InputError:
-    found = "it is UTF-16" if first in (b"\xff\xfe", b"\xfe\xff") else f"see {where}"
+def _not_utf8(path: Path, first: bytes, found: str) -> InputError:
+    found = "it is UTF-16" if first in (b"\xff\xfe", b"\xfe\xff") else found
     return InputError(f"{path}: is not UTF-8 text ({found}); save it again with the encoding UTF-8")
 
 

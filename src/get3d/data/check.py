@@ -110,7 +110,9 @@ class Report:
 
     @property
     def summary(self) -> list[str]:
-        """What there is."""
+        """What there is; nothing where it cannot be told."""
+        if self.details is None:
+            return self.notes
         splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
         size = f"{self.resolution} × {self.resolution} pixels"
         lines = [f"{self.root}: {self.pictures} pictures of {self.objects} objects ({splits}), {size}"]
@@ -180,8 +182,10 @@ def check(root: Path | str, splits: Path | str | None = None, console: Console |
             else:
                 framings[number] = look.framing
                 same.setdefault(look.fingerprint, []).append(number)
-    full = [number for number, look in framings.items() if look.whole]
-    problems += _unmasked(listing, framings, full)
+    for number in _unmasked(listing, framings):
+        mend = "save it with the background transparent, or remove it and its camera"
+        problems.append(Problem.found(listing.path(number), "its alpha is full, all is object", mend))
+        del framings[number]
     repeated = [group for group in same.values() if len(group) > 1]
     comparisons: dict[int, Comparison] = {}
     if not problems:
@@ -222,19 +226,20 @@ def _look(listing: Listing, resolution: int, number: int) -> Problem | _Look:
     return _Look(framing(pixels[3]), blake2b(pixels.tobytes(), digest_size=16).digest())
 
 
-def _unmasked(listing: Listing, framings: dict[int, Framing], full: list[int]) -> list[Problem]:
+def _unmasked(listing: Listing, framings: dict[int, Framing]) -> list[int]:
     """Images that are all object, though other images of the object show that it does not fill them: masks forgotten.
 
     Where an object is so large that it touches the border of most of its images, one that it fills is no mistake.
     """
-    problems = []
-    for number in full:
-        views = np.flatnonzero(listing.object_index == listing.object_index[number]).tolist()
-        others = [framings[view] for view in views if view in framings and not framings[view].whole]
-        if 2 * sum(one.touching for one in others) <= len(others):
-            mend = "save it with the background transparent, or remove it and its camera"
-            problems.append(Problem.found(listing.path(number), "its alpha is full, all is object", mend))
-    return problems
+    whole = {number for number, one in framings.items() if one.whole}
+    if not whole:
+        return []
+    others: dict[int, list[bool]] = {}
+    for number, one in framings.items():
+        if number not in whole:
+            others.setdefault(int(listing.object_index[number]), []).append(one.touching)
+    touching = {thing: 2 * sum(views) > len(views) for thing, views in others.items()}
+    return [number for number in sorted(whole) if not touching.get(int(listing.object_index[number]), False)]
 
 
 def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[dict[int, Comparison], list[Problem]]:

@@ -18,6 +18,7 @@ from torch import Tensor
 from get3d.cameras import CameraPrior
 from get3d.data.layout import Assumed, Listing, read, read_image, remember
 from get3d.data.problems import head_problem, quick_problems
+from get3d.data.resizing import reduced
 from get3d.files import InputError
 
 __all__ = ["Batch", "Pictures", "decode", "decode_listed", "to_network"]
@@ -88,8 +89,9 @@ class Pictures:
         classes: names of the classes; none where all objects are of one kind.
         labels: [n] number of the class of each picture's object; 0 where there are none.
         prior: where the cameras were drawn from.
-        resolution: side of the pictures in pixels.
+        resolution: side of the pictures in pixels, as they are given.
         scale: longest side of the objects' bounding boxes.
+        filled: the splits that hold objects.
     """
 
     angles: Float[Tensor, "n 2"]
@@ -98,6 +100,7 @@ class Pictures:
     prior: CameraPrior
     resolution: int
     scale: float
+    filled: frozenset[str]
 
     def __init__(
         self,
@@ -106,6 +109,7 @@ class Pictures:
         splits: Path | str | None = None,
         cache_bytes: int = 2 * 1024**3,
         assumed: Assumed | None = None,
+        resolution: int | None = None,
     ) -> None:
         """Lists the dataset and does the checks that need no decoding.
 
@@ -115,17 +119,25 @@ class Pictures:
             splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
             cache_bytes: keep decoded pictures in memory if the whole split takes no more than this.
             assumed: what the dataset is taken to be where it does not say so itself.
+            resolution: side that larger pictures are reduced to, in pixels; None leaves them as they are.
 
         Raises:
             InputError: something is wrong; names the first file, and counts the others.
         """
         began = time.time()
         listing = read(root, splits, assumed)
-        self.resolution, problems = quick_problems(listing)
+        self._stored, problems = quick_problems(listing)
         if problems:
             more = f"; {len(problems) - 1} more, see `get3d check {root}`" if len(problems) > 1 else ""
             raise InputError(f"{problems[0].message}{more}")
         remember(listing, began)
+        self.resolution = self._stored if resolution is None else resolution
+        if self.resolution < 1 or self._stored % self.resolution:
+            raise InputError(
+                f"{root}: its images are {self._stored}², asked for is {resolution}²; larger images are reduced, not "
+                f"enlarged: use --resolution {self._stored} or a smaller power of two, or make the dataset again"
+            )
+        self.filled = frozenset(name for name, objects in listing.splits.items() if len(objects))
         numbers = listing.of_split(split)
         if not len(numbers):
             raise InputError(f"{root}: no object is in the split {split!r}; make a dataset of at least 10 shapes")
@@ -164,7 +176,8 @@ class Pictures:
         return self._cache[numbers]
 
     def _decode(self, number: int) -> UInt8[Tensor, "4 r r"]:
-        return torch.from_numpy(decode_listed(self._listing, int(self._numbers[number]), self.resolution))
+        pixels = decode_listed(self._listing, int(self._numbers[number]), self._stored)
+        return torch.from_numpy(reduced(pixels, self.resolution))
 
     def batches(
         self, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1

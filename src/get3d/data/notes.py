@@ -43,13 +43,13 @@ def border_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
     if not touching:
         return []
     share = touching / len(framings)
-    note = f"{touching} images ({share:.1%}) show an object that touches the border"
+    note = f"{touching} images ({100 * share:.1f} %) show an object that touches the border"
     if share > _MANY:
         # The sphere about a cube of this side just fits between the borders.
         fits = 2 * prior.radius * math.sin(math.radians(prior.fov) / 2) / math.sqrt(3)
         note += (
-            f": objects are cut off. Render them with a smaller --scale, {math.floor(100 * fits) / 100:g} fits whatever "
-            "their form; of photographs, import wider ones, or with --fit pad"
+            f": objects are cut off. Render them with a smaller --scale ({math.floor(100 * fits) / 100:g} fits any "
+            "form); of photographs, import wider ones, or with --fit pad"
         )
     return [note]
 

@@ -59,6 +59,8 @@ class EvaluateConfig:
         meshes: folder of the dataset's meshes, <object>.glb; by default the dataset's own.
         train_objects: training objects, at most, that generated shapes are looked up among.
         pictures: generated pictures that are compared with the split's; FID is published for 50000; 0 for none.
+        resolution: side in pixels that images are compared at, a power of two, to which larger ones of the dataset are
+            reduced; by default the dataset's.
         inception: the Inception network; by default looked for in the cache folder, and FID left out where it is not.
         textures: shapes whose texture is baked and examined; 0 for none.
         device: "auto" takes a GPU where there is one.
@@ -81,6 +83,7 @@ class EvaluateConfig:
     meshes: Path | None = None
     train_objects: int = 1000
     pictures: int = 2048
+    resolution: int | None = None
     inception: Path | None = None
     textures: int = 8
     device: str = "auto"
@@ -150,8 +153,8 @@ class Comparison:
 
     def _open_pictures(self) -> None:
         config = self._config
-        self._held_out = Pictures(config.data, config.split, config.splits)
-        self._trained = Pictures(config.data, "train", config.splits)
+        self._held_out = Pictures(config.data, config.split, config.splits, resolution=config.resolution)
+        self._trained = Pictures(config.data, "train", config.splits, resolution=config.resolution)
         self._network = self._open_network()
 
     def measure(self) -> None:

@@ -66,7 +66,7 @@ class TrainConfig:
             higher resolution than its own make the discriminator grow.
         grow_planes: side of the planes that the networks of --from grow to, a power of two.
         grow_grid: steps of the grid along a side, in place of those of --from.
-        resolution: side of the pictures in pixels, a power of two; pictures of the dataset must have it.
+        resolution: side of the pictures in pixels, a power of two; larger ones of the dataset are reduced to it.
         batch: pictures of a step.
         accumulate: parts in which a process plays its share of the batch, one after another, to need less memory; the
             course of the run stays the same.
@@ -149,7 +149,7 @@ class Opened:
     Attributes:
         config: with what follows from the dataset filled in.
         pictures: to train on.
-        held_out: pictures of objects that training never sees.
+        held_out: pictures of objects that training never sees; where there are none, those that it sees.
     """
 
     config: TrainConfig
@@ -191,14 +191,15 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
     require_trackers(config.trackers)
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
-    pictures = Pictures(config.data, "train", config.splits, assumed=config.assumed)
-    if config.source is not None and pictures.resolution > config.resolution:
-        config = replace(config, resolution=pictures.resolution)
-    if pictures.resolution != config.resolution:
+    # What starts from a model takes a dataset's larger images as they are, and grows.
+    side = None if config.source is not None else config.resolution
+    pictures = Pictures(config.data, "train", config.splits, assumed=config.assumed, resolution=side)
+    if pictures.resolution < config.resolution:
         raise InputError(
-            f"{config.data}: its pictures are {pictures.resolution}², this run asks for {config.resolution}²; "
-            f"use --resolution {pictures.resolution}, or make the dataset again at {config.resolution}²"
+            f"{config.data}: its images are {pictures.resolution}², {config.source} is of {config.resolution}²; "
+            f"make the dataset again at {config.resolution}²"
         )
+    config = replace(config, resolution=pictures.resolution)
     require_writable(config.out)
     grid_size = pictures.scale + GRID_MARGIN if config.grid_size is None else config.grid_size
     longest = f"longer than the objects of {config.data}, {pictures.scale}, and below 2"
@@ -209,7 +210,11 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
         metrics=default_metrics() if config.metrics is None else config.metrics,
         generator=replace(config.generator, cameras=pictures.prior, grid_size=grid_size, classes=pictures.classes),
     )
-    return Opened(resolved, pictures, Pictures(config.data, "val", config.splits, assumed=config.assumed))
+    held_out = pictures
+    # Sets of a few objects have none to hold out; `get3d check` says so.
+    if "val" in pictures.filled:
+        held_out = Pictures(config.data, "val", config.splits, assumed=config.assumed, resolution=pictures.resolution)
+    return Opened(resolved, pictures, held_out)
 
 
 def facts(run: Opened) -> dict[str, str]:

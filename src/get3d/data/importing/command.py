@@ -35,7 +35,7 @@ __all__ = ["ImportConfig", "import_pictures"]
 _MEASURED = 12
 _BEYOND = 1.25
 """An object is at most so many times as long as the longest side of its box in a picture, at its centre's distance."""
-_ENOUGH = 8
+_ENOUGH = 6
 """From fewer images of an object its length in depth is not known: the hull is up to twice as long as the object."""
 _GAP = 60.0
 """Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
@@ -145,13 +145,13 @@ def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:
     objects = sorted({name.rpartition("/")[0] for name in pictures})
     description = _description(config, resolution, config.scale or measured.size, prior, objects)
     description.write(root)
-    notes = matched.notes + measured.notes
+    notes = []
     if measured.odd:
         notes.append(
             f"the silhouettes of {measured.odd} of {measured.objects} objects have no point in common: their cameras "
             "may follow another convention"
         )
-    report = make_report(matched, description, made, left, notes)
+    report = make_report(matched, description, made, left, notes + matched.notes + measured.notes)
     write_json(root / "report.json", report)
     write_cameras(root, pictures, degrees)
     print_report(report, root, console)

@@ -123,7 +123,7 @@ def _require_mask(path: Path, width: int, height: int) -> None:
         raise UnusablePictureError(f"its mask {path} {error}") from error
     if (width, height) not in ((stored.width, stored.height), stored.upright_size):
         raise UnusablePictureError(
-            f"its mask {path} is {stored.width} × {stored.height}, the picture {width} × {height}, not the same"
+            f"its mask {path} is {stored.width} × {stored.height}, the picture {width} × {height}"
         )
     if stored.mode not in _MASK_MODES:
         raise UnusablePictureError(f"its mask {path} has colours of the kind {stored.mode}; save it as 8-bit grey")
