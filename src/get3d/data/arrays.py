@@ -7,20 +7,8 @@ from jaxtyping import Float
 
 from get3d.files import InputError, open_file
 
-__all__ = ["DAMAGE", "map_array", "read_numbers"]
+__all__ = ["map_array", "read_numbers"]
 
-DAMAGE = (
-    OSError,
-    ValueError,
-    TypeError,
-    EOFError,
-    LookupError,
-    SyntaxError,
-    MemoryError,
-    RecursionError,
-    OverflowError,
-)
-"""What NumPy raises for headers that are none."""
 _MOST = 10_000_000
 """Numbers of a file: one for each image."""
 
@@ -29,12 +17,18 @@ def map_array(path: Path) -> np.ndarray:
     """Maps a .npy file, so that a header which claims more than the file holds allocates nothing.
 
     Raises:
-        OSError, ValueError or another of `DAMAGE`: it is no such file.
+        OSError: it cannot be read.
+        ValueError: it is no such file.
     """
     open_file(path).close()  # It must be a regular file before it is opened by a library that would wait for a pipe.
-    array = np.load(path, mmap_mode="r", allow_pickle=False)
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # NumPy has Python's own tokenizer and parser read the header, with all their errors.
+        raise ValueError(" ".join(str(error).split()) or type(error).__name__) from error
     if not isinstance(array, np.ndarray):
-        raise ValueError("it is an .npz archive")
+        raise ValueError("it is an archive of arrays")
     return array
 
 
@@ -51,5 +45,5 @@ def read_numbers(path: Path) -> Float[np.ndarray, " n"]:
         if array.size > _MOST:
             raise ValueError(f"it holds {array.size:,} numbers, at most {_MOST:,} are read")
         return np.array(array, dtype=np.float64).ravel()
-    except DAMAGE as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error

@@ -106,14 +106,14 @@ class Description:
             raise InputError(f"{path}: {error}; see docs/datasets.md for what each value means") from error
 
 
-def _names(values: dict[str, Any]) -> dict[str, list[str]]:
+def _names(values: Any) -> dict[str, list[str]]:
     for part, names in values.items():
         if not isinstance(names, list):
             raise TypeError(f"{part} is {type(names).__name__}, not a list of names")
     return {str(part): [str(name) for name in names] for part, names in values.items()}
 
 
-def _splits(values: dict[str, Any]) -> dict[str, list[str]]:
+def _splits(values: Any) -> dict[str, list[str]]:
     splits = _names(values)
     unknown = [split for split in splits if split not in SPLITS]
     if unknown:
@@ -156,7 +156,7 @@ def require_prior(prior: CameraPrior) -> CameraPrior:
     return prior
 
 
-def _prior(values: dict[str, Any]) -> CameraPrior:
+def _prior(values: Any) -> CameraPrior:
     (left, right), (top, bottom) = values["azimuth"], values["polar"]
     ranges = (float(left), float(right)), (float(top), float(bottom))
     return require_prior(CameraPrior(*ranges, float(values["radius"]), float(values["fov"])))

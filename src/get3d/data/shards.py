@@ -16,7 +16,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Shaped
 
-from get3d.data.arrays import DAMAGE, map_array
+from get3d.data.arrays import map_array
 from get3d.files import InputError, open_file, read_json
 
 __all__ = [
@@ -227,7 +227,7 @@ def _read_manifest(path: Path) -> _Manifest:
     return found
 
 
-def _shard(value: dict[str, Any]) -> Shard:
+def _shard(value: Any) -> Shard:
     return Shard(str(value["name"]), int(value["pictures"]), int(value["size"]), str(value["sha256"]))
 
 
@@ -245,7 +245,7 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
     """The index, mapped, after a proof that each picture lies within its shard."""
     try:
         index = map_array(path)
-    except DAMAGE as error:
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: is no index ({error}); {_AGAIN}") from error
     names = index.dtype.names
     if index.ndim != 1 or names is None or index.dtype != row_type(index.dtype[0].itemsize):

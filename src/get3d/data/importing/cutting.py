@@ -133,8 +133,8 @@ def _stored(path: Path) -> _Stored:
     try:
         with open_file(path) as file, Image.open(file, formats=_FORMATS) as picture:
             alpha = picture.mode in _WITH_ALPHA or "transparency" in picture.info
-            # Of a PNG file, Pillow would decode all pixels to look for EXIF data behind them; see `_read`.
-            has_exif = picture.format != "PNG" or {"exif", "Raw profile type exif"} & set(picture.info)
+            # Pillow turns a TIFF itself. Of a PNG, it would decode all to look for EXIF data at its end; see `_read`.
+            has_exif = picture.format != "TIFF" and {"exif", "Raw profile type exif"} & set(picture.info)
             return _Stored(*picture.size, picture.mode, alpha, _orientation(picture) if has_exif else _UPRIGHT)
     except _DAMAGE as error:
         raise UnusablePictureError(f"is not a readable picture ({_why(error)})") from error
@@ -207,7 +207,7 @@ def _read_mask(path: Path, size: tuple[int, int]) -> UInt8[np.ndarray, "h w"]:
         mask = stored if stored.size == size else ImageOps.exif_transpose(stored)
         if mask.size != size:
             raise UnusablePictureError(f"its mask {path} is not of the picture's size")
-        if mask.mode in ("LA", "PA", "RGBA") and mask.getchannel("A").getextrema()[0] < 255:
+        if mask.mode in ("LA", "PA", "RGBA") and np.asarray(mask.getchannel("A")).min() < 255:
             return np.asarray(mask.getchannel("A"))
         if mask.mode == "P":
             colors = np.asarray(mask.convert("RGB"))
