@@ -113,7 +113,7 @@ def test_pictures_with_a_table_become_a_dataset_again(monkeypatch, capsys, data,
     assert _run(monkeypatch, "check", out, "--report", page) == 0
     assert "usable" in page.read_text(encoding="utf-8")
     assert (tmp_path / "check.png").is_file()
-    assert capsys.readouterr().out.startswith("usable\n")
+    assert capsys.readouterr().out.lstrip().startswith("usable\n")
     assert _run(monkeypatch, "check", out, "--json") == 0
     assert json.loads(capsys.readouterr().out)["images"] == 20
     assert (
