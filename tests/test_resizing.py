@@ -9,11 +9,13 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from rich.console import Console
 
+import tiny
 from datasets import make_dataset, make_published
 from get3d.data.dataset import Pictures, decode
 from get3d.data.pack import PackConfig, pack
 from get3d.data.resizing import reduced
 from get3d.files import InputError
+from get3d.training.config import opened
 
 
 def plain(pixels, resolution):
@@ -96,3 +98,16 @@ def test_the_size_of_a_set_in_memory_is_that_of_the_reduced_images(tmp_path):
     count = len(Pictures(root, "train"))
     assert Pictures(root, "train", cache_bytes=count * 4 * 16 * 16, resolution=16)._cache is not None
     assert Pictures(root, "train", cache_bytes=count * 4 * 16 * 16)._cache is None
+
+
+def test_a_run_sees_images_of_its_own_resolution(tmp_path):
+    root = tiny.write_dataset(tmp_path / "data", resolution=64)
+    run = opened(tiny.run_config(root, tmp_path / "run", resolution=16))
+    assert run.config.resolution == run.pictures.resolution == run.held_out.resolution == 16
+    assert torch.equal(run.pictures.load([3]), Pictures(root, "train", resolution=16).load([3]))
+
+
+def test_a_run_without_held_out_objects_is_measured_on_its_own(tmp_path):
+    root = tiny.write_dataset(tmp_path / "data", objects=3)
+    run = opened(tiny.run_config(root, tmp_path / "run"))
+    assert run.held_out is run.pictures
