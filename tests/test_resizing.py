@@ -108,6 +108,6 @@ def test_a_run_sees_images_of_its_own_resolution(tmp_path):
 
 
 def test_a_run_without_held_out_objects_is_measured_on_its_own(tmp_path):
-    root = tiny.write_dataset(tmp_path / "data", objects=3)
+    root = make_dataset(tmp_path / "data", objects=3)
     run = opened(tiny.run_config(root, tmp_path / "run"))
     assert run.held_out is run.pictures
