@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+import math
 import os
 import re
+import shutil
+import stat
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,17 +15,28 @@ from pathlib import Path
 from typing import Any
 
 __all__ = [
+    "FORMAT",
     "InputError",
     "contained",
     "make_name",
     "not_written",
+    "parse_json",
     "read_json",
+    "require_format",
     "require_name",
     "require_names",
+    "require_space",
     "require_writable",
     "write_json",
     "writing",
 ]
+
+FORMAT = 1
+"""Of the files that this program writes: runs, checkpoints, models, datasets, lists of shapes. It reads no other."""
+
+_LARGEST_JSON = 2**30
+_HUGE = re.compile(r"[eE]\+?\d{3}|\d{19}")
+"""In JSON: what may be a number that is not finite or does not fit in 64 bits."""
 
 NAME_BYTES = 200
 """Longest part of a name: a file may be called 255 bytes, and suffixes and marks of unfinished files are added."""
@@ -90,18 +104,79 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def read_json(path: Path | str) -> Any:
-    """Reads a JSON file.
+    """Reads a JSON file, as `parse_json` takes it, of at most 1 GiB.
 
     Raises:
-        InputError: the file is missing or is not JSON.
+        InputError: the file is missing, larger, no file, or no JSON that can be used.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InputError(f"{path}: is not a file; give a JSON file")
+        if status.st_size > _LARGEST_JSON:
+            raise InputError(f"{path}: has {status.st_size} bytes; a JSON file may have {_LARGEST_JSON}")
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError) as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not readable JSON ({error}); write it again or restore it") from error
+    return parse_json(text, path)
+
+
+def parse_json(text: str, where: object) -> Any:
+    """The value of a JSON text whose numbers are finite and fit in 64 bits, and whose texts have no NUL.
+
+    Args:
+        text: from a file that may be a stranger's.
+        where: the file, for the message.
+
+    Raises:
+        InputError: it is no such text, or is nested too deeply.
+    """
+    # Callbacks for each number make reading slow, so only texts that may have such numbers get them.
+    checks: dict[str, Any] = {"parse_float": _finite, "parse_int": _short} if _HUGE.search(text) else {}
+    try:
+        if "\\u0000" in text:
+            raise ValueError("a text in it has a NUL character")
+        return json.loads(text, parse_constant=_finite, **checks)
+    except (ValueError, RecursionError) as error:
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise InputError(f"{where}: is not readable JSON ({why}); write it again or restore it") from error
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text[:20]} is not a finite number")
+    return value
+
+
+def _short(text: str) -> int:
+    # The length is compared first, since Python refuses to convert thousands of digits.
+    if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**64:
+        raise ValueError(f"{text[:20]}… is too large a number")
+    return value
+
+
+def require_format(values: Any, where: object, remedy: str, wanted: int = FORMAT) -> dict[str, Any]:
+    """The same table, if it says that it has the format that this program reads.
+
+    Args:
+        values: what was read.
+        where: the file, for the message.
+        remedy: what to do about another format.
+        wanted: the number of the format.
+
+    Raises:
+        InputError: it is no table, or says another number or none.
+    """
+    if not isinstance(values, dict):
+        raise InputError(f"{where}: is a {type(values).__name__}, not a table; {remedy}")
+    found = values.get("format")
+    if type(found) is not int or found != wanted:
+        said = "says no format" if found is None else f"format is {found!r}"
+        raise InputError(f"{where}: {said}, this program reads {wanted}; {remedy}")
+    return values
 
 
 def require_writable(folder: Path | str) -> Path:
@@ -118,6 +193,28 @@ def require_writable(folder: Path | str) -> Path:
     except OSError as error:
         raise InputError(f"{folder}: cannot be written to ({error.strerror}); choose another --out") from error
     return folder
+
+
+def require_space(folder: Path | str, needed: int, what: str) -> None:
+    """Sees to it that a disk has room for what will be written, before any work starts.
+
+    Args:
+        folder: where it will be; may not be there yet.
+        needed: bytes.
+        what: takes them, for the message.
+
+    Raises:
+        InputError: the disk has less room.
+    """
+    place = Path(folder).absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise InputError(
+            f"{folder}: has {free / 1e6:.1f} MB free, and {what} take {needed / 1e6:.1f} MB more than are there; "
+            "free some space or choose another --out"
+        )
 
 
 def contained(root: Path | str, name: str) -> Path:

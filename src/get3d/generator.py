@@ -23,6 +23,7 @@ from get3d.isosurface import ISOSURFACES, IsosurfaceName, Surfaces
 from get3d.latents import Latents
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork, SeparateConfig, UnifiedConfig
+from get3d.ranges import Range
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.storage import load_tensors, restore, without_prefix
 
@@ -62,15 +63,15 @@ class GeneratorConfig:
         classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
     """
 
-    z_dim: int = 512
-    w_dim: int = 512
-    mapping_layers: int = 8
+    z_dim: Annotated[int, Range(1, 65_536)] = 512
+    w_dim: Annotated[int, Range(1, 65_536)] = 512
+    mapping_layers: Annotated[int, Range(1, 64)] = 8
     synthesis: Annotated[UnifiedConfig | SeparateConfig, tyro.conf.AvoidSubcommands] = field(
         default_factory=UnifiedConfig
     )
     isosurface: IsosurfaceName = "tetrahedra"
-    grid_resolution: int = 90
-    grid_size: Annotated[float, tyro.conf.Suppress] = 1.0
+    grid_resolution: Annotated[int, Range(2, 1024)] = 90
+    grid_size: Annotated[float, tyro.conf.Suppress, Range(0, 2, above=True, below=True)] = 1.0
     cameras: Annotated[CameraPrior, tyro.conf.Suppress] = field(default_factory=CameraPrior)
     classes: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
 

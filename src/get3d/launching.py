@@ -17,6 +17,7 @@ from torch.distributed import is_torchelastic_launched
 
 from get3d.devices import device_named
 from get3d.files import InputError
+from get3d.ranges import require_ranges
 from get3d.ranks import RanksConfig, RanksError
 from get3d.storage import describe, restore
 
@@ -68,12 +69,7 @@ def run(
         SystemExit: a process ended with an error, which it has said, that would only come again.
     """
     count = config.ranks.processes
-    if count < 1:
-        raise InputError(f"--processes is {count}; it must be at least 1")
-    if config.ranks.max_restarts < 0:
-        raise InputError(f"--max-restarts is {config.ranks.max_restarts}; it must be at least 0")
-    if not config.ranks.timeout > 0:
-        raise InputError(f"--timeout is {config.ranks.timeout}; it must be positive")
+    require_ranges(config)
     if count == 1 or is_torchelastic_launched():
         work(config, console)
         return

@@ -27,6 +27,7 @@ from get3d.networks import (
     UnifiedConfig,
     VolumeConfig,
 )
+from get3d.ranges import Range
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
 
 __all__ = [
@@ -83,7 +84,7 @@ class ConvertConfig:
     file: tyro.conf.Positional[Path]
     out: Path
     kind: Annotated[PublishedClass, tyro.conf.arg(name="class")] = "car"
-    grid: int = 90
+    grid: Annotated[int, Range(2, 1024)] = 90
     to_published: bool = False
 
 

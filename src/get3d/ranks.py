@@ -27,6 +27,7 @@ from torch import Tensor
 
 from get3d.devices import device_named
 from get3d.files import InputError
+from get3d.ranges import Range
 
 __all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined"]
 
@@ -53,9 +54,9 @@ class RanksConfig:
             counts as lost.
     """
 
-    processes: Annotated[int, tyro.conf.arg(aliases=("--gpus",))] = 1
-    max_restarts: int = 3
-    timeout: float = 30.0
+    processes: Annotated[int, tyro.conf.arg(aliases=("--gpus",)), Range(1)] = 1
+    max_restarts: Annotated[int, Range(0)] = 3
+    timeout: Annotated[float, Range(0, 1e6, above=True)] = 30.0
 
 
 @dataclass(frozen=True)

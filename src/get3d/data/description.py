@@ -3,15 +3,15 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from get3d.cameras import CameraPrior
-from get3d.files import InputError, read_json, require_name, require_names, write_json
+from get3d.files import FORMAT, InputError, read_json, require_format, require_name, require_names, write_json
+from get3d.ranges import Range
 
 __all__ = ["SPLITS", "Assumed", "Description", "require_prior", "split_of"]
 
 SPLITS = ("train", "val", "test")
-_FORMAT = 1
 _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
 
 
@@ -29,7 +29,7 @@ class Assumed:
         prior: where the cameras were drawn from.
     """
 
-    scale: float = 0.9
+    scale: Annotated[float, Range(0, 2, above=True, below=True)] = 0.9
     prior: CameraPrior = field(default_factory=CameraPrior)
 
 
@@ -63,7 +63,7 @@ class Description:
         write_json(
             root / "dataset.json",
             {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "kind": self.kind,
                 "resolution": self.resolution,
                 "scale": self.scale,
@@ -83,10 +83,7 @@ class Description:
             InputError: it is missing, or a value is missing or of a wrong kind.
         """
         path = root / "dataset.json"
-        values = read_json(path)
-        if not isinstance(values, dict) or values.get("format") != _FORMAT:
-            found = values.get("format") if isinstance(values, dict) else type(values).__name__
-            raise InputError(f"{path}: format is {found!r}, this program reads {_FORMAT}; make the dataset again")
+        values = require_format(read_json(path), path, "make the dataset again")
         try:
             labels = _names(values.get("labels", {}))
             require_names(list(labels), f"{path}: labels")

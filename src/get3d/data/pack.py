@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -39,7 +40,8 @@ from get3d.data.shards import (
     row_type,
     shard_name,
 )
-from get3d.files import InputError, read_json, require_writable, write_json, writing
+from get3d.files import InputError, read_json, require_space, require_writable, write_json, writing
+from get3d.ranges import Range, require_ranges
 
 __all__ = ["PackConfig", "pack"]
 
@@ -66,7 +68,7 @@ class PackConfig:
 
     data: tyro.conf.Positional[Path]
     out: Path
-    shard_size: float = 256.0
+    shard_size: Annotated[float, Range(0, 2**20, above=True)] = 256.0
     meshes: bool = True
     assumed: Assumed = field(default_factory=Assumed)
 
@@ -115,8 +117,7 @@ def pack(config: PackConfig, console: Console) -> Path:
         InputError: the dataset cannot be used, a picture in it is no whole PNG file, or the folder cannot be written.
     """
     out = config.out
-    if not config.shard_size > 0:
-        raise InputError(f"--shard-size is {config.shard_size:g}; it must be a positive number of MiB")
+    require_ranges(config)
     listing = read(config.data, assumed=config.assumed)
     resolution, problems = quick_problems(listing)
     if problems:
@@ -125,6 +126,8 @@ def pack(config: PackConfig, console: Console) -> Path:
         raise InputError(f"{out}: is a dataset already; choose an empty or new folder for --out")
     require_writable(out)
     plan = _planned(listing, resolution, round(config.shard_size * _MIB))
+    there = sum(path.stat().st_size for path in out.glob("pictures-*.tar"))
+    require_space(out, int(plan.stamps[:, 1].sum()) - there, "the images in the shards")
     keys = [plan.key(shard) for shard in range(len(plan.ends) - 1)]
     source = hashlib.sha256("".join(keys).encode()).hexdigest()
     if config.meshes and (config.data / "meshes").is_dir():

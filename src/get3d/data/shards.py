@@ -16,7 +16,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Shaped
 
-from get3d.files import InputError, read_json, require_names
+from get3d.files import InputError, read_json, require_format, require_names
 
 __all__ = [
     "FORMAT",
@@ -209,10 +209,7 @@ class _Manifest:
 
 
 def _read_manifest(path: Path) -> _Manifest:
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        found = values.get("format") if isinstance(values, dict) else type(values).__name__
-        raise InputError(f"{path}: format is {found!r}, this program reads {FORMAT}; pack the dataset again")
+    values = require_format(read_json(path), path, "pack the dataset again", FORMAT)
     try:
         found = _Manifest(tuple(_shard(value) for value in values["shards"]), _shard(values["index"]))
     except (KeyError, TypeError, ValueError) as error:

@@ -1,10 +1,9 @@
 """What all commands that make objects can be told, and the model made ready for it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 import tyro
@@ -14,8 +13,9 @@ from get3d.files import InputError, require_writable
 from get3d.generator import Generator, GeneratorConfig, load
 from get3d.isosurface import IsosurfaceName
 from get3d.networks import SeparateConfig, UnifiedConfig
+from get3d.ranges import Range, require_ranges
 
-__all__ = ["PSI", "Settings", "at_once", "opened", "proved", "require_ranges", "set_grid"]
+__all__ = ["PSI", "Settings", "at_once", "opened", "proved", "set_grid"]
 
 PSI = 0.7
 """Truncation where nothing else is said."""
@@ -46,26 +46,16 @@ class Settings:
 
     model: tyro.conf.Positional[str]
     out: Path = Path("generated")
-    psi: float | None = None
-    grid: int | None = None
+    psi: Annotated[float | None, Range(0, 2)] = None
+    grid: Annotated[int | None, Range(4, 1024)] = None
     label: str | None = None
-    resolution: int = 256
-    debris: float = 0.01
-    faces: int | None = 20_000
-    texture: int = 1024
+    resolution: Annotated[int, Range(16, 4096)] = 256
+    debris: Annotated[float, Range(0, 1)] = 0.01
+    faces: Annotated[int | None, Range(4, 10_000_000)] = 20_000
+    texture: Annotated[int, Range(16, 8192)] = 1024
     format: Literal["glb", "obj", "ply"] = "glb"
     film: Literal["gif", "mp4", "none"] = "gif"
     device: str = "auto"
-
-
-_RANGES = {
-    "psi": (0.0, 2.0),
-    "grid": (4, 1024),
-    "resolution": (16, 4096),
-    "debris": (0.0, 1.0),
-    "faces": (4, 10_000_000),
-    "texture": (16, 8192),
-}
 
 
 @dataclass(frozen=True)
@@ -91,19 +81,6 @@ _BYTES: dict[tuple[IsosurfaceName, type], _Bytes] = {
 }
 
 
-def require_ranges(settings: object, ranges: Mapping[str, tuple[float | int, float | int]]) -> None:
-    """Sees to it that options lie in their ranges; those that are None always do.
-
-    Raises:
-        InputError: one does not.
-    """
-    for name, (low, high) in ranges.items():
-        value = getattr(settings, name)
-        if value is not None and not low <= value <= high:
-            option = name.replace("_", "-")
-            raise InputError(f"--{option} is {value}; it must be from {low} to {high}")
-
-
 def opened(settings: Settings) -> Generator:
     """The model, when all options are in their ranges and the folder can be written to; on the grid that is asked for.
 
@@ -121,7 +98,7 @@ def proved(settings: Settings) -> Generator:
     Raises:
         InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
     """
-    require_ranges(settings, _RANGES)
+    require_ranges(settings)
     if settings.film == "mp4" and find_spec("av") is None:
         raise InputError("--film mp4 needs PyAV; pip install 'get3d[video]', or take gif")
     keep_memory()

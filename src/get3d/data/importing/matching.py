@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -12,6 +12,7 @@ from get3d.data.importing.cutting import Head, UnusablePictureError, read_head
 from get3d.data.importing.poses import Lens, Orbit, Poses, fit_orbit
 from get3d.data.importing.sources import Source, find_sources, list_pictures, look_up
 from get3d.files import InputError
+from get3d.ranges import Range
 
 __all__ = ["Left", "Matched", "Tolerances", "match"]
 
@@ -39,11 +40,11 @@ class Tolerances:
         centre: per cent of the picture's side that its axis may lie off the picture's middle.
     """
 
-    aim: float = 0.5
-    roll: float = 0.5
-    distance: float = 1.0
-    fov: float = 1.0
-    centre: float = 0.5
+    aim: Annotated[float, Range(0)] = 0.5
+    roll: Annotated[float, Range(0)] = 0.5
+    distance: Annotated[float, Range(0)] = 1.0
+    fov: Annotated[float, Range(0)] = 1.0
+    centre: Annotated[float, Range(0)] = 0.5
 
 
 @dataclass(frozen=True)
