@@ -330,18 +330,21 @@ def test_classes_that_cannot_be(model, classes, tmp_path, said):
     ("changes", "message"),
     [
         ({"shapes": []}, "records no shape"),
-        ({"shapes": [{"name": "../x", "seed": 1}]}, "'../x' is no plain name"),
+        ({"shapes": [{"name": "../x", "seed": 1}]}, "'../x' cannot be a name"),
         ({"shapes": [{"name": "x", "seed": 1}, {"name": "x", "seed": 2}]}, "two shapes have the name 'x'"),
         ({"shapes": [{"name": "x"}]}, r"no shapes\.json that get3d wrote"),
         ({"shapes": [{"name": "x", "latents": {"geometry": [1.0], "texture": [1.0]}}]}, "latents of 1 numbers"),
-        ({"shapes": [{"name": "x", "latents": {"geometry": [float("nan")] * 8, "texture": [0] * 8}}]}, "not finite"),
+        (
+            {"shapes": [{"name": "x", "latents": {"geometry": [float("nan")] * 8, "texture": [0] * 8}}]},
+            "NaN is not a finite",
+        ),
         ({"shapes": [{"name": "x", "label": "cup", "seed": 1}]}, "--label is cup|class cup"),
         ({"psi": "high"}, r"no shapes\.json that get3d wrote"),
     ],
 )
 def test_records_that_cannot_be(model, tmp_path, said, changes, message):
     path = tmp_path / "shapes.json"
-    path.write_text(json.dumps({"psi": 0.7, "grid": 8, "shapes": [{"name": "a", "seed": 0}]} | changes))
+    path.write_text(json.dumps({"format": 1, "psi": 0.7, "grid": 8} | {"shapes": [{"name": "a", "seed": 0}]} | changes))
     with pytest.raises(InputError, match=message):
         generate(GenerateConfig(model, out=tmp_path / "out", latents=path, **QUICK), said)
 

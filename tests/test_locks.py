@@ -21,11 +21,10 @@ HOLD += "lock_folder(Path(sys.argv[1]), take_over=False); print('held', flush=Tr
 @pytest.fixture
 def other(tmp_path):
     """A process that holds the lock of the folder."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True)
-    assert process.stdout.readline() == "held\n"
-    yield process
-    process.kill()
-    process.wait()
+    with subprocess.Popen([sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
 
 
 def _left_by(folder, **changes):
@@ -100,7 +99,7 @@ def test_a_lock_of_another_machine_or_a_damaged_one_needs_the_option(tmp_path, t
 
 def test_a_lock_that_was_taken_over_is_not_released_by_the_one_who_lost_it(tmp_path):
     lock = lock_folder(tmp_path, take_over=False)
-    (tmp_path / LOCK).unlink()
+    (tmp_path / LOCK).unlink()  # As another machine does.
     new = lock_folder(tmp_path, take_over=False)
     lock.release()
     assert (tmp_path / LOCK).exists()

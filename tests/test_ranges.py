@@ -111,7 +111,11 @@ def test_every_number_of_every_command_is_bounded_on_one_side_at_least(config):
     own_checks = ("azimuth", "polar", "centre")
     for option in _fields(config, ""):
         numbers = option.value if isinstance(option.value, tuple) else (option.value,)
-        if option.path.split(".")[-1] in own_checks or not all(type(number) in (int, float) for number in numbers):
+        if (
+            not numbers
+            or option.path.split(".")[-1] in own_checks
+            or not all(type(number) in (int, float) for number in numbers)
+        ):
             continue
         assert not option.range.holds(-1e7), option.path
 

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 from cattrs.preconf.json import make_converter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from get3d.files import FORMAT, InputError, not_written, parse_json, require_format, writing
 from get3d.ranges import require_ranges
@@ -26,6 +26,7 @@ __all__ = [
     "load_tensors",
     "read_description",
     "read_shapes",
+    "require_same_shapes",
     "restore",
     "save_tensors",
     "with_prefix",
@@ -104,6 +105,34 @@ def read_shapes(path: Path | str, prefix: str = "") -> dict[str, tuple[int, ...]
     with _opened(Path(path)) as opened:
         names = [name for name in opened.sums if name.startswith(prefix)]
         return {name.removeprefix(prefix): tuple(opened.file.get_slice(name).get_shape()) for name in names}
+
+
+def require_same_shapes(path: Path | str, prefix: str, build: Callable[[], nn.Module]) -> None:
+    """Sees to it that a file holds the weights of a network, before the network is built or a tensor is read.
+
+    Args:
+        path: the file.
+        prefix: what the names of the weights begin with in it.
+        build: gives the network; called where tensors have a shape but no memory.
+
+    Raises:
+        InputError: a weight is missing, too many, or of another shape.
+    """
+    found = read_shapes(path, prefix)
+    with torch.device("meta"):
+        wanted = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+    different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    if different:
+        name = different[0]
+        there, asked = (_size(shapes.get(name)) for shapes in (found, wanted))
+        raise InputError(
+            f"{path}: its weights do not fit its configuration ({prefix}{name} is {there} in the file, "
+            f"{asked} by the configuration; {len(different)} such); use another copy"
+        )
+
+
+def _size(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else " × ".join(map(str, shape)) or "one number"
 
 
 @dataclass(frozen=True)

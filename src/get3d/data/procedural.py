@@ -79,7 +79,7 @@ class SynthConfig:
     out: Path
     shapes: Annotated[int, Range(1, 10**6)] = 200
     views: Annotated[int, Range(1, 1000)] = 24
-    resolution: int = 128
+    resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 128
     seed: Annotated[int, SEED] = 0
     scale: Annotated[float | None, Range(0.01, 1)] = None
     texture: Annotated[int, Range(256, 8192)] = 512
@@ -88,7 +88,7 @@ class SynthConfig:
 
     def __post_init__(self) -> None:
         require_ranges(self)
-        require_pictures(self.resolution, self.prior)
+        require_pictures(self.prior)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from get3d.files import InputError, read_json, require_names
+from get3d.files import InputError, require_names
+from get3d.gallery.record import read_record
 from get3d.gallery.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, joined
@@ -64,7 +65,7 @@ def read_plan(path: Path, generator: Generator) -> Plan:
     Raises:
         InputError: the file is missing or none of ours, names a file outside of its folder, or is of another model.
     """
-    values = read_json(path)
+    values = read_record(path, "give a shapes.json of this version")
     try:
         psi, grid = float(values["psi"]), int(values["grid"])
         entries = list(values["shapes"])

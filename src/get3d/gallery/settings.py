@@ -5,14 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
-import torch
 import tyro
 
 from get3d.devices import free_memory, keep_memory
 from get3d.files import InputError, require_writable
-from get3d.generator import Generator, GeneratorConfig, load
-from get3d.isosurface import IsosurfaceName
-from get3d.networks import SeparateConfig, UnifiedConfig
+from get3d.generator import Generator, load
+from get3d.grid_memory import grid_bytes, require_grid_fits
 from get3d.ranges import Range, require_ranges
 
 __all__ = ["PSI", "Settings", "at_once", "opened", "proved", "set_grid"]
@@ -21,7 +19,7 @@ PSI = 0.7
 """Truncation where nothing else is said."""
 
 AT_ONCE = 4
-"""Shapes that are made together, where memory allows it."""
+"""Shapes that are made together on a GPU, where memory allows it."""
 
 
 @dataclass(frozen=True)
@@ -58,29 +56,6 @@ class Settings:
     device: str = "auto"
 
 
-@dataclass(frozen=True)
-class _Bytes:
-    """Memory that grids and fields on them take, divided by the cube of the grid's resolution; measured, rounded up.
-
-    Attributes:
-        built: while the grid is built, which is always done on the CPU.
-        held: by the grid afterwards.
-        shape: by each shape while its surface is extracted.
-    """
-
-    built: int
-    held: int
-    shape: int
-
-
-_BYTES: dict[tuple[IsosurfaceName, type], _Bytes] = {
-    ("tetrahedra", UnifiedConfig): _Bytes(1000, 160, 120),
-    ("flexicubes", UnifiedConfig): _Bytes(350, 130, 450),
-    ("tetrahedra", SeparateConfig): _Bytes(1000, 160, 600),
-    ("flexicubes", SeparateConfig): _Bytes(350, 130, 2200),
-}
-
-
 def opened(settings: Settings) -> Generator:
     """The model, when all options are in their ranges and the folder can be written to; on the grid that is asked for.
 
@@ -115,26 +90,19 @@ def set_grid(generator: Generator, grid: int | None) -> None:
     """
     if grid is None or grid == generator.isosurface.grid.resolution:
         return
-    device, taken = generator.mapping_geometry.w_avg.device, _taken(generator.config)
-    needs = ((torch.device("cpu"), taken.built), (device, taken.held + taken.shape))
-    for place, each in needs:
-        needed, free = each * grid**3, free_memory(place)
-        if needed > free:
-            largest = int((free / each) ** (1 / 3))
-            raise InputError(
-                f"--grid is {grid}, which takes about {needed / 1e9:.1f} GB on the {place.type}, where "
-                f"{free / 1e9:.1f} GB are free; take at most {largest}"
-            )
+    taken = grid_bytes(generator.config.isosurface, generator.config.synthesis)
+    require_grid_fits("--grid", grid, taken, generator.mapping_geometry.w_avg.device)
     generator.use_grid(grid)
 
 
-def at_once(generator: Generator, sharers: int) -> int:
-    """How many shapes to make together on the generator's grid, where so many processes share the CPU's memory."""
+def at_once(generator: Generator) -> int:
+    """How many shapes to make together on the generator's grid.
+
+    On a CPU one by one: what a matrix product rounds to depends on how many rows it has, and a seed is to give the same
+    bytes whatever else is made. On a GPU as many as memory allows, for speed.
+    """
     device = generator.mapping_geometry.w_avg.device
-    free = free_memory(device) // (sharers if device.type == "cpu" else 1)
-    each = _taken(generator.config).shape * generator.isosurface.grid.resolution**3
-    return max(1, min(AT_ONCE, free // 2 // each))
-
-
-def _taken(config: GeneratorConfig) -> _Bytes:
-    return _BYTES[config.isosurface, type(config.synthesis)]
+    if device.type == "cpu":
+        return 1
+    each = grid_bytes(generator.config.isosurface, generator.config.synthesis).shape
+    return max(1, min(AT_ONCE, free_memory(device) // 2 // (each * generator.isosurface.grid.resolution**3)))

@@ -16,6 +16,7 @@ from get3d.files import InputError, writing
 from get3d.gallery.film import seen_from, sheet, write_film, write_sheet
 from get3d.gallery.objects import made_together, shapes_of, write_objects
 from get3d.gallery.plan import Plan
+from get3d.gallery.record import begin_record
 from get3d.gallery.settings import PSI, Settings, opened
 from get3d.generator import Generator
 from get3d.latents import Latents, between, joined, near
@@ -83,13 +84,16 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
             f"and there is nothing between classes; make both of one with --label {labels[0]}"
         )
     psi = PSI if config.psi is None else config.psi
+    others = [f"frames/{number:04d}.png" for number in range(config.frames)]
+    others += [f"way.{config.film}"] * (config.film != "none") + ["swaps.png"] * (config.swaps > 0)
+    begin_record(config.out, others)
     _write_way(generator, _along(ends, config.change, config.frames), psi, config)
     if config.swaps:
         _write_swaps(generator, ends, psi, config)
     shares = torch.linspace(0, 1, config.num).tolist()
     facts = [{"from": config.start, "to": config.end, "change": config.change, "share": share} for share in shares]
     plan = Plan([f"{number:03d}" for number in range(config.num)], _along(ends, config.change, config.num), facts, psi)
-    return write_objects(generator, plan, config, console)
+    return write_objects(generator, plan, config, console, others=others)
 
 
 def vary(config: VaryConfig, console: Console) -> list[Path]:

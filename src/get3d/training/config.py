@@ -3,6 +3,7 @@
 import os
 import shutil
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,13 +15,15 @@ from torch.optim import Adam
 
 from get3d.data.dataset import Pictures
 from get3d.data.layout import Assumed
+from get3d.devices import device_named
 from get3d.files import InputError, require_writable
-from get3d.generator import GeneratorConfig, model_file
+from get3d.generator import GeneratorConfig, model_file, read_config
+from get3d.grid_memory import grid_bytes, require_grid_fits
 from get3d.metrics.watched import WatchedName, default_metrics
 from get3d.networks import DiscriminatorConfig
 from get3d.ranges import SEED, Range, require_ranges
 from get3d.ranks import RanksConfig
-from get3d.storage import checksum, describe, read_description, restore
+from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.objective import ObjectiveConfig
 from get3d.training.trackers import TrackerName, require_trackers
@@ -192,6 +195,9 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
     _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
     _require(config.metrics != (), "--metrics", "empty", "one metric or more, swd for one")
     require_trackers(config.trackers)
+    taken = grid_bytes(config.generator.isosurface, config.generator.synthesis)
+    option, device = "--generator.grid-resolution", device_named(config.device)
+    require_grid_fits(option, config.generator.grid_resolution, taken, device)
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
     pictures = Pictures(config.data, "train", config.splits, assumed=config.assumed)
@@ -250,7 +256,14 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     description = read_description(path)
     if "discriminator" not in description:
         raise InputError(f"{path}: holds a lone generator; training goes on from a checkpoint or a converted model")
-    generator = restore(GeneratorConfig, description["generator"], path)
+    generator = read_config(path)
+    discriminator = restore(DiscriminatorConfig, description["discriminator"], path)
+    resolution = description.get("resolution")
+    sized = isinstance(resolution, int) and Range(8, 4096, power_of_two=True).holds(resolution)
+    _require(sized, f"{path}: resolution", resolution, "a power of two from 8 to 4096")
+    classes = len(generator.classes)
+    build = partial(discriminator.build, resolution=resolution, label_dim=classes)
+    require_same_shapes(path, "discriminator.", build)
     planes = generator.synthesis.planes
     side = planes.resolution if config.grow_planes is None else config.grow_planes
     finer = f"at least the {planes.resolution} of {path}"
@@ -260,8 +273,8 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     return replace(
         config,
         generator=replace(generator, synthesis=synthesis, grid_resolution=grid),
-        discriminator=restore(DiscriminatorConfig, description["discriminator"], path),
-        resolution=description["resolution"],
+        discriminator=discriminator,
+        resolution=resolution,
         grid_size=generator.grid_size,
     )
 

@@ -52,7 +52,7 @@ class RenderConfig:
     assets: tyro.conf.Positional[Path]
     out: Path
     views: Annotated[int, Range(1, 1000)] = 24
-    resolution: int = 256
+    resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 256
     prior: CameraPrior = field(default_factory=CameraPrior)
     scale: Annotated[float, Range(0.01, 1)] = 0.9
     up: Up = "file"
@@ -78,7 +78,7 @@ class RenderConfig:
         if self.kind is not None:
             require_name(self.kind, "--kind")
         require_ranges(self)
-        require_pictures(self.resolution, self.prior)
+        require_pictures(self.prior)
         if not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")
 

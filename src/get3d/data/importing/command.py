@@ -82,7 +82,7 @@ class ImportConfig:
     azimuth: tuple[float, float] | None = None
     polar: tuple[float, float] | None = None
     fit: Fit = "exact"
-    resolution: int | None = None
+    resolution: Annotated[int | None, Range(16, 2048, power_of_two=True)] = None
     tolerance: Tolerances = field(default_factory=Tolerances)
     kind: str | None = None
     licence: str = "unknown"
@@ -92,8 +92,6 @@ class ImportConfig:
             if getattr(self, name) is not None:
                 require_name(getattr(self, name), f"--{name}")
         require_ranges(self)
-        if self.resolution is not None and self.resolution not in RESOLUTIONS:
-            raise InputError(f"--resolution is {self.resolution}, but it must be a power of two from 16 to 2048")
         default = CameraPrior()
         try:
             require_prior(CameraPrior(self.azimuth or default.azimuth, self.polar or default.polar))
