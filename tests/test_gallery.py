@@ -367,3 +367,70 @@ def test_options_out_of_range_are_refused_before_any_work(model, tmp_path, said,
     with pytest.raises(InputError, match=message):
         generate(GenerateConfig(model, out=tmp_path / "out", **QUICK | change), said)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_own(model, tmp_path, said):
+    """Unchanged files of the first command go, changed ones and those that it never wrote stay, and it is said."""
+    many = GenerateConfig(model, out=tmp_path, num=4, **QUICK | {"film": "gif", "format": "obj"})
+    generate(many, said)
+    (tmp_path / "000002.obj").write_text("edited")
+    (tmp_path / "000009.obj").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
+    found = sorted(entry.name for entry in tmp_path.iterdir())
+    assert found == ["000000.glb", "000002.obj", "000009.obj", "contact-sheet.png", "notes.txt", "shapes.json"]
+    assert "left as they are, changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
+    assert sorted(_record(tmp_path)["files"]) == ["000000.glb", "contact-sheet.png"]
+    interpolate(InterpolateConfig(model, out=tmp_path, num=2, frames=3, swaps=1, **QUICK), said)
+    generate(GenerateConfig(model, out=tmp_path, num=1, geometry_only=False, **QUICK), said)
+    assert sorted(entry.name for entry in tmp_path.rglob("*.png")) == ["contact-sheet.png"]
+
+
+def test_what_a_command_that_was_stopped_has_left_goes_too(model, tmp_path, said, monkeypatch):
+    from get3d.gallery import objects
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(*_):
+        raise StoppedError
+
+    (tmp_path / "000101.glb").write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "_finish", stop)
+        with pytest.raises(StoppedError):
+            generate(GenerateConfig(model, out=tmp_path, num=1, seed=100, **QUICK), said)
+    generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
+    assert sorted(entry.name for entry in tmp_path.glob("*.glb")) == ["000000.glb", "000101.glb"]
+
+
+def test_fewer_meshes_without_texture_leave_no_others(model, tmp_path, said):
+    bare = {"geometry_only": True, "points": 16, "format": "ply", "device": "cpu"}
+    (tmp_path / "000001.ply").write_text("mine")
+    (tmp_path / "000001.npz").write_text("mine")
+    generate(GenerateConfig(model, out=tmp_path, num=3, **bare), said)
+    assert trimesh.load(tmp_path / "000001.ply").faces.shape[1] == 3
+    generate(GenerateConfig(model, out=tmp_path, num=1, **bare), said)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["000000.npz", "000000.ply", "shapes.json"]
+
+
+@pytest.mark.parametrize("text", ['{"shapes": []}', '{"format": 2}', "[]", '{"format": 1, "files": {"../x": null}}'])
+def test_another_programs_record_stops_before_anything_is_written(model, tmp_path, said, text):
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "x").write_text("mine")
+    (out / "shapes.json").write_text(text)
+    with pytest.raises(
+        InputError, match=r"shapes\.json: (says no format|format is 2|is a list|files: '\.\./x' cannot)"
+    ):
+        generate(GenerateConfig(model, out=out, num=1, **QUICK), said)
+    assert [entry.name for entry in out.iterdir()] == ["shapes.json"]
+    assert (tmp_path / "x").exists()
+
+
+def test_a_seed_gives_the_same_bytes_whatever_is_made_with_it(tmp_path, said):
+    """On a CPU, with the model that comes along, whose products are large enough to be rounded otherwise in batches."""
+    quick = QUICK | {"faces": 600, "resolution": 32, "texture": 32}
+    generate(GenerateConfig("chair", out=tmp_path / "many", num=3, seed=4, **quick), said)
+    generate(GenerateConfig("chair", out=tmp_path / "one", num=1, seed=5, **quick), said)
+    assert (tmp_path / "one/000005.glb").read_bytes() == (tmp_path / "many/000005.glb").read_bytes()

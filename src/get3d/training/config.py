@@ -258,9 +258,10 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
         raise InputError(f"{path}: holds a lone generator; training goes on from a checkpoint or a converted model")
     generator = read_config(path)
     discriminator = restore(DiscriminatorConfig, description["discriminator"], path)
-    resolution = description.get("resolution")
-    sized = isinstance(resolution, int) and Range(8, 4096, power_of_two=True).holds(resolution)
-    _require(sized, f"{path}: resolution", resolution, "a power of two from 8 to 4096")
+    found = description.get("resolution")
+    resolution = found if isinstance(found, int) else 0
+    sides = Range(8, 4096, power_of_two=True)
+    _require(sides.holds(resolution), f"{path}: resolution", found, str(sides))
     classes = len(generator.classes)
     build = partial(discriminator.build, resolution=resolution, label_dim=classes)
     require_same_shapes(path, "discriminator.", build)
