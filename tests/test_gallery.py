@@ -16,9 +16,10 @@ from PIL import Image
 from rich.console import Console
 
 import tiny
+from get3d import grid_memory
 from get3d.data.layout import Description
 from get3d.files import InputError
-from get3d.gallery import GenerateConfig, InterpolateConfig, VaryConfig, generate, interpolate, settings, vary
+from get3d.gallery import GenerateConfig, InterpolateConfig, VaryConfig, generate, interpolate, vary
 from get3d.generator import WEIGHTS, Generator, load
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
@@ -136,7 +137,7 @@ def test_a_finer_grid_gives_a_finer_mesh_of_the_same_shape(model, tmp_path, said
 
 
 def test_a_grid_that_does_not_fit_is_refused_with_the_number(model, tmp_path, said, monkeypatch):
-    monkeypatch.setattr(settings, "free_memory", lambda device: 10**9)
+    monkeypatch.setattr(grid_memory, "free_memory", lambda device: 10**9)
     generate(GenerateConfig(model, out=tmp_path, num=1, grid=32, **QUICK), said)
     with pytest.raises(
         InputError, match=r"--grid is 200, which takes about 8\.0 GB on the cpu, where 1\.0 GB are free"
@@ -150,8 +151,8 @@ sys.path[:0] = {path!r}
 import ctypes, gc
 from dataclasses import replace
 import torch, tiny
-from get3d.gallery import settings
 from get3d.generator import Generator
+from get3d.grid_memory import grid_bytes
 from get3d.networks import PlanesConfig, UnifiedConfig
 torch.set_num_threads(1)
 synthesis = UnifiedConfig(planes=PlanesConfig(resolution=64, channels=32, channel_base=64))
@@ -166,7 +167,7 @@ def peak(work):
     before = status("VmRSS")
     work()
     return 1024 * (status("VmHWM") - before)
-taken = settings._taken(generator.config)
+taken = grid_bytes(generator.config.isosurface, generator.config.synthesis)
 print(peak(lambda: generator.use_grid(grid)) / (taken.built * grid**3))
 print(peak(lambda: generator.meshes(latents)) / (taken.shape * grid**3))
 """
@@ -380,7 +381,7 @@ def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_ow
     found = sorted(entry.name for entry in tmp_path.iterdir())
     assert found == ["000000.glb", "000002.obj", "000009.obj", "contact-sheet.png", "notes.txt", "shapes.json"]
     assert "left as they are, changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
-    assert sorted(_record(tmp_path)["files"]) == ["000000.glb", "contact-sheet.png"]
+    assert sorted(_shapes(tmp_path)["files"]) == ["000000.glb", "contact-sheet.png"]
     interpolate(InterpolateConfig(model, out=tmp_path, num=2, frames=3, swaps=1, **QUICK), said)
     generate(GenerateConfig(model, out=tmp_path, num=1, geometry_only=False, **QUICK), said)
     assert sorted(entry.name for entry in tmp_path.rglob("*.png")) == ["contact-sheet.png"]

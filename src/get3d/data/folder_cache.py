@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int64
 
+from get3d.arrays import read_npz
 from get3d.files import InputError, require_names, writing
 
 __all__ = ["LOOKED_AT", "Found", "evenly", "recall", "remember", "stamps_of"]
@@ -57,11 +58,11 @@ def recall(root: Path, folder: str) -> Found | None:
     """
     for place in _places(root):
         try:
-            with place.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if (int(arrays["format"]), str(arrays["folder"])) != (_FORMAT, folder):
-                    continue
-                watched, stamps = _names(arrays["watched"]), arrays["stamps"]
-                found = Found(_names(arrays["pictures"]), arrays["angles"])
+            arrays = read_npz(place)
+            if (int(arrays["format"]), str(arrays["folder"])) != (_FORMAT, folder):
+                continue
+            watched, stamps = _names(arrays["watched"]), arrays["stamps"]
+            found = Found(_names(arrays["pictures"]), arrays["angles"])
             # What comes with a dataset is a stranger's, this file too. An InputError is a ValueError.
             require_names([*found.pictures, *watched], place)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):

@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.lib.recfunctions import structured_to_unstructured
 
+from get3d.arrays import read_npy
 from get3d.cameras import CameraPrior
 from get3d.data import folder_cache
 from get3d.data.description import SPLITS, Assumed, Description, require_prior, split_of
@@ -356,7 +357,7 @@ def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
         if not path.is_file():
             return np.zeros((0, 2))
         try:
-            columns.append(np.load(path, allow_pickle=False).astype(np.float64).ravel())
+            columns.append(read_npy(path).astype(np.float64).ravel())
         except (OSError, ValueError, EOFError) as error:
             raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error
     rotation, elevation = columns

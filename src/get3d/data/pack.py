@@ -25,6 +25,7 @@ from jaxtyping import Int64, Shaped
 from rich.console import Console
 from rich.progress import Progress
 
+from get3d.arrays import read_npz
 from get3d.data.folder_cache import stamps_of
 from get3d.data.layout import Assumed, Description, Listing, read
 from get3d.data.problems import content_problem, quick_problems
@@ -228,11 +229,11 @@ def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped
     """One shard and its rows of the index; as they are, where the note says that they were made of the same."""
     path, note = out / shard_name(number), out / _NOTES / f"{number:06d}.npz"
     try:
-        with note.open("rb") as noted, np.load(noted, allow_pickle=False) as stored:
-            rows = stored["rows"]
-            shard = Shard(path.name, len(rows), int(stored["size"]), str(stored["sha256"]))
-            if str(stored["key"]) == key and path.stat().st_size == shard.size:
-                return shard, rows
+        stored = read_npz(note)
+        rows = stored["rows"]
+        shard = Shard(path.name, len(rows), int(stored["size"]), str(stored["sha256"]))
+        if str(stored["key"]) == key and path.stat().st_size == shard.size:
+            return shard, rows
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # There is no such note, or it is damaged: the shard is made.
     rows = _write_shard(plan, number, path)

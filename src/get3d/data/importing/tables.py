@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from get3d.arrays import read_npy
 from get3d.data.importing.poses import Lens, Poses, look_at
 from get3d.files import InputError
 
@@ -79,7 +80,7 @@ def _array(folder: Path, names: Sequence[str]) -> Float[np.ndarray, " n"]:
     if path is None:
         raise InputError(f"{folder}: holds neither {' nor '.join(names)}; a pair of tables needs one of them")
     try:
-        return np.load(path, allow_pickle=False).astype(np.float64).ravel()
+        return read_npy(path).astype(np.float64).ravel()
     except (OSError, ValueError, EOFError) as error:
         raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error
 
