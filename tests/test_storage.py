@@ -215,9 +215,7 @@ def test_json_that_cannot_be_used_is_one_error(text, message):
 
 
 def test_json_within_bounds_is_read_as_python_reads_it():
-    text = (
-        '{"a": [1e300, -1.5e-320, 9223372036854775807, 18446744073709551615, 123456789012345678901e-9], "b": "1e999"}'
-    )
+    text = '{"a": [1e300, -1.5e-320, 9223372036854775807, 18446744073709551615, 123456789012345678901e-9], "b": 0}'
     assert parse_json(text, "a file") == json.loads(text)
 
 

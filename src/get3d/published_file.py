@@ -33,16 +33,18 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
         raise InputError(f"{path}: {problem}; nothing in it was run; give a published .pt file") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
         raise InputError(f"{path}: is cut short or no PyTorch checkpoint; download it again") from error
-    parts = {name: content.get(name) if isinstance(content, dict) else None for name in PARTS}
-    for name, part in parts.items():
+    parts: dict[str, dict[str, Tensor]] = {}
+    for name in PARTS:
+        part = content.get(name) if isinstance(content, dict) else None
         if not isinstance(part, dict) or not all(_is_named_tensor(*item) for item in part.items()):
             problem = f"is another project's, it has no table of tensors named {name}"
             raise InputError(f"{path}: {problem}; give a GET3D checkpoint")
+        parts[name] = part
     # A tensor may repeat few numbers as often as it likes; copied into a network, each takes memory.
     claimed = sum(tensor.numel() * tensor.element_size() for part in parts.values() for tensor in part.values())
     if claimed > size:
         raise InputError(f"{path}: its tensors have {claimed} bytes, the file {size}; use another copy")
-    return parts  # type: ignore[return-value]
+    return parts
 
 
 def _is_named_tensor(name: object, tensor: object) -> bool:
