@@ -184,7 +184,7 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path: Path, how: str) ->
     else:
         torch.save(_checkpoint() | {"G": _Harm(mark)}, path, _use_new_zipfile_serialization=how == "zip")
     with pytest.raises(
-        InputError, match=r"evil\.pt: (refused, it holds code|is .*1\.6 or later\); nothing in it was run)"
+        InputError, match=r"evil\.pt: (refused, it holds code|is .* 1\.6 or later; nothing in it was run)"
     ):
         official.load_published(path)
     assert not mark.exists()

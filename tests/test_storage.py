@@ -238,3 +238,7 @@ def test_a_disk_without_room_is_named_with_what_is_lacking(tmp_path, monkeypatch
         InputError, match=r"folder: has \d+\.\d MB free, and some files take \d+\.\d MB more than are there"
     ):
         require_space(tmp_path / "new" / "folder", 2 * free + 10**15, "some files")
+
+
+def test_numbers_that_are_not_finite_can_be_left_to_who_reads_a_file():
+    assert repr(parse_json("[NaN, -Infinity, 1e999]", "a file", finite=False)) == "[nan, -inf, inf]"

@@ -19,7 +19,12 @@ def read_npy(path: Path) -> np.ndarray:
         OSError, ValueError: it cannot be read, is damaged, claims more than the file holds, or holds Python objects.
     """
     # Mapped, so that what the head claims is compared with the size of the file before memory is taken.
-    return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    try:
+        # Where the size overflows, NumPy warns and goes on with what is left of it.
+        with np.errstate(over="raise"):
+            return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (FloatingPointError, OverflowError, MemoryError) as error:
+        raise ValueError(f"is damaged ({error})") from error
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -38,5 +43,5 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         try:
             with np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-        except (MemoryError, EOFError, KeyError, NotImplementedError) as error:
+        except (MemoryError, OverflowError, EOFError, KeyError, NotImplementedError) as error:
             raise ValueError(f"is damaged ({error})") from error

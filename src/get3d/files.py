@@ -103,8 +103,12 @@ def write_json(path: Path | str, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path | str) -> Any:
+def read_json(path: Path | str, *, finite: bool = True) -> Any:
     """Reads a JSON file, as `parse_json` takes it, of at most 1 GiB.
+
+    Args:
+        path: the file.
+        finite: whether numbers that are not finite are refused, and not left to the caller.
 
     Raises:
         InputError: the file is missing, larger, no file, or no JSON that can be used.
@@ -121,25 +125,27 @@ def read_json(path: Path | str) -> Any:
         raise InputError(f"{path}: no such file") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: is not readable JSON ({error}); write it again or restore it") from error
-    return parse_json(text, path)
+    return parse_json(text, path, finite=finite)
 
 
-def parse_json(text: str, where: object) -> Any:
+def parse_json(text: str, where: object, *, finite: bool = True) -> Any:
     """The value of a JSON text whose numbers are finite and fit in 64 bits, and whose texts have no NUL.
 
     Args:
         text: from a file that may be a stranger's.
         where: the file, for the message.
+        finite: whether numbers that are not finite are refused.
 
     Raises:
         InputError: it is no such text, or is nested too deeply.
     """
     # Callbacks for each number make reading slow, so only texts that may have such numbers get them.
-    checks: dict[str, Any] = {"parse_float": _finite, "parse_int": _short} if _HUGE.search(text) else {}
+    number = _finite if finite else float
+    checks: dict[str, Any] = {"parse_float": number, "parse_int": _short} if _HUGE.search(text) else {}
     try:
         if "\\u0000" in text:
             raise ValueError("a text in it has a NUL character")
-        return json.loads(text, parse_constant=_finite, **checks)
+        return json.loads(text, parse_constant=number, **checks)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise InputError(f"{where}: is not readable JSON ({why}); write it again or restore it") from error

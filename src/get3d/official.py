@@ -15,7 +15,7 @@ import tyro
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE
-from get3d.files import InputError, write_json, writing
+from get3d.files import InputError, writing
 from get3d.generator import WEIGHTS, Generator, GeneratorConfig
 from get3d.grid_memory import grid_bytes, require_grid_fits
 from get3d.networks import (
@@ -155,7 +155,6 @@ def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car", gri
     }
     target = Path(out) / MODEL_FILE
     save_tensors(target, tensors, description)
-    write_json(target.with_name("config.json"), description)
     return target
 
 

@@ -1,5 +1,6 @@
 """Published checkpoints as files: read without executing anything in them, and without believing their sizes."""
 
+import os
 import pickle
 import warnings
 import zipfile
@@ -55,17 +56,16 @@ def _size_of(path: Path) -> int:
     """Bytes of a file, which PyTorch has written and which does not unpack to more."""
     try:
         with path.open("rb") as file:
-            if file.read(4) != b"PK\x03\x04":
-                problem = "is cut short or no PyTorch checkpoint"
-                raise InputError(
-                    f"{path}: {problem} (of PyTorch 1.6 or later); nothing in it was run; download it again"
-                )
-            with zipfile.ZipFile(file) as members:
-                packed = any(member.compress_type != zipfile.ZIP_STORED for member in members.infolist())
+            whole = file.read(4) == b"PK\x03\x04" and zipfile.is_zipfile(file)
+            members = zipfile.ZipFile(file).infolist() if whole else []
+            size = file.seek(0, os.SEEK_END)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: is cut short or no PyTorch checkpoint; download it again") from error
-    if packed:
+    if not whole:
+        problem = "is cut short, or no checkpoint of PyTorch 1.6 or later"
+        raise InputError(f"{path}: {problem}; nothing in it was run; download it again")
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise InputError(f"{path}: is compressed, which PyTorch never does; use another copy")
-    return path.stat().st_size
+    return size

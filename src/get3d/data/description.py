@@ -58,7 +58,13 @@ class Description:
     labels: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self, root: Path) -> None:
-        """Writes `dataset.json` in the folder."""
+        """Writes `dataset.json` in the folder.
+
+        Raises:
+            InputError: a name cannot be one of a file in the dataset, or the file cannot be written.
+        """
+        members = [name for names in self.splits.values() for name in names]
+        require_names([self.kind, *self.labels, *members], root / "dataset.json")
         prior = {name: getattr(self.prior, name) for name in ("azimuth", "polar", "radius", "fov")}
         write_json(
             root / "dataset.json",

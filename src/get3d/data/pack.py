@@ -41,7 +41,7 @@ from get3d.data.shards import (
     row_type,
     shard_name,
 )
-from get3d.files import InputError, read_json, require_space, require_writable, write_json, writing
+from get3d.files import InputError, make_name, read_json, require_space, require_writable, write_json, writing
 from get3d.ranges import Range, require_ranges
 
 __all__ = ["PackConfig", "pack"]
@@ -186,7 +186,7 @@ def _describe(plan: _Plan) -> Description:
     splits = {split: [listing.objects[member] for member in members] for split, members in listing.splits.items()}
     if (listing.root / "dataset.json").is_file():
         return replace(Description.read(listing.root), resolution=plan.resolution, splits=splits)
-    kind = listing.root.resolve().name
+    kind = make_name(listing.root.resolve().name)
     return Description(kind, plan.resolution, listing.scale, listing.prior, splits, licence="unknown")
 
 
