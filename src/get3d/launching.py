@@ -20,8 +20,9 @@ from torch.distributed import is_torchelastic_launched
 
 from get3d.devices import device_named
 from get3d.files import InputError
+from get3d.loopback import loopback_environment
 from get3d.ranges import require_ranges
-from get3d.ranks import RanksConfig, RanksError, loopback_environment
+from get3d.ranks import RanksConfig, RanksError
 from get3d.storage import describe, restore
 
 __all__ = ["Shared", "run"]

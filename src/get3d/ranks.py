@@ -19,7 +19,6 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
-import psutil
 import torch
 import torch.distributed as dist
 import tyro
@@ -28,14 +27,10 @@ from torch import Tensor
 
 from get3d.devices import device_named
 from get3d.files import InputError
+from get3d.loopback import ONE_MACHINE, loopback_store
 from get3d.ranges import Range
 
-__all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined", "loopback_environment"]
-
-ONE_MACHINE = "GET3D_ONE_MACHINE"
-"""Set in the environment of processes that all run on this machine."""
-
-_LOOPBACK = "127.0.0.1"
+__all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined"]
 
 _WHILE = 10.0
 """Seconds in which those who wait for the same process come to know that it is lost."""
@@ -377,26 +372,6 @@ def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
     dist.destroy_process_group()
 
 
-def _loopback_store(timeout: timedelta) -> dist.Store:
-    """A store that listens on the loopback interface; by itself PyTorch's listens on all, to whoever comes."""
-    rank, world, port = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
-    listening = socket.create_server((_LOOPBACK, port), backlog=world).detach() if rank == 0 else None
-    return dist.TCPStore(_LOOPBACK, port, world, rank == 0, timeout, master_listen_fd=listening)
-
-
-def loopback_environment() -> dict[str, str]:
-    """What processes that all run on this machine are to find in their environment, so that no other machine can
-    reach them: neither their store, nor what gradients and barriers travel through."""
-    name = next(
-        name
-        for name, addresses in psutil.net_if_addrs().items()
-        if any(each.family == socket.AF_INET and each.address == _LOOPBACK for each in addresses)
-    )
-    # The launcher would open a store of its own, on all interfaces, for the processes to share.
-    unshared = {"TORCH_DISABLE_SHARE_RDZV_TCP_STORE": "1"}
-    return {ONE_MACHINE: "1", "GLOO_SOCKET_IFNAME": name, "NCCL_SOCKET_IFNAME": name, **unshared}
-
-
 def _take_gpu(device: str, number: int) -> None:
     gpus = torch.cuda.device_count()
     if torch.device("cuda" if device == "auto" else device).index is not None:
@@ -413,7 +388,7 @@ def _store(timeout: timedelta) -> dist.Store:
     they would wait for the dead. On one machine it counts the starts; on several, each machine counts its own.
     """
     if ONE_MACHINE in os.environ:
-        return _loopback_store(timeout)
+        return loopback_store(timeout)
     store, _, _ = next(dist.rendezvous("env://", timeout=timeout))
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return store
