@@ -285,7 +285,7 @@ def described(root, **changes):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"scale": math.nan}, "dataset.json: scale is nan, not the longest side of the objects"),
+        ({"scale": math.nan}, "dataset.json: is not readable JSON (NaN is not a finite number)"),
         ({"scale": -1}, "scale is -1, not the longest side"),
         ({"scale": 0}, "scale is 0, not the longest side"),
         ({"scale": 1e300}, "scale is 1e+300, not the longest side"),

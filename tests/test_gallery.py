@@ -16,9 +16,10 @@ from PIL import Image
 from rich.console import Console
 
 import tiny
+from get3d import grid_memory
 from get3d.data.layout import Description
 from get3d.files import InputError
-from get3d.gallery import GenerateConfig, InterpolateConfig, VaryConfig, generate, interpolate, settings, vary
+from get3d.gallery import GenerateConfig, InterpolateConfig, VaryConfig, generate, interpolate, vary
 from get3d.generator import WEIGHTS, Generator, load
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
@@ -136,7 +137,7 @@ def test_a_finer_grid_gives_a_finer_mesh_of_the_same_shape(model, tmp_path, said
 
 
 def test_a_grid_that_does_not_fit_is_refused_with_the_number(model, tmp_path, said, monkeypatch):
-    monkeypatch.setattr(settings, "free_memory", lambda device: 10**9)
+    monkeypatch.setattr(grid_memory, "free_memory", lambda device: 10**9)
     generate(GenerateConfig(model, out=tmp_path, num=1, grid=32, **QUICK), said)
     with pytest.raises(
         InputError, match=r"--grid is 200, which takes about 8\.0 GB on the cpu, where 1\.0 GB are free"
@@ -150,8 +151,8 @@ sys.path[:0] = {path!r}
 import ctypes, gc
 from dataclasses import replace
 import torch, tiny
-from get3d.gallery import settings
 from get3d.generator import Generator
+from get3d.grid_memory import grid_bytes
 from get3d.networks import PlanesConfig, UnifiedConfig
 torch.set_num_threads(1)
 synthesis = UnifiedConfig(planes=PlanesConfig(resolution=64, channels=32, channel_base=64))
@@ -166,7 +167,7 @@ def peak(work):
     before = status("VmRSS")
     work()
     return 1024 * (status("VmHWM") - before)
-taken = settings._taken(generator.config)
+taken = grid_bytes(generator.config.isosurface, generator.config.synthesis)
 print(peak(lambda: generator.use_grid(grid)) / (taken.built * grid**3))
 print(peak(lambda: generator.meshes(latents)) / (taken.shape * grid**3))
 """
@@ -330,18 +331,21 @@ def test_classes_that_cannot_be(model, classes, tmp_path, said):
     ("changes", "message"),
     [
         ({"shapes": []}, "records no shape"),
-        ({"shapes": [{"name": "../x", "seed": 1}]}, "'../x' is no plain name"),
+        ({"shapes": [{"name": "../x", "seed": 1}]}, "'../x' cannot be a name"),
         ({"shapes": [{"name": "x", "seed": 1}, {"name": "x", "seed": 2}]}, "two shapes have the name 'x'"),
         ({"shapes": [{"name": "x"}]}, r"no shapes\.json that get3d wrote"),
         ({"shapes": [{"name": "x", "latents": {"geometry": [1.0], "texture": [1.0]}}]}, "latents of 1 numbers"),
-        ({"shapes": [{"name": "x", "latents": {"geometry": [float("nan")] * 8, "texture": [0] * 8}}]}, "not finite"),
+        (
+            {"shapes": [{"name": "x", "latents": {"geometry": [float("nan")] * 8, "texture": [0] * 8}}]},
+            "NaN is not a finite",
+        ),
         ({"shapes": [{"name": "x", "label": "cup", "seed": 1}]}, "--label is cup|class cup"),
         ({"psi": "high"}, r"no shapes\.json that get3d wrote"),
     ],
 )
 def test_records_that_cannot_be(model, tmp_path, said, changes, message):
     path = tmp_path / "shapes.json"
-    path.write_text(json.dumps({"psi": 0.7, "grid": 8, "shapes": [{"name": "a", "seed": 0}]} | changes))
+    path.write_text(json.dumps({"format": 1, "psi": 0.7, "grid": 8} | {"shapes": [{"name": "a", "seed": 0}]} | changes))
     with pytest.raises(InputError, match=message):
         generate(GenerateConfig(model, out=tmp_path / "out", latents=path, **QUICK), said)
 
@@ -364,3 +368,70 @@ def test_options_out_of_range_are_refused_before_any_work(model, tmp_path, said,
     with pytest.raises(InputError, match=message):
         generate(GenerateConfig(model, out=tmp_path / "out", **QUICK | change), said)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_own(model, tmp_path, said):
+    """Unchanged files of the first command go, changed ones and those that it never wrote stay, and it is said."""
+    many = GenerateConfig(model, out=tmp_path, num=4, **QUICK | {"film": "gif", "format": "obj"})
+    generate(many, said)
+    (tmp_path / "000002.obj").write_text("edited")
+    (tmp_path / "000009.obj").write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
+    found = sorted(entry.name for entry in tmp_path.iterdir())
+    assert found == ["000000.glb", "000002.obj", "000009.obj", "contact-sheet.png", "notes.txt", "shapes.json"]
+    assert "left as they are, changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
+    assert sorted(_shapes(tmp_path)["files"]) == ["000000.glb", "contact-sheet.png"]
+    interpolate(InterpolateConfig(model, out=tmp_path, num=2, frames=3, swaps=1, **QUICK), said)
+    generate(GenerateConfig(model, out=tmp_path, num=1, geometry_only=False, **QUICK), said)
+    assert sorted(entry.name for entry in tmp_path.rglob("*.png")) == ["contact-sheet.png"]
+
+
+def test_what_a_command_that_was_stopped_has_left_goes_too(model, tmp_path, said, monkeypatch):
+    from get3d.gallery import objects
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(*_):
+        raise StoppedError
+
+    (tmp_path / "000101.glb").write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr(objects, "_finish", stop)
+        with pytest.raises(StoppedError):
+            generate(GenerateConfig(model, out=tmp_path, num=1, seed=100, **QUICK), said)
+    generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
+    assert sorted(entry.name for entry in tmp_path.glob("*.glb")) == ["000000.glb", "000101.glb"]
+
+
+def test_fewer_meshes_without_texture_leave_no_others(model, tmp_path, said):
+    bare = {"geometry_only": True, "points": 16, "format": "ply", "device": "cpu"}
+    (tmp_path / "000001.ply").write_text("mine")
+    (tmp_path / "000001.npz").write_text("mine")
+    generate(GenerateConfig(model, out=tmp_path, num=3, **bare), said)
+    assert trimesh.load(tmp_path / "000001.ply").faces.shape[1] == 3
+    generate(GenerateConfig(model, out=tmp_path, num=1, **bare), said)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["000000.npz", "000000.ply", "shapes.json"]
+
+
+@pytest.mark.parametrize("text", ['{"shapes": []}', '{"format": 2}', "[]", '{"format": 1, "files": {"../x": null}}'])
+def test_another_programs_record_stops_before_anything_is_written(model, tmp_path, said, text):
+    out = tmp_path / "out"
+    out.mkdir()
+    (tmp_path / "x").write_text("mine")
+    (out / "shapes.json").write_text(text)
+    with pytest.raises(
+        InputError, match=r"shapes\.json: (says no format|format is 2|is a list|files: '\.\./x' cannot)"
+    ):
+        generate(GenerateConfig(model, out=out, num=1, **QUICK), said)
+    assert [entry.name for entry in out.iterdir()] == ["shapes.json"]
+    assert (tmp_path / "x").exists()
+
+
+def test_a_seed_gives_the_same_bytes_whatever_is_made_with_it(tmp_path, said):
+    """On a CPU, with the model that comes along, whose products are large enough to be rounded otherwise in batches."""
+    quick = QUICK | {"faces": 600, "resolution": 32, "texture": 32}
+    generate(GenerateConfig("chair", out=tmp_path / "many", num=3, seed=4, **quick), said)
+    generate(GenerateConfig("chair", out=tmp_path / "one", num=1, seed=5, **quick), said)
+    assert (tmp_path / "one/000005.glb").read_bytes() == (tmp_path / "many/000005.glb").read_bytes()

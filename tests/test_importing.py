@@ -266,6 +266,9 @@ def test_cameras_that_do_not_look_at_the_object_are_refused(chair, tmp_path):
     [
         ({"fov": 200.0}, "--fov is 200"),
         ({"resolution": 100}, "--resolution is 100"),
+        ({"object": "../../x"}, r"--object: '\.\./\.\./x' cannot be a name"),
+        ({"object": ""}, "--object: '' cannot be a name"),
+        ({"kind": "../../x"}, r"--kind: '\.\./\.\./x' cannot be a name"),
         ({"polar": (90.0, 60.0)}, "--azimuth or --polar: polar is 90 to 60"),
         ({"tolerance": {"aim": math.nan}}, r"--tolerance\.aim is nan"),
         ({"centre": (0.0, math.inf, 0.0)}, "--centre is"),

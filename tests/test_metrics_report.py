@@ -225,3 +225,21 @@ def test_a_damaged_mesh_is_named(models, data, tmp_path):
     (meshes / "000003.glb").write_bytes(b"glTF nonsense")
     with pytest.raises(InputError, match=r"000003\.glb: is not a readable mesh"):
         evaluate(small(models[:1], data, tmp_path / "out", meshes=meshes), CONSOLE)
+
+
+def test_nothing_is_written_through_a_link_of_the_datasets(data, tmp_path):
+    """What is measured of meshes is kept beside them, but not where a link leads out of their folder."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    linked = tmp_path / "meshes"
+    linked.mkdir()
+    mesh = next((data / "meshes").rglob("*.glb"))
+    (outside / "a.glb").write_bytes(mesh.read_bytes())
+    (linked / "own.glb").write_bytes(mesh.read_bytes())
+    (linked / "kind").symlink_to(outside)
+    measures = shape_sets.Measures(points=16, descriptors=False)
+    device = torch.device("cpu")
+    found = shape_sets.mesh_set(linked, ["own", "kind/a"], measures, device, lambda number: None)
+    assert len(found) == 2
+    assert [path.name for path in outside.iterdir()] == ["a.glb"]
+    assert sorted(path.name for path in linked.iterdir()) == ["kind", "own.glb", "own.glb.measures.npz"]

@@ -2,6 +2,10 @@
 
 import os
 import pickle
+import re
+import resource
+import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -179,11 +183,61 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path: Path, how: str) ->
         path.write_bytes(pickle.dumps(_Harm(mark), protocol=4 if how == "new pickle" else 2))
     else:
         torch.save(_checkpoint() | {"G": _Harm(mark)}, path, _use_new_zipfile_serialization=how == "zip")
-    with pytest.raises(InputError, match=r"evil\.pt: refused, it holds code"):
+    with pytest.raises(
+        InputError, match=r"evil\.pt: (refused, it holds code|is .* 1\.6 or later; nothing in it was run)"
+    ):
         official.load_published(path)
     assert not mark.exists()
     torch.load(path, weights_only=False) if "pickle" not in how else pickle.loads(path.read_bytes())
     assert mark.exists(), "the file would have done harm"
+
+
+def _repeating(name: str) -> Callable[[dict], None]:
+    """A tensor of that size takes 4 bytes of the file: one number, as often as there are elements."""
+
+    def change(checkpoint: dict) -> None:
+        checkpoint["G"][name] = torch.zeros(1).expand(2**15, 2**15)
+
+    return change
+
+
+def _many_layers(checkpoint: dict) -> None:
+    for part in ("G", "G_ema"):
+        checkpoint[part]["mapping.fc999999999.weight"] = torch.zeros(1)
+
+
+def _inferred(checkpoint: dict) -> None:
+    """Small tensors of which a network of hundreds of gigabytes would follow."""
+    for part in ("G", "G_ema"):
+        names = [name for name in checkpoint[part] if re.search(r"\.b\d+\.conv1\.weight", name)]
+        checkpoint[part] |= {name: torch.zeros(65_536, 1, 1, 1) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_repeating("mapping.fc0.weight"), r"its tensors have 42\d+ bytes, the file \d+"),
+        (_many_layers, r"mapping_layers is 1000000000; it must be from 1 to 64"),
+        (_inferred, "is not a published network of its kind|channel_base is"),
+    ],
+)
+def test_sizes_that_a_file_claims_take_no_memory(tmp_path: Path, change: Callable[[dict], None], message: str) -> None:
+    checkpoint = _checkpoint()
+    change(checkpoint)
+    path = _saved(tmp_path, checkpoint)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(InputError, match=message):
+        official.load_published(path, grid_resolution=GRID)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
+
+
+def test_a_compressed_file_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path, packed = _saved(tmp_path, _checkpoint()), tmp_path / "packed.pt"
+    with zipfile.ZipFile(path) as plain, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as smaller:
+        for name in plain.namelist():
+            smaller.writestr(name, plain.read(name))
+    with pytest.raises(InputError, match=r"packed\.pt: is compressed, which PyTorch never does"):
+        official.load_published(packed)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", bytes(range(256))])

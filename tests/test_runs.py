@@ -16,7 +16,7 @@ from get3d.training.runs import RunsConfig, list_runs, status
 def _run(folder, *, shown, checkpoint=None, beat=None, last=""):
     """A run of 2 kimg; `beat` is the age of its heartbeat in seconds."""
     (folder / "checkpoints").mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps({"kimg": 2.0}))
+    (folder / "config.json").write_text(json.dumps({"format": 1, "seed": 0, "kimg": 2.0}))
     lines = [{"shown": shown - 100, "images_per_second": 9.0, "swd/pictures": 30.0, "metrics/fid": 12.0}]
     lines.append({"shown": shown, "images_per_second": 10.0, "loss/generator": 1.0})
     (folder / "stats.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + last)
@@ -65,3 +65,22 @@ def test_all_runs_of_a_folder_are_listed(tmp_path):
 def test_a_folder_without_runs_is_named(tmp_path):
     with pytest.raises(InputError, match="holds no run"):
         list_runs(RunsConfig(tmp_path), Console())
+
+
+def test_a_run_that_cannot_be_read_is_a_row_and_hides_no_other(tmp_path):
+    for name in ("good", "old", "cut", "odd", "list"):
+        _run(tmp_path / name, shown=700)
+    (tmp_path / "old" / "config.json").write_text('{"kimg": 2.0, "seed": 0}')
+    (tmp_path / "cut" / "config.json").write_text('{"kimg"')
+    (tmp_path / "odd" / "stats.jsonl").write_text('{"shown": 8, "images_per_second": 1.0}\n{"shown": "[/b]"}\n')
+    (tmp_path / "list" / "stats.jsonl").write_text("[]\n")
+    said = io.StringIO()
+    list_runs(RunsConfig(tmp_path), Console(file=said, width=300))
+    rows = {line.split()[0]: line for line in said.getvalue().splitlines()[1:]}
+    assert rows["good"].split()[1] == "stopped"
+    assert "unreadable" in rows["old"]
+    assert "config.json: says no format, this program reads 1" in rows["old"]
+    assert "unreadable" in rows["cut"]
+    assert "is not readable JSON" in rows["cut"]
+    assert "stats.jsonl: line 2 is none that training writes" in rows["odd"]
+    assert "stats.jsonl: line 1 is none that training writes" in rows["list"]

@@ -89,6 +89,15 @@ def edited(root: Path, change) -> None:
     (root / "shards.json").write_text(json.dumps(values))
 
 
+def set_name(name: bytes):
+    def change(index: np.ndarray) -> np.ndarray:
+        longer = index.astype(row_type(max(len(name), index.dtype["name"].itemsize)))
+        longer["name"][4] = name
+        return longer
+
+    return change
+
+
 def set_field(name: str, value: int):
     def change(index: np.ndarray) -> np.ndarray:
         index[name][4] = value
@@ -107,6 +116,9 @@ def set_field(name: str, value: int):
         (set_field("offset", -1), r"row 4 is .*, outside its shard"),
         (set_field("shard", 77), r"row 4 is .*, outside its shard"),
         (set_field("object", 29), r"leaves out an object of 30"),
+        (set_name(b"../../x/a.png"), r"'\.\./\.\./x/a\.png' cannot be a name"),
+        (set_name(b"/etc/a.png"), r"'/etc/a\.png' cannot be a name"),
+        (set_name(b"x/\n/a.png"), r"'x/\\n/a\.png' cannot be a name"),
     ],
 )
 def test_an_index_that_cannot_be_is_refused(root, change, message):

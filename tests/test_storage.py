@@ -4,8 +4,25 @@ import json
 import pytest
 import torch
 
-from get3d.files import InputError, contained, read_json, require_writable, write_json, writing
-from get3d.storage import load_tensors, read_description, save_tensors, with_prefix, without_prefix
+from get3d.files import (
+    InputError,
+    contained,
+    parse_json,
+    read_json,
+    require_space,
+    require_writable,
+    write_json,
+    writing,
+)
+from get3d.storage import (
+    load_tensors,
+    read_description,
+    read_shapes,
+    require_same_shapes,
+    save_tensors,
+    with_prefix,
+    without_prefix,
+)
 
 TENSORS = {
     "a.weight": torch.arange(6, dtype=torch.float32).reshape(2, 3),
@@ -125,3 +142,103 @@ def test_an_unwritable_folder_is_named_before_work(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
         require_writable(tmp_path / "file" / "out")
+
+
+def test_a_changed_bit_is_noticed_where_a_part_is_read_and_no_other_part_is(saved):
+    content = bytearray(saved.read_bytes())
+    content[-9] ^= 1  # In b.half: the types with the longest numbers come first.
+    saved.write_bytes(content)
+    damaged = [prefix for prefix in ("a.", "b.") if _refused(lambda prefix=prefix: load_tensors(saved, prefix=prefix))]
+    assert len(damaged) == 1
+    assert read_description(saved)["kind"] == "test"
+
+
+def _refused(read):
+    try:
+        read()
+    except InputError as error:
+        assert "checksum" in str(error)
+        return True
+    return False
+
+
+def test_a_changed_description_is_noticed(saved):
+    content = saved.read_bytes()
+    saved.write_bytes(content.replace(b'\\"kind\\": \\"test\\"', b'\\"kind\\": \\"best\\"'))
+    assert saved.read_bytes() != content
+    with pytest.raises(InputError, match="checksum of its head does not match"):
+        read_description(saved)
+
+
+@pytest.mark.parametrize("format", [None, 0, 2, "1", True, 1.0])
+def test_another_format_is_refused(saved, format):
+    from safetensors.torch import save_file
+
+    text = json.dumps({"kind": "test"} | ({} if format is None else {"format": format}))
+    save_file(TENSORS, saved, metadata={"description": text, "checksum": "x", "checksums": "{}"})
+    said = "says no format" if format is None else f"format is {format!r}"
+    with pytest.raises(InputError, match=f"{said}, this program reads 1; train, release or convert it again"):
+        load_tensors(saved)
+
+
+def test_shapes_are_read_without_tensors_and_compared_with_a_network_without_memory(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_tensors(path, with_prefix("net.", torch.nn.Linear(3, 2).state_dict()), {})
+    assert read_shapes(path, "net.") == {"weight": (2, 3), "bias": (2,)}
+    require_same_shapes(path, "net.", lambda: torch.nn.Linear(3, 2))
+    with pytest.raises(
+        InputError, match=r"net\.weight is 2 × 3 in the file, 2 × 1000000000 by the configuration; 1 such"
+    ):
+        require_same_shapes(path, "net.", lambda: torch.nn.Linear(10**9, 2))
+    with pytest.raises(InputError, match=r"net\.0\.bias is missing in the file"):
+        require_same_shapes(path, "net.", lambda: torch.nn.Sequential(torch.nn.Linear(3, 2)))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ("[NaN]", "NaN is not a finite number"),
+        ("[-Infinity]", "-Infinity is not a finite number"),
+        ("[1e999]", "1e999 is not a finite number"),
+        ("[" + "9" * 400 + ".5]", "is not a finite number"),
+        ("[" + "9" * 5000 + "]", "is too large a number"),
+        ("[18446744073709551616]", "is too large a number"),
+        ('["a\\u0000b"]', "has a NUL character"),
+        ('["a\0b"]', "Invalid control character"),
+    ],
+)
+def test_json_that_cannot_be_used_is_one_error(text, message):
+    with pytest.raises(InputError, match=f"^a file: is not readable JSON .*{message}"):
+        parse_json(text, "a file")
+
+
+def test_json_within_bounds_is_read_as_python_reads_it():
+    text = '{"a": [1e300, -1.5e-320, 9223372036854775807, 18446744073709551615, 123456789012345678901e-9], "b": 0}'
+    assert parse_json(text, "a file") == json.loads(text)
+
+
+def test_json_that_is_no_file_or_not_text_is_named(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe{}")
+    for name, message in (("pipe", "is not a file"), ("bytes", "is not readable JSON"), (".", "is not a file")):
+        with pytest.raises(InputError, match=message):
+            read_json(tmp_path / name)
+
+
+def test_a_disk_without_room_is_named_with_what_is_lacking(tmp_path, monkeypatch):
+    import shutil
+
+    free = shutil.disk_usage(tmp_path).free
+    require_space(tmp_path / "new" / "folder", free // 2, "some files")
+    with pytest.raises(
+        InputError, match=r"folder: has \d+\.\d MB free, and some files take \d+\.\d MB more than are there"
+    ):
+        require_space(tmp_path / "new" / "folder", 2 * free + 10**15, "some files")
+
+
+def test_numbers_that_are_not_finite_can_be_left_to_who_reads_a_file():
+    assert repr(parse_json("[NaN, -Infinity, 1e999]", "a file", finite=False)) == "[nan, -inf, inf]"

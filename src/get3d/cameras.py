@@ -7,10 +7,13 @@ camera looks along −z.
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+
+from get3d.ranges import Range
 
 __all__ = ["DEFAULT_FOV", "DEFAULT_RADIUS", "CameraPrior", "Cameras"]
 
@@ -112,8 +115,8 @@ class CameraPrior:
 
     azimuth: tuple[float, float] = (0.0, 360.0)
     polar: tuple[float, float] = (60.0, 90.0)
-    radius: float = DEFAULT_RADIUS
-    fov: float = math.degrees(DEFAULT_FOV)
+    radius: Annotated[float, Range(0, 1e6, above=True)] = DEFAULT_RADIUS
+    fov: Annotated[float, Range(1, 179)] = math.degrees(DEFAULT_FOV)
 
     def sample(self, count: int, generator: torch.Generator) -> Cameras:
         """Draws `count` cameras, on the generator's device."""

@@ -16,6 +16,7 @@ from get3d.data.assets import command as rendering
 from get3d.data.assets.config import RenderConfig
 from get3d.files import InputError
 from get3d.metrics import report
+from get3d.ranges import require_ranges
 from get3d.ranks import RanksError
 from get3d.training import loop, runs
 from get3d.training.config import TrainConfig, opened
@@ -103,6 +104,7 @@ def release(config: Annotated[gallery.ReleaseConfig, _flat]) -> None:
 
 def convert(config: Annotated[official.ConvertConfig, _flat]) -> None:
     """Make one of our models of a published checkpoint (nothing in it is executed), or the way back."""
+    require_ranges(config)
     if config.to_published:
         official.convert_back(config.file, config.out)
     else:

@@ -5,7 +5,7 @@ on the grid; triangles), then `Generator.draw` (visibility, and the texture fiel
 `Generator.textured` (for other programs).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +18,15 @@ from get3d.bundled import MODEL_FILE, bundled
 from get3d.cameras import CameraPrior, Cameras
 from get3d.devices import device_named
 from get3d.export import Color, TexturedMesh, textured_mesh
-from get3d.files import InputError
+from get3d.files import InputError, require_names
+from get3d.grid_memory import grid_bytes, require_grid_fits
 from get3d.isosurface import ISOSURFACES, IsosurfaceName, Surfaces
 from get3d.latents import Latents
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork, SeparateConfig, UnifiedConfig
+from get3d.ranges import Range
 from get3d.render import interpolate, mask_of, rasterize
-from get3d.storage import load_tensors, restore, without_prefix
+from get3d.storage import load_tensors, read_description, require_same_shapes, restore, without_prefix
 
 __all__ = [
     "WEIGHTS",
@@ -37,6 +39,7 @@ __all__ = [
     "load",
     "mix",
     "model_file",
+    "read_config",
 ]
 
 WEIGHTS = "generator_ema."
@@ -62,15 +65,15 @@ class GeneratorConfig:
         classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
     """
 
-    z_dim: int = 512
-    w_dim: int = 512
-    mapping_layers: int = 8
+    z_dim: Annotated[int, Range(1, 65_536)] = 512
+    w_dim: Annotated[int, Range(1, 65_536)] = 512
+    mapping_layers: Annotated[int, Range(1, 64)] = 8
     synthesis: Annotated[UnifiedConfig | SeparateConfig, tyro.conf.AvoidSubcommands] = field(
         default_factory=UnifiedConfig
     )
     isosurface: IsosurfaceName = "tetrahedra"
-    grid_resolution: int = 90
-    grid_size: Annotated[float, tyro.conf.Suppress] = 1.0
+    grid_resolution: Annotated[int, Range(2, 1024)] = 90
+    grid_size: Annotated[float, tyro.conf.Suppress, Range(0, 2, above=True, below=True)] = 1.0
     cameras: Annotated[CameraPrior, tyro.conf.Suppress] = field(default_factory=CameraPrior)
     classes: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
 
@@ -167,7 +170,8 @@ class Generator(nn.Module):
             resolution: steps of the grid along a side.
         """
         config, device = self.config, self.mapping_geometry.w_avg.device
-        isosurface = ISOSURFACES[config.isosurface](resolution, config.grid_size, config.grid_resolution)
+        with torch.device("cpu"):  # Whatever the default is, "meta" for one.
+            isosurface = ISOSURFACES[config.isosurface](resolution, config.grid_size, config.grid_resolution)
         self.isosurface = isosurface.to(device).train(self.training)
 
     def sample_latents(self, n: int, seed: int, label: str | None = None) -> Latents:
@@ -298,17 +302,33 @@ def load(path_or_name: str | Path, device: torch.device | str = "cpu") -> Genera
         device: where to put it; "auto" takes a GPU where there is one.
 
     Raises:
-        InputError: there is no model, its file is damaged or another program's, or there is no such device.
+        InputError: there is no model, its file is damaged or another program's, its grid does not fit into memory, or
+            there is no such device.
     """
-    path = model_file(path_or_name)
-    stored = load_tensors(path, prefix=WEIGHTS)
-    config = restore(GeneratorConfig, stored.description.get("generator"), path)
+    path, place = model_file(path_or_name), device_named(str(device))
+    config = read_config(path)
+    taken = grid_bytes(config.isosurface, config.synthesis)
+    resolution = f"{path}: generator.grid_resolution"
+    require_grid_fits(resolution, config.grid_resolution, taken, place, "convert it with --grid")
     generator = Generator(config)
-    try:
-        generator.load_state_dict(without_prefix(WEIGHTS, stored.tensors))
-    except RuntimeError as error:
-        raise InputError(f"{path}: its weights do not fit its configuration ({error}); use another copy") from error
-    return generator.to(device_named(str(device))).eval().requires_grad_(False)
+    generator.load_state_dict(without_prefix(WEIGHTS, load_tensors(path, prefix=WEIGHTS).tensors))
+    return generator.to(place).eval().requires_grad_(False)
+
+
+def read_config(path: Path) -> GeneratorConfig:
+    """The sizes of a model, or of a checkpoint's generators, which are those of the averaged weights in it.
+
+    Nothing is built of what a file says before it was compared with what the file holds.
+
+    Raises:
+        InputError: the file is no model's, a size is out of its range, or the weights have other sizes.
+    """
+    config = restore(GeneratorConfig, read_description(path).get("generator"), path)
+    require_names(config.classes, f"{path}: generator.classes")
+    # The grid is no part of the weights, and is built.
+    small = replace(config, grid_resolution=4)
+    require_same_shapes(path, WEIGHTS, lambda: Generator(small))
+    return config
 
 
 def model_file(path_or_name: str | Path) -> Path:

@@ -4,9 +4,12 @@ On several machines torchrun starts the processes; `get3d.ranks.joined` then fin
 """
 
 import json
+import os
 import signal
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
 from uuid import uuid4
@@ -17,6 +20,8 @@ from torch.distributed import is_torchelastic_launched
 
 from get3d.devices import device_named
 from get3d.files import InputError
+from get3d.loopback import loopback_environment
+from get3d.ranges import require_ranges
 from get3d.ranks import RanksConfig, RanksError
 from get3d.storage import describe, restore
 
@@ -68,12 +73,7 @@ def run(
         SystemExit: a process ended with an error, which it has said, that would only come again.
     """
     count = config.ranks.processes
-    if count < 1:
-        raise InputError(f"--processes is {count}; it must be at least 1")
-    if config.ranks.max_restarts < 0:
-        raise InputError(f"--max-restarts is {config.ranks.max_restarts}; it must be at least 0")
-    if not config.ranks.timeout > 0:
-        raise InputError(f"--timeout is {config.ranks.timeout}; it must be positive")
+    require_ranges(config)
     if count == 1 or is_torchelastic_launched():
         work(config, console)
         return
@@ -95,7 +95,8 @@ def run(
     try:
         for restarts in range(config.ranks.max_restarts, -1, -1):
             try:
-                elastic_launch(_group(count), sys.executable)(*command)
+                with _environment(loopback_environment()), tempfile.NamedTemporaryFile(prefix="get3d-") as meeting:
+                    elastic_launch(_group(count, meeting.name), sys.executable)(*command)
                 return
             except ChildFailedError as error:
                 if any(failure.exitcode == _SAID for failure in error.failures.values()):
@@ -112,7 +113,23 @@ def run(
             raise RanksError("stopped before the work was done; repeat the command to go on") from told
 
 
-def _group(count: int) -> Any:
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Values in the environment, for the processes that are started meanwhile."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _group(count: int, meeting: str) -> Any:
+    """How processes are started on this machine; the file is where their launcher, alone, meets itself."""
     from torch.distributed.launcher.api import LaunchConfig
 
     return LaunchConfig(
@@ -121,7 +138,8 @@ def _group(count: int) -> Any:
         nproc_per_node=count,
         run_id=uuid4().hex,
         rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
+        rdzv_endpoint=meeting,
+        rdzv_configs={"store_type": "file"},
         local_addr="localhost",
         max_restarts=0,
     )

@@ -4,21 +4,20 @@ A published tensor is one of ours under another name, or a low-pass filter, alwa
 generator a file holds, and all sizes, follow from its tensors.
 """
 
-import pickle
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import torch
 import tyro
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE
-from get3d.files import InputError, write_json, writing
+from get3d.files import InputError, writing
 from get3d.generator import WEIGHTS, Generator, GeneratorConfig
+from get3d.grid_memory import grid_bytes, require_grid_fits
 from get3d.networks import (
     Discriminator,
     DiscriminatorConfig,
@@ -27,6 +26,8 @@ from get3d.networks import (
     UnifiedConfig,
     VolumeConfig,
 )
+from get3d.published_file import read_parts
+from get3d.ranges import Range, require_ranges
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
 
 __all__ = [
@@ -52,7 +53,8 @@ GENERATOR, DISCRIMINATOR = "generator.", "discriminator."
 STORED_MEAN = "published."
 """Begins the names of tensors that a converted model has replaced, kept to be written back."""
 
-PARTS = ("G", "G_ema", "D")
+_LARGEST = 4096
+"""Side of images that a discriminator may be of."""
 
 NAMED = 10
 """Tensors that a message names at most."""
@@ -83,7 +85,7 @@ class ConvertConfig:
     file: tyro.conf.Positional[Path]
     out: Path
     kind: Annotated[PublishedClass, tyro.conf.arg(name="class")] = "car"
-    grid: int = 90
+    grid: Annotated[int, Range(2, 1024)] = 90
     to_published: bool = False
 
 
@@ -115,7 +117,7 @@ def load_published(path: Path | str, kind: PublishedClass = "car", grid_resoluti
             missing, too many, or of the wrong shape.
     """
     path = Path(path)
-    parts = _parts(path)
+    parts = read_parts(path)
     grid = (grid_resolution, GRID_SIZES[kind])
     return Published(
         generator=generator_from_published(parts["G"], f"{path}: G", *grid),
@@ -153,7 +155,6 @@ def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car", gri
     }
     target = Path(out) / MODEL_FILE
     save_tensors(target, tensors, description)
-    write_json(target.with_name("config.json"), description)
     return target
 
 
@@ -202,7 +203,13 @@ def generator_from_published(
         InputError: they are not a generator's; some are missing, too many, or of the wrong shape.
     """
     config = replace(_generator_config(tensors, source), grid_resolution=grid_resolution, grid_size=grid_size)
-    return _filled(Generator(config), tensors, generator_names(config), source)
+    require_ranges(config, source)
+    require_grid_fits("--grid", grid_resolution, grid_bytes(config.isosurface, config.synthesis), torch.device("cpu"))
+    # The grid is no part of the weights, and is built.
+    shapes = _shapes(lambda: Generator(replace(config, grid_resolution=4)))
+    names = generator_names(config)
+    _require_published(shapes, tensors, names, source)
+    return _filled(Generator(config), tensors, names)
 
 
 def discriminator_from_published(tensors: Mapping[str, Tensor], source: str) -> Discriminator:
@@ -223,8 +230,13 @@ def discriminator_from_published(tensors: Mapping[str, Tensor], source: str) -> 
         condition=width("b4.out.weight", 0, 512),
         condition_layers=_count(tensors, r"mapping\.fc(\d+)\."),
     )
-    discriminator = config.build(resolution=resolution)
-    return _filled(discriminator, tensors, discriminator_names(config, resolution), source)
+    require_ranges(config, source)
+    if resolution > _LARGEST:
+        raise InputError(f"{source}: a block of resolution {resolution} is larger than {_LARGEST}; use another copy")
+    shapes = _shapes(lambda: config.build(resolution=resolution))
+    names = discriminator_names(config, resolution)
+    _require_published(shapes, tensors, names, source)
+    return _filled(config.build(resolution=resolution), tensors, names)
 
 
 def generator_names(config: GeneratorConfig) -> dict[str, str | None]:
@@ -385,14 +397,21 @@ def _filter() -> Tensor:
     return torch.outer(taps, taps) / 64
 
 
-def _filled(network: Network, tensors: Mapping[str, Tensor], names: Mapping[str, str | None], source: str) -> Network:
-    """The network with published tensors in it.
+def _shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's tensors, which are given no memory: the sizes come from a stranger's file."""
+    with torch.device("meta"):
+        return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+
+
+def _require_published(
+    ours: Mapping[str, tuple[int, ...]], tensors: Mapping[str, Tensor], names: Mapping[str, str | None], source: str
+) -> None:
+    """Sees to it that published tensors are those of a network, before it is built.
 
     Raises:
         InputError: some are missing, too many, or of the wrong shape; a low-pass filter is another.
     """
-    ours = network.state_dict()
-    shapes = {name: tuple(_filter().shape if own is None else ours[own].shape) for name, own in names.items()}
+    shapes = {name: tuple(_filter().shape) if own is None else ours[own] for name, own in names.items()}
     found = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     problems = {
         "missing tensors": sorted(shapes.keys() - found.keys()),
@@ -412,6 +431,10 @@ def _filled(network: Network, tensors: Mapping[str, Tensor], names: Mapping[str,
     wrong = "; ".join(f"{what}: {_named(items)}" for what, items in problems.items() if items)
     if wrong:
         raise InputError(f"{source} is not a published network of its kind ({wrong}); use another copy")
+
+
+def _filled(network: Network, tensors: Mapping[str, Tensor], names: Mapping[str, str | None]) -> Network:
+    """The network with published tensors in it."""
     network.load_state_dict({own: tensors[name] for name, own in names.items() if own is not None})
     return network
 
@@ -429,23 +452,3 @@ def _to_published(ours: Mapping[str, Tensor], names: Mapping[str, str | None], s
 def _named(items: list[str]) -> str:
     more = f" and {len(items) - NAMED} more" if len(items) > NAMED else ""
     return ", ".join(items[:NAMED]) + more
-
-
-def _parts(path: Path) -> dict[str, Any]:
-    """The three state dictionaries of a published file, read without executing anything in it."""
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except pickle.UnpicklingError as error:
-        problem = "refused, it holds code or objects besides tensors, or is no checkpoint at all"
-        raise InputError(f"{path}: {problem}; nothing in it was run; give a published .pt file") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: is cut short or no PyTorch checkpoint; download it again") from error
-    parts = {name: content.get(name) if isinstance(content, dict) else None for name in PARTS}
-    for name, part in parts.items():
-        if not isinstance(part, dict) or not all(isinstance(tensor, Tensor) for tensor in part.values()):
-            problem = f"is another project's, it has no table of tensors named {name}"
-            raise InputError(f"{path}: {problem}; give a GET3D checkpoint")
-    return parts

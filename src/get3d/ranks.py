@@ -27,6 +27,8 @@ from torch import Tensor
 
 from get3d.devices import device_named
 from get3d.files import InputError
+from get3d.loopback import ONE_MACHINE, loopback_store
+from get3d.ranges import Range
 
 __all__ = ["ALONE", "Ranks", "RanksConfig", "RanksError", "joined"]
 
@@ -53,9 +55,9 @@ class RanksConfig:
             counts as lost.
     """
 
-    processes: Annotated[int, tyro.conf.arg(aliases=("--gpus",))] = 1
-    max_restarts: int = 3
-    timeout: float = 30.0
+    processes: Annotated[int, tyro.conf.arg(aliases=("--gpus",)), Range(1)] = 1
+    max_restarts: Annotated[int, Range(0)] = 3
+    timeout: Annotated[float, Range(0, 1e6, above=True)] = 30.0
 
 
 @dataclass(frozen=True)
@@ -385,6 +387,8 @@ def _store(timeout: timedelta) -> dist.Store:
     torchrun keeps its own store while it starts processes again; where these read what those before them had written,
     they would wait for the dead. On one machine it counts the starts; on several, each machine counts its own.
     """
+    if ONE_MACHINE in os.environ:
+        return loopback_store(timeout)
     store, _, _ = next(dist.rendezvous("env://", timeout=timeout))
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return store

@@ -3,7 +3,8 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +14,10 @@ import torch
 from cattrs.preconf.json import make_converter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
-from get3d.files import InputError, not_written, writing
+from get3d.files import FORMAT, InputError, not_written, parse_json, require_format, writing
+from get3d.ranges import require_ranges
 
 __all__ = [
     "Stored",
@@ -23,6 +25,8 @@ __all__ = [
     "describe",
     "load_tensors",
     "read_description",
+    "read_shapes",
+    "require_same_shapes",
     "restore",
     "save_tensors",
     "with_prefix",
@@ -47,14 +51,15 @@ class Stored:
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
-    """Writes tensors and a JSON description, with a checksum over both.
+    """Writes tensors and a JSON description, with a checksum of each tensor and one over all else.
 
     Raises:
         InputError: the file cannot be written (permission, full disk); what stood there before is left as it was.
     """
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    text = json.dumps(description, allow_nan=False)
-    metadata = {"description": text, "checksum": checksum(ready, text)}
+    text = json.dumps({**description, "format": FORMAT}, allow_nan=False)
+    sums = json.dumps({name: checksum({name: tensor}) for name, tensor in ready.items()})
+    metadata = {"description": text, "checksums": sums, "checksum": checksum({}, text + sums)}
     with writing(path) as temporary:
         try:
             save_file(ready, temporary, metadata=metadata)
@@ -67,24 +72,18 @@ def load_tensors(path: Path | str, prefix: str = "") -> Stored:
 
     Args:
         path: the file.
-        prefix: only tensors whose names begin with this. The checksum is compared when all are read.
+        prefix: only tensors whose names begin with this.
 
     Raises:
         InputError: the file is missing, cut short, damaged, or another program's.
     """
-    path = Path(path)
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: is cut short or not a safetensors file ({error}); use another copy") from error
-    description = _described(path, metadata)
-    if not prefix and metadata.get("checksum") != checksum(tensors, metadata["description"]):
-        raise InputError(f"{path}: is damaged, its checksum does not match; use another copy")
-    return Stored(tensors, description)
+    with _opened(Path(path)) as opened:
+        names = [name for name in opened.sums if name.startswith(prefix)]
+        tensors = {name: opened.file.get_tensor(name) for name in names}
+        damaged = [name for name, tensor in tensors.items() if opened.sums[name] != checksum({name: tensor})]
+    if damaged:
+        raise InputError(f"{path}: is damaged, the checksum of {damaged[0]} does not match; use another copy")
+    return Stored(tensors, opened.description)
 
 
 def read_description(path: Path | str) -> dict[str, Any]:
@@ -93,24 +92,87 @@ def read_description(path: Path | str) -> dict[str, Any]:
     Raises:
         InputError: as `load_tensors`.
     """
-    return load_tensors(path, prefix="\0").description
+    with _opened(Path(path)) as opened:
+        return opened.description
 
 
-def _described(path: Path, metadata: Mapping[str, str]) -> dict[str, Any]:
+def read_shapes(path: Path | str, prefix: str = "") -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors whose names begin with `prefix`, by the rest of their names, without reading one.
+
+    Raises:
+        InputError: as `load_tensors`.
+    """
+    with _opened(Path(path)) as opened:
+        names = [name for name in opened.sums if name.startswith(prefix)]
+        return {name.removeprefix(prefix): tuple(opened.file.get_slice(name).get_shape()) for name in names}
+
+
+def require_same_shapes(path: Path | str, prefix: str, build: Callable[[], nn.Module]) -> None:
+    """Sees to it that a file holds the weights of a network, before the network is built or a tensor is read.
+
+    Args:
+        path: the file.
+        prefix: what the names of the weights begin with in it.
+        build: gives the network; called where tensors have a shape but no memory.
+
+    Raises:
+        InputError: a weight is missing, too many, or of another shape.
+    """
+    found = read_shapes(path, prefix)
+    with torch.device("meta"):
+        wanted = {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
+    different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    if different:
+        name = different[0]
+        there, asked = (_size(shapes.get(name)) for shapes in (found, wanted))
+        raise InputError(
+            f"{path}: its weights do not fit its configuration ({prefix}{name} is {there} in the file, "
+            f"{asked} by the configuration; {len(different)} such); use another copy"
+        )
+
+
+def _size(shape: tuple[int, ...] | None) -> str:
+    return "missing" if shape is None else " × ".join(map(str, shape)) or "one number"
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A file whose description is what was written, and its tensors' checksums by name."""
+
+    file: Any
+    description: dict[str, Any]
+    sums: dict[str, str]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[_Opened]:
+    """Opens a file; reads no tensor, so that nothing takes more memory than its head. The reader checks all sizes."""
     try:
-        description = json.loads(metadata["description"])
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{path}: was not written by get3d, it has no description; convert it first") from error
-    if not isinstance(description, dict):
-        raise InputError(f"{path}: was not written by get3d, its description is not a table; convert it first")
-    return description
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            if "description" not in metadata:
+                raise InputError(f"{path}: was not written by get3d, it has no description; convert it first")
+            described = parse_json(metadata["description"], f"{path}: its description")
+            description = dict(require_format(described, path, "train, release or convert it again"))
+            del description["format"]
+            text = metadata.get("checksums", "")
+            if metadata.get("checksum") != checksum({}, metadata["description"] + text):
+                raise InputError(f"{path}: is damaged, the checksum of its head does not match; use another copy")
+            sums = parse_json(text, f"{path}: its checksums")
+            if not isinstance(sums, dict) or sums.keys() != set(file.keys()):
+                raise InputError(f"{path}: is damaged, it has other tensors than checksums; use another copy")
+            yield _Opened(file, description, sums)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"{path}: is cut short or not a safetensors file ({error}); use another copy") from error
 
 
 def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:
-    """A fingerprint of tensors on the CPU, with their names, and of a text."""
-    digest = hashlib.blake2b(text.encode(), digest_size=16)
+    """A fingerprint of tensors on the CPU, with their names, types and shapes, and of a text."""
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
     for name in sorted(tensors):
-        digest.update(name.encode())
+        digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
         digest.update(tensors[name].contiguous().flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
@@ -135,11 +197,13 @@ def restore(kind: type[Config], value: Any, source: Path | str) -> Config:
     """The configuration that `describe` made `value` of; fields it does not name take their defaults.
 
     Raises:
-        InputError: `value`, read from `source`, has an unknown field or a value of the wrong type.
+        InputError: `value`, read from `source`, has an unknown field, or a value of the wrong type or out of its range.
     """
     try:
-        return _converter.structure(value, kind)
+        restored = _converter.structure(value, kind)
     except cattrs.BaseValidationError as error:
         problems = "; ".join(cattrs.transform_error(error))
         names = ", ".join(field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
         raise InputError(f"{source}: is not a {kind.__name__} ({problems}); its fields are {names}") from error
+    require_ranges(restored, where=source)
+    return restored

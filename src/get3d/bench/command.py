@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
 import torch
 from rich.console import Console
@@ -16,6 +16,7 @@ from get3d.devices import device_named
 from get3d.files import InputError, require_writable, write_json
 from get3d.generator import load
 from get3d.presets import PRESETS
+from get3d.ranges import Range, require_ranges
 from get3d.training.config import TrainConfig
 from get3d.training.loop import start
 
@@ -52,16 +53,16 @@ class BenchConfig:
     preset: str = "demo"
     model: str | None = None
     full: bool = False
-    ranks: int = 1
-    repeats: int = 5
-    warm: int = 32
+    ranks: Annotated[int, Range(1, 1024)] = 1
+    repeats: Annotated[int, Range(1, 1000)] = 5
+    warm: Annotated[int, Range(0, 10_000)] = 32
     json: Path | None = None
-    shapes: int = 4
-    grid: int = 64
-    picture: int = 512
-    mesh_faces: int = 60_000
-    faces: int = 20_000
-    texture: int = 1024
+    shapes: Annotated[int, Range(1, 64)] = 4
+    grid: Annotated[int, Range(2, 256)] = 64
+    picture: Annotated[int, Range(16, 8192)] = 512
+    mesh_faces: Annotated[int, Range(100, 10_000_000)] = 60_000
+    faces: Annotated[int, Range(4, 10_000_000)] = 20_000
+    texture: Annotated[int, Range(16, 8192)] = 1024
     device: str = "auto"
 
 
@@ -120,21 +121,7 @@ def _checked(config: BenchConfig) -> TrainConfig:
     """The preset on the device asked for, after a look at the options."""
     if config.preset not in PRESETS:
         raise InputError(f"--preset is {config.preset}; there are {', '.join(PRESETS)}")
-    ranges = {
-        "ranks": (1, 1024),
-        "repeats": (1, 1000),
-        "warm": (0, 10_000),
-        "shapes": (1, 64),
-        "grid": (2, 256),
-        "picture": (16, 8192),
-        "mesh_faces": (100, 10_000_000),
-        "faces": (4, 10_000_000),
-        "texture": (16, 8192),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        if not low <= value <= high:
-            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be from {low} to {high}")
+    require_ranges(config)
     if config.json is not None:
         require_writable(config.json.parent)
     return replace(PRESETS[config.preset].config, device=config.device)

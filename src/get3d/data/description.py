@@ -3,15 +3,15 @@
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from get3d.cameras import CameraPrior
-from get3d.files import InputError, read_json, write_json
+from get3d.files import FORMAT, InputError, read_json, require_format, require_name, require_names, write_json
+from get3d.ranges import Range
 
 __all__ = ["SPLITS", "Assumed", "Description", "require_prior", "require_scale", "split_of"]
 
 SPLITS = ("train", "val", "test")
-_FORMAT = 1
 _LARGEST = 1e6
 """No length and no angle is larger; beyond it single precision tells neighbours apart no longer."""
 _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
@@ -31,7 +31,7 @@ class Assumed:
         prior: where the cameras were drawn from.
     """
 
-    scale: float = 0.9
+    scale: Annotated[float, Range(0, 2, above=True, below=True)] = 0.9
     prior: CameraPrior = field(default_factory=CameraPrior)
 
 
@@ -60,12 +60,18 @@ class Description:
     labels: dict[str, list[str]] = field(default_factory=dict)
 
     def write(self, root: Path) -> None:
-        """Writes `dataset.json` in the folder."""
+        """Writes `dataset.json` in the folder.
+
+        Raises:
+            InputError: a name cannot be one of a file in the dataset, or the file cannot be written.
+        """
+        members = [name for names in self.splits.values() for name in names]
+        require_names([self.kind, *self.labels, *members], root / "dataset.json")
         prior = {name: getattr(self.prior, name) for name in ("azimuth", "polar", "radius", "fov")}
         write_json(
             root / "dataset.json",
             {
-                "format": _FORMAT,
+                "format": FORMAT,
                 "kind": self.kind,
                 "resolution": self.resolution,
                 "scale": self.scale,
@@ -85,21 +91,22 @@ class Description:
             InputError: it is missing, or a value is missing or of a wrong kind.
         """
         path = root / "dataset.json"
-        values = read_json(path)
-        if not isinstance(values, dict) or values.get("format") != _FORMAT:
-            found = values.get("format") if isinstance(values, dict) else type(values).__name__
-            raise InputError(f"{path}: format is {found!r}, this program reads {_FORMAT}; make the dataset again")
+        values = require_format(read_json(path), path, "make the dataset again")
         try:
+            labels = _names(values.get("labels", {}))
+            require_names(list(labels), f"{path}: labels")
             return cls(
-                kind=str(values["kind"]),
+                kind=require_name(str(values["kind"]), f"{path}: kind"),
                 resolution=_whole(values["resolution"]),
                 scale=require_scale(float(values["scale"])),
                 prior=_prior(values["camera"]),
                 splits=_splits(values["splits"]),
                 licence=str(values["licence"]),
                 source=dict(values["source"]),
-                labels=_names(values.get("labels", {})),
+                labels=labels,
             )
+        except InputError:
+            raise
         except KeyError as error:
             raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for what it means") from error
         except (AttributeError, TypeError, ValueError, ArithmeticError) as error:

@@ -17,12 +17,12 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.lib.recfunctions import structured_to_unstructured
 
+from get3d.arrays import read_numbers
 from get3d.cameras import CameraPrior
 from get3d.data import folder_cache
-from get3d.data.arrays import read_numbers
 from get3d.data.description import SPLITS, Assumed, Description, require_prior, require_scale, split_of
 from get3d.data.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
-from get3d.files import InputError, contained, open_file, text_lines, writing
+from get3d.files import InputError, open_file, require_names, text_lines, writing
 
 __all__ = [
     "SPLITS",
@@ -171,6 +171,7 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
         listing = _read_own(root)
     else:
         raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
+    require_names(listing.objects, f"{root}: an object, the folder of its images,")
     if splits is None:
         return listing
     return Listing(**{**vars(listing), "splits": read_splits(Path(splits), listing.objects)})
@@ -292,7 +293,6 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
 def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
     """Names of the pictures and their cameras' angles in radians."""
     pictures, angles = [], []
-    root = path.parent / "pictures"
     rows = csv.reader(text_lines(path, _MOST_LINES))
     try:
         if next(rows, None) != ["picture", "azimuth", "polar"]:
@@ -305,14 +305,13 @@ def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
                 raise InputError(
                     f"{path}: line {rows.line_num} is {','.join(row)[:200]!r}, not a picture and two angles in degrees"
                 ) from error
-            if ".." in name or name.startswith("/"):
-                contained(root, name)
             pictures.append(name)
             angles.append(angle)
     except csv.Error as error:
         raise InputError(f"{path}: line {rows.line_num} is no line of a table ({error}); write it again") from error
     if not pictures:
         raise InputError(f"{path}: lists no picture, the dataset is empty; make it again")
+    require_names(pictures, path)
     return pictures, np.radians(np.array(angles))
 
 

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -24,6 +25,7 @@ from jaxtyping import Int64, Shaped
 from rich.console import Console
 from rich.progress import Progress
 
+from get3d.arrays import read_npz
 from get3d.data.folder_cache import stamps_of
 from get3d.data.layout import Assumed, Description, Listing, read
 from get3d.data.problems import content_problem, quick_problems
@@ -39,7 +41,8 @@ from get3d.data.shards import (
     row_type,
     shard_name,
 )
-from get3d.files import InputError, open_file, read_json, require_writable, write_json, writing
+from get3d.files import InputError, make_name, read_json, require_space, require_writable, write_json, writing
+from get3d.ranges import Range, require_ranges
 
 __all__ = ["PackConfig", "pack"]
 
@@ -66,7 +69,7 @@ class PackConfig:
 
     data: tyro.conf.Positional[Path]
     out: Path
-    shard_size: float = 256.0
+    shard_size: Annotated[float, Range(0, 2**20, above=True)] = 256.0
     meshes: bool = True
     assumed: Assumed = field(default_factory=Assumed)
 
@@ -115,8 +118,7 @@ def pack(config: PackConfig, console: Console) -> Path:
         InputError: the dataset cannot be used, a picture in it is no whole PNG file, or the folder cannot be written.
     """
     out = config.out
-    if not config.shard_size > 0:
-        raise InputError(f"--shard-size is {config.shard_size:g}; it must be a positive number of MiB")
+    require_ranges(config)
     listing = read(config.data, assumed=config.assumed)
     resolution, problems = quick_problems(listing)
     if problems:
@@ -125,6 +127,8 @@ def pack(config: PackConfig, console: Console) -> Path:
         raise InputError(f"{out}: is a dataset already; choose an empty or new folder for --out")
     require_writable(out)
     plan = _planned(listing, resolution, round(config.shard_size * _MIB))
+    there = sum(path.stat().st_size for path in out.glob("pictures-*.tar"))
+    require_space(out, int(plan.stamps[:, 1].sum()) - there, "the images in the shards")
     keys = [plan.key(shard) for shard in range(len(plan.ends) - 1)]
     source = hashlib.sha256("".join(keys).encode()).hexdigest()
     if config.meshes and (config.data / "meshes").is_dir():
@@ -182,7 +186,7 @@ def _describe(plan: _Plan) -> Description:
     splits = {split: [listing.objects[member] for member in members] for split, members in listing.splits.items()}
     if (listing.root / "dataset.json").is_file():
         return replace(Description.read(listing.root), resolution=plan.resolution, splits=splits)
-    kind = listing.root.resolve().name
+    kind = make_name(listing.root.resolve().name)
     return Description(kind, plan.resolution, listing.scale, listing.prior, splits, licence="unknown")
 
 
@@ -225,11 +229,11 @@ def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped
     """One shard and its rows of the index; as they are, where the note says that they were made of the same."""
     path, note = out / shard_name(number), out / _NOTES / f"{number:06d}.npz"
     try:
-        with open_file(note) as noted, np.load(noted, allow_pickle=False) as stored:
-            rows = stored["rows"]
-            shard = Shard(path.name, len(rows), int(stored["size"]), str(stored["sha256"]))
-            if str(stored["key"]) == key and path.stat().st_size == shard.size:
-                return shard, rows
+        stored = read_npz(note)
+        rows = stored["rows"]
+        shard = Shard(path.name, len(rows), int(stored["size"]), str(stored["sha256"]))
+        if str(stored["key"]) == key and path.stat().st_size == shard.size:
+            return shard, rows
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # There is no such note, or it is damaged: the shard is made.
     rows = _write_shard(plan, number, path)

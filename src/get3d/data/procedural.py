@@ -31,7 +31,7 @@ from get3d.data.parts import Part
 from get3d.data.shading import shade
 from get3d.data.vases import vase
 from get3d.export.write import TexturedMesh
-from get3d.files import InputError
+from get3d.ranges import SEED, Range, require_ranges
 
 __all__ = ["KINDS", "Kind", "SynthConfig", "make", "synthesize"]
 
@@ -77,23 +77,18 @@ class SynthConfig:
 
     kind: Annotated[Literal["chair", "car", "vase", "all"], tyro.conf.Positional]
     out: Path
-    shapes: int = 200
-    views: int = 24
-    resolution: int = 128
-    seed: int = 0
-    scale: float | None = None
-    texture: int = 512
+    shapes: Annotated[int, Range(1, 10**6)] = 200
+    views: Annotated[int, Range(1, 1000)] = 24
+    resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 128
+    seed: Annotated[int, SEED] = 0
+    scale: Annotated[float | None, Range(0.01, 1)] = None
+    texture: Annotated[int, Range(256, 8192)] = 512
     prior: CameraPrior = field(default_factory=CameraPrior)
-    workers: int = 0
+    workers: Annotated[int, Range(0, 1024)] = 0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("shapes", 1, 10**6), ("views", 1, 1000), ("texture", 256, 8192), ("workers", 0, 1024)):
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"--{name} is {value}, but it must lie between {low} and {high}")
-        if self.scale is not None and not 0.01 <= self.scale <= 1.0:
-            raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
-        require_pictures(self.resolution, self.prior)
+        require_ranges(self)
+        require_pictures(self.prior)
 
 
 @dataclass(frozen=True)

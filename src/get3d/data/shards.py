@@ -16,8 +16,8 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Shaped
 
-from get3d.data.arrays import map_array
-from get3d.files import InputError, open_file, read_json
+from get3d.arrays import map_array
+from get3d.files import InputError, open_file, read_json, require_format, require_names
 
 __all__ = [
     "FORMAT",
@@ -211,10 +211,7 @@ class _Manifest:
 
 
 def _read_manifest(path: Path) -> _Manifest:
-    values = read_json(path)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        found = values.get("format") if isinstance(values, dict) else type(values).__name__
-        raise InputError(f"{path}: format is {found!r}, this program reads {FORMAT}; pack the dataset again")
+    values = require_format(read_json(path), path, "pack the dataset again", FORMAT)
     try:
         found = _Manifest(tuple(_shard(value) for value in values["shards"]), _shard(values["index"]))
     except (KeyError, TypeError, ValueError) as error:
@@ -262,4 +259,5 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
         if not inside.all():
             row = part.start + int(np.argmin(inside))
             raise InputError(f"{path}: row {row} is {index[row].item()}, outside its shard; {_AGAIN}")
+        require_names(Names(index["name"][part]), path)
     return index

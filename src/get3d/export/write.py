@@ -19,7 +19,7 @@ from get3d.export.report import mesh_report
 from get3d.files import InputError, writing
 from get3d.meshes import Mesh
 
-__all__ = ["FORMATS", "TexturedMesh", "sample_texture"]
+__all__ = ["FORMATS", "TexturedMesh", "files_of", "sample_texture"]
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,12 @@ _WRITERS: dict[str, Callable[[TexturedMesh, Path], None]] = {
 }
 
 FORMATS = tuple(_WRITERS)
+
+
+def files_of(stem: str, suffix: str) -> list[str]:
+    """The names of the files that `TexturedMesh.save` writes for `<stem>.<suffix>`."""
+    plain = _plain_name(stem)
+    return [f"{stem}.{suffix}", *([f"{plain}.mtl", f"{plain}.png"] if suffix == "obj" else [])]
 
 
 def _plain_name(stem: str) -> str:

@@ -11,8 +11,9 @@ from get3d.files import InputError
 from get3d.gallery.geometry import write_geometry
 from get3d.gallery.objects import write_objects
 from get3d.gallery.plan import Plan, of_seeds, read_plan
-from get3d.gallery.settings import PSI, Settings, proved, require_ranges, set_grid
+from get3d.gallery.settings import PSI, Settings, proved, set_grid
 from get3d.generator import Generator
+from get3d.ranges import SEED, Range
 from get3d.ranks import RanksConfig, joined
 from get3d.storage import checksum
 
@@ -32,15 +33,12 @@ class GenerateConfig(Settings):
         ranks: how processes share the objects.
     """
 
-    num: int = 8
-    seed: int = 0
+    num: Annotated[int, Range(1, 1_000_000)] = 8
+    seed: Annotated[int, SEED] = 0
     latents: Path | None = None
     geometry_only: bool = False
-    points: int = 2048
+    points: Annotated[int, Range(0, 10_000_000)] = 2048
     ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
-
-
-_RANGES = {"num": (1, 1_000_000), "seed": (0, 2**63 - 1_000_001), "points": (0, 10_000_000)}
 
 
 def generate(config: GenerateConfig, console: Console) -> list[Path]:
@@ -74,7 +72,6 @@ def prove(config: GenerateConfig) -> None:
 
 
 def _opened(config: GenerateConfig) -> Generator:
-    require_ranges(config, _RANGES)
     return proved(config)
 
 

@@ -9,9 +9,10 @@ import trimesh
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from get3d.files import InputError, read_json, write_json, writing
+from get3d.files import InputError, writing
 from get3d.gallery.objects import made_together, shapes_of
 from get3d.gallery.plan import Plan, record
+from get3d.gallery.record import RECORD, begin_record, finish_record, read_record
 from get3d.gallery.settings import Settings
 from get3d.generator import Generator
 from get3d.meshes import Mesh, MeshBatch
@@ -42,11 +43,18 @@ def write_geometry(
         InputError: the folder holds shapes made with other settings, or cannot be written to.
     """
     out, suffix = settings.out, settings.format
-    description = ranks.from_first(lambda: _begin(generator, plan, settings, points))
+    files = [f"{name}.{end}" for name in plan.names for end in ((suffix, "npz") if points else (suffix,))]
     last = "npz" if points else suffix
-    missing = ranks.from_first(
-        lambda: [number for number, name in enumerate(plan.names) if not (out / f"{name}.{last}").exists()]
-    )
+
+    def begin() -> tuple[dict[str, Any], dict[str, str | None], list[int]]:
+        """What is recorded of all, the files that were recorded before, and which meshes are missing."""
+        description = _described(generator, plan, settings, points)
+        before = begin_record(out, files, description)
+        # What was there, but not in the record, is somebody else's.
+        there = [name in before and (out / name).exists() for name in (f"{name}.{last}" for name in plan.names)]
+        return description, before, [number for number, known in enumerate(there) if not known]
+
+    description, before, missing = ranks.from_first(begin)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as progress:
         done = len(plan.names) - len(missing)
@@ -75,7 +83,7 @@ def write_geometry(
 
     def finish() -> list[Path]:
         empty = [name for names in found for name in names]
-        write_json(out / "shapes.json", description | {"empty": empty})
+        finish_record(out, files, description | {"empty": empty}, before, console)
         written = [out / f"{name}.{suffix}" for name in plan.names if name not in set(empty)]
         text = f"{out}: {len(written)} meshes" + (f"; {len(empty)} shapes have no surface" if empty else "")
         console.print(text, highlight=False, soft_wrap=True)
@@ -84,9 +92,9 @@ def write_geometry(
     return ranks.from_first(finish)
 
 
-def _begin(generator: Generator, plan: Plan, settings: Settings, points: int) -> dict[str, Any]:
-    """Records what will be made; what is there already must have been made alike."""
-    path = settings.out / "shapes.json"
+def _described(generator: Generator, plan: Plan, settings: Settings, points: int) -> dict[str, Any]:
+    """What is recorded of all; what is there already must have been made alike."""
+    path = settings.out / RECORD
     weights = {name: tensor.cpu() for name, tensor in generator.state_dict().items()}
     alike = {
         "model": settings.model,
@@ -94,22 +102,20 @@ def _begin(generator: Generator, plan: Plan, settings: Settings, points: int) ->
         "psi": plan.psi,
         "grid": generator.isosurface.grid.resolution,
         "points": points,
-        "format": settings.format,
+        "suffix": settings.format,
     }
     # A seed says as much as its latents, which would take gigabytes for ten thousand shapes.
     shapes = [record(generator, plan, number, codes="seed" not in facts) for number, facts in enumerate(plan.facts)]
     if path.exists():
-        found = read_json(path)
+        found = read_record(path)
         for name, value in alike.items():
-            there = found.get(name) if isinstance(found, dict) else None
+            there = found.get(name)
             if there != value:
                 raise InputError(
                     f"{path}: the shapes there have {name} {there}, asked for is {value}; "
                     "choose another --out, or the same settings to go on with them"
                 )
-    description = alike | {"shapes": shapes}
-    write_json(path, description)
-    return description
+    return alike | {"shapes": shapes}
 
 
 def _save(mesh: Mesh, path: Path) -> None:

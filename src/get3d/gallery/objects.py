@@ -1,5 +1,6 @@
 """Textured objects in a folder: meshes, a contact sheet, a turntable, and a record of how to make them again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -12,9 +13,11 @@ from rich.progress import Progress
 from torch import Tensor
 
 from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_debris
-from get3d.files import InputError, write_json
+from get3d.export.write import files_of
+from get3d.files import InputError
 from get3d.gallery.film import STILL, columns_for, seen_from, sheet, turning, write_film, write_sheet
 from get3d.gallery.plan import Plan, record
+from get3d.gallery.record import begin_record, finish_record
 from get3d.gallery.settings import Settings, at_once
 from get3d.generator import Generator, Shapes
 from get3d.ranks import ALONE, Ranks
@@ -42,7 +45,7 @@ class _Made:
 
 def made_together(generator: Generator, count: int, ranks: Ranks = ALONE) -> list[range]:
     """Which of so many shapes to make at once: as many as memory allows, and so few that each process has some."""
-    step = max(1, min(ranks.from_first(lambda: at_once(generator, ranks.local)), ceil(count / ranks.world)))
+    step = max(1, min(ranks.from_first(lambda: at_once(generator)), ceil(count / ranks.world)))
     return [range(start, min(start + step, count)) for start in range(0, count, step)]
 
 
@@ -55,12 +58,18 @@ def shapes_of(generator: Generator, plan: Plan, numbers: range, debris: float = 
 
 
 def write_objects(
-    generator: Generator, plan: Plan, settings: Settings, console: Console, ranks: Ranks = ALONE
+    generator: Generator,
+    plan: Plan,
+    settings: Settings,
+    console: Console,
+    ranks: Ranks = ALONE,
+    others: Sequence[str] = (),
 ) -> list[Path]:
     """Writes the objects of a plan, and gives their files.
 
     Beside them lie `contact-sheet.png`, `turntable.gif` and `shapes.json`.
-    A shape without a surface is left out, and recorded as such.
+    A shape without a surface is left out, and recorded as such. Files that an earlier command wrote to the folder, and
+    nobody has changed, are removed, so that all that is there is in the record.
 
     Args:
         generator: on the grid that is asked for.
@@ -68,6 +77,7 @@ def write_objects(
         settings: folder, format and sizes.
         console: for progress.
         ranks: processes that share the objects; the first makes of their pictures the sheet and the film.
+        others: names of files that the command has written there besides.
 
     Raises:
         InputError: none has a surface, or a file cannot be written.
@@ -84,8 +94,17 @@ def write_objects(
                 progress.update(task, completed=number + 1)
             return _Made(records, *_pictures(generator, shapes, numbers, settings))
 
+        names = _files(plan, settings, others)
+        before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
-    return ranks.from_first(lambda: _finish(generator, plan, settings, made, console))
+    return ranks.from_first(lambda: _finish(generator, plan, settings, made, names, before, console))
+
+
+def _files(plan: Plan, settings: Settings, others: Sequence[str]) -> list[str]:
+    """All files that a command may write to its folder, but for the record of them."""
+    meshes = [name for stem in plan.names for name in files_of(stem, settings.format)]
+    films = [] if settings.film == "none" else [f"turntable.{settings.film}"]
+    return [*meshes, "contact-sheet.png", *films, *others]
 
 
 def _written(
@@ -110,7 +129,15 @@ def _pictures(
     return turns[STILL], turns[:, : TURNED - numbers.start]
 
 
-def _finish(generator: Generator, plan: Plan, settings: Settings, made: list[_Made], console: Console) -> list[Path]:
+def _finish(
+    generator: Generator,
+    plan: Plan,
+    settings: Settings,
+    made: list[_Made],
+    names: list[str],
+    before: dict[str, str | None],
+    console: Console,
+) -> list[Path]:
     """Writes what belongs to all objects, and gives their files."""
     out = settings.out
     records = [entry for each in made for entry in each.records]
@@ -121,7 +148,8 @@ def _finish(generator: Generator, plan: Plan, settings: Settings, made: list[_Ma
         columns = columns_for(frames.shape[1])
         write_film(out / f"turntable.{settings.film}", (sheet(pictures, columns) for pictures in frames))
     grid = generator.isosurface.grid.resolution
-    write_json(out / "shapes.json", {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records})
+    description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
+    finish_record(out, names, description, before, console)
     paths = [out / entry["file"] for entry in records if "file" in entry]
     _say(paths, records, settings, console)
     return paths

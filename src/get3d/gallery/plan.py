@@ -6,7 +6,8 @@ from typing import Any
 
 import torch
 
-from get3d.files import InputError, read_json
+from get3d.files import InputError, require_names
+from get3d.gallery.record import read_record
 from get3d.gallery.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, joined
@@ -64,7 +65,7 @@ def read_plan(path: Path, generator: Generator) -> Plan:
     Raises:
         InputError: the file is missing or none of ours, names a file outside of its folder, or is of another model.
     """
-    values = read_json(path)
+    values = read_record(path, "give a shapes.json of this version")
     try:
         psi, grid = float(values["psi"]), int(values["grid"])
         entries = list(values["shapes"])
@@ -76,8 +77,9 @@ def read_plan(path: Path, generator: Generator) -> Plan:
         raise InputError(f"{path}: is no shapes.json that get3d wrote ({error!r}); give another file") from error
     if not entries:
         raise InputError(f"{path}: records no shape; give another file")
+    require_names(names, path)
     for name in names:
-        if not name or name != Path(name).name or name.startswith("."):
+        if "/" in name or name.startswith("."):
             raise InputError(f"{path}: {name!r} is no plain name of a file; correct it")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

@@ -10,12 +10,12 @@ from rich.table import Table
 
 from get3d.bundled import MODEL_FILE, bundled
 from get3d.files import InputError, require_writable
-from get3d.generator import WEIGHTS, load, model_file
+from get3d.generator import WEIGHTS, model_file, read_config
 from get3d.storage import load_tensors, read_description, save_tensors
 
 __all__ = ["ReleaseConfig", "list_models", "release"]
 
-_OF_THIS_MACHINE = ("data", "splits", "out", "source", "device", "compile", "generator")
+_OF_THIS_MACHINE = ("data", "splits", "out", "source", "device", "compile", "take_over", "dataset", "generator")
 """What a released model does not tell of its run; the generator's sizes stand by themselves."""
 
 
@@ -46,8 +46,8 @@ def release(config: ReleaseConfig, console: Console) -> Path:
         if not getattr(config, name).strip():
             raise InputError(f"--{name} is empty; say it, for whoever gets the model")
     require_writable(config.out)
-    load(config.model)
     source = model_file(config.model)
+    read_config(source)
     stored = load_tensors(source, prefix=WEIGHTS)
     described = stored.description
     about: dict[str, Any] = {"title": config.title, "licence": config.licence}

@@ -1,27 +1,25 @@
 """What all commands that make objects can be told, and the model made ready for it."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-import torch
 import tyro
 
 from get3d.devices import free_memory, keep_memory
 from get3d.files import InputError, require_writable
-from get3d.generator import Generator, GeneratorConfig, load
-from get3d.isosurface import IsosurfaceName
-from get3d.networks import SeparateConfig, UnifiedConfig
+from get3d.generator import Generator, load
+from get3d.grid_memory import grid_bytes, require_grid_fits
+from get3d.ranges import Range, require_ranges
 
-__all__ = ["PSI", "Settings", "at_once", "opened", "proved", "require_ranges", "set_grid"]
+__all__ = ["PSI", "Settings", "at_once", "opened", "proved", "set_grid"]
 
 PSI = 0.7
 """Truncation where nothing else is said."""
 
 AT_ONCE = 4
-"""Shapes that are made together, where memory allows it."""
+"""Shapes that are made together on a GPU, where memory allows it."""
 
 
 @dataclass(frozen=True)
@@ -46,62 +44,16 @@ class Settings:
 
     model: tyro.conf.Positional[str]
     out: Path = Path("generated")
-    psi: float | None = None
-    grid: int | None = None
+    psi: Annotated[float | None, Range(0, 2)] = None
+    grid: Annotated[int | None, Range(4, 1024)] = None
     label: str | None = None
-    resolution: int = 256
-    debris: float = 0.01
-    faces: int | None = 20_000
-    texture: int = 1024
+    resolution: Annotated[int, Range(16, 4096)] = 256
+    debris: Annotated[float, Range(0, 1)] = 0.01
+    faces: Annotated[int | None, Range(4, 10_000_000)] = 20_000
+    texture: Annotated[int, Range(16, 8192)] = 1024
     format: Literal["glb", "obj", "ply"] = "glb"
     film: Literal["gif", "mp4", "none"] = "gif"
     device: str = "auto"
-
-
-_RANGES = {
-    "psi": (0.0, 2.0),
-    "grid": (4, 1024),
-    "resolution": (16, 4096),
-    "debris": (0.0, 1.0),
-    "faces": (4, 10_000_000),
-    "texture": (16, 8192),
-}
-
-
-@dataclass(frozen=True)
-class _Bytes:
-    """Memory that grids and fields on them take, divided by the cube of the grid's resolution; measured, rounded up.
-
-    Attributes:
-        built: while the grid is built, which is always done on the CPU.
-        held: by the grid afterwards.
-        shape: by each shape while its surface is extracted.
-    """
-
-    built: int
-    held: int
-    shape: int
-
-
-_BYTES: dict[tuple[IsosurfaceName, type], _Bytes] = {
-    ("tetrahedra", UnifiedConfig): _Bytes(1000, 160, 120),
-    ("flexicubes", UnifiedConfig): _Bytes(350, 130, 450),
-    ("tetrahedra", SeparateConfig): _Bytes(1000, 160, 600),
-    ("flexicubes", SeparateConfig): _Bytes(350, 130, 2200),
-}
-
-
-def require_ranges(settings: object, ranges: Mapping[str, tuple[float | int, float | int]]) -> None:
-    """Sees to it that options lie in their ranges; those that are None always do.
-
-    Raises:
-        InputError: one does not.
-    """
-    for name, (low, high) in ranges.items():
-        value = getattr(settings, name)
-        if value is not None and not low <= value <= high:
-            option = name.replace("_", "-")
-            raise InputError(f"--{option} is {value}; it must be from {low} to {high}")
 
 
 def opened(settings: Settings) -> Generator:
@@ -121,7 +73,7 @@ def proved(settings: Settings) -> Generator:
     Raises:
         InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
     """
-    require_ranges(settings, _RANGES)
+    require_ranges(settings)
     if settings.film == "mp4" and find_spec("av") is None:
         raise InputError("--film mp4 needs PyAV; pip install 'get3d[video]', or take gif")
     keep_memory()
@@ -138,26 +90,19 @@ def set_grid(generator: Generator, grid: int | None) -> None:
     """
     if grid is None or grid == generator.isosurface.grid.resolution:
         return
-    device, taken = generator.mapping_geometry.w_avg.device, _taken(generator.config)
-    needs = ((torch.device("cpu"), taken.built), (device, taken.held + taken.shape))
-    for place, each in needs:
-        needed, free = each * grid**3, free_memory(place)
-        if needed > free:
-            largest = int((free / each) ** (1 / 3))
-            raise InputError(
-                f"--grid is {grid}, which takes about {needed / 1e9:.1f} GB on the {place.type}, where "
-                f"{free / 1e9:.1f} GB are free; take at most {largest}"
-            )
+    taken = grid_bytes(generator.config.isosurface, generator.config.synthesis)
+    require_grid_fits("--grid", grid, taken, generator.mapping_geometry.w_avg.device)
     generator.use_grid(grid)
 
 
-def at_once(generator: Generator, sharers: int) -> int:
-    """How many shapes to make together on the generator's grid, where so many processes share the CPU's memory."""
+def at_once(generator: Generator) -> int:
+    """How many shapes to make together on the generator's grid.
+
+    On a CPU one by one: what a matrix product rounds to depends on how many rows it has, and a seed is to give the same
+    bytes whatever else is made. On a GPU as many as memory allows, for speed.
+    """
     device = generator.mapping_geometry.w_avg.device
-    free = free_memory(device) // (sharers if device.type == "cpu" else 1)
-    each = _taken(generator.config).shape * generator.isosurface.grid.resolution**3
-    return max(1, min(AT_ONCE, free // 2 // each))
-
-
-def _taken(config: GeneratorConfig) -> _Bytes:
-    return _BYTES[config.isosurface, type(config.synthesis)]
+    if device.type == "cpu":
+        return 1
+    each = grid_bytes(generator.config.isosurface, generator.config.synthesis).shape
+    return max(1, min(AT_ONCE, free_memory(device) // 2 // (each * generator.isosurface.grid.resolution**3)))

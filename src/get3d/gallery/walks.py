@@ -16,9 +16,11 @@ from get3d.files import InputError, writing
 from get3d.gallery.film import seen_from, sheet, write_film, write_sheet
 from get3d.gallery.objects import made_together, shapes_of, write_objects
 from get3d.gallery.plan import Plan
-from get3d.gallery.settings import PSI, Settings, opened, require_ranges
+from get3d.gallery.record import begin_record
+from get3d.gallery.settings import PSI, Settings, opened
 from get3d.generator import Generator
 from get3d.latents import Latents, between, joined, near
+from get3d.ranges import SEED, Range
 
 __all__ = ["InterpolateConfig", "VaryConfig", "interpolate", "vary"]
 
@@ -38,12 +40,12 @@ class InterpolateConfig(Settings):
         swaps: side of the sheet `swaps.png`: geometry changes downwards, texture to the right; 0 for none.
     """
 
-    start: Annotated[int, tyro.conf.arg(name="from")] = 0
-    end: Annotated[int, tyro.conf.arg(name="to")] = 1
+    start: Annotated[int, tyro.conf.arg(name="from"), SEED] = 0
+    end: Annotated[int, tyro.conf.arg(name="to"), SEED] = 1
     change: Code = "both"
-    num: int = 5
-    frames: int = 36
-    swaps: int = 5
+    num: Annotated[int, Range(2, 1000)] = 5
+    frames: Annotated[int, Range(2, 10_000)] = 36
+    swaps: Annotated[int, Range(0, 20)] = 5
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,10 @@ class VaryConfig(Settings):
         num: how many variations; the object itself comes first.
     """
 
-    seed: int = 0
-    strength: float = 0.3
+    seed: Annotated[int, SEED] = 0
+    strength: Annotated[float, Range(0, 1)] = 0.3
     change: Code = "both"
-    num: int = 7
-
-
-_SEEDS = (0, 2**63 - 1)
+    num: Annotated[int, Range(1, 1000)] = 7
 
 
 def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
@@ -76,7 +75,6 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
         InputError: an option is out of its range, the seeds are of different classes, the model cannot be read, or the
             folder cannot be written to.
     """
-    require_ranges(config, {"start": _SEEDS, "end": _SEEDS, "num": (2, 1000), "frames": (2, 10_000), "swaps": (0, 20)})
     generator = opened(config)
     ends = [generator.sample_latents(1, seed, config.label) for seed in (config.start, config.end)]
     labels = [None if end.label is None else generator.config.classes[int(end.label)] for end in ends]
@@ -86,13 +84,16 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
             f"and there is nothing between classes; make both of one with --label {labels[0]}"
         )
     psi = PSI if config.psi is None else config.psi
+    others = [f"frames/{number:04d}.png" for number in range(config.frames)]
+    others += [f"way.{config.film}"] * (config.film != "none") + ["swaps.png"] * (config.swaps > 0)
+    begin_record(config.out, others)
     _write_way(generator, _along(ends, config.change, config.frames), psi, config)
     if config.swaps:
         _write_swaps(generator, ends, psi, config)
     shares = torch.linspace(0, 1, config.num).tolist()
     facts = [{"from": config.start, "to": config.end, "change": config.change, "share": share} for share in shares]
     plan = Plan([f"{number:03d}" for number in range(config.num)], _along(ends, config.change, config.num), facts, psi)
-    return write_objects(generator, plan, config, console)
+    return write_objects(generator, plan, config, console, others=others)
 
 
 def vary(config: VaryConfig, console: Console) -> list[Path]:
@@ -103,7 +104,6 @@ def vary(config: VaryConfig, console: Console) -> list[Path]:
     Raises:
         InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
     """
-    require_ranges(config, {"seed": _SEEDS, "strength": (0.0, 1.0), "num": (1, 1000)})
     generator = opened(config)
     latents = generator.sample_latents(1, config.seed, config.label)
     # The object itself was drawn from the seed alone.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from get3d.arrays import read_npz
 from get3d.files import writing
 from get3d.ranks import ALONE, Ranks
 
@@ -48,12 +49,10 @@ def write_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray]) -> None
 def read_arrays(path: Path, key: str) -> Arrays | None:
     """The arrays of a file; None where it is missing, damaged or of another key, so that they are made anew."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            if _KEY not in stored or str(stored[_KEY]) != key:
-                return None
-            return {name: stored[name] for name in stored.files if name != _KEY}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        stored = read_npz(path)
+    except (OSError, ValueError, zipfile.BadZipFile):
         return None
+    return None if str(stored.pop(_KEY, "")) != key else stored
 
 
 def in_blocks(

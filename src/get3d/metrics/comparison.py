@@ -27,6 +27,7 @@ from get3d.metrics.picture_metrics import (
 from get3d.metrics.quality import MAIN, texture_quality
 from get3d.metrics.shape_metrics import DistanceName, Value, compare_sets, distances
 from get3d.metrics.shape_sets import Measures, ShapeSet, generated_set, mesh_path, mesh_set
+from get3d.ranges import SEED, Range
 from get3d.ranks import Ranks, RanksConfig
 
 __all__ = ["Comparison", "EvaluateConfig", "Result"]
@@ -72,20 +73,20 @@ class EvaluateConfig:
     out: Path = Path("evaluation")
     splits: Path | None = None
     split: Literal["train", "val", "test"] = "test"
-    references: int | None = None
-    ratio: int = 5
-    psi: float = 1.0
-    seed: int = 0
+    references: Annotated[int | None, Range(1, 1_000_000)] = None
+    ratio: Annotated[int, Range(1, 1000)] = 5
+    psi: Annotated[float, Range(0, 2)] = 1.0
+    seed: Annotated[int, SEED] = 0
     distances: tuple[DistanceName, ...] = ("cd", "lfd")
-    points: int = 2048
+    points: Annotated[int, Range(16, 1_000_000)] = 2048
     outer_surface: bool = False
     shapes: bool = True
     meshes: Path | None = None
-    train_objects: int = 1000
-    pictures: int = 2048
+    train_objects: Annotated[int, Range(1, 10_000_000)] = 1000
+    pictures: Annotated[int, Range(0, 10_000_000)] = 2048
     resolution: int | None = None
     inception: Path | None = None
-    textures: int = 8
+    textures: Annotated[int, Range(0, 100_000)] = 8
     device: str = "auto"
     ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 

@@ -27,6 +27,7 @@ from get3d.metrics.page import page
 from get3d.metrics.previews import neighbour_sheet, sample_sheet
 from get3d.metrics.shape_metrics import Value
 from get3d.metrics.shape_sets import ANGLE_BINS, ASPECT_BINS
+from get3d.ranges import require_ranges
 from get3d.ranks import ALONE, Ranks, joined
 
 __all__ = ["EvaluateConfig", "evaluate", "prove"]
@@ -121,20 +122,7 @@ def _check(config: EvaluateConfig) -> None:
         raise InputError("no model is named; give one or more: get3d evaluate MODEL --data DATA")
     if config.shapes and not config.distances:
         raise InputError("--distances names none; give cd, lfd or both, or leave the shapes out with --no-shapes")
-    ranges = {
-        "references": (1, 1_000_000),
-        "ratio": (1, 1000),
-        "psi": (0.0, 2.0),
-        "points": (16, 1_000_000),
-        "train_objects": (1, 10_000_000),
-        "pictures": (0, 10_000_000),
-        "textures": (0, 100_000),
-        "seed": (0, 2**62),
-    }
-    for name, (low, high) in ranges.items():
-        value = getattr(config, name)
-        if value is not None and not low <= value <= high:
-            raise InputError(f"--{name.replace('_', '-')} is {value}; it must be from {low} to {high}")
+    require_ranges(config)
     if 0 < config.pictures < 4:
         raise InputError(f"--pictures is {config.pictures}; it must be at least 4, or 0 for none")
 

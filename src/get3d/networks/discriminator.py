@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 
 from get3d.networks.layers import Conv, Dense, downsample, pyramid
 from get3d.networks.mapping import LR_MULTIPLIER, normalized, one_hot
+from get3d.ranges import Range
 
 __all__ = ["Discriminator", "DiscriminatorConfig", "Logits", "camera_features", "minibatch_deviation"]
 
@@ -38,11 +40,11 @@ class DiscriminatorConfig:
         group: pictures that are compared with each other (minibatch standard deviation).
     """
 
-    channel_base: int = 32768
-    channel_max: int = 512
-    condition: int = 512
-    condition_layers: int = 8
-    group: int = 4
+    channel_base: Annotated[int, Range(1, 2**24)] = 32768
+    channel_max: Annotated[int, Range(1, 65_536)] = 512
+    condition: Annotated[int, Range(1, 65_536)] = 512
+    condition_layers: Annotated[int, Range(1, 64)] = 8
+    group: Annotated[int, Range(1, 65_536)] = 4
 
     def build(self, *, resolution: int, label_dim: int = 0) -> "Discriminator":
         """The discriminator of pictures of a resolution, with random weights.

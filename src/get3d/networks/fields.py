@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise, product
-from typing import Protocol, runtime_checkable
+from typing import Annotated, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
+from get3d.ranges import Range
 
 __all__ = [
     "CUBE_WEIGHTS",
@@ -297,7 +298,7 @@ class UnifiedConfig:
     """
 
     planes: PlanesConfig = field(default_factory=PlanesConfig)
-    texture_features: int = 16
+    texture_features: Annotated[int, Range(1, 65_536)] = 16
 
     def build(self, *, style: int, size: float, cube_weights: bool) -> "UnifiedSynthesis":
         """The network, with random weights.

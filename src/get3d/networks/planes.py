@@ -1,12 +1,14 @@
 """Tri-plane synthesis: styles become three planes of features, with the skip architecture of StyleGAN2."""
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from get3d.networks.layers import ModulatedConv, ModulatedOutput, pyramid, upsample
+from get3d.ranges import Range
 
 __all__ = ["PlaneSynthesis", "PlanesConfig"]
 
@@ -22,10 +24,10 @@ class PlanesConfig:
         channel_max: … but no more than this.
     """
 
-    resolution: int = 256
-    channels: int = 32
-    channel_base: int = 32768
-    channel_max: int = 512
+    resolution: Annotated[int, Range(4, 4096, power_of_two=True)] = 256
+    channels: Annotated[int, Range(1, 65_536)] = 32
+    channel_base: Annotated[int, Range(1, 2**24)] = 32768
+    channel_max: Annotated[int, Range(1, 65_536)] = 512
 
     def widths(self) -> dict[int, int]:
         """The resolution of each block, and the number of channels inside it."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ from get3d.networks.fields import (
 from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, activated, demodulation, energy, pyramid
 from get3d.networks.lookup import linear_corners, weighted_rows
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
+from get3d.ranges import Range
 
 __all__ = ["SeparateConfig", "SeparateSynthesis", "Volume", "VolumeConfig", "VolumeGeometry", "VolumeSynthesis"]
 
@@ -44,10 +46,10 @@ class VolumeConfig:
         hidden: width of the dense layers that follow.
     """
 
-    resolution: int = 32
-    channel_base: int = 2048
-    channel_max: int = 256
-    hidden: int = 256
+    resolution: Annotated[int, Range(4, 512, power_of_two=True)] = 32
+    channel_base: Annotated[int, Range(1, 2**24)] = 2048
+    channel_max: Annotated[int, Range(1, 65_536)] = 256
+    hidden: Annotated[int, Range(1, 65_536)] = 256
 
     def widths(self) -> dict[int, int]:
         """The resolution of each block, and its number of channels."""
@@ -226,7 +228,7 @@ class SeparateConfig:
 
     volume: VolumeConfig = field(default_factory=VolumeConfig)
     planes: PlanesConfig = field(default_factory=PlanesConfig)
-    texture_features: int = 16
+    texture_features: Annotated[int, Range(1, 65_536)] = 16
 
     def build(self, *, style: int, size: float, cube_weights: bool) -> "SeparateSynthesis":
         """The network, with random weights.

@@ -31,6 +31,7 @@ __all__ = [
     "BEST",
     "CheckpointWriter",
     "TrainingState",
+    "checkpoint_bytes",
     "checkpoints_in",
     "resume",
     "save_checkpoint",
@@ -145,6 +146,15 @@ class CheckpointWriter:
             writing.result()
 
 
+def checkpoint_bytes(state: TrainingState) -> int:
+    """How large a checkpoint of a run is, but for its head; before the first step, too, when optimisers are empty."""
+    networks = state._networks().values()
+    held = sum(tensor.nbytes for network in networks for tensor in network.state_dict().values())
+    trained = (state.generator, state.discriminator)
+    # Adam keeps two moments of each weight.
+    return held + sum(2 * weight.nbytes for network in trained for weight in network.parameters())
+
+
 def _copied(state: TrainingState, description: dict[str, Any]) -> Stored:
     """All of a state as it is now, on the CPU."""
     tensors = with_prefix("sums.", state.sums)
@@ -238,15 +248,13 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             continue
         for part in ("generator", "discriminator"):
             _require_same(path, f"its {part} has", stored.description.get(part), description[part])
-        _require_same(path, "its run has", _only_resolution(stored.description), _only_resolution(description))
+        same = ("resolution", "seed", "dataset")
+        saved, wanted = ({name: values.get(name) for name in same} for values in (stored.description, description))
+        _require_same(path, "its run has", saved, wanted)
         return stored
     if problems:
         raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start anew. {problems[0]}")
     return None
-
-
-def _only_resolution(description: dict[str, Any]) -> dict[str, Any]:
-    return {"resolution": description.get("resolution")}
 
 
 def _require_same(path: Path, whose: str, saved: Any, wanted: dict[str, Any]) -> None:

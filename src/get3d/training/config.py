@@ -3,6 +3,7 @@
 import os
 import shutil
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,12 +15,16 @@ from torch.optim import Adam
 
 from get3d.data.dataset import Pictures
 from get3d.data.layout import Assumed
+from get3d.devices import device_named
 from get3d.files import InputError, require_writable
-from get3d.generator import GeneratorConfig, model_file
+from get3d.generator import GeneratorConfig, model_file, read_config
+from get3d.grid_memory import grid_bytes, require_grid_fits
 from get3d.metrics.watched import WatchedName, default_metrics
 from get3d.networks import DiscriminatorConfig
+from get3d.ranges import SEED, Range, require_ranges
 from get3d.ranks import RanksConfig
-from get3d.storage import checksum, describe, read_description, restore
+from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
+from get3d.training.folder import require_own
 from get3d.training.objective import ObjectiveConfig
 from get3d.training.trackers import TrackerName, require_trackers
 
@@ -42,9 +47,9 @@ class OptimizerConfig:
         generator_interval: steps between the generator's lazy terms that its settings are corrected for; 0 for none.
     """
 
-    learning_rate: float = 0.002
-    betas: tuple[float, float] = (0.0, 0.99)
-    generator_interval: int = 4
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.002
+    betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.0, 0.99)
+    generator_interval: Annotated[int, Range(0)] = 4
 
     def build(self, network: nn.Module, interval: int) -> Adam:
         """The optimiser of a network, one of whose terms is taken every `interval` steps."""
@@ -94,6 +99,7 @@ class TrainConfig:
         compile: compile the networks first, which takes minutes and a C++ compiler; R1 is not compiled.
         device: "auto" takes a GPU where there is one.
         seed: of everything random.
+        take_over: go on in a folder whose lock a process on another machine has left, which you know to be gone.
         ranks: how processes train together; the batch is that of all of them.
     """
 
@@ -102,32 +108,33 @@ class TrainConfig:
     assumed: Assumed = field(default_factory=Assumed)
     out: Path = Path("runs/model")
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    grow_planes: int | None = None
-    grow_grid: int | None = None
-    resolution: int = 64
-    batch: int = 32
-    accumulate: int = 1
-    kimg: float = 1000.0
-    grid_size: float | None = None
+    grow_planes: Annotated[int | None, Range(4, 4096, power_of_two=True)] = None
+    grow_grid: Annotated[int | None, Range(2, 1024)] = None
+    resolution: Annotated[int, Range(8, 4096, power_of_two=True)] = 64
+    batch: Annotated[int, Range(1, 65_536)] = 32
+    accumulate: Annotated[int, Range(1)] = 1
+    kimg: Annotated[float, Range(0, 1e9, above=True)] = 1000.0
+    grid_size: Annotated[float | None, Range(0, 2, above=True, below=True)] = None
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    ema_half_life: float = 10.0
-    ema_ramp_up: float = 0.05
-    log_kimg: float = 1.0
-    snapshot_kimg: float = 10.0
-    checkpoint_minutes: float = 15.0
+    ema_half_life: Annotated[float, Range(0)] = 10.0
+    ema_ramp_up: Annotated[float, Range(0)] = 0.05
+    log_kimg: Annotated[float, Range(0, above=True)] = 1.0
+    snapshot_kimg: Annotated[float, Range(0, above=True)] = 10.0
+    checkpoint_minutes: Annotated[float, Range(0)] = 15.0
     metrics: tuple[WatchedName, ...] | None = None
-    metric_pictures: int = 512
-    metric_objects: int = 40
-    keep: int = 2
+    metric_pictures: Annotated[int, Range(2)] = 512
+    metric_objects: Annotated[int, Range(2)] = 40
+    keep: Annotated[int, Range(1)] = 2
     trackers: tuple[TrackerName, ...] = ()
-    bad_steps: int = 10
+    bad_steps: Annotated[int, Range(1)] = 10
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     compile: bool = False
     device: str = "auto"
-    seed: int = 0
+    seed: Annotated[int, SEED] = 0
+    take_over: bool = False
     ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
     @property
@@ -150,11 +157,18 @@ class Opened:
         config: with what follows from the dataset filled in.
         pictures: to train on.
         held_out: pictures of objects that training never sees; where there are none, those that it sees.
+        dataset: what tells the dataset from others: how many images to train on, and a fingerprint of some.
     """
 
     config: TrainConfig
     pictures: Pictures
     held_out: Pictures
+    dataset: str
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """All settings, and the dataset, as a JSON value."""
+        return describe(self.config) | {"dataset": self.dataset}
 
 
 def opened(config: TrainConfig, world: int = 1) -> Opened:
@@ -168,27 +182,22 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
     Raises:
         InputError: an option is out of its range, the dataset cannot be used, or the folder cannot be written to.
     """
+    require_ranges(config)
     if config.source is not None:
         config = _with_networks_of(config.source, config)
     elif config.grow_planes is not None or config.grow_grid is not None:
         raise InputError("--grow-planes and --grow-grid are of a model that training starts from; name it with --from")
-    _require(config.batch > 0, "--batch", config.batch, "a positive number")
     group = config.discriminator.group
-    _require(config.accumulate > 0, "--accumulate", config.accumulate, "at least 1")
     whole = group * world * config.accumulate
     shared = f", for each of {world} processes" if world > 1 else ""
     parted = f", in {config.accumulate} parts (--accumulate)" if config.accumulate > 1 else ""
     groups = f"a multiple of --discriminator.group, {group}{shared}{parted}"
     _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
-    power = config.resolution >= 8 and config.resolution & (config.resolution - 1) == 0
-    _require(power, "--resolution", config.resolution, "a power of two, at least 8")
-    for name in ("kimg", "log_kimg", "snapshot_kimg"):
-        _require(getattr(config, name) > 0, "--" + name.replace("_", "-"), getattr(config, name), "positive")
-    for name in ("metric_pictures", "metric_objects"):
-        _require(getattr(config, name) > 1, "--" + name.replace("_", "-"), getattr(config, name), "at least 2")
     _require(config.metrics != (), "--metrics", "empty", "one metric or more, swd for one")
-    _require(config.keep > 0, "--keep", config.keep, "at least 1")
     require_trackers(config.trackers)
+    taken = grid_bytes(config.generator.isosurface, config.generator.synthesis)
+    option, device = "--generator.grid-resolution", device_named(config.device)
+    require_grid_fits(option, config.generator.grid_resolution, taken, device)
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
     # What starts from a model takes a dataset's larger images as they are, and grows.
@@ -201,6 +210,8 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
         )
     config = replace(config, resolution=pictures.resolution)
     require_writable(config.out)
+    dataset = _known_by(pictures)
+    require_own(config.out, config.seed, dataset)
     grid_size = pictures.scale + GRID_MARGIN if config.grid_size is None else config.grid_size
     longest = f"longer than the objects of {config.data}, {pictures.scale}, and below 2"
     _require(pictures.scale <= grid_size < 2, "--grid-size", grid_size, longest)
@@ -214,21 +225,24 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
     # Sets of a few objects have none to hold out; `get3d check` says so.
     if "val" in pictures.filled:
         held_out = Pictures(config.data, "val", config.splits, assumed=config.assumed, resolution=pictures.resolution)
-    return Opened(resolved, pictures, held_out)
+    return Opened(resolved, pictures, held_out, dataset)
+
+
+def _known_by(pictures: Pictures) -> str:
+    some = torch.linspace(0, len(pictures) - 1, min(_COMPARED, len(pictures))).long()
+    content = {"angles": pictures.angles, "labels": pictures.labels, "pictures": pictures.load(some)}
+    return f"{len(pictures)}, fingerprint {checksum(content)}"
 
 
 def facts(run: Opened) -> dict[str, str]:
     """What processes must have in common to train together: versions, settings and pictures, by name."""
-    pictures = run.pictures
-    some = torch.linspace(0, len(pictures) - 1, min(_COMPARED, len(pictures))).long()
-    content = {"angles": pictures.angles, "labels": pictures.labels, "pictures": pictures.load(some)}
     versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
     settings = _flat(describe(run.config), "--")
-    own = tuple("--" + name for name in ("data", "splits", "out", "source", "ranks", "device"))
+    own = tuple("--" + name for name in ("data", "splits", "out", "source", "ranks", "device", "take-over"))
     return (
         versions
         | {name: value for name, value in settings.items() if not name.startswith(own)}
-        | {"a dataset of pictures": f"{len(pictures)}, fingerprint {checksum(content)}"}
+        | {"a dataset of pictures": run.dataset}
     )
 
 
@@ -246,19 +260,26 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     description = read_description(path)
     if "discriminator" not in description:
         raise InputError(f"{path}: holds a lone generator; training goes on from a checkpoint or a converted model")
-    generator = restore(GeneratorConfig, description["generator"], path)
+    generator = read_config(path)
+    discriminator = restore(DiscriminatorConfig, description["discriminator"], path)
+    found = description.get("resolution")
+    resolution = found if isinstance(found, int) else 0
+    sides = Range(8, 4096, power_of_two=True)
+    _require(sides.holds(resolution), f"{path}: resolution", found, str(sides))
+    classes = len(generator.classes)
+    build = partial(discriminator.build, resolution=resolution, label_dim=classes)
+    require_same_shapes(path, "discriminator.", build)
     planes = generator.synthesis.planes
     side = planes.resolution if config.grow_planes is None else config.grow_planes
-    finer = side >= planes.resolution and side & (side - 1) == 0
-    _require(finer, "--grow-planes", side, f"a power of two, at least the {planes.resolution} of {path}")
+    finer = f"at least the {planes.resolution} of {path}"
+    _require(side >= planes.resolution, "--grow-planes", side, finer)
     grid = generator.grid_resolution if config.grow_grid is None else config.grow_grid
-    _require(grid > 1, "--grow-grid", grid, "at least 2")
     synthesis = replace(generator.synthesis, planes=replace(planes, resolution=side))
     return replace(
         config,
         generator=replace(generator, synthesis=synthesis, grid_resolution=grid),
-        discriminator=restore(DiscriminatorConfig, description["discriminator"], path),
-        resolution=description["resolution"],
+        discriminator=discriminator,
+        resolution=resolution,
         grid_size=generator.grid_size,
     )
 

@@ -26,10 +26,10 @@ from get3d.generator import Generator, mix, model_file
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
 from get3d.ranks import ALONE, Ranks, joined
-from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, facts, opened
 from get3d.training.ema import update_average
+from get3d.training.folder import locked, require_room
 from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
 from get3d.training.objective import (
@@ -49,7 +49,8 @@ def train(config: TrainConfig, console: Console) -> Path:
     Where the environment names several processes (as torchrun sets it), all of them call this, and train together.
 
     Raises:
-        InputError: the configuration, the dataset or the folder cannot be used; said before any work starts.
+        InputError: the configuration, the dataset or the folder cannot be used, the folder holds another run or is
+            another process's at present, or its disk has no room for checkpoints; said before any work starts.
         FloatingPointError: gradients stayed non-finite; names the tensor.
         RanksError: a process that trains with this one is lost or hangs; names it.
     """
@@ -57,17 +58,19 @@ def train(config: TrainConfig, console: Console) -> Path:
         console = ranks.console(console)
         run = ranks.alike(lambda: opened(config, ranks.world), facts)
         config = run.config
-        record = ranks.alike(lambda: Recorder(run, console, ranks))
-        state = start(config)
-        resumed = resume(record.folder, state, describe(config), console, ranks)
-        with record.recording(state, resumed=resumed), _stop_signals() as stop:
+        with locked(config.out, console, ranks, take_over=config.take_over):
+            record = ranks.alike(lambda: Recorder(run, console, ranks))
+            state = start(config)
+            resumed = resume(record.folder, state, run.description, console, ranks)
             finished = state.shown >= config.total
-            batches = run.pictures.batches(config.batch, config.seed, state.shown, ranks.rank, ranks.world)
-            while not finished:
-                train_step(state, next(batches), config, ranks)
-                stopped, late = ranks.any(stop.asked, record.late)
-                finished = stopped or state.shown >= config.total
-                record(state, finished=finished, late=late)
+            ranks.from_first(lambda: None if finished else require_room(record.folder, state, config.keep))
+            with record.recording(state, resumed=resumed), _stop_signals() as stop:
+                batches = run.pictures.batches(config.batch, config.seed, state.shown, ranks.rank, ranks.world)
+                while not finished:
+                    train_step(state, next(batches), config, ranks)
+                    stopped, late = ranks.any(stop.asked, record.late)
+                    finished = stopped or state.shown >= config.total
+                    record(state, finished=finished, late=late)
         path = record.folder / f"checkpoint-{state.shown:012d}.safetensors"
         if state.shown < config.total:
             done = f"stopped at {state.shown / 1000:.2f} kimg; the same command goes on"

@@ -95,7 +95,7 @@ class Monitor:
             try:
                 if json.loads(line)["shown"] <= shown:
                     kept.append(line)
-            except ValueError:
+            except (ValueError, KeyError, TypeError):
                 break  # the line that a kill cut short is the last
         with writing(self._stats) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")

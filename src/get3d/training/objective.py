@@ -5,6 +5,7 @@ Non-saturating logistic loss on the logits of both branches, a penalty on the di
 """
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from torch.nn.functional import softplus
 
 from get3d.isosurface import Surfaces
 from get3d.networks import Logits
+from get3d.ranges import Range
 
 __all__ = ["ObjectiveConfig", "discriminator_loss", "generator_loss", "gradient_penalty", "surface_loss"]
 
@@ -30,12 +32,12 @@ class ObjectiveConfig:
         cube_weight: weight of the mean square of FlexiCubes' raw weights.
     """
 
-    r1_gamma: float = 40.0
-    r1_interval: int = 16
-    style_mixing: float = 0.9
-    sdf_weight: float = 0.01
-    deviation_weight: float = 0.5
-    cube_weight: float = 0.1
+    r1_gamma: Annotated[float, Range(0)] = 40.0
+    r1_interval: Annotated[int, Range(1)] = 16
+    style_mixing: Annotated[float, Range(0, 1)] = 0.9
+    sdf_weight: Annotated[float, Range(0)] = 0.01
+    deviation_weight: Annotated[float, Range(0)] = 0.5
+    cube_weight: Annotated[float, Range(0)] = 0.1
 
 
 def generator_loss(fake: Logits) -> Float[Tensor, ""]:

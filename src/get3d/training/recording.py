@@ -12,12 +12,12 @@ from torch import Tensor
 
 from get3d.data.dataset import Pictures, to_network
 from get3d.devices import device_named
-from get3d.files import write_json
 from get3d.metrics.watched import Watched
 from get3d.ranks import Ranks
 from get3d.storage import describe
 from get3d.training.checkpoint import CheckpointWriter, TrainingState
 from get3d.training.config import Opened, TrainConfig
+from get3d.training.folder import write_config
 from get3d.training.monitor import Monitor
 from get3d.training.trackers import open_trackers
 
@@ -44,6 +44,7 @@ class Recorder:
         config = run.config
         self.folder = config.out / "checkpoints"
         self._config, self._pictures, self._console, self._ranks = config, run.pictures, console, ranks
+        self._description = run.description
         self._monitor: Monitor | None = None
         self._saved = time.monotonic()
         self._checkpoints = CheckpointWriter(self.folder, config.keep, console)
@@ -69,11 +70,12 @@ class Recorder:
         """
         config, world = self._config, self._ranks.world
         names = () if self._ranks.rank else config.trackers
+        # Written before anything else, since it is what makes the folder a run's.
+        self._ranks.from_first(lambda: write_config(config.out, self._description))
         trackers = self._ranks.alike(lambda: open_trackers(names, config.out, describe(config)))
         if self._ranks.rank:
             yield
             return
-        write_json(config.out / "config.json", describe(config))
         with (
             Monitor(
                 config.out, self._console, shown=state.shown, total=config.total, trackers=trackers
@@ -127,7 +129,7 @@ class Recorder:
             # The step leaves the average with the trained network's buffers; a checkpoint is a model to use. A tenth of
             # the usual samples moves a mean by a hundredth of the spread, and training waits for it.
             state.average.estimate_mean_styles(samples=10_000)
-            self._checkpoints.save(state, describe(self._config), best=best)
+            self._checkpoints.save(state, self._description, best=best)
             self._saved = time.monotonic()
 
     @torch.no_grad()

@@ -1,6 +1,5 @@
 """The runs of a folder in a table: how far each is, how fast, how good, and whether it still goes on."""
 
-import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,10 +7,12 @@ from typing import Any, Literal
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from get3d.files import InputError, read_json
+from get3d.files import InputError, parse_json
 from get3d.training.checkpoint import checkpoints_in, shown_of
+from get3d.training.folder import read_config
 from get3d.training.monitor import HEARTBEAT
 
 __all__ = ["RunsConfig", "Status", "list_runs", "status"]
@@ -72,9 +73,15 @@ def list_runs(config: RunsConfig, console: Console) -> None:
         table.add_column(title, justify="right")
     table.add_column("metrics")
     for folder in found:
-        row = status(folder, folder.name if folder == config.folder else str(folder.relative_to(config.folder)))
+        name = folder.name if folder == config.folder else str(folder.relative_to(config.folder))
+        try:
+            row = status(folder, name)
+        except InputError as error:
+            # One run that was damaged, or is of another version, does not hide the others.
+            table.add_row(escape(name), "unreadable", *["–"] * 4, escape(str(error)))
+            continue
         table.add_row(
-            row.name,
+            escape(row.name),
             row.state,
             f"{row.shown / 1000:.2f}",
             f"{row.total / 1000:g}",
@@ -93,20 +100,20 @@ def status(folder: Path, name: str) -> Status:
         name: what to call it.
 
     Raises:
-        InputError: its configuration cannot be read.
+        InputError: its configuration or its statistics cannot be read.
     """
+    total = round(read_config(folder)["kimg"] * 1000)
     lines = _lines(folder / "stats.jsonl")
-    total = round(read_json(folder / "config.json")["kimg"] * 1000)
     paths = checkpoints_in(folder / "checkpoints")
     checkpoint = shown_of(paths[0]) if paths else None
     last: dict[str, Any] = lines[-1] if lines else {"shown": 0, "images_per_second": 0.0}
-    measured = [{key: line[key] for key in line if key.startswith(("metrics/", "swd/"))} for line in lines]
+    measured = [{name: line[name] for name in _shown_of(line)[1:]} for line in lines]
     if checkpoint is not None and checkpoint >= total:
         state: Literal["running", "stopped", "finished"] = "finished"
     else:
         state = "running" if _beats(folder / HEARTBEAT) else "stopped"
     metrics: dict[str, float] = next((values for values in reversed(measured) if values), {})
-    return Status(name, state, last["shown"], total, last["images_per_second"], metrics, checkpoint)
+    return Status(name, state, last["shown"], total, last.get("images_per_second", 0.0), metrics, checkpoint)
 
 
 def _beats(heart: Path) -> bool:
@@ -119,9 +126,22 @@ def _beats(heart: Path) -> bool:
 def _lines(stats: Path) -> list[dict[str, Any]]:
     """The whole lines; the last may just be being written."""
     lines = []
-    for line in stats.read_text(encoding="utf-8").splitlines():
+    try:
+        text = stats.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{stats}: cannot be read ({error}); restore it, or remove the run") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
-            lines.append(json.loads(line))
-        except ValueError:
+            values = parse_json(line, stats)
+        except InputError:
             break
+        known = isinstance(values, dict) and isinstance(values.get("shown"), int)
+        if not known or not all(isinstance(values.get(name, 0), int | float) for name in _shown_of(values)):
+            raise InputError(f"{stats}: line {number} is none that training writes; restore it, or remove the run")
+        lines.append(values)
     return lines
+
+
+def _shown_of(values: dict[str, Any]) -> list[str]:
+    """The names of what the table shows of a line."""
+    return ["images_per_second", *(name for name in values if name.startswith(("metrics/", "swd/")))]

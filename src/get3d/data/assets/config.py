@@ -11,7 +11,8 @@ from get3d.cameras import CameraPrior
 from get3d.data.assets.loading import Up
 from get3d.data.making import require_pictures
 from get3d.data.shading import Light
-from get3d.files import InputError
+from get3d.files import InputError, require_name
+from get3d.ranges import SEED, Range, require_ranges
 from get3d.ranks import RanksConfig
 
 __all__ = ["RenderConfig", "command_line", "settings"]
@@ -50,40 +51,35 @@ class RenderConfig:
 
     assets: tyro.conf.Positional[Path]
     out: Path
-    views: int = 24
-    resolution: int = 256
+    views: Annotated[int, Range(1, 1000)] = 24
+    resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 256
     prior: CameraPrior = field(default_factory=CameraPrior)
-    scale: float = 0.9
+    scale: Annotated[float, Range(0.01, 1)] = 0.9
     up: Up = "file"
     light: Light = "studio"
     renderer: Literal["builtin", "blender"] = "builtin"
     blender: Path | None = None
-    supersample: int = 3
-    texture: int = 2048
-    ratio: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    supersample: Annotated[int, Range(1, 8)] = 3
+    texture: Annotated[int, Range(1, 8192)] = 2048
+    ratio: Annotated[tuple[float, float, float], Range(0, 1)] = (0.7, 0.1, 0.2)
     splits: Path | None = None
     layout: Literal["own", "published"] = "own"
-    limit: int | None = None
+    limit: Annotated[int | None, Range(1)] = None
     strict: bool = False
-    max_faces: int = 2_000_000
+    max_faces: Annotated[int, Range(1, 10**8)] = 2_000_000
     kind: str | None = None
     licence: str = "unknown"
-    seed: int = 0
-    workers: int = 0
+    seed: Annotated[int, SEED] = 0
+    workers: Annotated[int, Range(0, 1024)] = 0
     device: str = "cpu"
     ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
     def __post_init__(self) -> None:
-        limits = [("views", 1, 1000), ("supersample", 1, 8), ("texture", 1, 8192), ("workers", 0, 1024)]
-        limits += [("max_faces", 1, 10**8), ("seed", 0, 2**63)] + [("limit", 1, 10**9)] * (self.limit is not None)
-        for name, low, high in limits:
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise InputError(f"--{_flag(name)} is {value}, but it must lie between {low} and {high}")
-        if not 0.01 <= self.scale <= 1.0:
-            raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
-        require_pictures(self.resolution, self.prior)
-        if min(self.ratio) < 0 or not 0.99 < sum(self.ratio) < 1.01:
+        if self.kind is not None:
+            require_name(self.kind, "--kind")
+        require_ranges(self)
+        require_pictures(self.prior)
+        if not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")
 
 

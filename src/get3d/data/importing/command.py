@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -28,7 +28,8 @@ from get3d.data.importing.report import make_report, nothing_left, print_report
 from get3d.data.layout import SPLITS, Description, require_prior, split_of, write_cameras
 from get3d.data.notes import border_notes
 from get3d.data.problems import RESOLUTIONS
-from get3d.files import InputError, require_writable, write_json
+from get3d.files import InputError, make_name, require_name, require_writable, write_json
+from get3d.ranges import Range, require_ranges
 
 __all__ = ["ImportConfig", "import_pictures"]
 
@@ -77,31 +78,23 @@ class ImportConfig:
     object: str | None = None
     up: Literal["x", "y", "z", "-x", "-y", "-z", "cameras"] | None = None
     centre: tuple[float, float, float] | None = None
-    turn: float = 0.0
-    radius: float | None = None
-    fov: float = math.degrees(DEFAULT_FOV)
-    scale: float | None = None
+    turn: Annotated[float, Range(-1e6, 1e6)] = 0.0
+    radius: Annotated[float | None, Range(0.01, 1e6)] = None
+    fov: Annotated[float, Range(1, 179)] = math.degrees(DEFAULT_FOV)
+    scale: Annotated[float | None, Range(0.01, 1e6)] = None
     azimuth: tuple[float, float] | None = None
     polar: tuple[float, float] | None = None
     fit: Fit = "exact"
-    resolution: int | None = None
+    resolution: Annotated[int | None, Range(16, 2048, power_of_two=True)] = None
     tolerance: Tolerances = field(default_factory=Tolerances)
     kind: str | None = None
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
-        for name, low, high in (("fov", 1.0, 179.0), ("radius", 0.01, 1e6), ("scale", 0.01, 1e6), ("turn", -1e6, 1e6)):
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise InputError(f"--{name} is {value}, but it must lie between {low:g} and {high:g}")
-        if self.resolution is not None and self.resolution not in RESOLUTIONS:
-            raise InputError(f"--resolution is {self.resolution}, but it must be a power of two from 16 to 2048")
-        if self.centre is not None and not all(map(math.isfinite, self.centre)):
-            raise InputError(f"--centre is {self.centre}, but it must be three finite numbers")
-        for tolerance in fields(self.tolerance):
-            value = getattr(self.tolerance, tolerance.name)
-            if not value >= 0:
-                raise InputError(f"--tolerance.{tolerance.name} is {value}, but it must not be negative")
+        for name in ("object", "kind"):
+            if getattr(self, name) is not None:
+                require_name(getattr(self, name), f"--{name}")
+        require_ranges(self)
         default = CameraPrior()
         try:
             require_prior(CameraPrior(self.azimuth or default.azimuth, self.polar or default.polar))
@@ -206,13 +199,17 @@ def _names(config: ImportConfig, matched: Matched, numbers: list[int], left: lis
     for number in numbers:
         picture, folder = matched.pictures[number], matched.objects[number] if config.object is None else ""
         view = picture.removeprefix(f"{folder}/").rpartition(".")[0].replace("/", "-")
-        name = f"{config.object or folder or config.pictures.resolve().name}/{view}.png"
+        name = make_name(f"{config.object or folder or _folder_name(config)}/{view}.png")
         if name in taken:
             left.append(Left(picture, "name", f"{taken[name]} is named {name} already"))
         else:
             taken[name] = picture
             names[number] = name
     return names
+
+
+def _folder_name(config: ImportConfig) -> str:
+    return make_name(config.pictures.resolve().name)
 
 
 def _settings(config: ImportConfig) -> dict[str, Any]:
@@ -239,7 +236,7 @@ def _description(
     for number, name in enumerate(objects):
         splits[split_of(number)].append(name)
     return Description(
-        kind=config.kind or config.pictures.resolve().name,
+        kind=config.kind or _folder_name(config),
         resolution=resolution,
         scale=scale,
         prior=prior,

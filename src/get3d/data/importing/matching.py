@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -14,6 +14,7 @@ from get3d.data.importing.cutting import Head, UnusablePictureError, read_head
 from get3d.data.importing.poses import Lens, Orbit, Poses, fit_orbit
 from get3d.data.importing.sources import Present, Source, find_sources, list_pictures, without_copies
 from get3d.files import InputError, contained
+from get3d.ranges import Range
 
 __all__ = ["Left", "Matched", "Tolerances", "match"]
 
@@ -42,11 +43,11 @@ class Tolerances:
         centre: per cent of the picture's side that its axis may lie off the picture's middle.
     """
 
-    aim: float = 0.5
-    roll: float = 0.5
-    distance: float = 1.0
-    fov: float = 1.0
-    centre: float = 0.5
+    aim: Annotated[float, Range(0)] = 0.5
+    roll: Annotated[float, Range(0)] = 0.5
+    distance: Annotated[float, Range(0)] = 1.0
+    fov: Annotated[float, Range(0)] = 1.0
+    centre: Annotated[float, Range(0)] = 0.5
 
 
 @dataclass(frozen=True)

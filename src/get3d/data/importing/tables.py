@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from get3d.data.arrays import read_numbers
+from get3d.arrays import read_numbers
 from get3d.data.importing.poses import MOST_IMAGES, Lens, Poses, look_at
 from get3d.files import InputError, text_lines
 

@@ -26,7 +26,7 @@ def read_transforms(path: Path) -> Poses:
     Raises:
         InputError: the file is no such JSON, or a lens is missing or distorts.
     """
-    values = read_json(path)
+    values = read_json(path, finite=False)
     frames = values.get("frames") if isinstance(values, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path}: has no list of `frames`; a transforms.json holds `frames` and the lens")

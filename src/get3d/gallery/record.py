@@ -1,0 +1,98 @@
+"""`shapes.json`: what a folder of objects holds, how to make them again, and which files in it are this program's."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from get3d.files import FORMAT, InputError, read_json, require_format, require_names, write_json
+
+__all__ = ["RECORD", "begin_record", "finish_record", "read_record"]
+
+RECORD = "shapes.json"
+
+_ANOTHER = "it is no list of shapes that this version writes; choose another --out, or move it away"
+
+
+def read_record(path: Path, remedy: str = _ANOTHER) -> dict[str, Any]:
+    """What a `shapes.json` says.
+
+    Raises:
+        InputError: it cannot be read, or is of another format.
+    """
+    return require_format(read_json(path), path, remedy)
+
+
+def begin_record(out: Path, names: Iterable[str], description: dict[str, Any] | None = None) -> dict[str, str | None]:
+    """Says in a folder, before any is written, which files there will be this program's.
+
+    So a later command knows them even where this one is stopped. A file that is there already and not in the record is
+    somebody else's: it may be replaced, but is never removed.
+
+    Args:
+        out: the folder.
+        names: of all files that may be written, relative to it.
+        description: what else the record says meanwhile; by default what it said before.
+
+    Returns:
+        The files that the record named before, with their digests; None for one that was perhaps never finished.
+
+    Raises:
+        InputError: there is another program's `shapes.json`, or it cannot be written.
+    """
+    path = out / RECORD
+    before: dict[str, Any] = read_record(path) if path.exists() else {}
+    files = before.get("files", {})
+    if not isinstance(files, dict) or not all(value is None or isinstance(value, str) for value in files.values()):
+        raise InputError(f"{path}: its files are no table of digests; {_ANOTHER}")
+    require_names(list(files), f"{path}: files")
+    new = {name: None for name in names if name not in files and not (out / name).exists()}
+    write_json(path, (before if description is None else description) | {"format": FORMAT, "files": files | new})
+    return files
+
+
+def finish_record(
+    out: Path,
+    names: Iterable[str],
+    description: dict[str, Any],
+    before: dict[str, str | None],
+    console: Console,
+) -> None:
+    """Removes what an earlier command left in a folder, and says what is there now.
+
+    Args:
+        out: the folder.
+        names: of all files that may have been written.
+        description: what else the record says.
+        before: what `begin_record` gave.
+        console: where it is said which files an earlier command wrote and somebody has changed; these stay.
+
+    Raises:
+        InputError: the record cannot be written, or a file not be removed.
+    """
+    files = {name: _digest(out / name) for name in names if (out / name).is_file()}
+    changed = []
+    for name, digest in before.items():
+        path = out / name
+        if name in files or not path.is_file():
+            continue
+        if not path.parent.resolve().is_relative_to(out.resolve()) or digest not in (None, _digest(path)):
+            changed.append(name)
+            continue
+        try:
+            path.unlink()
+        except OSError as error:
+            raise InputError(f"{path}: cannot be removed ({error.strerror}); make its folder writable") from error
+    write_json(out / RECORD, description | {"format": FORMAT, "files": files})
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        text = f"{out}: left as they are, changed since an earlier command wrote them: {', '.join(changed[:3])}{more}"
+        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()

@@ -1,0 +1,127 @@
+"""What numbers options may have: said beside each field, and checked by one function for every configuration.
+
+A field of a configuration dataclass says its range in its type:
+
+    batch: Annotated[int, Range(1, 65_536)] = 32
+
+`require_ranges` then compares a configuration, and those within it, before any work starts.
+"""
+
+import dataclasses
+import math
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+
+from get3d.files import InputError
+
+__all__ = ["SEED", "Range", "require_ranges"]
+
+
+@dataclass(frozen=True)
+class Range:
+    """The numbers that a field may have; each of them, where the field is a tuple. None always passes.
+
+    Attributes:
+        low: lowest.
+        high: highest; infinity where nothing but being finite bounds it.
+        above: whether `low` itself is excluded.
+        below: whether `high` itself is excluded.
+        power_of_two: whether it must be a power of two.
+    """
+
+    low: float | int = -math.inf
+    high: float | int = math.inf
+    above: bool = False
+    below: bool = False
+    power_of_two: bool = False
+
+    def holds(self, value: float | int) -> bool:
+        """Whether a number is in the range; one that is not finite never is."""
+        if isinstance(value, float) and not math.isfinite(value):
+            return False
+        low = value > self.low if self.above else value >= self.low
+        high = value < self.high if self.below else value <= self.high
+        power = not self.power_of_two or (value == int(value) and value > 0 and not int(value) & (int(value) - 1))
+        return low and high and power
+
+    def __str__(self) -> str:
+        kind = "a power of two " if self.power_of_two else ""
+        if self.low == -math.inf and self.high == math.inf:
+            return "finite"
+        high = f"{'below' if self.below else 'at most'} {_written(self.high)}"
+        low = f"{'above' if self.above else 'at least'} {_written(self.low)}"
+        if self.high == math.inf:
+            return "positive" if self.above and self.low == 0 else f"{kind}{low}".strip()
+        if self.low == -math.inf:
+            return f"{kind}{high}"
+        if not self.above and not self.below:
+            return f"{kind}from {_written(self.low)} to {_written(self.high)}"
+        return f"{kind}{low} and {high}"
+
+
+SEED = Range(0, 2**62)
+"""Of seeds: numbers are added to them, and all generators of random numbers take what comes of it."""
+
+
+def require_ranges(config: Any, where: object | None = None) -> None:
+    """Sees to it that every number of a configuration, and of the configurations in it, lies in its range.
+
+    Numbers without a range must be finite.
+
+    Args:
+        config: a dataclass, the fields of which say their ranges as `Annotated[…, Range(…)]`.
+        where: the file that it was read from; without it, it was made by options, and these are named.
+
+    Raises:
+        InputError: one does not; names the option, or the file and the field, the value, and the range.
+    """
+    for field in _fields(config, ""):
+        for value in field.value if isinstance(field.value, tuple) else (field.value,):
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                continue
+            if not field.range.holds(value):
+                name = f"--{field.option.replace('_', '-')}" if where is None else f"{where}: {field.path}"
+                shown = field.value if isinstance(field.value, int | float) else " ".join(map(str, field.value))
+                raise InputError(f"{name} is {shown}; it must be {field.range}")
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A field that has no fields of its own, by the option that sets it and by its path, with its value and range."""
+
+    option: str
+    path: str
+    value: Any
+    range: Range
+
+
+def _fields(config: Any, option: str, path: str = "") -> Iterator[_Field]:
+    hints = get_type_hints(type(config), include_extras=True)
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        marks = _marks(hints[field.name])
+        # An option may have another name than the field, or a flat group none.
+        named = [mark.name for mark in marks if isinstance(getattr(mark, "name", None), str)]
+        own = named[0] if named else field.name
+        below, deeper = (".".join(part for part in parts if part) for parts in ((option, own), (path, field.name)))
+        if dataclasses.is_dataclass(value):
+            yield from _fields(value, below, deeper)
+        else:
+            ranges = [mark for mark in marks if isinstance(mark, Range)]
+            yield _Field(below, deeper, value, ranges[0] if ranges else Range())
+
+
+def _marks(hint: Any) -> list[Any]:
+    """What is said of a type by `Annotated`, anywhere in it."""
+    if get_origin(hint) is Annotated:
+        inner, *marks = get_args(hint)
+        return [*marks, *_marks(inner)]
+    if get_origin(hint) in (Union, types.UnionType, tuple):
+        return [mark for part in get_args(hint) for mark in _marks(part)]
+    return []
+
+
+def _written(value: float | int) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
