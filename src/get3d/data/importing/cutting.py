@@ -17,6 +17,8 @@ __all__ = ["Head", "Made", "UnusablePictureError", "Window", "read_head", "write
 
 _LARGEST = 2**26
 """Pixels of a picture, beyond which it is taken for a decompression bomb."""
+_MOST_BYTES = 2**30
+"""Of an image file; what a longer one holds beyond is no pixel of it."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
 _MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA")
 _WITH_ALPHA = ("LA", "PA", "RGBA")
@@ -178,7 +180,7 @@ def write_picture(head: Head, window: Window, resolution: int, out: Path) -> Mad
 
 def _read(head: Head) -> Image.Image:
     try:
-        with open_file(head.path) as file, Image.open(io.BytesIO(file.read()), formats=_FORMATS) as picture:
+        with open_file(head.path) as file, Image.open(io.BytesIO(file.read(_MOST_BYTES)), formats=_FORMATS) as picture:
             picture.load()
             late = not head.turned and head.plain and _orientation(picture) != _UPRIGHT
             # Without its EXIF data, so that no program turns once more what is written.
