@@ -16,7 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.cameras import CameraPrior
-from get3d.data.layout import Assumed, Listing, read, read_image, remember
+from get3d.data.image_files import read_image
+from get3d.data.layout import Assumed, Listing, read, remember
 from get3d.data.problems import head_problem, quick_problems
 from get3d.data.resizing import reduced
 from get3d.files import InputError

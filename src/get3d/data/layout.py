@@ -21,8 +21,9 @@ from get3d.arrays import read_numbers
 from get3d.cameras import CameraPrior
 from get3d.data import folder_cache
 from get3d.data.description import SPLITS, Assumed, Description, require_prior, require_scale, split_of
+from get3d.data.image_files import read_image
 from get3d.data.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
-from get3d.files import InputError, open_file, require_names, text_lines, writing
+from get3d.files import InputError, require_names, text_lines, writing
 
 __all__ = [
     "SPLITS",
@@ -30,7 +31,6 @@ __all__ = [
     "Description",
     "Listing",
     "read",
-    "read_image",
     "read_splits",
     "remember",
     "require_prior",
@@ -41,8 +41,6 @@ __all__ = [
 
 _MOST_LINES = 20_000_000
 """Lines of a table or list; larger datasets are packed."""
-_MOST_BYTES = 2**27
-"""Bytes of an image file: 2048² pixels of RGBA take 2²⁴ at most, and PNG adds little to them."""
 
 
 @dataclass(frozen=True)
@@ -105,23 +103,6 @@ class Listing:
         chosen = np.zeros(len(self.objects), dtype=bool)
         chosen[self.splits[split]] = True
         return np.flatnonzero(chosen[self.object_index])
-
-
-def read_image(path: Path) -> bytes:
-    """The bytes of an image file, of which no more are read than an image of a dataset can have.
-
-    Raises:
-        InputError: it cannot be read, or is too large.
-    """
-    try:
-        with open_file(path) as file:
-            content = file.read(_MOST_BYTES + 1)
-    except OSError as error:
-        what = f"cannot be read ({error.strerror})"
-        raise InputError(f"{path}: {what}; restore it or make the dataset again") from error
-    if len(content) > _MOST_BYTES:
-        raise InputError(f"{path}: is larger than {_MOST_BYTES >> 20} MiB; make the image again")
-    return content
 
 
 def write_cameras(root: Path, pictures: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
