@@ -435,3 +435,12 @@ def test_a_seed_gives_the_same_bytes_whatever_is_made_with_it(tmp_path, said):
     generate(GenerateConfig("chair", out=tmp_path / "many", num=3, seed=4, **quick), said)
     generate(GenerateConfig("chair", out=tmp_path / "one", num=1, seed=5, **quick), said)
     assert (tmp_path / "one/000005.glb").read_bytes() == (tmp_path / "many/000005.glb").read_bytes()
+
+
+def test_shapes_that_are_made_together_are_those_made_alone_to_rounding():
+    generator = load("chair")
+    latents = generator.sample_latents(3, 4)
+    for number, mesh in enumerate(generator.meshes(latents).split()):
+        alone = generator.meshes(latents[number : number + 1])
+        assert torch.equal(alone.faces, mesh.faces)
+        torch.testing.assert_close(alone.vertices, mesh.vertices, rtol=0, atol=1e-5)

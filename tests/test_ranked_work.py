@@ -249,12 +249,12 @@ COMMANDS = {
         ("--gpus=0", "--processes is 0; it must be at least 1"),
         ("--processes=2", "no such (model|folder)"),
         ("--max-restarts=-1", "--max-restarts is -1; it must be at least 0"),
-        ("--timeout=0", "--timeout is 0.0; it must be positive"),
+        ("--timeout=0", "--timeout is 0.0; it must be above 0"),
     ],
 )
 def test_bad_input_is_said_once_before_any_process_is_started(monkeypatch, capfd, tmp_path, command, option, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("get3d.launching._group", lambda count: pytest.fail("started"))
+    monkeypatch.setattr("get3d.launching._group", lambda *_: pytest.fail("started"))
     monkeypatch.setattr(sys, "argv", ["get3d", command, *COMMANDS[command], option, "--device=cpu"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
