@@ -1,5 +1,6 @@
 """Materials of strangers' files as one texture each, the base colour and the holes in it; shine is left out."""
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +12,7 @@ from PIL import Image
 from get3d.data.assets.asset import bytes_of_linear, linear_of_bytes
 from get3d.data.assets.files import MOST_PIXELS, PICTURE_FORMATS, FolderResolver
 
-__all__ = ["PLAIN", "PlainMaterial", "plain_material"]
+__all__ = ["PLAIN", "PlainMaterial", "base_material", "plain_material", "texels_of"]
 
 _HALF = 0.5
 
@@ -49,15 +50,7 @@ def plain_material(material: Any, resolver: FolderResolver, largest: int, *, lin
         if not linear:
             factor[:3] = linear_of_bytes(np.rint(factor[:3] * 255).astype(np.uint8))
         texels = _texels(material.baseColorTexture, resolver, largest)
-        if texels is None:
-            texels = np.full((1, 1, 4), 255, np.uint8)
-        cutoff = {"MASK": _HALF if material.alphaCutoff is None else float(material.alphaCutoff), "BLEND": _HALF}.get(
-            material.alphaMode, 0.0
-        )
-        # What is learnt is surfaces: glass, thin all over, is drawn as if it were none; only what is clear is a hole.
-        if material.alphaMode == "BLEND":
-            factor[3] = float(factor[3] > 0)
-        return _cut(_tinted(texels, factor), cutoff)
+        return base_material(texels, factor, material.alphaMode, material.alphaCutoff)
     texels = _texels(getattr(material, "image", None), resolver, largest)
     if texels is None:
         color = np.asarray(material.main_color, np.uint8)
@@ -66,6 +59,44 @@ def plain_material(material: Any, resolver: FolderResolver, largest: int, *, lin
     if not holes:
         return _cut(texels, 0.0)
     return _cut(_with_holes(texels, holes[-1], resolver), _HALF)
+
+
+def base_material(
+    texels: UInt8[np.ndarray, "h w 4"] | None, factor: Float[np.ndarray, " 4"], mode: Any, cutoff: float | None
+) -> PlainMaterial:
+    """A material of glTF's kind.
+
+    Args:
+        texels: the texture of its base colour, or None.
+        factor: linear colour and alpha that it is multiplied by.
+        mode: "MASK", "BLEND", or anything else for one without holes.
+        cutoff: alpha below which there are holes, for "MASK"; None: a half.
+    """
+    if texels is None:
+        texels = np.full((1, 1, 4), 255, np.uint8)
+    cutoff = {"MASK": _HALF if cutoff is None else float(cutoff), "BLEND": _HALF}.get(mode, 0.0)
+    # What is learnt is surfaces: glass, thin all over, is drawn as if it were none; only what is clear is a hole.
+    if mode == "BLEND":
+        factor = np.append(factor[:3], float(factor[3] > 0))
+    return _cut(_tinted(texels, factor), cutoff)
+
+
+def texels_of(content: bytes, name: str, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
+    """The colours and alpha of an image file, reduced; None, and noted by its name, where it cannot be read.
+
+    Args:
+        content: of the file.
+        name: what it is called in the report.
+        resolver: takes the note.
+        largest: side in texels to which larger images are reduced.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
+    except Exception:  # Decoders of damaged images raise whatever they do.
+        resolver.missing.append(name)
+        return None
+    image.info["file_path"] = name
+    return _texels(image, resolver, largest)
 
 
 def _cut(texels: UInt8[np.ndarray, "h w 4"], cutoff: float) -> PlainMaterial:
