@@ -82,6 +82,8 @@ class RenderConfig:
                 raise InputError(f"--{_flag(name)} is {value}, but it must lie between {low} and {high}")
         if not 0.01 <= self.scale <= 1.0:
             raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
+        if self.kind is not None and (self.kind in ("", ".", "..") or "/" in self.kind or not self.kind.isprintable()):
+            raise InputError(f"--kind is {self.kind!r}, but it must be a name that a folder can have")
         require_pictures(self.resolution, self.prior)
         if min(self.ratio) < 0 or not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")
