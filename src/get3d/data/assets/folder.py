@@ -94,7 +94,7 @@ def _walk(root: Path, refused: dict[str, str]) -> list[str]:
             # A link to a folder within the root is no loss: what is there is found where it lies.
             if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
                 refused[(within / name).as_posix()] = (
-                    f"is a link to the folder {path.resolve()}, outside the folder {root}; copy it, or render it by itself"
+                    f"is a link to the folder {path.resolve()}, outside {root}; copy it, or render it by itself"
                 )
         wanted = (name for name in files if Path(name).suffix.lower() in (*SUFFIXES, *_FOREIGN))
         found += [(within / name).as_posix() for name in sorted(wanted) if not name.startswith(".")]
