@@ -14,6 +14,9 @@ from jaxtyping import Float, Int
 from get3d.data.assets.asset import Asset, linear_of_bytes
 from get3d.data.assets.files import FolderResolver, careful_pictures, embedded_pictures_lost, require_loadable
 from get3d.data.assets.materials import PLAIN, PlainMaterial, plain_material
+from get3d.data.assets.obj import load_obj
+from get3d.data.assets.off import load_off
+from get3d.data.assets.ply import load_ply
 from get3d.data.assets.usd import load_usdz, up_of_usdz
 from get3d.data.creases import corner_normals
 from get3d.files import InputError, contained
@@ -23,6 +26,7 @@ __all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz")
 _NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-core", "usd")}
 """Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
+_OWN = {".obj": load_obj, ".off": load_off, ".ply": load_ply}
 Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
 _UP = {
     "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
@@ -97,6 +101,8 @@ def _scene(path: Path, suffix: str, resolver: FolderResolver) -> trimesh.Scene:
             raise InputError(f"reading {suffix} needs the package {package}: pip install 'get3d[{extra}]'")
     if suffix == ".usdz":
         return load_usdz(path, resolver.missing)
+    if suffix in _OWN:
+        return _OWN[suffix](path, resolver)
     with path.open("rb") as file:
         return trimesh.load_scene(file, file_type=suffix[1:], resolver=resolver, process=False)
 
