@@ -358,11 +358,22 @@ def test_unknown_extensions_of_gltf(tmp_path):
     assert "KHR_draco_mesh_compression" in refusal(path)
 
 
-@pytest.mark.parametrize("name", ["../../secret.mtl", "/etc/hosts", "..\\..\\secret.mtl"])
+@pytest.mark.parametrize("name", ["../../secret.mtl", "..\\..\\secret.mtl"])
 def test_obj_materials_outside_the_folder_are_refused(tmp_path, name):
     (tmp_path / "secret.mtl").write_text("newmtl paint\nKd 1 0 0\n")
     path = write_obj(tmp_path / "assets/chair", mtllib=name)
     assert "leads out of the folder" in refusal(path, tmp_path / "assets")
+
+
+@pytest.mark.parametrize("name", ["{}/secret.mtl", "/etc/hosts", "C:\\secret.mtl", "file:///etc/hosts"])
+def test_of_absolute_names_only_the_last_part_is_looked_for(tmp_path, name):
+    (tmp_path / "secret.mtl").write_text("newmtl paint\nKd 1 0 0\n")
+    path = write_obj(tmp_path / "assets/chair", mtllib=name.format(tmp_path))
+    assert load_asset(path, tmp_path / "assets").missing == (name.format(tmp_path),)
+    (path.parent / Path(name.replace("\\", "/")).name).write_text("newmtl paint\nKd 0 1 0\n")
+    loaded = load_asset(path, tmp_path / "assets")
+    assert loaded.missing == ()
+    assert abs(seen(loaded.asset)[16, 16, :3] - [0, 255, 0]).max() <= 1
 
 
 def test_files_beside_the_model_but_within_the_folder_are_read(tmp_path):

@@ -1,13 +1,17 @@
 """A folder of models, some broken, becomes a dataset that one can train on, and a report that names the others."""
 
 import json
+import os
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
@@ -215,6 +219,64 @@ def test_a_list_of_files(tmp_path):
     assert [source.name for source in found.sources] == ["y"]
     assert found.refused["gone.ply"] == "no such file"
     assert "leads out of the folder" in found.refused["../outside.ply"]
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_absolute_lines_of_a_list_do_not_touch_the_models(tmp_path, monkeypatch, relative):
+    models = tmp_path / "models"
+    save_wedge(models / "a.glb")
+    save_wedge(models / "b" / "model.glb")
+    save_wedge(tmp_path / "outside.glb")
+    (models / "list.txt").write_text(
+        f"\ufeff{models}/a.glb\n{models}/b/model.glb\n{models}/b/../a.glb\n{tmp_path}/outside.glb\n", encoding="utf-8"
+    )
+    before = files(models)
+    monkeypatch.chdir(models)
+    root = render_models(config(Path("list.txt") if relative else models / "list.txt", tmp_path / "data"), QUIET)
+    outcome = report(root)
+    assert {name: entry["object"] for name, entry in outcome.items() if entry["object"]} == {
+        "a.glb": "a",
+        "b/model.glb": "b",
+    }
+    assert "leads out of the folder" in outcome[f"{tmp_path}/outside.glb"]["reason"]
+    assert files(models) == before
+    assert {name for name in files(root) if name.endswith(".glb")} == {"meshes/a.glb", "meshes/b.glb"}
+
+
+def test_names_within_and_without_are_told_apart(tmp_path):
+    save_wedge(tmp_path / "elsewhere/a.glb")
+    save_wedge(tmp_path / "models/b.glb")
+    save_wedge(tmp_path / "models/c\nd.glb")
+    (tmp_path / "models/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "models/again").symlink_to(tmp_path / "models")
+    os.mkfifo(tmp_path / "models/pipe.glb")
+    found = find_models(tmp_path / "models")
+    assert [source.name for source in found.sources] == ["b"]
+    assert set(found.refused) == {"linked", "pipe.glb", "c\nd.glb"}
+    assert "link to the folder" in found.refused["linked"]
+    assert found.refused["pipe.glb"] == "is no ordinary file"
+
+
+@given(st.lists(st.text(max_size=12), max_size=4))
+def test_no_line_of_a_list_leads_out_of_its_folder(lines):
+    with TemporaryDirectory() as name:
+        root = Path(name).resolve() / "in"
+        save_wedge(root / "a" / "b.off")
+        (root / "list.txt").write_text("\n".join(["a/b.off", "a/../../in/a/b.off", *lines]), encoding="utf-8")
+        found = find_models(root / "list.txt")
+        assert [source.name for source in found.sources] == ["a/b"]
+
+
+def test_a_pipe_in_place_of_a_list_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "list.txt")
+    with pytest.raises(InputError, match="neither a folder nor a list"):
+        find_models(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("kind", ["../../x", "..", "a/b", ""])
+def test_a_kind_is_a_name(tmp_path, kind):
+    with pytest.raises(InputError, match="--kind"):
+        config(tmp_path, tmp_path / "out", kind=kind)
 
 
 def test_an_empty_folder_and_a_folder_of_broken_models(tmp_path):

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from get3d.cameras import CameraPrior
-from get3d.files import InputError, read_json, write_json
+from get3d.files import InputError, read_json, require_name, require_names, write_json
 
 __all__ = ["SPLITS", "Assumed", "Description", "require_prior", "split_of"]
 
@@ -88,16 +88,20 @@ class Description:
             found = values.get("format") if isinstance(values, dict) else type(values).__name__
             raise InputError(f"{path}: format is {found!r}, this program reads {_FORMAT}; make the dataset again")
         try:
+            labels = _names(values.get("labels", {}))
+            require_names(list(labels), f"{path}: labels")
             return cls(
-                kind=str(values["kind"]),
+                kind=require_name(str(values["kind"]), f"{path}: kind"),
                 resolution=int(values["resolution"]),
                 scale=float(values["scale"]),
                 prior=_prior(values["camera"]),
                 splits=_names(values["splits"]),
                 licence=str(values["licence"]),
                 source=dict(values["source"]),
-                labels=_names(values.get("labels", {})),
+                labels=labels,
             )
+        except InputError:
+            raise
         except KeyError as error:
             raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for what it means") from error
         except (AttributeError, TypeError, ValueError) as error:

@@ -21,7 +21,7 @@ from get3d.cameras import CameraPrior
 from get3d.data import folder_cache
 from get3d.data.description import SPLITS, Assumed, Description, require_prior, split_of
 from get3d.data.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
-from get3d.files import InputError, contained, writing
+from get3d.files import InputError, require_names, writing
 
 __all__ = [
     "SPLITS",
@@ -145,6 +145,7 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
         listing = _read_own(root)
     else:
         raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
+    require_names(listing.objects, f"{root}: an object, the folder of its images,")
     if splits is None:
         return listing
     return Listing(**{**vars(listing), "splits": read_splits(Path(splits), listing.objects)})
@@ -266,7 +267,6 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
 def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
     """Names of the pictures and their cameras' angles in radians."""
     pictures, angles = [], []
-    root = path.parent / "pictures"
     with path.open(newline="", encoding="utf-8") as file:
         rows = csv.reader(file)
         if next(rows, None) != ["picture", "azimuth", "polar"]:
@@ -279,12 +279,11 @@ def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
                 raise InputError(
                     f"{path}: line {rows.line_num} is {','.join(row)!r}, not a picture and two angles in degrees"
                 ) from error
-            if ".." in name or name.startswith("/"):
-                contained(root, name)
             pictures.append(name)
             angles.append(angle)
     if not pictures:
         raise InputError(f"{path}: lists no picture, the dataset is empty; make it again")
+    require_names(pictures, path)
     return pictures, np.radians(np.array(angles))
 
 

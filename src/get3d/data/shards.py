@@ -16,7 +16,7 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Shaped
 
-from get3d.files import InputError, read_json
+from get3d.files import InputError, read_json, require_names
 
 __all__ = [
     "FORMAT",
@@ -260,4 +260,5 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
         if not inside.all():
             row = part.start + int(np.argmin(inside))
             raise InputError(f"{path}: row {row} is {index[row].item()}, outside its shard; {_AGAIN}")
+        require_names(Names(index["name"][part]), path)
     return index

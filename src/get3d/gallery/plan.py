@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from get3d.files import InputError, read_json
+from get3d.files import InputError, read_json, require_names
 from get3d.gallery.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, joined
@@ -76,8 +76,9 @@ def read_plan(path: Path, generator: Generator) -> Plan:
         raise InputError(f"{path}: is no shapes.json that get3d wrote ({error!r}); give another file") from error
     if not entries:
         raise InputError(f"{path}: records no shape; give another file")
+    require_names(names, path)
     for name in names:
-        if not name or name != Path(name).name or name.startswith("."):
+        if "/" in name or name.startswith("."):
             raise InputError(f"{path}: {name!r} is no plain name of a file; correct it")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)

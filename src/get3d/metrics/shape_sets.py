@@ -160,7 +160,7 @@ def mesh_set(
     paths = ranks.from_first(lambda: [mesh_path(folder, name) for name in names])
 
     def measure(number: int) -> Arrays:
-        arrays = _stored(paths[number], measures, device)
+        arrays = _stored(folder, paths[number], measures, device)
         progress(number + 1)
         return arrays
 
@@ -168,7 +168,7 @@ def mesh_set(
     return ranks.from_first(lambda: _as_set(list(names), _joined(parts), measures))
 
 
-def _stored(path: Path, measures: Measures, device: torch.device) -> Arrays:
+def _stored(folder: Path, path: Path, measures: Measures, device: torch.device) -> Arrays:
     key = digest(hashlib.sha256(path.read_bytes()).hexdigest(), vars(measures), lightfield.VERSION, quality.VERSION)
     beside = path.with_name(f"{path.name}.measures.npz")
     arrays = read_arrays(beside, key)
@@ -177,6 +177,8 @@ def _stored(path: Path, measures: Measures, device: torch.device) -> Arrays:
         # Meshes built alike must not get points drawn alike, or they would seem nearer to each other than they are.
         own = zlib.crc32(path.name.encode())
         arrays = _measure([Mesh(mesh.vertices.to(device), mesh.faces.to(device))], measures, own)
+        if not path.parent.resolve().is_relative_to(folder.resolve()):
+            return arrays  # Through a link of the dataset's: nothing is written outside of it.
         try:
             write_arrays(beside, key, arrays)
         except InputError:

@@ -34,7 +34,7 @@ from get3d.data.layout import (
 from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, worker_count, write_pictures
 from get3d.data.shading import shade
 from get3d.devices import device_named
-from get3d.files import InputError, read_json, write_json, writing
+from get3d.files import InputError, contained, read_json, write_json, writing
 from get3d.ranks import Ranks, joined
 
 __all__ = ["Outcome", "prove", "render_models"]
@@ -224,7 +224,7 @@ def _done(root: Path) -> list[Outcome]:
 
 
 def _mesh_path(root: Path, name: str) -> Path:
-    return root / "meshes" / f"{name}.glb"
+    return contained(root / "meshes", f"{name}.glb")
 
 
 def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], workers: int) -> Iterator[Outcome]:
@@ -275,7 +275,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
     except Exception as error:  # One bad object must not stop the others.
         return Outcome(source.file, reason=f"it cannot be drawn ({type(error).__name__}: {error})")
     folder = "pictures" if config.layout == "own" else "img"
-    write_pictures(config.out / folder / source.name, pictures)
+    write_pictures(contained(config.out / folder, source.name), pictures)
     if config.layout == "published":
         write_published_cameras(config.out, source.name, _degrees(cameras))
     asset.save(_mesh_path(config.out, source.name))

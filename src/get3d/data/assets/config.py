@@ -11,7 +11,7 @@ from get3d.cameras import CameraPrior
 from get3d.data.assets.loading import Up
 from get3d.data.making import require_pictures
 from get3d.data.shading import Light
-from get3d.files import InputError
+from get3d.files import InputError, require_name
 from get3d.ranks import RanksConfig
 
 __all__ = ["RenderConfig", "command_line", "settings"]
@@ -74,6 +74,8 @@ class RenderConfig:
     ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
     def __post_init__(self) -> None:
+        if self.kind is not None:
+            require_name(self.kind, "--kind")
         limits = [("views", 1, 1000), ("supersample", 1, 8), ("texture", 1, 8192), ("workers", 0, 1024)]
         limits += [("max_faces", 1, 10**8), ("seed", 0, 2**63)] + [("limit", 1, 10**9)] * (self.limit is not None)
         for name, low, high in limits:
@@ -82,6 +84,8 @@ class RenderConfig:
                 raise InputError(f"--{_flag(name)} is {value}, but it must lie between {low} and {high}")
         if not 0.01 <= self.scale <= 1.0:
             raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
+        if self.kind is not None and (self.kind in ("", ".", "..") or "/" in self.kind or not self.kind.isprintable()):
+            raise InputError(f"--kind is {self.kind!r}, but it must be a name that a folder can have")
         require_pictures(self.resolution, self.prior)
         if min(self.ratio) < 0 or not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")

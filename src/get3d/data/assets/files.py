@@ -1,26 +1,57 @@
 """What is looked at before a stranger's file is loaded, and the files it names: nothing outside its folder is read."""
 
 import io
+import os
+import re
+import unicodedata
 import urllib.parse
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from PIL import Image
 from trimesh.resolvers import Resolver
 
-from get3d.files import InputError, contained
+from get3d.files import InputError
 
-__all__ = ["FolderResolver", "careful_pictures", "require_loadable"]
+__all__ = ["LIMITS", "FolderResolver", "careful_pictures", "readable_name", "require_loadable"]
 
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF", "GIF", "DDS")
 """Read within PIL itself; some of its other formats start programs."""
 _PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
 MOST_PIXELS = 8192**2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one object of a stranger may cost, beside its faces (`--max-faces`).
+
+    Attributes:
+        bytes: of the other files that it names, all together.
+        pixels: of its textures as they are, all together.
+        instances: of parts that it places.
+        seconds: that reading it may take.
+    """
+
+    bytes: int = 2**31
+    pixels: int = 2**29
+    instances: int = 20_000
+    seconds: int = 300
+
+
+LIMITS = Limits()
 _BYTES_PER_FACE = 256
 """No format takes more for a face, textures apart."""
+
+
+_USUAL_FOLDERS = ("", "textures", "../textures", "materials/textures", "../materials/textures")
+"""Where textures lie, seen from their model: as in Sketchfab's, Poly Haven's and Google Scanned Objects' folders."""
+_ENCODINGS = ("utf-8", "cp1252", "gb18030", "cp932", "big5", "euc_kr", "cp1251")
+"""Of the bytes of names that are no UTF-8: the first in which there is such a file."""
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/|file:")
 
 
 class FolderResolver(Resolver):
@@ -31,12 +62,17 @@ class FolderResolver(Resolver):
     Attributes:
         missing: names of files that are not there, or are pictures that cannot be read.
         refused: names that lead out of the folder.
+        decoded: pictures by their identity, and what is left of them when they are decoded and reduced.
     """
 
     def __init__(self, root: Path, folder: Path) -> None:
-        self.root, self.folder = root, folder
+        # Without links followed: a model may be linked to, and what it names lies beside the link.
+        self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []
         self.refused: list[str] = []
+        self.decoded: dict[int, tuple[Image.Image, Image.Image | None]] = {}
+        self._bytes = self._pixels = 0
+        self._listings: dict[Path, dict[str, str]] = {}
 
     def get(self, key: str) -> bytes:
         """The content of a file, named from the model's folder.
@@ -44,23 +80,90 @@ class FolderResolver(Resolver):
         Raises:
             OSError: it is not there, is refused, or is a picture that cannot be read.
         """
-        name = key.strip().replace("\\", "/")
-        try:
-            place = self.folder.relative_to(self.root) / name
-            found = [contained(self.root, str(place)), contained(self.root, urllib.parse.unquote(str(place)))]
-        except (InputError, ValueError) as error:
-            self.refused.append(key.strip())
-            raise FileNotFoundError(key) from error
-        # Models name textures by where they lay on their maker's machine; beside the model is where they are now.
-        found.append(self.folder / PurePosixPath(name).name)
-        for path in found:
-            if path.is_file() and path.resolve().is_relative_to(self.root.resolve()):
-                content = path.read_bytes()
-                if path.suffix.lower() in _PICTURE_SUFFIXES and not _readable(content):
-                    break
+        path = self.find(key)
+        if path is not None and self._bytes + path.stat().st_size <= LIMITS.bytes:
+            content = path.read_bytes()
+            self._bytes += len(content)
+            if path.suffix.lower() not in _PICTURE_SUFFIXES or _readable(content):
                 return content
-        self.missing.append(key.strip())
+        name = readable_name(key)
+        if name not in (*self.refused, *self.missing):
+            self.missing.append(name)
         raise FileNotFoundError(key)
+
+    def image(self, key: str) -> Image.Image | None:
+        """A picture that the model names, not yet decoded; None, and noted, where it cannot be read."""
+        try:
+            image = Image.open(io.BytesIO(self.get(key)), formats=PICTURE_FORMATS)
+        except OSError:
+            if readable_name(key) not in (*self.missing, *self.refused):
+                self.missing.append(readable_name(key))
+            return None
+        image.info["file_path"] = readable_name(key)
+        return image
+
+    def affordable(self, image: Image.Image, name: str) -> bool:
+        """Whether a picture may be decoded; if not, it is noted as missing."""
+        pixels = image.width * image.height
+        known = image.format in (*PICTURE_FORMATS, None)
+        if not known or pixels > MOST_PIXELS or self._pixels + pixels > LIMITS.pixels:
+            self.missing.append(name)
+            return False
+        self._pixels += pixels
+        return True
+
+    def find(self, key: str) -> Path | None:
+        """The file of a name: where it says, or where such files lie. None where there is none, or it is refused.
+
+        Letter case and the form of accents may differ, as may the folder where the name is of its maker's machine.
+        """
+        for name in _readings(key):
+            # Nothing outside is read: of an absolute name only the last part is looked for.
+            for place in [] if _ABSOLUTE.match(name) else dict.fromkeys((name, urllib.parse.unquote(name))):
+                path = self._existing(place)
+                if path is None:
+                    continue
+                if not self._within(path):
+                    self.refused.append(readable_name(key))
+                    return None
+                if path.is_file():
+                    return path
+            for folder in _USUAL_FOLDERS:
+                path = self._existing(f"{folder}/{PurePosixPath(name).name}".lstrip("/"))
+                if path is not None and self._within(path) and path.is_file():
+                    return path
+        return None
+
+    def _within(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.root.resolve())
+
+    def _existing(self, place: str) -> Path | None:
+        """The path of a name as it is written on disk; one out of the root as it is; None: there is no such file."""
+        wanted = Path(os.path.normpath(self.folder / place))
+        if not wanted.is_relative_to(self.root):
+            return wanted
+        path = self.root
+        for part in wanted.relative_to(self.root).parts:
+            if not os.path.lexists(path / part):
+                part = self._listing(path).get(_folded(part), "")
+                if not part:
+                    return None
+            path = path / part
+        return path
+
+    def _listing(self, folder: Path) -> dict[str, str]:
+        """Names of a folder, by what they are without letter case."""
+        if folder not in self._listings:
+            try:
+                names = (
+                    sorted(entry.name for entry in folder.iterdir())
+                    if folder.resolve().is_relative_to(self.root.resolve())
+                    else []
+                )
+            except OSError:
+                names = []
+            self._listings[folder] = {_folded(name): name for name in names}
+        return self._listings[folder]
 
     def keys(self) -> list[str]:
         """Names are not listed, only asked for."""
@@ -73,6 +176,30 @@ class FolderResolver(Resolver):
     def namespaced(self, namespace: str) -> "FolderResolver":
         """The same: archives within archives are not opened."""
         return self
+
+
+def readable_name(key: str) -> str:
+    """A name as it can be printed: bytes that are no UTF-8 (surrogates here) as Windows of the West reads them."""
+    return key.strip().encode("utf-8", "surrogateescape").decode("utf-8" if _is_text(key) else "cp1252", "replace")
+
+
+def _is_text(key: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in key)
+
+
+def _readings(key: str) -> list[str]:
+    """What a name may mean, with `/` between folders and without quotes."""
+    names = [key]
+    if not _is_text(key):
+        names = []
+        for encoding in _ENCODINGS:
+            with suppress(UnicodeError):
+                names.append(key.encode("utf-8", "surrogateescape").decode(encoding))
+    return [name.strip().strip("\"'").strip().replace("\\", "/") for name in names]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @contextmanager

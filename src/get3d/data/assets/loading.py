@@ -15,7 +15,10 @@ from get3d.data.assets.asset import Asset, linear_of_bytes
 from get3d.data.assets.files import FolderResolver, careful_pictures, require_loadable
 from get3d.data.assets.gltf_scene import load_gltf
 from get3d.data.assets.materials import PLAIN, PlainMaterial, plain_material
+from get3d.data.assets.obj import load_obj
+from get3d.data.assets.off import load_off
 from get3d.data.assets.placed import Placed, placed_in, require_few
+from get3d.data.assets.ply import load_ply
 from get3d.data.assets.usd import load_usdz, up_of_usdz
 from get3d.data.creases import corner_normals
 from get3d.files import InputError, contained
@@ -25,6 +28,7 @@ __all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz")
 _NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-core", "usd")}
 """Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
+_OWN = {".obj": load_obj, ".off": load_off, ".ply": load_ply}
 Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
 _UP = {
     "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
@@ -101,7 +105,9 @@ def _scene(path: Path, suffix: str, resolver: FolderResolver, max_faces: int, te
     if suffix in (".glb", ".gltf"):
         return load_gltf(path, resolver, max_faces, texture)
     if suffix == ".usdz":
-        return placed_in(load_usdz(path, resolver.missing))
+        return load_usdz(path, resolver, max_faces, texture)
+    if suffix in _OWN:
+        return placed_in(_OWN[suffix](path, resolver))
     with path.open("rb") as file:
         return placed_in(trimesh.load_scene(file, file_type=suffix[1:], resolver=resolver, process=False))
 

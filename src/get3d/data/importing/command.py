@@ -27,7 +27,7 @@ from get3d.data.importing.matching import Left, Matched, Tolerances, match
 from get3d.data.importing.report import make_report, nothing_left, print_report
 from get3d.data.layout import SPLITS, Description, require_prior, split_of, write_cameras
 from get3d.data.problems import RESOLUTIONS
-from get3d.files import InputError, require_writable, write_json
+from get3d.files import InputError, make_name, require_name, require_writable, write_json
 
 __all__ = ["ImportConfig", "import_pictures"]
 
@@ -87,6 +87,9 @@ class ImportConfig:
     licence: str = "unknown"
 
     def __post_init__(self) -> None:
+        for name in ("object", "kind"):
+            if getattr(self, name) is not None:
+                require_name(getattr(self, name), f"--{name}")
         for name, low, high in (("fov", 1.0, 179.0), ("radius", 0.01, 1e6), ("scale", 0.01, 1e6), ("turn", -1e6, 1e6)):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -203,13 +206,17 @@ def _names(config: ImportConfig, matched: Matched, numbers: list[int], left: lis
     for number in numbers:
         picture, folder = matched.pictures[number], matched.objects[number] if config.object is None else ""
         view = picture.removeprefix(f"{folder}/").rpartition(".")[0].replace("/", "-")
-        name = f"{config.object or folder or config.pictures.resolve().name}/{view}.png"
+        name = make_name(f"{config.object or folder or _folder_name(config)}/{view}.png")
         if name in taken:
             left.append(Left(picture, "name", f"{taken[name]} is named {name} already"))
         else:
             taken[name] = picture
             names[number] = name
     return names
+
+
+def _folder_name(config: ImportConfig) -> str:
+    return make_name(config.pictures.resolve().name)
 
 
 def _settings(config: ImportConfig) -> dict[str, Any]:
@@ -236,7 +243,7 @@ def _description(
     for number, name in enumerate(objects):
         splits[split_of(number)].append(name)
     return Description(
-        kind=config.kind or config.pictures.resolve().name,
+        kind=config.kind or _folder_name(config),
         resolution=resolution,
         scale=scale,
         prior=prior,
