@@ -62,7 +62,7 @@ class _Scene:
             weights = self._weights(node, mesh)
             if "skin" in node:
                 # A skin stands where its joints are, whatever its node says (glTF 2.0, section 3.7.3.3).
-                matrices, shapes = [np.eye(4)], self._made(mesh, weights, self._joints(node["skin"]))
+                matrices, shapes = np.eye(4)[None], self._made(mesh, weights, self._joints(node["skin"]))
             else:
                 key = node["mesh"], weights.tobytes()
                 if key not in self._shapes:
