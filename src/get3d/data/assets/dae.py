@@ -42,6 +42,17 @@ def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int)
     """
     import collada
 
+    class Lists(collada.Collada):  # type: ignore[misc]
+        """The lists of a file alone: its nodes are gone through here, and what they refer to may be missing."""
+
+        def _loadNodes(self) -> None: ...
+
+        def _loadScenes(self) -> None: ...
+
+        def _loadDefaultScene(self) -> None: ...
+
+        def _loadAnimations(self) -> None: ...
+
     content = path.read_bytes()
     plain = content.replace(b"\0", b"")  # UTF-16 likewise.
     if plain[:2] == b"PK":
@@ -49,7 +60,7 @@ def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int)
     if re.search(rb"<!(DOCTYPE|ENTITY)", plain):
         raise InputError("it defines entities of its own, which are not read; export it again")
     try:
-        file = collada.Collada(io.BytesIO(content), ignore=[collada.common.DaeError])
+        file = Lists(io.BytesIO(content), ignore=[collada.common.DaeError])
     except collada.common.DaeError as error:
         raise InputError(f"it is no COLLADA ({' '.join(str(error.msg).split())}); get it again") from error
     return _Scene(file, DaeMaterials(resolver, texture), resolver, max_faces).placed

@@ -16,9 +16,6 @@ from get3d.files import InputError
 
 __all__ = ["load_gltf"]
 
-_MOST_NODES = 10 * LIMITS.instances
-"""Bones and groups are nodes, too."""
-
 
 def load_gltf(path: Path, resolver: FolderResolver, max_faces: int, texture: int) -> list[Placed]:
     """All visible meshes of the file's scene. What is not supported is noted with the resolver.
@@ -77,8 +74,8 @@ class _Scene:
     def _places(self) -> tuple[dict[int, Float[np.ndarray, "4 4"]], list[int]]:
         """The matrix of each node in the world, and which nodes of the scene are seen, in the file's order."""
         count = len(listed(self.document.header, "nodes"))
-        if count > _MOST_NODES:
-            raise InputError(f"it has {count} nodes, more than {_MOST_NODES}; join its parts")
+        if count > 10 * LIMITS.instances:  # Bones and groups are nodes, too.
+            raise InputError(f"it has {count} nodes, more than {10 * LIMITS.instances}; join its parts")
         children: list[list[int]] = []
         parents: dict[int, int] = {}
         for number in range(count):
