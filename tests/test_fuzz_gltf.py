@@ -140,7 +140,7 @@ def changed_texts(draw: st.DrawFn, whole: bytes) -> bytes:
             at, other = draw(st.sampled_from(names)), draw(st.sampled_from(names))
             text = text[: at.start()] + other[0] + text[at.end() :]
         elif kind == "swap":
-            start, length = draw(st.integers(0, len(text) - 1)), draw(st.integers(1, 300))
+            start, length = draw(st.integers(0, max(0, len(text) - 1))), draw(st.integers(1, 300))
             text = text[:start] + text[start + length :]
         else:
             text = draw(cut_and_changed(text)) or b" "

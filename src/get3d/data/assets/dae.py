@@ -127,7 +127,7 @@ class _Scene:
         return found
 
     def _transform(self, element: Any) -> Float[np.ndarray, "4 4"]:
-        from collada import scene
+        from collada import common, scene
 
         kind = _kind(element)
         reader = {
@@ -139,7 +139,13 @@ class _Scene:
         }.get(kind)
         if kind == "skew":
             self._resolver.missing.append("skew of a node")
-        return np.eye(4) if reader is None else np.array(reader.load(self._file, element).matrix, np.float64)
+        if reader is None:
+            return np.eye(4)
+        try:
+            return np.array(reader.load(self._file, element).matrix, np.float64)
+        except common.DaeError as error:
+            said = " ".join((element.text or "").split())
+            raise InputError(f"its <{kind}> is {said[:60]!r}, and not numbers; export it again") from error
 
     def _geometry(self, instance: Any, matrix: Float[np.ndarray, "4 4"]) -> None:
         geometry = self._file.geometries.get(_target(instance))
