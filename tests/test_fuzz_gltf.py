@@ -105,7 +105,7 @@ def changed_headers(draw: st.DrawFn, whole: Glb) -> bytes:
 def test_everything_is_read(tmp_path):
     loaded = load_asset(everything().save(tmp_path / "a.glb"), tmp_path)
     assert set(loaded.missing) == {"a texture that does not repeat beyond its edge", "points and lines (1 pieces)"}
-    # Twice a list of two triangles, and the same six corners as a strip, of which one has no area; and four fans of two.
+    # Twice a list of two triangles and the same as a strip of three that have an area; and four fans of two.
     assert len(loaded.asset.faces) == 2 * (2 + 3) + 4 * 2
 
 

@@ -16,6 +16,9 @@ from get3d.files import InputError
 
 __all__ = ["load_gltf"]
 
+_MOVES = {"matrix", "translation", "rotation", "scale"}
+_UNMOVED = np.eye(4)
+
 
 def load_gltf(path: Path, resolver: FolderResolver, max_faces: int, texture: int) -> list[Placed]:
     """All visible meshes of the file's scene. What is not supported is noted with the resolver.
@@ -90,7 +93,8 @@ class _Scene:
         while queue:
             number = queue.pop()
             for child in children[number]:
-                world[child] = world[number] @ self._local(child)
+                local = self._local(child)
+                world[child] = world[number] if local is _UNMOVED else world[number] @ local
                 queue.append(child)
         if len(world) < count:
             raise InputError("its nodes hang in a circle; export it again")
@@ -110,6 +114,8 @@ class _Scene:
 
     def _local(self, number: int) -> Float[np.ndarray, "4 4"]:
         node = self._node(number)
+        if not _MOVES & node.keys():
+            return _UNMOVED
         if "matrix" in node:
             return numbers(node, "matrix", np.eye(4).ravel().tolist()).reshape(4, 4).T
         moved = numbers(node, "translation", (0, 0, 0))
