@@ -1,11 +1,8 @@
 """What is looked at before a stranger's file is loaded, and the files it names: nothing outside its folder is read."""
 
-import base64
 import io
-import json
 import os
 import re
-import struct
 import unicodedata
 import urllib.parse
 import warnings
@@ -20,7 +17,7 @@ from trimesh.resolvers import Resolver
 
 from get3d.files import InputError
 
-__all__ = ["FolderResolver", "careful_pictures", "embedded_pictures_lost", "readable_name", "require_loadable"]
+__all__ = ["FolderResolver", "careful_pictures", "readable_name", "require_loadable"]
 
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF", "GIF", "DDS")
 """Read within PIL itself; some of its other formats start programs."""
@@ -35,21 +32,17 @@ class Limits:
     Attributes:
         bytes: of the other files that it names, all together.
         pixels: of its textures as they are, all together.
-        instances: of parts that it places.
         seconds: that reading it may take.
     """
 
     bytes: int = 2**31
     pixels: int = 2**29
-    instances: int = 200_000
     seconds: int = 300
 
 
 LIMITS = Limits()
 _BYTES_PER_FACE = 256
 """No format takes more for a face, textures apart."""
-_UNDERSTOOD = ("KHR_materials_", "KHR_lights_", "EXT_texture_webp", "KHR_xmp")
-"""Extensions of glTF without which an object still has its shape."""
 
 
 _USUAL_FOLDERS = ("", "textures", "../textures", "materials/textures", "../materials/textures")
@@ -67,7 +60,7 @@ class FolderResolver(Resolver):
     Attributes:
         missing: names of files that are not there, or are pictures that cannot be read.
         refused: names that lead out of the folder.
-        decoded: pictures by their identity, and what is left of them when they are decoded and reduced.
+        decoded: pictures by their name or identity, and what is left of them when they are decoded and reduced.
     """
 
     def __init__(self, root: Path, folder: Path) -> None:
@@ -75,7 +68,7 @@ class FolderResolver(Resolver):
         self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []
         self.refused: list[str] = []
-        self.decoded: dict[int, tuple[Image.Image, Image.Image | None]] = {}
+        self.decoded: dict[int | str, tuple[Image.Image, Image.Image | None]] = {}
         self._bytes = self._pixels = 0
         self._listings: dict[Path, dict[str, str]] = {}
 
@@ -230,10 +223,10 @@ def _readable(content: bytes) -> bool:
 
 
 def require_loadable(path: Path, max_faces: int) -> None:
-    """Refuses a file by its size and its header, before memory is spent on it.
+    """Refuses a file by its size, before memory is spent on it.
 
     Raises:
-        InputError: it is empty or too large, or its header tells of too many faces or of extensions unknown here.
+        InputError: it is empty or too large.
     """
     size = path.stat().st_size
     if size == 0:
@@ -242,64 +235,3 @@ def require_loadable(path: Path, max_faces: int) -> None:
         raise InputError(
             f"the file has {size} bytes, more than {max_faces} faces need; simplify it, or allow more with --max-faces"
         )
-    if path.suffix.lower() in (".glb", ".gltf"):
-        header, _ = _gltf(path)
-        needed = [name for name in header.get("extensionsRequired", []) if not name.startswith(_UNDERSTOOD)]
-        if needed:
-            raise InputError(f"it needs the glTF extension {needed[0]}; export it without compression")
-        counts = [int(accessor["count"]) for accessor in header.get("accessors", [])]
-        if max(counts, default=0) > 3 * max_faces:
-            raise InputError(
-                f"it has a list of {max(counts)} numbers, more than {max_faces} faces have; "
-                "simplify it, or allow more with --max-faces"
-            )
-
-
-def embedded_pictures_lost(path: Path) -> list[str]:
-    """Names of pictures within a .glb or .gltf that colour a surface and cannot be read, or not as they are meant."""
-    if path.suffix.lower() not in (".glb", ".gltf"):
-        return []
-    header, binary = _gltf(path)
-    textures, images, views = (header.get(name, []) for name in ("textures", "images", "bufferViews"))
-    lost = []
-    for material in header.get("materials", []):
-        texture = material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
-        if texture is None:
-            continue
-        if "KHR_texture_transform" in texture.get("extensions", {}):
-            lost.append("KHR_texture_transform")
-        described = textures[texture["index"]]
-        source = described.get("extensions", {}).get("EXT_texture_webp", described).get("source")
-        if source is None:
-            lost.append(f"texture {texture['index']}")
-            continue
-        picture = images[source]
-        if "bufferView" in picture and binary:
-            view = views[picture["bufferView"]]
-            start = view.get("byteOffset", 0)
-            content = binary[start : start + view["byteLength"]]
-        elif picture.get("uri", "").startswith("data:"):
-            content = base64.b64decode(picture["uri"].partition("base64,")[2])
-        else:
-            continue
-        if not _readable(content):
-            lost.append(f"image {source}")
-    return lost
-
-
-def _gltf(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The header of a .gltf or .glb, and the content that a .glb carries."""
-    content = path.read_bytes()
-    binary = b""
-    if path.suffix.lower() == ".glb":
-        if len(content) < 20 or content[:4] != b"glTF":
-            raise InputError("it is no GLB file, or is cut short; get it again")
-        length = struct.unpack("<I", content[12:16])[0]
-        content, binary = content[20 : 20 + length], content[28 + length :]
-    try:
-        header = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"its header is not JSON ({error}); get it again") from error
-    if not isinstance(header, dict):
-        raise InputError("its header is no glTF header; get it again")
-    return header, binary

@@ -12,10 +12,12 @@ import trimesh
 from jaxtyping import Float, Int
 
 from get3d.data.assets.asset import Asset, linear_of_bytes
-from get3d.data.assets.files import FolderResolver, careful_pictures, embedded_pictures_lost, require_loadable
+from get3d.data.assets.files import FolderResolver, careful_pictures, require_loadable
+from get3d.data.assets.gltf_scene import load_gltf
 from get3d.data.assets.materials import PLAIN, PlainMaterial, plain_material
 from get3d.data.assets.obj import load_obj
 from get3d.data.assets.off import load_off
+from get3d.data.assets.placed import Placed, placed_in, require_few
 from get3d.data.assets.ply import load_ply
 from get3d.data.assets.usd import load_usdz, up_of_usdz
 from get3d.data.creases import corner_normals
@@ -75,15 +77,16 @@ def load_asset(
     resolver = FolderResolver(root, path.parent)
     try:
         require_loadable(path, max_faces)
-        with careful_pictures():
-            scene = _scene(path, suffix, resolver)
-            resolver.missing += embedded_pictures_lost(path)
-            asset = _assembled(scene, resolver, max_faces, texture, linear=suffix != ".dae")
+        # Numbers of strangers overflow; what comes of it is found below.
+        with careful_pictures(), np.errstate(all="ignore"):
+            placed = _scene(path, suffix, resolver, max_faces, texture)
+            asset = _assembled(placed, resolver, max_faces, texture, linear=suffix != ".dae")
     except InputError:
         raise
     except Exception as error:  # The readers raise whatever their parsers do.
         _require_contained(resolver, root)
-        raise InputError(f"it cannot be read ({type(error).__name__}: {error}); get or export it again") from error
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"it cannot be read ({type(error).__name__}: {said}); get or export it again") from error
     _require_contained(resolver, root)
     turn = np.array(_UP[_up(path) if up == "file" else up], dtype=np.float64)
     return Loaded(_placed(asset, turn, scale), tuple(dict.fromkeys(resolver.missing)))
@@ -94,17 +97,19 @@ def _require_contained(resolver: FolderResolver, root: Path) -> None:
         raise InputError(f"it names the file {resolver.refused[0]!r}, which leads out of the folder {root}")
 
 
-def _scene(path: Path, suffix: str, resolver: FolderResolver) -> trimesh.Scene:
+def _scene(path: Path, suffix: str, resolver: FolderResolver, max_faces: int, texture: int) -> list[Placed]:
     if suffix in _NEEDED:
         module, package, extra = _NEEDED[suffix]
         if importlib.util.find_spec(module) is None:
             raise InputError(f"reading {suffix} needs the package {package}: pip install 'get3d[{extra}]'")
+    if suffix in (".glb", ".gltf"):
+        return load_gltf(path, resolver, max_faces, texture)
     if suffix == ".usdz":
-        return load_usdz(path, resolver.missing)
+        return placed_in(load_usdz(path, resolver.missing))
     if suffix in _OWN:
-        return _OWN[suffix](path, resolver)
+        return placed_in(_OWN[suffix](path, resolver))
     with path.open("rb") as file:
-        return trimesh.load_scene(file, file_type=suffix[1:], resolver=resolver, process=False)
+        return placed_in(trimesh.load_scene(file, file_type=suffix[1:], resolver=resolver, process=False))
 
 
 def _up(path: Path) -> str:
@@ -140,29 +145,26 @@ class _Part:
 
 
 def _assembled(
-    scene: trimesh.Scene, resolver: FolderResolver, max_faces: int, texture: int, *, linear: bool
+    placed: list[Placed], resolver: FolderResolver, max_faces: int, texture: int, *, linear: bool
 ) -> dict[str, Any]:
     """The fields of an asset, in the file's own coordinates and double precision."""
-    placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
-    placed = [(matrix, scene.geometry[name]) for matrix, name in placed]
-    placed = [(matrix, shape) for matrix, shape in placed if isinstance(shape, trimesh.Trimesh) and len(shape.faces)]
-    count = sum(len(shape.faces) for _, shape in placed)
+    count = sum(len(each.shape.faces) for each in placed)
     if not count:
         raise InputError("it has no faces; export it as triangles")
-    if count > max_faces:
-        raise InputError(f"it has {count} faces, more than --max-faces {max_faces}; simplify it, or allow more")
+    require_few(len(placed), count, max_faces)
     materials = [PLAIN]
     numbers: dict[int, int] = {}
     parts = []
-    for matrix, shape in placed:
-        number = 0
+    for each in placed:
+        number, shape = 0, each.shape
         material = getattr(shape.visual, "material", None)
         if material is not None:
             if id(material) not in numbers:
                 numbers[id(material)] = len(materials)
-                materials.append(plain_material(material, resolver, texture, linear=linear))
+                plain = isinstance(material, PlainMaterial)
+                materials.append(material if plain else plain_material(material, resolver, texture, linear=linear))
             number = numbers[id(material)]
-        parts.append(_part(shape, np.asarray(matrix, np.float64), number, materials))
+        parts.append(_part(shape, each.matrix, number, materials))
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     return {
         "vertices": np.concatenate([part.vertices for part in parts]),

@@ -1,5 +1,6 @@
 """Materials of strangers' files as one texture each, the base colour and the holes in it; shine is left out."""
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +10,9 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from get3d.data.assets.asset import bytes_of_linear, linear_of_bytes
-from get3d.data.assets.files import FolderResolver
+from get3d.data.assets.files import PICTURE_FORMATS, FolderResolver
 
-__all__ = ["PLAIN", "PlainMaterial", "plain_material"]
+__all__ = ["PLAIN", "PlainMaterial", "base_material", "plain_material", "texels_of"]
 
 _HALF = 0.5
 
@@ -49,15 +50,7 @@ def plain_material(material: Any, resolver: FolderResolver, largest: int, *, lin
         if not linear:
             factor[:3] = linear_of_bytes(np.rint(factor[:3] * 255).astype(np.uint8))
         texels = _texels(material.baseColorTexture, resolver, largest)
-        if texels is None:
-            texels = np.full((1, 1, 4), 255, np.uint8)
-        cutoff = {"MASK": _HALF if material.alphaCutoff is None else float(material.alphaCutoff), "BLEND": _HALF}.get(
-            material.alphaMode, 0.0
-        )
-        # What is learnt is surfaces: glass, thin all over, is drawn as if it were none; only what is clear is a hole.
-        if material.alphaMode == "BLEND":
-            factor[3] = float(factor[3] > 0)
-        return _cut(_tinted(texels, factor), cutoff)
+        return base_material(texels, factor, material.alphaMode, material.alphaCutoff)
     texels = _texels(getattr(material, "image", None), resolver, largest)
     if texels is None:
         color = np.asarray(material.main_color, np.uint8)
@@ -66,6 +59,44 @@ def plain_material(material: Any, resolver: FolderResolver, largest: int, *, lin
     if holes is None:
         return _cut(texels, 0.0)
     return _cut(_with_holes(texels, holes, resolver, largest), _HALF)
+
+
+def base_material(
+    texels: UInt8[np.ndarray, "h w 4"] | None, factor: Float[np.ndarray, " 4"], mode: Any, cutoff: float | None
+) -> PlainMaterial:
+    """A material of glTF's kind.
+
+    Args:
+        texels: the texture of its base colour, or None.
+        factor: linear colour and alpha that it is multiplied by.
+        mode: "MASK", "BLEND", or anything else for one without holes.
+        cutoff: alpha below which there are holes, for "MASK"; None: a half.
+    """
+    if texels is None:
+        texels = np.full((1, 1, 4), 255, np.uint8)
+    cutoff = {"MASK": _HALF if cutoff is None else float(cutoff), "BLEND": _HALF}.get(mode, 0.0)
+    # What is learnt is surfaces: glass, thin all over, is drawn as if it were none; only what is clear is a hole.
+    if mode == "BLEND":
+        factor = np.append(factor[:3], float(factor[3] > 0))
+    return _cut(_tinted(texels, factor), cutoff)
+
+
+def texels_of(content: bytes, name: str, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
+    """The colours and alpha of an image file, reduced; None, and noted by its name, where it cannot be read.
+
+    Args:
+        content: of the file.
+        name: what it is called in the report.
+        resolver: takes the note.
+        largest: side in texels to which larger images are reduced.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=PICTURE_FORMATS)
+    except Exception:  # Decoders of damaged images raise whatever they do.
+        resolver.missing.append(name)
+        return None
+    image.info["file_path"] = name
+    return _texels(image, resolver, largest, name)
 
 
 def _cut(texels: UInt8[np.ndarray, "h w 4"], cutoff: float) -> PlainMaterial:
@@ -85,20 +116,25 @@ def _tinted(texels: UInt8[np.ndarray, "h w 4"], factor: Float[np.ndarray, " 4"])
     return np.stack([table[texels[..., channel]] for channel, table in enumerate(tables)], axis=2)
 
 
-def _texels(image: Image.Image | None, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
+def _texels(
+    image: Image.Image | None, resolver: FolderResolver, largest: int, key: str | None = None
+) -> UInt8[np.ndarray, "h w 4"] | None:
     """The picture's colours and alpha, reduced; None where there is none."""
-    reduced = _reduced(image, resolver, largest)
+    reduced = _reduced(image, resolver, largest, key)
     return None if reduced is None else np.array(reduced.convert("RGBA"))
 
 
-def _reduced(image: Image.Image | None, resolver: FolderResolver, largest: int) -> Image.Image | None:
+def _reduced(
+    image: Image.Image | None, resolver: FolderResolver, largest: int, key: str | None = None
+) -> Image.Image | None:
     """The picture, of 8 bits and reduced; None where there is none or it cannot be decoded, which is noted.
 
     Each is decoded once, and its full size given back, as one object may have dozens.
     """
     if image is None:
         return None
-    if id(image) not in resolver.decoded:
+    place = id(image) if key is None else key
+    if place not in resolver.decoded:
         name = str(image.info.get("file_path", "a texture"))
         small = None
         if resolver.affordable(image, name):
@@ -108,8 +144,8 @@ def _reduced(image: Image.Image | None, resolver: FolderResolver, largest: int) 
             except Exception:  # Decoders of damaged pictures raise whatever they do.
                 resolver.missing.append(name)
         # The picture is kept, closed, so that no other has its number.
-        resolver.decoded[id(image)] = image, small
-    return resolver.decoded[id(image)][1]
+        resolver.decoded[place] = image, small
+    return resolver.decoded[place][1]
 
 
 def _of_bytes(image: Image.Image) -> Image.Image:
@@ -131,8 +167,8 @@ def _resized(image: Image.Image, largest: int) -> Image.Image:
 
 
 def _with_holes(
-    texels: UInt8[np.ndarray, "h w 4"], holes: Image.Image, resolver: FolderResolver, largest: int
-) -> UInt8[np.ndarray, "h w 4"]:
+    texels: UInt8[np.ndarray, "_ _ 4"], holes: Image.Image, resolver: FolderResolver, largest: int
+) -> UInt8[np.ndarray, "_ _ 4"]:
     """Texels with the alpha of an .obj's `map_d`: the picture's alpha where it has one, its brightness otherwise."""
     image = _reduced(holes, resolver, largest)
     if image is None:
