@@ -19,6 +19,7 @@ from get3d.cameras import Cameras
 from get3d.data.assets.asset import Asset
 from get3d.data.assets.blender import draw_in_blender, find_blender
 from get3d.data.assets.config import RenderConfig, command_line, settings
+from get3d.data.assets.files import LIMITS, time_limit
 from get3d.data.assets.fit import largest_fit
 from get3d.data.assets.folder import Found, Source, find_models
 from get3d.data.assets.loading import load_asset
@@ -209,7 +210,7 @@ def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], worker
                 try:
                     (outcome,) = in_processes(render, [source], 1, isolated=True)
                 except BrokenProcessPool:
-                    outcome = Outcome(source.file, reason="it killed the process that read it; memory may have run out")
+                    outcome = Outcome(source.file, reason="it killed its process; memory or time may have run out")
                 del in_hand[source.file]
                 yield outcome
 
@@ -217,14 +218,16 @@ def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], worker
 def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> Outcome:
     """Writes the pictures of one object, then its cameras and its mesh: the mesh's file says that it is done."""
     try:
-        loaded = load_asset(
-            root / source.file,
-            root,
-            scale=config.scale,
-            up=config.up,
-            max_faces=config.max_faces,
-            texture=config.texture,
-        )
+        with time_limit(LIMITS.seconds):
+            loaded = load_asset(
+                root / source.file,
+                root,
+                scale=config.scale,
+                up=config.up,
+                max_faces=config.max_faces,
+                texture=config.texture,
+                blender=config.blender,
+            )
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
         asset, cameras = loaded.asset, _cameras(config, source.name)

@@ -32,7 +32,8 @@ class RenderConfig:
         up: the direction that is up in all files, as in --up=-y; "file": as the format says, +Y where it says nothing.
         light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are.
         renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised, as the paper's script does.
-        blender: the Blender program, or a Python that has the module bpy; by default the Blender installed.
+        blender: the Blender program, or a Python that has the module bpy; by default the Blender installed. It reads
+            .blend, too.
         supersample: samples per pixel and axis of the built-in renderer.
         texture: side in texels to which larger textures are reduced.
         ratio: shares of objects for training, validation and testing.

@@ -127,7 +127,9 @@ def _make_linear(path: Path) -> None:
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 4)
     rest = content[20 + length :]
-    path.write_bytes(struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A) + text + rest)
+    path.write_bytes(
+        struct.pack("<4sIIII", b"glTF", 2, 20 + len(text) + len(rest), len(text), 0x4E4F534A) + text + rest
+    )
 
 
 def _linear(color: Any) -> list[float]:

@@ -15,7 +15,7 @@ _GENERIC = ("model", "models", "model_normalized", "scene", "mesh", "meshes", "s
 _LONGEST_LIST = 2**26
 """Bytes of a list of files."""
 _FOREIGN = (
-    *(".3ds", ".3mf", ".abc", ".blend", ".c4d", ".fbx", ".ma", ".max", ".mb", ".skp", ".step", ".stp"),
+    *(".3mf", ".abc", ".c4d", ".ma", ".max", ".mb", ".skp", ".step", ".stp"),
     *(".usd", ".usda", ".usdc", ".vrm", ".wrl", ".x3d", ".zip"),
 )
 """Models in formats that are not read, so that none is passed over in silence."""

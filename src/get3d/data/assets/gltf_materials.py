@@ -49,6 +49,7 @@ class GltfMaterials:
     def __init__(self, document: Document, texture: int) -> None:
         self.document, self._largest = document, texture
         self._paints: dict[int | None, Paint] = {}
+        self._images: dict[int, UInt8[np.ndarray, "h w 4"] | None] = {}
 
     def paint(self, number: Any, *, colored: bool) -> Paint | None:
         """The numbered material.
@@ -116,19 +117,22 @@ class GltfMaterials:
             missing.append(f"texture {texture.get('index')}")
             return None
         number = described["source"]
+        if number not in self._images:
+            self._images[number] = self._image(number)
+        return self._images[number]
+
+    def _image(self, number: Any) -> UInt8[np.ndarray, "h w 4"] | None:
         image = self.document.entry("images", number)
         uri = image.get("uri")
+        name, content = f"image {number}", b""
         if "bufferView" in image:
-            name, content = f"image {number}", self.document.view(image["bufferView"])
+            content = self.document.view(image["bufferView"])
         elif isinstance(uri, str):
-            name = f"image {number}" if uri.startswith("data:") else uri
+            name = name if uri.startswith("data:") else uri
             try:
                 content = self.document.file(uri)
             except OSError:  # The resolver has noted it.
                 return None
-        else:
-            missing.append(f"image {number}")
-            return None
         return texels_of(content, name, self.document.resolver, self._largest)
 
 

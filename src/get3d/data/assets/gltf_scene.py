@@ -8,15 +8,15 @@ import numpy as np
 import trimesh
 from jaxtyping import Float, Int
 
-from get3d.data.assets.files import FolderResolver
+from get3d.data.assets.files import LIMITS, FolderResolver
 from get3d.data.assets.gltf import Document, item, listed, numbers, whole
 from get3d.data.assets.gltf_materials import GltfMaterials, Paint
-from get3d.data.assets.placed import MOST_PLACED, Placed, require_few
+from get3d.data.assets.placed import Placed, require_few
 from get3d.files import InputError
 
 __all__ = ["load_gltf"]
 
-_MOST_NODES = 10 * MOST_PLACED
+_MOST_NODES = 10 * LIMITS.instances
 """Bones and groups are nodes, too."""
 
 
@@ -62,7 +62,7 @@ class _Scene:
             weights = self._weights(node, mesh)
             if "skin" in node:
                 # A skin stands where its joints are, whatever its node says (glTF 2.0, section 3.7.3.3).
-                matrices, shapes = [np.eye(4)], self._made(mesh, weights, self._joints(node["skin"]))
+                matrices, shapes = np.eye(4)[None], self._made(mesh, weights, self._joints(node["skin"]))
             else:
                 key = node["mesh"], weights.tobytes()
                 if key not in self._shapes:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import trimesh
 from jaxtyping import Float, UInt8
 from PIL import Image
 
@@ -34,23 +33,16 @@ PLAIN = PlainMaterial(np.full((1, 1, 4), (204, 204, 204, 255), np.uint8), 0.0)
 """What has no material at all is light grey."""
 
 
-def plain_material(material: Any, resolver: FolderResolver, largest: int, *, linear: bool) -> PlainMaterial:
-    """The base colour of a material that trimesh read, times its picture.
+def plain_material(material: Any, resolver: FolderResolver, largest: int) -> PlainMaterial:
+    """The colour of a material of trimesh's simple kind, or its picture.
 
-    A picture that cannot be decoded is noted as missing, and the base colour is taken.
+    A picture that cannot be decoded is noted as missing, and the colour is taken.
 
     Args:
         material: trimesh's.
         resolver: notes what is missing.
         largest: side in texels to which larger pictures are reduced.
-        linear: whether the base colour is linear, as in glTF, or sRGB.
     """
-    if isinstance(material, trimesh.visual.material.PBRMaterial):
-        factor = np.ones(4) if material.baseColorFactor is None else material.baseColorFactor / 255
-        if not linear:
-            factor[:3] = linear_of_bytes(np.rint(factor[:3] * 255).astype(np.uint8))
-        texels = _texels(material.baseColorTexture, resolver, largest)
-        return base_material(texels, factor, material.alphaMode, material.alphaCutoff)
     texels = _texels(getattr(material, "image", None), resolver, largest)
     if texels is None:
         color = np.asarray(material.main_color, np.uint8)

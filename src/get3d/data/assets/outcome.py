@@ -12,7 +12,6 @@ from rich.text import Text
 
 from get3d.data.assets.config import RenderConfig, command_line
 from get3d.data.assets.files import LIMITS
-from get3d.data.assets.placed import MOST_PLACED
 from get3d.files import InputError, contained, read_json, write_json
 
 __all__ = ["Outcome", "done", "mesh_path", "note", "show"]
@@ -69,7 +68,7 @@ def note(root: Path, config: RenderConfig, outcomes: Iterable[Outcome], rank: in
         {
             "format": 1,
             "command": command_line(config),
-            "limits": {**asdict(LIMITS), "placed": MOST_PLACED, "faces": config.max_faces},
+            "limits": {**asdict(LIMITS), "faces": config.max_faces},
             "rendered": len(rendered),
             "with_missing_files": sum(bool(entry["missing"]) for entry in rendered),
             "left_out": len(ordered) - len(rendered),

@@ -6,12 +6,10 @@ import numpy as np
 import trimesh
 from jaxtyping import Float
 
+from get3d.data.assets.files import LIMITS
 from get3d.files import InputError
 
-__all__ = ["MOST_PLACED", "Placed", "placed_in", "require_few"]
-
-MOST_PLACED = 20_000
-"""Most shapes that one file may place: one that refers to a mesh a million times is a few bytes long."""
+__all__ = ["Placed", "placed_in", "require_few"]
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ def placed_in(scene: trimesh.Scene) -> list[Placed]:
     """All shapes with faces of a scene.
 
     Raises:
-        InputError: there are more than `MOST_PLACED`.
+        InputError: there are more than `LIMITS.instances`.
     """
     nodes = scene.graph.nodes_geometry
     require_few(len(nodes))
@@ -48,9 +46,9 @@ def require_few(placed: int, faces: int = 0, max_faces: int = 0) -> None:
     """Refuses too many shapes or faces, before any is made.
 
     Raises:
-        InputError: there are more than `MOST_PLACED` shapes or `max_faces` faces.
+        InputError: there are more than `LIMITS.instances` shapes or `max_faces` faces.
     """
-    if placed > MOST_PLACED:
-        raise InputError(f"it places {placed} meshes, more than {MOST_PLACED} (instances count); join them")
+    if placed > LIMITS.instances:
+        raise InputError(f"it places {placed} meshes, more than {LIMITS.instances} (instances count); join them")
     if faces > max_faces:
         raise InputError(f"it has {faces} faces, more than --max-faces {max_faces}; simplify it, or allow more")
