@@ -22,7 +22,7 @@ class RenderConfig:
     """A dataset of 3D models that one has: pictures with cameras, and the meshes they show.
 
     Attributes:
-        assets: folder of models, at any depth; or a text file that lists models, one a line, relative to itself.
+        assets: folder of models, at any depth; or a text file that lists models in its folder, one a line.
         out: folder of the dataset. An unfinished one is gone on with; so are new and mended models taken in.
         views: pictures of each object.
         resolution: side of the pictures in pixels, a power of two.

@@ -5,10 +5,10 @@ it stays in its process. Only Blender reads what Blender writes.
 """
 
 import json
-import resource
 import shutil
 import struct
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,7 @@ def _run(command: list[str], folder: Path, name: str) -> str:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=LIMITS.seconds,
-            preexec_fn=_bounded if name == "assimp" else None,
+            preexec_fn=_bounded if name == "assimp" and sys.platform == "linux" else None,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
@@ -105,6 +105,8 @@ def _run(command: list[str], folder: Path, name: str) -> str:
 
 
 def _bounded() -> None:
+    import resource
+
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
 
 
