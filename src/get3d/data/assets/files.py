@@ -1,8 +1,12 @@
 """What is looked at before a stranger's file is loaded, and the files it names: nothing outside its folder is read."""
 
+import faulthandler
 import io
+import multiprocessing
 import os
 import re
+import signal
+import threading
 import unicodedata
 import urllib.parse
 import warnings
@@ -10,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import FrameType
 from typing import Any
 
 from PIL import Image
@@ -17,7 +22,7 @@ from trimesh.resolvers import Resolver
 
 from get3d.files import InputError
 
-__all__ = ["LIMITS", "FolderResolver", "careful_pictures", "readable_name", "require_loadable"]
+__all__ = ["LIMITS", "FolderResolver", "careful_pictures", "readable_name", "require_loadable", "time_limit"]
 
 PICTURE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF", "GIF", "DDS")
 """Read within PIL itself; some of its other formats start programs."""
@@ -32,7 +37,6 @@ class Limits:
     Attributes:
         bytes: of the other files that it names, all together.
         pixels: of its textures as they are, all together.
-        instances: of parts that it places.
         seconds: that reading it may take.
     """
 
@@ -43,6 +47,8 @@ class Limits:
 
 
 LIMITS = Limits()
+_GRACE = 30
+"""Seconds after which a process ends that cannot be stopped otherwise."""
 _BYTES_PER_FACE = 256
 """No format takes more for a face, textures apart."""
 
@@ -62,7 +68,7 @@ class FolderResolver(Resolver):
     Attributes:
         missing: names of files that are not there, or are pictures that cannot be read.
         refused: names that lead out of the folder.
-        decoded: pictures by their identity, and what is left of them when they are decoded and reduced.
+        decoded: pictures by their name or identity, and what is left of them when they are decoded and reduced.
     """
 
     def __init__(self, root: Path, folder: Path) -> None:
@@ -70,7 +76,7 @@ class FolderResolver(Resolver):
         self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []
         self.refused: list[str] = []
-        self.decoded: dict[int, tuple[Image.Image, Image.Image | None]] = {}
+        self.decoded: dict[int | str, tuple[Image.Image, Image.Image | None]] = {}
         self._bytes = self._pixels = 0
         self._listings: dict[Path, dict[str, str]] = {}
 
@@ -214,6 +220,34 @@ def careful_pictures() -> Iterator[None]:
             yield
         finally:
             Image.MAX_IMAGE_PIXELS = before
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Stops what takes longer, where it is Python; what is not, ends with its process, if that is one of several.
+
+    Raises:
+        InputError: it takes longer.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise InputError(f"it takes more than {seconds} s to read; simplify it")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    with Path(os.devnull).open("w") as nowhere:
+        if multiprocessing.parent_process() is not None:
+            faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            if multiprocessing.parent_process() is not None:
+                faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_REAL, left, interval)
+            signal.signal(signal.SIGALRM, before)
 
 
 def _readable(content: bytes) -> bool:

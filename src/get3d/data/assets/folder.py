@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from get3d.data.assets.loading import SUFFIXES
-from get3d.files import InputError, contained
+from get3d.files import InputError, contained, require_name
 
 __all__ = ["Found", "Source", "find_models"]
 
@@ -15,7 +15,7 @@ _GENERIC = ("model", "models", "model_normalized", "scene", "mesh", "meshes", "s
 _LONGEST_LIST = 2**26
 """Bytes of a list of files."""
 _FOREIGN = (
-    *(".3ds", ".3mf", ".abc", ".blend", ".c4d", ".fbx", ".ma", ".max", ".mb", ".skp", ".step", ".stp"),
+    *(".3mf", ".abc", ".c4d", ".ma", ".max", ".mb", ".skp", ".step", ".stp"),
     *(".usd", ".usda", ".usdc", ".vrm", ".wrl", ".x3d", ".zip"),
 )
 """Models in formats that are not read, so that none is passed over in silence."""
@@ -70,7 +70,7 @@ def find_models(assets: Path) -> Found:
         if reason is None:
             models.append(file)
         else:
-            refused[file] = reason
+            refused[file.encode("utf-8", "backslashreplace").decode()] = reason
     if not models and not refused:
         raise InputError(f"{assets}: holds no model; put files of the formats {', '.join(SUFFIXES)} there")
     plain = [_name(file) for file in models]
@@ -93,7 +93,8 @@ def _walk(root: Path, refused: dict[str, str]) -> list[str]:
             path = Path(place) / name
             # A link to a folder within the root is no loss: what is there is found where it lies.
             if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
-                refused[(within / name).as_posix()] = (
+                link = (within / name).as_posix().encode("utf-8", "backslashreplace").decode()
+                refused[link] = (
                     f"is a link to the folder {path.resolve()}, outside {root}; copy it, or render it by itself"
                 )
         wanted = (name for name in files if Path(name).suffix.lower() in (*SUFFIXES, *_FOREIGN))
@@ -129,8 +130,13 @@ def _refusal(root: Path, file: str) -> str | None:
             raise InputError("not a name within the folder")
     except (InputError, ValueError, OSError):
         return f"leads out of the folder {root}; files must lie inside it"
-    if not file.isprintable():
-        return "its name has characters that cannot be printed; rename it"
+    try:
+        require_name(file, "its path")
+        file.encode()
+    except InputError as error:
+        return str(error)
+    except UnicodeEncodeError:
+        return "its name is not in UTF-8; rename it"
     if path.suffix.lower() not in SUFFIXES:
         return f"the format {path.suffix or 'without a suffix'} is not supported; export it as .glb"
     if not path.exists():

@@ -23,7 +23,7 @@ __all__ = ["Document", "item", "listed", "numbers", "whole"]
 
 UNDERSTOOD = (
     *("EXT_mesh_gpu_instancing", "KHR_mesh_quantization", "KHR_node_visibility", "KHR_texture_transform"),
-    *("EXT_texture_webp", "MSFT_texture_dds", "KHR_lights_punctual", "KHR_xmp", "KHR_materials_"),
+    *("EXT_texture_webp", "MSFT_texture_dds", "KHR_lights_punctual", "KHR_xmp", "KHR_materials_", "FB_ngon_encoding"),
 )
 """Beginnings of the names of extensions that are read, or without which an object has its shape and base colour."""
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}

@@ -12,6 +12,7 @@ import trimesh
 from jaxtyping import Float, Int
 
 from get3d.data.assets.asset import Asset, linear_of_bytes
+from get3d.data.assets.converted import CONVERTED, load_converted
 from get3d.data.assets.dae import load_dae
 from get3d.data.assets.files import FolderResolver, careful_pictures, require_loadable
 from get3d.data.assets.gltf_scene import load_gltf
@@ -26,7 +27,7 @@ from get3d.files import InputError, contained
 
 __all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz")
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz", *CONVERTED)
 _NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-core", "usd")}
 """Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
 _PLACING = {".dae": load_dae, ".glb": load_gltf, ".gltf": load_gltf, ".usdz": load_usdz}
@@ -59,7 +60,14 @@ class Loaded:
 
 
 def load_asset(
-    path: Path, root: Path, *, scale: float = 0.9, up: Up = "file", max_faces: int = 2_000_000, texture: int = 2048
+    path: Path,
+    root: Path,
+    *,
+    scale: float = 0.9,
+    up: Up = "file",
+    max_faces: int = 2_000_000,
+    texture: int = 2048,
+    blender: Path | None = None,
 ) -> Loaded:
     """Loads a model with its materials and textures, and puts it upright around the origin.
 
@@ -70,6 +78,7 @@ def load_asset(
         up: the direction that is up in the file; "file": what the format or the file says.
         max_faces: most faces that are accepted.
         texture: side in texels to which larger textures are reduced.
+        blender: reads .blend: the program, or a Python that has the module bpy; None: the Blender installed.
 
     Raises:
         InputError: the file cannot be read, leads out of `root`, or holds nothing that can be drawn.
@@ -81,7 +90,7 @@ def load_asset(
         require_loadable(path, max_faces)
         # Numbers of strangers overflow; what comes of it is found below.
         with careful_pictures(), np.errstate(all="ignore"):
-            placed = _scene(path, suffix, resolver, max_faces, texture)
+            placed = _scene(path, suffix, resolver, max_faces, texture, blender)
             asset = _assembled(placed, resolver, max_faces, texture)
     except InputError:
         raise
@@ -99,13 +108,17 @@ def _require_contained(resolver: FolderResolver, root: Path) -> None:
         raise InputError(f"it names the file {resolver.refused[0]!r}, which leads out of the folder {root}")
 
 
-def _scene(path: Path, suffix: str, resolver: FolderResolver, max_faces: int, texture: int) -> list[Placed]:
+def _scene(
+    path: Path, suffix: str, resolver: FolderResolver, max_faces: int, texture: int, blender: Path | None
+) -> list[Placed]:
     if suffix in _NEEDED:
         module, package, extra = _NEEDED[suffix]
         if importlib.util.find_spec(module) is None:
             raise InputError(f"reading {suffix} needs the package {package}: pip install 'get3d[{extra}]'")
     if suffix in _PLACING:
         return _PLACING[suffix](path, resolver, max_faces, texture)
+    if suffix in CONVERTED:
+        return load_converted(path, resolver, max_faces, texture, blender)
     if suffix in _OWN:
         return placed_in(_OWN[suffix](path, resolver))
     with path.open("rb") as file:

@@ -88,7 +88,7 @@ def texels_of(content: bytes, name: str, resolver: FolderResolver, largest: int)
         resolver.missing.append(name)
         return None
     image.info["file_path"] = name
-    return _texels(image, resolver, largest)
+    return _texels(image, resolver, largest, name)
 
 
 def _cut(texels: UInt8[np.ndarray, "h w 4"], cutoff: float) -> PlainMaterial:
@@ -108,20 +108,25 @@ def _tinted(texels: UInt8[np.ndarray, "h w 4"], factor: Float[np.ndarray, " 4"])
     return np.stack([table[texels[..., channel]] for channel, table in enumerate(tables)], axis=2)
 
 
-def _texels(image: Image.Image | None, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
+def _texels(
+    image: Image.Image | None, resolver: FolderResolver, largest: int, key: str | None = None
+) -> UInt8[np.ndarray, "h w 4"] | None:
     """The picture's colours and alpha, reduced; None where there is none."""
-    reduced = _reduced(image, resolver, largest)
+    reduced = _reduced(image, resolver, largest, key)
     return None if reduced is None else np.array(reduced.convert("RGBA"))
 
 
-def _reduced(image: Image.Image | None, resolver: FolderResolver, largest: int) -> Image.Image | None:
+def _reduced(
+    image: Image.Image | None, resolver: FolderResolver, largest: int, key: str | None = None
+) -> Image.Image | None:
     """The picture, of 8 bits and reduced; None where there is none or it cannot be decoded, which is noted.
 
     Each is decoded once, and its full size given back, as one object may have dozens.
     """
     if image is None:
         return None
-    if id(image) not in resolver.decoded:
+    place = id(image) if key is None else key
+    if place not in resolver.decoded:
         name = str(image.info.get("file_path", "a texture"))
         small = None
         if resolver.affordable(image, name):
@@ -131,8 +136,8 @@ def _reduced(image: Image.Image | None, resolver: FolderResolver, largest: int) 
             except Exception:  # Decoders of damaged pictures raise whatever they do.
                 resolver.missing.append(name)
         # The picture is kept, closed, so that no other has its number.
-        resolver.decoded[id(image)] = image, small
-    return resolver.decoded[id(image)][1]
+        resolver.decoded[place] = image, small
+    return resolver.decoded[place][1]
 
 
 def _of_bytes(image: Image.Image) -> Image.Image:
@@ -154,8 +159,8 @@ def _resized(image: Image.Image, largest: int) -> Image.Image:
 
 
 def _with_holes(
-    texels: UInt8[np.ndarray, "h w 4"], holes: Image.Image, resolver: FolderResolver, largest: int
-) -> UInt8[np.ndarray, "h w 4"]:
+    texels: UInt8[np.ndarray, "_ _ 4"], holes: Image.Image, resolver: FolderResolver, largest: int
+) -> UInt8[np.ndarray, "_ _ 4"]:
     """Texels with the alpha of an .obj's `map_d`: the picture's alpha where it has one, its brightness otherwise."""
     image = _reduced(holes, resolver, largest)
     if image is None:
