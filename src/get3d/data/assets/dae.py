@@ -42,6 +42,17 @@ def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int)
     """
     import collada
 
+    class Lists(collada.Collada):  # type: ignore[misc]
+        """The lists of a file alone: its nodes are gone through here, and what they refer to may be missing."""
+
+        def _loadNodes(self) -> None: ...
+
+        def _loadScenes(self) -> None: ...
+
+        def _loadDefaultScene(self) -> None: ...
+
+        def _loadAnimations(self) -> None: ...
+
     content = path.read_bytes()
     plain = content.replace(b"\0", b"")  # UTF-16 likewise.
     if plain[:2] == b"PK":
@@ -49,7 +60,7 @@ def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int)
     if re.search(rb"<!(DOCTYPE|ENTITY)", plain):
         raise InputError("it defines entities of its own, which are not read; export it again")
     try:
-        file = collada.Collada(io.BytesIO(content), ignore=[collada.common.DaeError])
+        file = Lists(io.BytesIO(content), ignore=[collada.common.DaeError])
     except collada.common.DaeError as error:
         raise InputError(f"it is no COLLADA ({' '.join(str(error.msg).split())}); get it again") from error
     return _Scene(file, DaeMaterials(resolver, texture), resolver, max_faces).placed
@@ -116,7 +127,7 @@ class _Scene:
         return found
 
     def _transform(self, element: Any) -> Float[np.ndarray, "4 4"]:
-        from collada import scene
+        from collada import common, scene
 
         kind = _kind(element)
         reader = {
@@ -128,7 +139,13 @@ class _Scene:
         }.get(kind)
         if kind == "skew":
             self._resolver.missing.append("skew of a node")
-        return np.eye(4) if reader is None else np.array(reader.load(self._file, element).matrix, np.float64)
+        if reader is None:
+            return np.eye(4)
+        try:
+            return np.array(reader.load(self._file, element).matrix, np.float64)
+        except common.DaeError as error:
+            said = " ".join((element.text or "").split())
+            raise InputError(f"its <{kind}> is {said[:60]!r}, and not numbers; export it again") from error
 
     def _geometry(self, instance: Any, matrix: Float[np.ndarray, "4 4"]) -> None:
         geometry = self._file.geometries.get(_target(instance))

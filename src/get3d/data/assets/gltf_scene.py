@@ -16,8 +16,8 @@ from get3d.files import InputError
 
 __all__ = ["load_gltf"]
 
-_MOST_NODES = 10 * LIMITS.instances
-"""Bones and groups are nodes, too."""
+_MOVES = {"matrix", "translation", "rotation", "scale"}
+_UNMOVED = np.eye(4)
 
 
 def load_gltf(path: Path, resolver: FolderResolver, max_faces: int, texture: int) -> list[Placed]:
@@ -77,8 +77,8 @@ class _Scene:
     def _places(self) -> tuple[dict[int, Float[np.ndarray, "4 4"]], list[int]]:
         """The matrix of each node in the world, and which nodes of the scene are seen, in the file's order."""
         count = len(listed(self.document.header, "nodes"))
-        if count > _MOST_NODES:
-            raise InputError(f"it has {count} nodes, more than {_MOST_NODES}; join its parts")
+        if count > 10 * LIMITS.instances:  # Bones and groups are nodes, too.
+            raise InputError(f"it has {count} nodes, more than {10 * LIMITS.instances}; join its parts")
         children: list[list[int]] = []
         parents: dict[int, int] = {}
         for number in range(count):
@@ -93,7 +93,8 @@ class _Scene:
         while queue:
             number = queue.pop()
             for child in children[number]:
-                world[child] = world[number] @ self._local(child)
+                local = self._local(child)
+                world[child] = world[number] if local is _UNMOVED else world[number] @ local
                 queue.append(child)
         if len(world) < count:
             raise InputError("its nodes hang in a circle; export it again")
@@ -113,6 +114,8 @@ class _Scene:
 
     def _local(self, number: int) -> Float[np.ndarray, "4 4"]:
         node = self._node(number)
+        if not _MOVES & node.keys():
+            return _UNMOVED
         if "matrix" in node:
             return numbers(node, "matrix", np.eye(4).ravel().tolist()).reshape(4, 4).T
         moved = numbers(node, "translation", (0, 0, 0))
