@@ -1,7 +1,9 @@
 """One object of a stranger costs no more than its budget, and the report says what that is."""
 
 import io
+import itertools
 import json
+import multiprocessing
 import os
 import time
 import tracemalloc
@@ -96,6 +98,23 @@ def test_what_takes_too_long_is_stopped_and_alarms_before_go_on():
             time.sleep(0.01)
     with time_limit(60):
         pass
+
+
+def stuck() -> None:
+    """Counts without end within one instruction, which no signal interrupts."""
+    files._GRACE = 1
+    with time_limit(1):
+        sum(itertools.repeat(0))
+
+
+def test_what_no_signal_stops_ends_with_its_process():
+    process = multiprocessing.get_context("spawn").Process(target=stuck)
+    process.start()
+    process.join(60)
+    alive = process.is_alive()
+    process.kill()
+    assert not alive
+    assert process.exitcode == 1
 
 
 def test_the_report_says_the_limits_and_the_size_of_each_object(tmp_path):

@@ -4,6 +4,7 @@ Names are compared as the bytes they are, so that no encoding has to be guessed:
 none are kept as surrogates.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ class _Lines:
         rows: of positions, places in textures, and normals.
         tokens: corners of all faces, as written.
         counts: corners of each face.
-        before: how many positions, places and normals there were before each face, for numbers counted from the end.
+        before: of faces with numbers counted from the end, how many positions, places and normals there were.
         materials: number of each face's name of a material.
         names: of materials; the first stands for none.
         libraries: rests of lines that name files of materials.
@@ -71,7 +72,7 @@ class _Lines:
         self.rows: tuple[list[str], list[str], list[str]] = ([], [], [])
         self.tokens: list[str] = []
         self.counts: list[int] = []
-        self.before: list[tuple[int, int, int]] = []
+        self.before: dict[int, tuple[int, int, int]] = {}
         self.materials: list[int] = []
         self.names: list[str | None] = [None]
         self.libraries: list[str] = []
@@ -86,8 +87,9 @@ class _Lines:
             elif word in ("f", "fo"):
                 tokens = rest[0].partition("#")[0].split() if rest else []
                 self.tokens += tokens
+                if rest and "-" in rest[0]:
+                    self.before[len(self.counts)] = len(positions), len(places), len(normals)
                 self.counts.append(len(tokens))
-                self.before.append((len(positions), len(places), len(normals)))
                 self.materials.append(current)
             elif word == "usemtl":
                 name = rest[0].strip() if rest else ""
@@ -121,6 +123,11 @@ def _joined(text: str) -> list[str]:
 
 def _numbers(rows: Sequence[str], what: str) -> Float[np.ndarray, "n k"]:
     """Rows of numbers; short ones end in NaN."""
+    widths = {len(row.split()) for row in rows}
+    if len(widths) == 1:
+        plain = _parsed(" ".join(rows), np.float64)
+        if plain is not None and plain.size == len(rows) * max(widths):
+            return plain.reshape(len(rows), max(widths))
     split = [row.partition("#")[0].split() for row in rows]
     width = max(map(len, split), default=0)
     if any(len(row) != width for row in split):
@@ -155,20 +162,40 @@ def _corners(lines: _Lines, sizes: tuple[int, int, int]) -> Int[np.ndarray, "c 3
     Raises:
         InputError: one is no number, or there is no such position.
     """
-    split = [token.split("/") for token in lines.tokens]
-    try:
-        rows = [[int(part or 0) for part in (*token, "", "")[:3]] for token in split]
-    except ValueError as error:
-        raise InputError(f"a corner of a face is no number ({error}); export it again") from error
-    numbers = np.array(rows, np.int64).reshape(-1, 3)
-    negative = numbers < 0
-    if negative.any():
-        before = np.repeat(np.array(lines.before, np.int64).reshape(-1, 3), lines.counts, axis=0)
-        numbers = np.where(negative, numbers + before + 1, numbers)
+    numbers = _corner_numbers(lines.tokens)
+    if lines.before:
+        before = np.zeros((len(lines.counts), 3), np.int64)
+        before[list(lines.before)] = list(lines.before.values())
+        numbers = np.where(numbers < 0, numbers + np.repeat(before, lines.counts, axis=0) + 1, numbers)
     bad = (numbers[:, 0] < 1) | (numbers[:, 0] > sizes[0])
     if bad.any():
         raise InputError(f"a face names the vertex {lines.tokens[int(bad.argmax())]} of {sizes[0]}; export it again")
     return np.where((numbers < 1) | (numbers > np.array(sizes)), 0, numbers) - 1
+
+
+def _corner_numbers(tokens: Sequence[str]) -> Int[np.ndarray, "c 3"]:
+    """The numbers of all corners as written; 0 where there is none."""
+    slashes = {token.count("/") for token in tokens}
+    if len(slashes) == 1 and max(slashes) < 3:
+        width = max(slashes) + 1
+        plain = _parsed(" ".join(tokens).replace("//", "/0/").replace("/", " "), np.int64)
+        if plain is not None and plain.size == len(tokens) * width:
+            return np.pad(plain.reshape(-1, width), ((0, 0), (0, 3 - width)))
+    try:
+        rows = [[int(part or 0) for part in (*token.split("/"), "", "")[:3]] for token in tokens]
+    except ValueError as error:
+        raise InputError(f"a corner of a face is no number ({error}); export it again") from error
+    return np.array(rows, np.int64).reshape(-1, 3)
+
+
+def _parsed(text: str, dtype: type) -> np.ndarray | None:
+    """All numbers of a text at once; None where something is no number."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return np.fromstring(text, dtype, sep=" ")
+        except (ValueError, DeprecationWarning):
+            return None
 
 
 def _paints(lines: _Lines, resolver: FolderResolver) -> dict[str, Paint]:
