@@ -174,8 +174,9 @@ class Document:
         Raises:
             InputError: it is not there.
         """
+        described = self.entry("buffers", number)
         if number not in self._buffers:
-            uri = self.entry("buffers", number).get("uri")
+            uri = described.get("uri")
             if uri is None and number == 0 and self._binary is not None:
                 content = self._binary
             elif isinstance(uri, str):

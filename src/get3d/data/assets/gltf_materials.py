@@ -66,14 +66,13 @@ class GltfMaterials:
         """
         if number is None and not colored:
             return None
+        material = {} if number is None else self.document.entry("materials", number)
         if number not in self._paints:
-            white = base_material(None, np.ones(4), "OPAQUE", 0.5)
-            self._paints[number] = Paint(white) if number is None else self._made(number)
+            self._paints[number] = self._made(material)
         return self._paints[number]
 
-    def _made(self, number: Any) -> Paint:
-        material = self.document.entry("materials", number)
-        mode, cutoff = material.get("alphaMode", "OPAQUE"), _number(material, "alphaCutoff", 0.5)
+    def _made(self, material: dict[str, Any]) -> Paint:
+        mode, cutoff = str(material.get("alphaMode")), _number(material, "alphaCutoff", 0.5)
         paint = None
         for layer in _layers(material):
             painted = self._layer(layer, mode, cutoff)
@@ -117,12 +116,12 @@ class GltfMaterials:
             missing.append(f"texture {texture.get('index')}")
             return None
         number = described["source"]
+        image = self.document.entry("images", number)
         if number not in self._images:
-            self._images[number] = self._image(number)
+            self._images[number] = self._image(number, image)
         return self._images[number]
 
-    def _image(self, number: Any) -> UInt8[np.ndarray, "h w 4"] | None:
-        image = self.document.entry("images", number)
+    def _image(self, number: int, image: dict[str, Any]) -> UInt8[np.ndarray, "h w 4"] | None:
         uri = image.get("uri")
         name, content = f"image {number}", b""
         if "bufferView" in image:

@@ -157,12 +157,12 @@ class _Scene:
 
     def _joints(self, number: Any) -> Float[np.ndarray, "j 4 4"]:
         """For each joint of a skin, the matrix from the mesh's coordinates to the world's."""
+        skin = self.document.entry("skins", number)
         if number not in self._skins:
-            self._skins[number] = self._bound(number)
+            self._skins[number] = self._bound(number, skin)
         return self._skins[number]
 
-    def _bound(self, number: Any) -> Float[np.ndarray, "j 4 4"]:
-        skin = self.document.entry("skins", number)
+    def _bound(self, number: int, skin: dict[str, Any]) -> Float[np.ndarray, "j 4 4"]:
         joints = listed(skin, "joints")
         world = np.array([self.world[item(range(len(self.world)), joint, "nodes")] for joint in joints])
         if "inverseBindMatrices" in skin:
