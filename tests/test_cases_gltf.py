@@ -401,7 +401,7 @@ def test_broken_gltf_is_refused_in_a_sentence(tmp_path, change, said):
     assert said in refusal(glb.save(tmp_path / "a.glb"))
 
 
-FEW = replace(LIMITS, instances=50)
+FEW = replace(LIMITS, instances=50, nodes=500)
 
 
 def test_too_many_instances_are_refused_before_they_are_made(tmp_path, monkeypatch):
@@ -620,6 +620,18 @@ def test_usd_curves_are_named(tmp_path):
     assert load(write_usdz(tmp_path / "a.usdz", f'def Mesh "m" {{{SQUARE}}}\n{curves}')).missing == (
         "BasisCurves hair",
     )
+
+
+def test_usd_poses_of_skeletons_are_named(tmp_path):
+    text = f"""def SkelRoot "r" {{
+        def SkelAnimation "walk" {{
+        }}
+        def Mesh "m" (prepend apiSchemas = ["SkelBindingAPI"]) {{
+            {SQUARE}
+            rel skel:animationSource = </root/r/walk>
+        }}
+    }}"""
+    assert load(write_usdz(tmp_path / "a.usdz", text)).missing == ("the pose of m",)
 
 
 def test_usd_references_that_double_are_refused_before_they_are_composed(tmp_path):

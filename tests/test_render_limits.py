@@ -126,6 +126,7 @@ def test_the_report_says_the_limits_and_the_size_of_each_object(tmp_path):
         "bytes": LIMITS.bytes,
         "pixels": LIMITS.pixels,
         "instances": LIMITS.instances,
+        "nodes": LIMITS.nodes,
         "seconds": LIMITS.seconds,
         "faces": 5000,
     }

@@ -42,7 +42,7 @@ def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int)
     """
     import collada
 
-    class Lists(collada.Collada):  # type: ignore[misc]
+    class Lists(collada.Collada):
         """The lists of a file alone: its nodes are gone through here, and what they refer to may be missing."""
 
         def _loadNodes(self) -> None: ...
@@ -100,10 +100,9 @@ class _Scene:
         while waiting:
             node, matrix, depth = waiting.pop()
             visits += 1
-            if depth > _DEEPEST or visits > 10 * LIMITS.instances:
+            if depth > _DEEPEST or visits > LIMITS.nodes:
                 raise InputError(
-                    f"its nodes refer to each other more than {10 * LIMITS.instances} times, or in a circle; "
-                    "export it again"
+                    f"its nodes refer to each other more than {LIMITS.nodes} times, or in a circle; export it again"
                 )
             for child in node:
                 matrix = matrix @ self._transform(child)

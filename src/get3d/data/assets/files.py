@@ -37,12 +37,15 @@ class Limits:
     Attributes:
         bytes: of the other files that it names, all together.
         pixels: of its textures as they are, all together.
+        instances: of meshes that it places.
+        nodes: of its scene, or prims, with all that they refer to; bones and groups are some, too.
         seconds: that reading it may take.
     """
 
     bytes: int = 2**31
     pixels: int = 2**29
     instances: int = 20_000
+    nodes: int = 200_000
     seconds: int = 300
 
 

@@ -77,8 +77,8 @@ class _Scene:
     def _places(self) -> tuple[dict[int, Float[np.ndarray, "4 4"]], list[int]]:
         """The matrix of each node in the world, and which nodes of the scene are seen, in the file's order."""
         count = len(listed(self.document.header, "nodes"))
-        if count > 10 * LIMITS.instances:  # Bones and groups are nodes, too.
-            raise InputError(f"it has {count} nodes, more than {10 * LIMITS.instances}; join its parts")
+        if count > LIMITS.nodes:
+            raise InputError(f"it has {count} nodes, more than {LIMITS.nodes}; join its parts")
         children: list[list[int]] = []
         parents: dict[int, int] = {}
         for number in range(count):

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from get3d.data.assets.files import LIMITS
 from get3d.files import InputError
 
-__all__ = ["MOST_PRIMS", "require_composable", "require_within"]
+__all__ = ["require_composable", "require_within"]
 
-MOST_PRIMS = 200_000
-"""Most prims that a package may be composed of: ten lines, each referring twice to the one before, are a thousand."""
-_ENDLESS = 10 * MOST_PRIMS
+_ENDLESS = 10**9
+"""Counting stops here: thirty lines, each referring twice to the one before, are as many."""
 
 
 def require_composable(path: Path) -> None:
@@ -19,7 +19,7 @@ def require_composable(path: Path) -> None:
         path: the package, absolute and with links followed.
 
     Raises:
-        InputError: it is no USD, is composed of more than `MOST_PRIMS`, or names a layer outside the package.
+        InputError: it is no USD, is composed of more than `LIMITS.nodes`, or names a layer outside the package.
     """
     from pxr import Sdf, Tf
 
@@ -30,10 +30,10 @@ def require_composable(path: Path) -> None:
     if layer is None:
         raise InputError("USD cannot read it; get or export it again")
     count = _Counter(path).layer(layer)
-    if count > MOST_PRIMS:
+    if count > LIMITS.nodes:
         raise InputError(
             f"its references make {'more than ' if count >= _ENDLESS else ''}{count} prims of it, "
-            f"and at most {MOST_PRIMS} are read; export it as plain meshes"
+            f"and at most {LIMITS.nodes} are read; export it as plain meshes"
         )
 
 

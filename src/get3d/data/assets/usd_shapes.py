@@ -74,7 +74,7 @@ class _Mesh:
     """
 
     def __init__(self, prim: Any, time: Any, resolver: FolderResolver, max_faces: int) -> None:
-        from pxr import UsdGeom
+        from pxr import UsdGeom, UsdSkel
 
         self._prim, self._time = prim, time
         mesh = UsdGeom.Mesh(prim)
@@ -90,6 +90,9 @@ class _Mesh:
         self.polygon, self.corners = triangles(self._counts, self.points[self.indices])
         if mesh.GetOrientationAttr().Get(time) == UsdGeom.Tokens.leftHanded:
             self.corners = self.corners[:, ::-1]
+        # Drawn as it was bound, which is how it was modelled; what moves it is not read.
+        if UsdSkel.BindingAPI(prim).GetInheritedAnimationSource():
+            resolver.missing.append(f"the pose of {prim.GetName()}")
         scheme = mesh.GetSubdivisionSchemeAttr()
         if scheme.HasAuthoredValue() and scheme.Get(time) != UsdGeom.Tokens.none:
             resolver.missing.append(f"subdivision ({scheme.Get(time)})")
