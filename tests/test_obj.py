@@ -104,6 +104,16 @@ def test_encodings(encoding):
     assert list(read_mtl(decoded("newmtl Stühle\nKd 1 0 0\n".encode(encoding)))) == ["Stühle"]
 
 
+@pytest.mark.parametrize(("name", "missing"), [("(null)", []), ("None", []), ("wood", ["material wood"])])
+def test_names_that_mean_no_material(tmp_path, name, missing):
+    (tmp_path / "a.mtl").write_text("newmtl a\nKd 1 0 0\n")
+    (tmp_path / "a.obj").write_text(f"mtllib a.mtl\nusemtl {name}\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    resolver = FolderResolver(tmp_path, tmp_path)
+    (mesh,) = load_obj(tmp_path / "a.obj", resolver).geometry.values()
+    assert resolver.missing == missing
+    assert mesh.visual.kind is None
+
+
 def test_two_files_of_materials_and_a_name_with_spaces(tmp_path):
     (tmp_path / "one two.mtl").write_text("newmtl a b\nKd 1 0 0\n")
     (tmp_path / "three.mtl").write_text("newmtl c\nKd 0 1 0\n")

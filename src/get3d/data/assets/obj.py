@@ -20,6 +20,8 @@ from get3d.files import InputError
 
 __all__ = ["load_obj"]
 
+_NONE = ("none", "null", "(null)")
+"""What programs write where there is no material."""
 _SURFACES = ("surf", "curv", "cstype")
 _LINES = {"v": 0, "vt": 1, "vn": 2}
 
@@ -226,7 +228,7 @@ def _choose(lines: _Lines, paints: dict[str, Paint], resolver: FolderResolver) -
         if number in used:
             paint = paints.get(name) if name is not None else _only(paints, lines, resolver)
             # Where the file of all materials is missing, that is said already.
-            if name and paint is None and (paints or not lines.libraries):
+            if name and name.lower() not in _NONE and paint is None and (paints or not lines.libraries):
                 resolver.missing.append(f"material {readable_name(name)}")
         if paint is not None and id(paint) not in made:
             made[id(paint)] = paint.material(resolver), paint
