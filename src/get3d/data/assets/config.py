@@ -23,16 +23,18 @@ class RenderConfig:
     """A dataset of 3D models that one has: pictures with cameras, and the meshes they show.
 
     Attributes:
-        assets: folder of models, at any depth; or a text file that lists models, one a line, relative to itself.
+        assets: folder of models, at any depth; or a text file that lists models in its folder, one a line.
         out: folder of the dataset. An unfinished one is gone on with; so are new and mended models taken in.
         views: pictures of each object.
         resolution: side of the pictures in pixels, a power of two.
         prior: where the cameras are drawn from.
         scale: longest side of the objects; the camera stands 1.2 away.
+        fit: make an object smaller where it would not fit the images, as boxes would not: `--no-fit` cuts it off.
         up: the direction that is up in all files, as in --up=-y; "file": as the format says, +Y where it says nothing.
         light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are.
         renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised, as the paper's script does.
-        blender: the Blender program, or a Python that has the module bpy; by default the Blender installed.
+        blender: the Blender program, or a Python that has the module bpy; by default the Blender installed. It reads
+            .blend, too.
         supersample: samples per pixel and axis of the built-in renderer.
         texture: side in texels to which larger textures are reduced.
         ratio: shares of objects for training, validation and testing.
@@ -55,6 +57,7 @@ class RenderConfig:
     resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 256
     prior: CameraPrior = field(default_factory=CameraPrior)
     scale: Annotated[float, Range(0.01, 1)] = 0.9
+    fit: bool = True
     up: Up = "file"
     light: Light = "studio"
     renderer: Literal["builtin", "blender"] = "builtin"
@@ -91,7 +94,10 @@ def command_line(config: RenderConfig) -> str:
         value = getattr(config, option.name)
         if option.name in ("assets", "out", "prior", "ranks") or value == option.default:
             continue
-        words += [f"--{option.name}"] if value is True else _words(_flag(option.name), value)
+        if isinstance(value, bool):
+            words.append(f"--{option.name}" if value else f"--no-{option.name}")
+        else:
+            words += _words(_flag(option.name), value)
     for part in ("azimuth", "polar", "radius", "fov"):
         value = getattr(config.prior, part)
         words += [] if value == getattr(plain, part) else _words(f"prior.{part}", value)
@@ -100,7 +106,7 @@ def command_line(config: RenderConfig) -> str:
 
 def settings(config: RenderConfig) -> dict[str, Any]:
     """What must be the same to go on with a dataset, beside what `dataset.json` says of every dataset."""
-    names = ("views", "up", "light", "renderer", "supersample", "texture", "layout")
+    names = ("views", "fit", "up", "light", "renderer", "supersample", "texture", "layout")
     return {name: getattr(config, name) for name in names}
 
 
