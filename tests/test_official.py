@@ -158,7 +158,8 @@ def test_the_size_of_the_grid_is_that_of_the_class_or_the_one_that_is_given(tmp_
     converted = load(official.convert(path, tmp_path, "table", GRID, grid_size=0.95))
     assert converted.config.grid_size == 0.95
     assert float(converted.isosurface.grid.vertices.amax()) == pytest.approx(0.475)
-    for numbers, option in (((GRID, 0.0), "--grid-size is 0"), ((GRID, 9.0), "--grid-size is 9"), ((2, None), "--grid")):
+    wrong = (((GRID, 0.0), "--grid-size is 0"), ((GRID, 9.0), "--grid-size is 9"), ((2, None), "--grid is 2"))
+    for numbers, option in wrong:
         with pytest.raises(InputError, match=option):
             official.convert(path, tmp_path / "none", "car", *numbers)
     assert not (tmp_path / "none").exists()

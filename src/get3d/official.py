@@ -120,8 +120,8 @@ def load_published(
         grid_size: side of the grid, in place of the one that `kind` sets.
 
     Raises:
-        InputError: a number of the grid is out of its range; the file is missing, cut short, no checkpoint, another project's or would run code; tensors are
-            missing, too many, or of the wrong shape.
+        InputError: a number of the grid is out of its range; the file is missing, cut short, no checkpoint, another
+            project's or would run code; tensors are missing, too many, or of the wrong shape.
     """
     path = Path(path)
     size = GRID_SIZES[kind] if grid_size is None else grid_size

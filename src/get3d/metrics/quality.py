@@ -19,7 +19,7 @@ from get3d.render import visible_faces
 
 __all__ = ["MAIN", "THIN", "VERSION", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
 
-VERSION = 3
+VERSION = 4
 """Of the examination: numbers of another version are measured anew."""
 
 THIN = 0.01
@@ -44,7 +44,7 @@ class MeshQuality:
         watertight: closed, every edge between two faces, facing outward.
         manifold: no edge has more than two faces.
         components: parts that no edge joins.
-        main: share of the area that the largest part has; what hangs together by vertices is a part.
+        largest_component_area: share of the area that the largest part has; what hangs together by vertices is a part.
         genus: handles, all parts together; None where the mesh is not closed and manifold.
         intersecting: share of the faces that cut a face which they have no vertex in common with.
         thin: share of the area behind which the shape is thinner than 1 % of its longest side.
@@ -56,7 +56,7 @@ class MeshQuality:
     watertight: bool
     manifold: bool
     components: int
-    main: float
+    largest_component_area: float
     genus: int | None
     intersecting: float
     thin: float
@@ -81,7 +81,7 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
         watertight=report.watertight,
         manifold=report.manifold,
         components=report.components,
-        main=float(main_share(unit)),
+        largest_component_area=float(main_share(unit)),
         genus=_genus(unit.faces, report.components) if closed else None,
         intersecting=float(solid.intersecting().float().mean()),
         thin=float((solid.thickness() < THIN).float().mean()),

@@ -16,7 +16,7 @@ from get3d.data.dataset import Pictures
 from get3d.data.layout import Assumed
 from get3d.files import InputError, require_writable
 from get3d.generator import GeneratorConfig, model_file
-from get3d.metrics.watched import WatchedName, default_metrics
+from get3d.metrics.watched import default_metrics, require_metrics
 from get3d.networks import DiscriminatorConfig
 from get3d.ranks import RanksConfig
 from get3d.storage import checksum, describe, read_description, restore
@@ -81,9 +81,9 @@ class TrainConfig:
         log_kimg: how often statistics are written.
         snapshot_kimg: how often pictures are drawn, the metric is taken and a checkpoint is written.
         checkpoint_minutes: a checkpoint is also written whenever the last one is older than this.
-        metrics: what is measured at snapshots: swd (pictures and masks), fid, kid, or cov, mmd, 1nna of shapes by the
-            Chamfer distance (cd) or the light field distance (lfd). The first says which checkpoint is the best. By
-            default swd, and before it fid where its network is in the cache folder.
+        metrics: what is measured at snapshots, by the names in the table of docs/evaluation.md: swd, fid, fed, mmd_cd,
+            watertight and so on. The first says which checkpoint is the best. By default swd with its parts, and before
+            it fid and fed where their networks are there.
         metric_pictures: pictures that are compared with as many held-out ones.
         metric_objects: held-out objects, at most, that shapes are compared with; five shapes are made for each.
         keep: how many checkpoints are kept, besides the best.
@@ -118,7 +118,7 @@ class TrainConfig:
     log_kimg: float = 1.0
     snapshot_kimg: float = 10.0
     checkpoint_minutes: float = 15.0
-    metrics: tuple[WatchedName, ...] | None = None
+    metrics: tuple[str, ...] | None = None
     metric_pictures: int = 512
     metric_objects: int = 40
     keep: int = 2
@@ -186,7 +186,8 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
         _require(getattr(config, name) > 0, "--" + name.replace("_", "-"), getattr(config, name), "positive")
     for name in ("metric_pictures", "metric_objects"):
         _require(getattr(config, name) > 1, "--" + name.replace("_", "-"), getattr(config, name), "at least 2")
-    _require(config.metrics != (), "--metrics", "empty", "one metric or more, swd for one")
+    if config.metrics is not None:
+        require_metrics(config.metrics)
     _require(config.keep > 0, "--keep", config.keep, "at least 1")
     require_trackers(config.trackers)
     if config.compile and not _compilers():
