@@ -15,6 +15,7 @@ import datasets
 from get3d.files import InputError
 from get3d.generator import WEIGHTS, Generator, load
 from get3d.metrics import comparison, shape_sets
+from get3d.metrics.feature_networks import NETWORKS, EfficientNetLite
 from get3d.metrics.report import EvaluateConfig, evaluate
 from get3d.metrics.table import METRICS
 from get3d.storage import describe, save_tensors, with_prefix
@@ -27,6 +28,14 @@ CONSOLE = Console(width=200, quiet=True)
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     return datasets.make_boxes(tmp_path_factory.mktemp("data"), OBJECTS)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_efficientnet():
+    """Its features of every image take most of the time, so one test alone has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "efficientnet", replace(NETWORKS["efficientnet"], there=lambda: False))
+        yield
 
 
 def save_model(path: Path, seed: int, sdf_bias: float = 0.0, **changes: object) -> str:
@@ -70,7 +79,7 @@ def evaluated(models, data, tmp_path_factory):
 def test_the_report_holds_every_number_of_every_model(evaluated, models):
     out, report = evaluated
     assert json.loads((out / "report.json").read_text()) == report
-    wanted = set(METRICS) - {"fid", "kid", "precision", "recall", "genus"}
+    wanted = set(METRICS) - {"fid", "kid", "fed", "ked", "precision", "recall", "genus"}
     for model in report["models"]:
         assert wanted <= set(model["metrics"]), wanted - set(model["metrics"])
         assert model["shapes"] + len(model["empty"]) == 12
@@ -141,8 +150,24 @@ def test_another_version_of_a_descriptor_is_measured_anew(models, data, tmp_path
 def test_pictures_alone_need_no_meshes(models, data, tmp_path):
     config = small(models[:1], data, tmp_path, shapes=False, meshes=tmp_path / "none", textures=0)
     report = evaluate(config, CONSOLE)
-    assert set(report["models"][0]["metrics"]) == {"swd", "swd_rgb", "swd_mask", "fed", "ked"}
+    assert set(report["models"][0]["metrics"]) == {"swd", "swd_rgb", "swd_mask"}
     assert "FID, KID, precision and recall are left out" in report["notes"][0]
+
+
+def test_efficientnet_gives_fed_beside_that_of_real_images(models, data, tmp_path, monkeypatch):
+    kind = replace(NETWORKS["efficientnet"], there=lambda: True, open=_TwelvePixels)
+    monkeypatch.setitem(NETWORKS, "efficientnet", kind)
+    report = evaluate(small(models[:1], data, tmp_path, shapes=False, textures=0), CONSOLE)
+    own, real = report["models"][0]["metrics"], report["real"]
+    assert own["fed"]["value"] > real["fed"]["value"] > 0
+    assert own["ked"]["value"] > real["ked"]["value"]
+    assert "FED" not in report["notes"][0]
+
+
+class _TwelvePixels(EfficientNetLite):
+    """The network itself, on the smallest images that it takes, for the sake of time."""
+
+    _SIDE = 32
 
 
 def test_a_network_gives_fid(models, data, tmp_path, monkeypatch):

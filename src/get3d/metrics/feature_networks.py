@@ -1,6 +1,6 @@
 """Trained networks whose features images are compared by; each has its name, and says whether it is there."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -92,7 +92,7 @@ class NetworkKind:
     open: Callable[[], FeatureNetwork]
 
 
-NETWORKS: Mapping[FeatureName, NetworkKind] = {
+NETWORKS: dict[FeatureName, NetworkKind] = {
     "inception": NetworkKind("FID, KID, precision and recall", lambda: inception_path().is_file(), Inception),
     "efficientnet": NetworkKind("FED and KED", lambda: all(map(find_spec, _PACKAGES)), EfficientNetLite),
 }

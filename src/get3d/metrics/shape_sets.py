@@ -251,7 +251,16 @@ _TRIANGLE = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), torch.tensor
 
 def _quality(mesh: Mesh) -> dict[str, np.ndarray | float]:
     found = mesh_quality(mesh)
-    names = ("faces", "watertight", "manifold", "components", "largest_component_area", "intersecting", "thin")
+    names = (
+        "faces",
+        "watertight",
+        "manifold",
+        "components",
+        "largest_component_area",
+        "intersecting",
+        "thin",
+        "roughness",
+    )
     return {
         **{name: float(getattr(found, name)) for name in names},
         "genus": np.nan if found.genus is None else float(found.genus),

@@ -315,6 +315,14 @@ _MESH_ROWS = (
         _mean("thin", 100.0),
         "A blob has none; thin parts pass through paper-thin ones while they form.",
     ),
+    _mesh_row(
+        "roughness",
+        "Roughness °",
+        "real",
+        "Mean sum of the angles between neighbouring faces along a path of 1 % of the length.",
+        _mean("roughness"),
+        "A blob is smoother than any real object.",
+    ),
 )
 
 

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from get3d.cameras import CameraPrior
+from get3d.data.assets.blender import BlenderLight
 from get3d.data.assets.loading import Up
 from get3d.data.making import require_pictures
-from get3d.data.shading import Light
 from get3d.files import InputError
 from get3d.ranks import RanksConfig
 
@@ -29,14 +29,15 @@ class RenderConfig:
         prior: where the cameras are drawn from.
         scale: longest side of the objects; the camera stands 1.2 away.
         up: the direction that is up in all files, as in --up=-y; "file": as the format says, +Y where it says nothing.
-        light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are.
-        renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised, as the paper's script does.
+        light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are; "published",
+            of Blender only, has the lamps, tone and bounces of the paper's script, which does not centre objects.
+        renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised.
         blender: the Blender program, or a Python that has the module bpy; by default the Blender installed.
         supersample: samples per pixel and axis of the built-in renderer.
         texture: side in texels to which larger textures are reduced.
         ratio: shares of objects for training, validation and testing.
         splits: folder with train.txt, val.txt and test.txt that name the objects to render, in place of the ratio.
-        layout: "published" writes img/ and camera/ as the paper's scripts do.
+        layout: "published" writes img/, with transforms.json beside the images, and camera/ as the paper's scripts do.
         limit: render only so many models, the first by name.
         strict: leave out objects with a missing texture, in place of showing their base colour.
         max_faces: leave out objects with more faces.
@@ -55,7 +56,7 @@ class RenderConfig:
     prior: CameraPrior = field(default_factory=CameraPrior)
     scale: float = 0.9
     up: Up = "file"
-    light: Light = "studio"
+    light: BlenderLight = "studio"
     renderer: Literal["builtin", "blender"] = "builtin"
     blender: Path | None = None
     supersample: int = 3
@@ -82,6 +83,8 @@ class RenderConfig:
                 raise InputError(f"--{_flag(name)} is {value}, but it must lie between {low} and {high}")
         if not 0.01 <= self.scale <= 1.0:
             raise InputError(f"--scale is {self.scale}, but it must lie between 0.01 and 1")
+        if self.light == "published" and self.renderer != "blender":
+            raise InputError("--light published is Blender's; add --renderer blender, or take --light studio")
         require_pictures(self.resolution, self.prior)
         if min(self.ratio) < 0 or not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")

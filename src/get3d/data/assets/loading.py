@@ -51,7 +51,14 @@ class Loaded:
 
 
 def load_asset(
-    path: Path, root: Path, *, scale: float = 0.9, up: Up = "file", max_faces: int = 2_000_000, texture: int = 2048
+    path: Path,
+    root: Path,
+    *,
+    scale: float = 0.9,
+    up: Up = "file",
+    max_faces: int = 2_000_000,
+    texture: int = 2048,
+    centred: bool = True,
 ) -> Loaded:
     """Loads a model with its materials and textures, and puts it upright around the origin.
 
@@ -62,6 +69,7 @@ def load_asset(
         up: the direction that is up in the file; "file": what the format or the file says.
         max_faces: most faces that are accepted.
         texture: side in texels to which larger textures are reduced.
+        centred: put the middle of its bounding box at the origin; False leaves the file's own origin there.
 
     Raises:
         InputError: the file cannot be read, leads out of `root`, or holds nothing that can be drawn.
@@ -82,7 +90,7 @@ def load_asset(
         raise InputError(f"it cannot be read ({type(error).__name__}: {error}); get or export it again") from error
     _require_contained(resolver, root)
     turn = np.array(_UP[_up(path) if up == "file" else up], dtype=np.float64)
-    return Loaded(_placed(asset, turn, scale), tuple(dict.fromkeys(resolver.missing)))
+    return Loaded(_placed(asset, turn, scale, centred), tuple(dict.fromkeys(resolver.missing)))
 
 
 def _require_contained(resolver: FolderResolver, root: Path) -> None:
@@ -265,8 +273,8 @@ def _made_normals(
     return source, numbers.reshape(-1, 3), np.concatenate([kept, normals[other]])
 
 
-def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float) -> Asset:
-    """The asset, turned, centred and scaled.
+def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float, centred: bool) -> Asset:
+    """The asset, turned, centred where that is asked for, and scaled.
 
     Raises:
         InputError: it has no extent.
@@ -274,7 +282,8 @@ def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float
     points = fields["vertices"] @ turn.T
     low, high = points.min(axis=0), points.max(axis=0)
     extent = float((high - low).max())
-    points = (points - (low + high) / 2) * (scale / extent) if 0 < extent < np.inf else points
+    middle = (low + high) / 2 if centred else np.zeros(3)
+    points = (points - middle) * (scale / extent) if 0 < extent < np.inf else points
     a, b, c = points[fields["faces"]].transpose(1, 0, 2)
     if not (0 < extent < np.inf and np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() > 1e-9 * scale**2):
         raise InputError(f"it has no extent: its longest side is {extent:g} and no face has an area; export it again")
