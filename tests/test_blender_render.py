@@ -90,7 +90,15 @@ def _pixels(path: Path) -> torch.Tensor:
 
 
 @needs_blender
-def test_published_light_lights_from_above_cuts_edges_hard_and_has_other_tones():
+def test_published_light_lights_from_above_cuts_edges_hard_and_has_other_tones(tmp_path):
+    trimesh.creation.box((1, 1, 1)).export(tmp_path / "box.stl")
+    box = load_asset(tmp_path / "box.stl", tmp_path, scale=0.8).asset
+    ends = Cameras(torch.zeros(2), torch.tensor([0.02, math.pi - 0.02]))
+    top, bottom = (
+        image[:3, 28:36, 28:36].float().mean() for image in draw_in_blender(PYTHON, box, ends, 64, "published")
+    )
+    # From below there is but the grey sky of 5 %.
+    assert top > 3 * bottom > 0
     asset, cameras = lopsided(), around()
     studio = draw_in_blender(PYTHON, asset, cameras[4:], 64)
     published = draw_in_blender(PYTHON, asset, cameras[4:], 64, "published")

@@ -181,3 +181,11 @@ def test_a_new_metric_is_one_row(data, tmp_path, monkeypatch):
     page = (wanted.out / "report.html").read_text(encoding="utf-8")
     assert "Brightness → real" in page
     assert "How bright the brightest pixel is." in page
+
+
+def test_the_docs_list_every_metric_with_its_needs():
+    text = (Path(__file__).parent.parent / "docs/evaluation.md").read_text(encoding="utf-8")
+    listed = [line for line in text.splitlines() if line.startswith("| `")]
+    assert [line.split("`")[1] for line in listed] == list(METRICS)
+    for line, row in zip(listed, METRICS.values(), strict=True):
+        assert line.endswith(f"| {', '.join(row.needs)} |")

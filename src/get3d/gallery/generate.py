@@ -91,8 +91,6 @@ def _plan(config: GenerateConfig, generator: Generator) -> Plan:
         raise InputError("--label cannot be changed by --latents, which says the class of each shape; leave one out")
     plan = read_plan(config.latents, generator)
     if isinstance(plan.latents, Styles) and config.psi not in (None, plan.psi):
-        raise InputError(
-            f"--psi is {config.psi:g}, but {config.latents} holds styles, which are truncated; leave it out"
-        )
+        raise InputError(f"--psi is {config.psi:g}, but {config.latents} holds truncated styles; leave it out")
     psi = plan.psi if config.psi is None else config.psi
     return replace(plan, psi=psi, grid=plan.grid if config.grid is None else config.grid)
