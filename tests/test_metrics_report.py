@@ -254,6 +254,7 @@ def test_the_published_protocol_mixes_styles_binarises_masks_and_does_not_centre
     config = small(models[:1], data, tmp_path, textures=0, references=2, protocol="published", distances=("cd",))
     report = evaluate(config, CONSOLE)
     assert report["settings"]["options"]["protocol"] == "published"
+    assert report["notes"][0].startswith("By the published protocol: styles mixed with probability 0.9")
     plain = evaluate(replace(config, protocol="plain", out=tmp_path / "plain"), CONSOLE)
     for name in ("mmd_cd", "swd_mask", "swd_rgb"):
         assert report["models"][0]["metrics"][name] != plain["models"][0]["metrics"][name]

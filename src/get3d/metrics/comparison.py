@@ -147,6 +147,11 @@ class Comparison:
         self._protocol = PROTOCOLS[config.protocol]
         self.sampling = Sampling(config.seed, config.psi, self._protocol.style_mixing)
         self.notes: list[str] = []
+        if config.protocol == "published":
+            self.notes.append(
+                f"By the published protocol: styles mixed with probability {self._protocol.style_mixing:g}, real masks 1 "
+                "wherever anything is covered, point sets not centred."
+            )
         lightfields, centred = "lfd" in config.distances, self._protocol.centred
         self._measures = Measures(config.points, config.outer_surface, lightfields, centred=centred)
         self._networks: dict[FeatureName, FeatureNetwork] = {}

@@ -343,11 +343,7 @@ _TEXTURE_ROWS = (
         "A blob unwraps into few large charts; more detailed shapes into more, which pack less well.",
     ),
     _texture_row(
-        "black",
-        "Black texels %",
-        "lower",
-        "Share of the used texels that are black.",
-        "An object may be black.",
+        "black", "Black texels %", "lower", "Share of the used texels that are black.", "An object may be black."
     ),
     _texture_row(
         "seam",
