@@ -149,8 +149,8 @@ class Comparison:
         self.notes: list[str] = []
         if config.protocol == "published":
             self.notes.append(
-                f"By the published protocol: styles mixed with probability {self._protocol.style_mixing:g}, real masks 1 "
-                "wherever anything is covered, point sets not centred."
+                f"By the published protocol: styles mixed with probability {self._protocol.style_mixing:g}, real masks "
+                "1 wherever anything is covered, point sets not centred."
             )
         lightfields, centred = "lfd" in config.distances, self._protocol.centred
         self._measures = Measures(config.points, config.outer_surface, lightfields, centred=centred)
