@@ -239,10 +239,14 @@ class Comparison:
         binary = self._protocol.binary_masks
         self._real = real_pictures(held_out, self._compared, config.seed, ranks, binary_masks=binary)
         self._stand_in = real_pictures(self._trained, self._compared, config.seed + 1, ranks, binary_masks=binary)
+        # As many in the place of generated ones, of objects from all over the split.
+        draw = torch.Generator().manual_seed(config.seed + 1)
+        in_place = torch.randperm(len(self._trained), generator=draw)[: config.pictures]
+        whole = torch.arange(len(held_out))
         self._features = {
             name: Features(
-                generated=real_features(self._trained, network, self._device, ranks)[: config.pictures],
-                real=real_features(held_out, network, self._device, ranks),
+                generated=real_features(self._trained, network, self._device, ranks, in_place),
+                real=real_features(held_out, network, self._device, ranks, whole),
             )
             for name, network in self._networks.items()
         }

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from get3d.data.dataset import Pictures, to_network
@@ -124,12 +124,13 @@ def generated_features(
 
 
 def real_features(
-    pictures: Pictures, network: FeatureNetwork, device: torch.device, ranks: Ranks
+    pictures: Pictures, network: FeatureNetwork, device: torch.device, ranks: Ranks, chosen: Int[Tensor, " n"]
 ) -> Float32[Tensor, "n d"]:
-    """Features of all pictures of a split.
+    """Features of some pictures of a split, by their numbers.
 
     Of several processes, which share the work, the first alone gets them, the others get none.
     """
-    parts = torch.arange(len(pictures)).split(_AT_ONCE)
-    found = ranks.each(parts, lambda part: features_of(network, _on_black(pictures, part, False)[:, :3], device))
+    found = ranks.each(
+        chosen.split(_AT_ONCE), lambda part: features_of(network, _on_black(pictures, part, False)[:, :3], device)
+    )
     return torch.cat(found) if found else torch.empty(0, 0)
