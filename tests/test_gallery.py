@@ -204,6 +204,53 @@ def test_a_way_leads_from_one_object_to_the_other(model, tmp_path, said):
         assert np.abs(swaps[place, :, place].astype(int) - end).max() <= 2
 
 
+def test_a_way_in_w_is_a_straight_line_of_styles_and_is_made_again(model, tmp_path, said):
+    quick = QUICK | {"psi": 0.5}
+    config = InterpolateConfig(model, out=tmp_path, start=4, end=9, num=3, frames=2, swaps=10, space="w", **quick)
+    paths = interpolate(config, said)
+    generator = load(model)
+    ends = [generator.styles(generator.sample_latents(1, seed), 0.5) for seed in (4, 9)]
+    for entry, share in zip(_shapes(tmp_path)["shapes"], (0, 0.5, 1), strict=True):
+        assert (entry["space"], entry["share"]) == ("w", share)
+        assert "latents" not in entry
+        for kind in ("geometry", "texture"):
+            a, b = (getattr(end, kind)[0, 0] for end in ends)
+            found = torch.tensor(entry["styles"][kind])
+            torch.testing.assert_close(found, a + share * (b - a), rtol=1e-5, atol=1e-6)
+    with Image.open(tmp_path / "swaps.png") as sheet:
+        assert sheet.size == (160, 160)
+    again = tmp_path / "again"
+    remade = generate(GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK), said)
+    assert [path.read_bytes() for path in remade] == [path.read_bytes() for path in paths]
+    settings = GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK | {"psi": 1.0})
+    with pytest.raises(InputError, match="holds truncated styles"):
+        generate(settings, said)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ({"styles": {"geometry": [1.0], "texture": [0.0] * 16}}, r"geometry styles of \[1\] numbers, this model takes"),
+        ({"styles": {"geometry": [float("nan")] * 16, "texture": [0.0] * 16}}, "not finite"),
+        ({"styles": {"geometry": "x", "texture": [0.0] * 16}}, "no shapes.json that get3d wrote"),
+    ],
+)
+def test_damaged_styles_are_refused(model, tmp_path, said, damage, message):
+    config = InterpolateConfig(model, out=tmp_path, num=2, frames=2, swaps=0, space="w", **QUICK)
+    interpolate(config, said)
+    values = _shapes(tmp_path)
+    values["shapes"] = [{**entry, **damage} for entry in values["shapes"]]
+    path = tmp_path / "damaged.json"
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=message):
+        generate(GenerateConfig(model, out=tmp_path / "again", latents=path, **QUICK), said)
+    if "x" in damage["styles"]["geometry"]:
+        values["shapes"][0] = {"name": "000", "seed": 1}
+        path.write_text(json.dumps(values))
+        with pytest.raises(InputError, match="only some of its shapes are of styles"):
+            generate(GenerateConfig(model, out=tmp_path / "again", latents=path, **QUICK), said)
+
+
 @pytest.mark.parametrize("change", ["geometry", "texture"])
 def test_on_a_way_of_one_code_the_other_stays(model, tmp_path, said, change):
     interpolate(InterpolateConfig(model, out=tmp_path, change=change, num=3, frames=2, swaps=0, **QUICK), said)

@@ -72,7 +72,7 @@ def test_a_run_leaves_all_it_should(run):
     lines = _values(run)
     assert [line["shown"] for line in lines] == [8, 16, 20, 24, 32, 40]
     assert {"loss/generator", "loss/discriminator", "surface/sdf", "logits/mask_real"} <= lines[0].keys()
-    assert {"swd/pictures", "swd/masks"} <= lines[2].keys()
+    assert {"swd", "swd_rgb", "swd_mask"} <= lines[2].keys()
     assert all(isinstance(value, int | float) and value == value for line in lines for value in line.values())
     for name in ("reals.png", "fakes-000000.02.png", "fakes-000000.04.png"):
         with Image.open(run / name) as picture:

@@ -17,7 +17,7 @@ def _run(folder, *, shown, checkpoint=None, beat=None, last=""):
     """A run of 2 kimg; `beat` is the age of its heartbeat in seconds."""
     (folder / "checkpoints").mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps({"format": 1, "seed": 0, "kimg": 2.0}))
-    lines = [{"shown": shown - 100, "images_per_second": 9.0, "swd/pictures": 30.0, "metrics/fid": 12.0}]
+    lines = [{"shown": shown - 100, "images_per_second": 9.0, "swd": 30.0, "fid": 12.0}]
     lines.append({"shown": shown, "images_per_second": 10.0, "loss/generator": 1.0})
     (folder / "stats.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines) + last)
     if checkpoint is not None:
@@ -46,7 +46,7 @@ def test_a_run_is_running_as_long_as_its_heart_beats(tmp_path, checkpoint, beat,
 def test_a_run_says_how_far_how_fast_and_how_good_it_is(tmp_path):
     found = status(_run(tmp_path / "a", shown=1200, last='{"shown": 13'), "a")
     assert (found.shown, found.total, found.speed) == (1200, 2000, 10.0)
-    assert found.metrics == {"swd/pictures": 30.0, "metrics/fid": 12.0}
+    assert found.metrics == {"swd": 30.0, "fid": 12.0}
 
 
 def test_all_runs_of_a_folder_are_listed(tmp_path):
@@ -56,7 +56,7 @@ def test_all_runs_of_a_folder_are_listed(tmp_path):
     said = io.StringIO()
     list_runs(RunsConfig(tmp_path), Console(file=said, width=200))
     _, two, one = [line.split() for line in said.getvalue().splitlines()]
-    assert one == ["one", "finished", "2.00", "2", "10.0", "2.00", "swd/pictures", "30", "fid", "12"]
+    assert one == ["one", "finished", "2.00", "2", "10.0", "2.00", "swd", "30", "fid", "12"]
     assert two[:6] == ["more/two", "stopped", "0.70", "2", "10.0", "–"]
     list_runs(RunsConfig(tmp_path / "one"), Console(file=said, width=200))
     assert said.getvalue().splitlines()[-1].split()[0] == "one"

@@ -90,8 +90,8 @@ def test_a_run_and_its_going_on_are_one_tracked_run(store):
             assert picture.width == 8 * 16
     ticks = [entry for entry in logged if "loss/generator" in entry]
     assert [entry["shown"] for entry in ticks] == [line["shown"] for line in lines]
-    assert [entry["swd/pictures"] for entry in ticks if "swd/pictures" in entry] == [
-        line["swd/pictures"] for line in lines if "swd/pictures" in line
+    assert [entry["swd_rgb"] for entry in ticks if "swd_rgb" in entry] == [
+        line["swd_rgb"] for line in lines if "swd_rgb" in line
     ]
 
     client, name = MlflowClient(), names["mlflow"]

@@ -108,7 +108,7 @@ def convert(config: Annotated[official.ConvertConfig, _flat]) -> None:
     if config.to_published:
         official.convert_back(config.file, config.out)
     else:
-        official.convert(config.file, config.out, config.kind, config.grid)
+        official.convert(config.file, config.out, config.kind, config.grid, config.grid_size)
     _console.print(f"{config.out}: written", highlight=False)
 
 

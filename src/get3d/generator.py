@@ -90,6 +90,12 @@ class Styles:
     geometry: Float[Tensor, "n lg w"]
     texture: Float[Tensor, "n lt w"]
 
+    def __len__(self) -> int:
+        return self.geometry.shape[0]
+
+    def __getitem__(self, index: slice | Tensor) -> "Styles":
+        return Styles(self.geometry[index], self.texture[index])
+
 
 @dataclass(frozen=True)
 class Images:

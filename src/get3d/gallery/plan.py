@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from get3d.files import InputError, require_names
 from get3d.gallery.record import read_record
 from get3d.gallery.settings import PSI
-from get3d.generator import Generator
+from get3d.generator import Generator, Styles
 from get3d.latents import Latents, joined
 
 __all__ = ["Plan", "of_seeds", "read_plan", "record"]
@@ -21,14 +23,14 @@ class Plan:
 
     Attributes:
         names: of their files, without suffix.
-        latents: what they are made from.
+        latents: what they are made from; or their styles, which are truncated already.
         facts: what else `shapes.json` says of each.
         psi: truncation.
         grid: resolution of the grid; None is the model's own.
     """
 
     names: list[str]
-    latents: Latents
+    latents: Latents | Styles
     facts: list[dict[str, Any]]
     psi: float = PSI
     grid: int | None = None
@@ -48,15 +50,23 @@ def record(generator: Generator, plan: Plan, number: int, *, codes: bool) -> dic
         generator: the model, which knows the names of classes.
         plan: the shapes.
         number: which one.
-        codes: say its latents; a shape that has a seed can do without.
+        codes: say its latents; a shape that has a seed can do without. Styles are always said.
     """
     latent = plan.latents[number : number + 1]
     values: dict[str, Any] = {"name": plan.names[number], **plan.facts[number]}
+    if isinstance(latent, Styles):
+        return values | {"styles": {kind: _shortest(getattr(latent, kind)[0]) for kind in ("geometry", "texture")}}
     if latent.label is not None:
         values["label"] = generator.config.classes[int(latent.label)]
     if codes:
         values["latents"] = {"geometry": latent.geometry[0].tolist(), "texture": latent.texture[0].tolist()}
     return values
+
+
+def _shortest(styles: Float[Tensor, "layers w"]) -> list[Any]:
+    """One style where all layers have the same."""
+    found: list[Any] = (styles[0] if bool((styles == styles[0]).all()) else styles).tolist()
+    return found
 
 
 def read_plan(path: Path, generator: Generator) -> Plan:
@@ -70,7 +80,11 @@ def read_plan(path: Path, generator: Generator) -> Plan:
         psi, grid = float(values["psi"]), int(values["grid"])
         entries = list(values["shapes"])
         names = [str(entry["name"]) for entry in entries]
-        parts = [_latents(generator, entry, f"{path}: the shape {entry['name']}") for entry in entries]
+        of_styles = [entry for entry in entries if "styles" in entry]
+        if of_styles and len(of_styles) < len(entries):
+            raise InputError(f"{path}: only some of its shapes are of styles; keep those of one kind in a file")
+        read = _styles if of_styles else _latents
+        parts = [read(generator, entry, f"{path}: the shape {entry['name']}") for entry in entries]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
@@ -85,7 +99,32 @@ def read_plan(path: Path, generator: Generator) -> Plan:
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: two shapes have the name {twice!r}; rename one")
     facts = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
-    return Plan(names, joined(parts), facts, psi, grid)
+    latents = [part for part in parts if isinstance(part, Latents)]
+    styles = [part for part in parts if isinstance(part, Styles)]
+    if not styles:
+        return Plan(names, joined(latents), facts, psi, grid)
+    codes = Styles(torch.cat([part.geometry for part in styles]), torch.cat([part.texture for part in styles]))
+    return Plan(names, codes, facts, psi, grid)
+
+
+def _styles(generator: Generator, entry: dict[str, Any], source: str) -> Styles:
+    device, w_dim = generator.mapping_geometry.w_avg.device, generator.config.w_dim
+    layers = {
+        "geometry": generator.synthesis.num_geometry_styles,
+        "texture": generator.synthesis.num_texture_styles,
+    }
+    found = {}
+    for kind, count in layers.items():
+        style = torch.tensor(entry["styles"][kind], dtype=torch.float32, device=device)
+        if style.shape not in ((w_dim,), (count, w_dim)):
+            raise InputError(
+                f"{source} has {kind} styles of {list(style.shape)} numbers, this model takes [{w_dim}] or "
+                f"[{count}, {w_dim}]; give the model they were made with"
+            )
+        if not style.isfinite().all():
+            raise InputError(f"{source} has styles that are not finite; correct them")
+        found[kind] = style.expand(1, count, w_dim)
+    return Styles(**found)
 
 
 def _latents(generator: Generator, entry: dict[str, Any], source: str) -> Latents:

@@ -7,7 +7,7 @@ from typing import Any
 
 from PIL import Image
 
-from get3d.metrics.glossary import METRICS, worse
+from get3d.metrics.table import METRICS, worse
 from get3d.page import COLORS, GREY, Series, document, figure, histogram, key
 
 __all__ = ["page"]

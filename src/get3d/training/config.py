@@ -19,7 +19,7 @@ from get3d.devices import device_named
 from get3d.files import InputError, require_writable
 from get3d.generator import GeneratorConfig, model_file, read_config
 from get3d.grid_memory import grid_bytes, require_grid_fits
-from get3d.metrics.watched import WatchedName, default_metrics
+from get3d.metrics.watched import default_metrics, require_metrics
 from get3d.networks import DiscriminatorConfig
 from get3d.ranges import SEED, Range, require_ranges
 from get3d.ranks import RanksConfig
@@ -86,9 +86,9 @@ class TrainConfig:
         log_kimg: how often statistics are written.
         snapshot_kimg: how often pictures are drawn, the metric is taken and a checkpoint is written.
         checkpoint_minutes: a checkpoint is also written whenever the last one is older than this.
-        metrics: what is measured at snapshots: swd (pictures and masks), fid, kid, or cov, mmd, 1nna of shapes by the
-            Chamfer distance (cd) or the light field distance (lfd). The first says which checkpoint is the best. By
-            default swd, and before it fid where its network is in the cache folder.
+        metrics: what is measured at snapshots, by the names in the table of docs/evaluation.md: swd, fid, fed, mmd_cd,
+            watertight and so on. The first says which checkpoint is the best. By default swd with its parts, and before
+            it fid and fed where their networks are there.
         metric_pictures: pictures that are compared with as many held-out ones.
         metric_objects: held-out objects, at most, that shapes are compared with; five shapes are made for each.
         keep: how many checkpoints are kept, besides the best.
@@ -124,7 +124,7 @@ class TrainConfig:
     log_kimg: Annotated[float, Range(0, above=True)] = 1.0
     snapshot_kimg: Annotated[float, Range(0, above=True)] = 10.0
     checkpoint_minutes: Annotated[float, Range(0)] = 15.0
-    metrics: tuple[WatchedName, ...] | None = None
+    metrics: tuple[str, ...] | None = None
     metric_pictures: Annotated[int, Range(2)] = 512
     metric_objects: Annotated[int, Range(2)] = 40
     keep: Annotated[int, Range(1)] = 2
@@ -193,7 +193,8 @@ def opened(config: TrainConfig, world: int = 1) -> Opened:
     parted = f", in {config.accumulate} parts (--accumulate)" if config.accumulate > 1 else ""
     groups = f"a multiple of --discriminator.group, {group}{shared}{parted}"
     _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
-    _require(config.metrics != (), "--metrics", "empty", "one metric or more, swd for one")
+    if config.metrics is not None:
+        require_metrics(config.metrics)
     require_trackers(config.trackers)
     taken = grid_bytes(config.generator.isosurface, config.generator.synthesis)
     option, device = "--generator.grid-resolution", device_named(config.device)

@@ -150,7 +150,7 @@ class Recorder:
         name = f"fakes-{state.shown / 1000:09.2f}"
         monitor.pictures(name, drawn[:_GRID, :3], state.shown, columns=_COLUMNS)
         monitor.write(state.sums, state.shown, measured.values)
-        best = state.best is None or measured.badness < state.best
+        best = measured.badness is not None and (state.best is None or measured.badness < state.best)
         state.best = measured.badness if best else state.best
         return best
 

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from get3d.files import InputError, parse_json
+from get3d.metrics.table import METRICS
 from get3d.training.checkpoint import checkpoints_in, shown_of
 from get3d.training.folder import read_config
 from get3d.training.monitor import HEARTBEAT
@@ -87,7 +88,7 @@ def list_runs(config: RunsConfig, console: Console) -> None:
             f"{row.total / 1000:g}",
             f"{row.speed:.1f}",
             "–" if row.checkpoint is None else f"{row.checkpoint / 1000:.2f}",
-            "  ".join(f"{name.removeprefix('metrics/')} {value:.3g}" for name, value in row.metrics.items()),
+            "  ".join(f"{name} {value:.3g}" for name, value in row.metrics.items()),
         )
     console.print(table)
 
@@ -107,7 +108,7 @@ def status(folder: Path, name: str) -> Status:
     paths = checkpoints_in(folder / "checkpoints")
     checkpoint = shown_of(paths[0]) if paths else None
     last: dict[str, Any] = lines[-1] if lines else {"shown": 0, "images_per_second": 0.0}
-    measured = [{name: line[name] for name in _shown_of(line)[1:]} for line in lines]
+    measured = [{key: line[key] for key in line if key in METRICS} for line in lines]
     if checkpoint is not None and checkpoint >= total:
         state: Literal["running", "stopped", "finished"] = "finished"
     else:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +18,10 @@ from get3d.data.assets.asset import Asset
 from get3d.data.shading import Light
 from get3d.files import InputError, write_json
 
-__all__ = ["draw_in_blender", "find_blender"]
+__all__ = ["BlenderLight", "draw_in_blender", "find_blender"]
+
+BlenderLight = Literal[Light, "published"]
+"""As the built-in renderer, or the lamps and the tone of the paper's script."""
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SAMPLES = 32
@@ -47,7 +51,7 @@ def draw_in_blender(
     asset: Asset,
     cameras: Cameras,
     resolution: int,
-    light: Light = "studio",
+    light: BlenderLight = "studio",
     *,
     device: torch.device = CPU,
     threads: int | None = None,

@@ -19,6 +19,11 @@ KEY, AMBIENT = 0.52, 0.37
 """The strengths of the built-in renderer's lamp, and of its sky and ground on average."""
 LAMP_DISTANCE, LAMP_SIZE = 3.0, 2.0
 
+FIRST_LAMP, FIRST_LAMP_ENERGY, FIRST_LAMP_RADIUS = (4.0762, 1.0055, 5.9039), 1000.0, 0.1
+FIRST_GREY = 0.05087609
+"""The lamp and the sky of the scene that Blender starts with, in Blender's coordinates."""
+WIDE_ENERGY, WIDE_SIZE, WIDE_HEIGHT = 30_000.0, 100.0, 0.5
+
 
 def draw(job: dict) -> None:
     """Writes 000.png and so on for the job's cameras."""
@@ -33,6 +38,8 @@ def draw(job: dict) -> None:
     _set_up(scene, job)
     if job["light"] == "studio":
         _light(scene)
+    elif job["light"] == "published":
+        _published(scene)
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
     # A lens of 35 mm is one of the published field of view.
     camera.data.sensor_width = 32
@@ -93,6 +100,33 @@ def _light(scene: bpy.types.Scene) -> None:
     background = next(node for node in scene.world.node_tree.nodes if node.type == "BACKGROUND")
     background.inputs["Color"].default_value = (1, 1, 1, 1)
     background.inputs["Strength"].default_value = AMBIENT
+
+
+def _published(scene: bpy.types.Scene) -> None:
+    """Light, tone and limits of the paper's script: those of Blender's first scene, and a wide lamp above the object.
+
+    The wide lamp covers 100 × 100 units just above the object, so what falls on it comes evenly from the half-space
+    above: energy / (pi · 100²), about 0.95 of what is white. Tones are Filmic's, so no colour is that of the texture.
+    """
+    lamp = bpy.data.lights.new("lamp", "POINT")
+    lamp.energy, lamp.shadow_soft_size = FIRST_LAMP_ENERGY, FIRST_LAMP_RADIUS
+    first = bpy.data.objects.new("lamp", lamp)
+    first.location = FIRST_LAMP
+    wide = bpy.data.lights.new("wide", "AREA")
+    wide.energy, wide.size = WIDE_ENERGY, WIDE_SIZE
+    above = bpy.data.objects.new("wide", wide)
+    above.location = (0, 0, WIDE_HEIGHT)
+    for thing in (first, above):
+        scene.collection.objects.link(thing)
+    scene.world = bpy.data.worlds.new("world")
+    scene.world.use_nodes = True
+    background = next(node for node in scene.world.node_tree.nodes if node.type == "BACKGROUND")
+    background.inputs["Color"].default_value = (*[FIRST_GREY] * 3, 1)
+    background.inputs["Strength"].default_value = 1.0
+    scene.view_settings.view_transform = "Filmic"
+    scene.cycles.filter_width = 0.01
+    scene.cycles.diffuse_bounces = scene.cycles.glossy_bounces = 1
+    scene.cycles.transparent_max_bounces = scene.cycles.transmission_bounces = 3
 
 
 def _surface(material: bpy.types.Material) -> bpy.types.Node:

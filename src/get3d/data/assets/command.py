@@ -24,6 +24,7 @@ from get3d.data.assets.fit import largest_fit
 from get3d.data.assets.folder import Found, Source, find_models
 from get3d.data.assets.loading import load_asset
 from get3d.data.assets.outcome import Outcome, done, mesh_path, note, show
+from get3d.data.assets.transforms import write_transforms
 from get3d.data.layout import (
     SPLITS,
     Description,
@@ -227,6 +228,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
                 max_faces=config.max_faces,
                 texture=config.texture,
                 blender=config.blender,
+                centred=config.light != "published",
             )
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
@@ -245,6 +247,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
     write_pictures(contained(config.out / folder, source.name), pictures)
     if config.layout == "published":
         write_published_cameras(config.out, source.name, _degrees(cameras))
+        write_transforms(contained(config.out / folder, source.name), cameras, config.prior.fov)
     asset.save(mesh_path(config.out, source.name))
     return Outcome(
         source.file,
@@ -258,6 +261,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
 def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) -> UInt8[Tensor, "n 4 r r"]:
     device = device_named(config.device)
     if config.renderer == "builtin":
+        assert config.light != "published"
         return shade(asset.to(device), cameras, config.resolution, config.supersample, config.light)
     return draw_in_blender(
         find_blender(config.blender),

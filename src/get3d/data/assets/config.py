@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from get3d.cameras import CameraPrior
+from get3d.data.assets.blender import BlenderLight
 from get3d.data.assets.loading import Up
 from get3d.data.making import require_pictures
-from get3d.data.shading import Light
 from get3d.files import InputError, require_name
 from get3d.ranges import SEED, Range, require_ranges
 from get3d.ranks import RanksConfig
@@ -31,15 +31,16 @@ class RenderConfig:
         scale: longest side of the objects; the camera stands 1.2 away.
         fit: make an object smaller where it would not fit the images, as boxes would not: `--no-fit` cuts it off.
         up: the direction that is up in all files, as in --up=-y; "file": as the format says, +Y where it says nothing.
-        light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are.
-        renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised, as the paper's script does.
+        light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are; "published",
+            of Blender only, has the lamps, tone and bounces of the paper's script, which does not centre objects.
+        renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised.
         blender: the Blender program, or a Python that has the module bpy; by default the Blender installed. It reads
             .blend, too.
         supersample: samples per pixel and axis of the built-in renderer.
         texture: side in texels to which larger textures are reduced.
         ratio: shares of objects for training, validation and testing.
         splits: folder with train.txt, val.txt and test.txt that name the objects to render, in place of the ratio.
-        layout: "published" writes img/ and camera/ as the paper's scripts do.
+        layout: "published" writes img/, with transforms.json beside the images, and camera/ as the paper's scripts do.
         limit: render only so many models, the first by name.
         strict: leave out objects with a missing texture, in place of showing their base colour.
         max_faces: leave out objects with more faces.
@@ -59,7 +60,7 @@ class RenderConfig:
     scale: Annotated[float, Range(0.01, 1)] = 0.9
     fit: bool = True
     up: Up = "file"
-    light: Light = "studio"
+    light: BlenderLight = "studio"
     renderer: Literal["builtin", "blender"] = "builtin"
     blender: Path | None = None
     supersample: Annotated[int, Range(1, 8)] = 3
@@ -81,6 +82,8 @@ class RenderConfig:
         if self.kind is not None:
             require_name(self.kind, "--kind")
         require_ranges(self)
+        if self.light == "published" and self.renderer != "blender":
+            raise InputError("--light published is Blender's; add --renderer blender, or take --light studio")
         require_pictures(self.prior)
         if not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")

@@ -68,6 +68,7 @@ def load_asset(
     max_faces: int = 2_000_000,
     texture: int = 2048,
     blender: Path | None = None,
+    centred: bool = True,
 ) -> Loaded:
     """Loads a model with its materials and textures, and puts it upright around the origin.
 
@@ -79,6 +80,7 @@ def load_asset(
         max_faces: most faces that are accepted.
         texture: side in texels to which larger textures are reduced.
         blender: reads .blend: the program, or a Python that has the module bpy; None: the Blender installed.
+        centred: put the middle of its bounding box at the origin; False leaves the file's own origin there.
 
     Raises:
         InputError: the file cannot be read, leads out of `root`, or holds nothing that can be drawn.
@@ -100,7 +102,7 @@ def load_asset(
         raise InputError(f"it cannot be read ({type(error).__name__}: {said}); get or export it again") from error
     _require_contained(resolver, root)
     turn = np.array(_UP[_up(path) if up == "file" else up], dtype=np.float64)
-    return Loaded(_placed(asset, turn, scale), tuple(dict.fromkeys(resolver.missing)))
+    return Loaded(_placed(asset, turn, scale, centred), tuple(dict.fromkeys(resolver.missing)))
 
 
 def _require_contained(resolver: FolderResolver, root: Path) -> None:
@@ -282,8 +284,8 @@ def _made_normals(
     return source, numbers.reshape(-1, 3), np.concatenate([kept, normals[other]])
 
 
-def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float) -> Asset:
-    """The asset, turned, centred and scaled.
+def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float, centred: bool) -> Asset:
+    """The asset, turned, centred where that is asked for, and scaled.
 
     Raises:
         InputError: it has no extent.
@@ -291,7 +293,8 @@ def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float
     points = fields["vertices"] @ turn.T
     low, high = points.min(axis=0), points.max(axis=0)
     extent = float((high - low).max())
-    points = (points - (low + high) / 2) * (scale / extent) if 0 < extent < np.inf else points
+    middle = (low + high) / 2 if centred else np.zeros(3)
+    points = (points - middle) * (scale / extent) if 0 < extent < np.inf else points
     a, b, c = points[fields["faces"]].transpose(1, 0, 2)
     if not (0 < extent < np.inf and np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() > 1e-9 * scale**2):
         raise InputError(f"it has no extent: its longest side is {extent:g} and no face has an area; export it again")
