@@ -59,7 +59,7 @@ def without_debris(meshes: MeshBatch, share: float) -> MeshBatch:
         torch.nn.functional.pad(torch.bincount(of_shape[chosen], minlength=len(meshes)).cumsum(0), (1, 0))
         for of_shape, chosen in ((meshes.vertex_shape, vertices), (meshes.face_shape, faces))
     ]
-    return MeshBatch(meshes.vertices[vertices], number[meshes.faces[faces]], *offsets)
+    return MeshBatch(meshes.vertices[vertices], number[meshes.faces[faces]], *offsets, meshes.placeholder)
 
 
 def _parts(meshes: MeshBatch) -> _Parts:
