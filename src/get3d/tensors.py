@@ -39,14 +39,10 @@ class TensorDataclass:
         """Where the tensors are."""
         return next(iter(self._tensors().values())).device
 
-    def to(self: T, *targets: torch.device | str | torch.dtype) -> T:
+    def to(self: T, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> T:
         """The same on another device, of another floating-point type, or both; integers keep their type."""
-        device = [target for target in targets if not isinstance(target, torch.dtype)]
-        dtype = [target for target in targets if isinstance(target, torch.dtype)]
         moved = {
-            name: tensor.to(*device, *(dtype if tensor.is_floating_point() else ()))
-            if device or (dtype and tensor.is_floating_point())
-            else tensor
+            name: tensor.to(device or tensor.device, dtype if tensor.is_floating_point() else None)
             for name, tensor in self._tensors().items()
         }
         return replace(self, **moved)  # type: ignore[type-var]

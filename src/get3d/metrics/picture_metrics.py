@@ -48,7 +48,7 @@ class Drawn:
         self._generator, self._seed, self._psi, self._resolution = generator, seed, psi, resolution
         self._cameras = generator.config.cameras.sample(count, torch.Generator().manual_seed(seed))
         state = [tensor for _, tensor in sorted(generator.state_dict().items())]
-        self.key = digest(*state, self._cameras.angles, seed, psi, resolution)
+        self.key = digest(*state, self._cameras.positions, self._cameras.focal_lengths, seed, psi, resolution)
 
     def __len__(self) -> int:
         return len(self._cameras)

@@ -31,7 +31,7 @@ from get3d.data.layout import (
     write_cameras,
     write_published_cameras,
 )
-from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, worker_count, write_pictures
+from get3d.data.making import begin, draw_angles, in_processes, progress_bar, worker_count, write_pictures
 from get3d.data.shading import shade
 from get3d.devices import device_named
 from get3d.files import InputError, read_json, write_json, writing
@@ -266,8 +266,8 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
         )
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
-        asset, cameras = loaded.asset, _cameras(config, source.name)
-        pictures = _draw(config, asset, cameras, threads)
+        asset, angles = loaded.asset, _angles(config, source.name)
+        pictures = _draw(config, asset, config.prior.at(angles), threads)
         if not pictures[:, 3].any():
             raise InputError("nothing of it is seen; its surfaces may be clear")
     except InputError as error:
@@ -277,7 +277,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
     folder = "pictures" if config.layout == "own" else "img"
     write_pictures(config.out / folder / source.name, pictures)
     if config.layout == "published":
-        write_published_cameras(config.out, source.name, _degrees(cameras))
+        write_published_cameras(config.out, source.name, _degrees(angles))
     asset.save(_mesh_path(config.out, source.name))
     return Outcome(source.file, source.name, faces=len(asset.faces), missing=loaded.missing)
 
@@ -297,12 +297,12 @@ def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) ->
     )
 
 
-def _cameras(config: RenderConfig, name: str) -> Cameras:
-    return draw_cameras(config.prior, config.views, [config.seed, *name.encode()])
+def _angles(config: RenderConfig, name: str) -> Float[Tensor, "v 2"]:
+    return draw_angles(config.prior, config.views, [config.seed, *name.encode()])
 
 
-def _degrees(cameras: Cameras) -> Float[np.ndarray, "v 2"]:
-    return np.degrees(cameras.angles.double().numpy())
+def _degrees(angles: Float[Tensor, "v 2"]) -> Float[np.ndarray, "v 2"]:
+    return np.degrees(angles.double().numpy())
 
 
 def _describe(config: RenderConfig, splits: dict[str, list[str]]) -> Description:
@@ -327,7 +327,7 @@ def _finish(config: RenderConfig, rendered: list[str], before: Description | Non
     _describe(config, splits).write(config.out)
     if config.layout == "own":
         names = [f"{name}/{view:03d}.png" for name in rendered for view in range(config.views)]
-        write_cameras(config.out, names, np.concatenate([_degrees(_cameras(config, name)) for name in rendered]))
+        write_cameras(config.out, names, np.concatenate([_degrees(_angles(config, name)) for name in rendered]))
         return
     for split, members in splits.items():
         with writing(config.out / "splits" / f"{split}.txt") as temporary:
