@@ -36,6 +36,7 @@ class TexturedMesh:
         texture: [H, W, 3] sRGB colours 0..255, the first row on top.
         metallic: 0 for paint, wood or cloth, 1 for bare metal (glTF 2.0, section 3.9.2).
         roughness: 0 for a mirror, 1 for chalk.
+        empty: whether it stands in for a shape without a surface.
     """
 
     vertices: Float[Tensor, "v 3"]
@@ -45,6 +46,7 @@ class TexturedMesh:
     texture: UInt8[Tensor, "h w 3"]
     metallic: float = 0.0
     roughness: float = 0.6
+    empty: bool = False
 
     @property
     def mesh(self) -> Mesh:
