@@ -10,7 +10,7 @@ depends on the mode it was made in, and autocast lowers the precision of convolu
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
@@ -243,9 +243,7 @@ class Generator(nn.Module):
         if isinstance(codes, Latents):
             return self.styles(codes, PSI if psi is None else psi)
         if psi is not None:
-            raise ValueError(
-                f"psi is {psi}, but only latents are truncated; leave it out, styles are taken as they are"
-            )
+            raise ValueError(f"psi is {psi}, but styles are taken as they are; leave it out")
         return codes
 
     @torch.no_grad()
@@ -344,14 +342,16 @@ class Generator(nn.Module):
             faces: most triangles of a mesh; None keeps all.
 
         Returns:
-            A mesh for each shape. That of a shape without a surface is a placeholder, and says so by `empty`.
+            A mesh for each shape; `empty`, without a face, for a shape that has no surface.
         """
         shapes = self.shapes(codes, psi)
-        meshes = [
-            textured_mesh(mesh, shapes.color(i), texture_resolution, faces)
-            for i, mesh in enumerate(shapes.meshes.split())
+        pairs = enumerate(zip(shapes.meshes.split(), shapes.empty.tolist(), strict=True))
+        return [
+            TexturedMesh.nothing(self.device)
+            if empty
+            else textured_mesh(mesh, shapes.color(i), texture_resolution, faces)
+            for i, (mesh, empty) in pairs
         ]
-        return [replace(mesh, empty=empty) for mesh, empty in zip(meshes, shapes.empty.tolist(), strict=True)]
 
 
 @torch.inference_mode(False)

@@ -36,7 +36,6 @@ class TexturedMesh:
         texture: [H, W, 3] sRGB colours 0..255, the first row on top.
         metallic: 0 for paint, wood or cloth, 1 for bare metal (glTF 2.0, section 3.9.2).
         roughness: 0 for a mirror, 1 for chalk.
-        empty: whether it stands in for a shape without a surface.
     """
 
     vertices: Float[Tensor, "v 3"]
@@ -46,7 +45,18 @@ class TexturedMesh:
     texture: UInt8[Tensor, "h w 3"]
     metallic: float = 0.0
     roughness: float = 0.6
-    empty: bool = False
+
+    @classmethod
+    def nothing(cls, device: torch.device) -> "TexturedMesh":
+        """What a shape without a surface comes to: no face."""
+        none = torch.empty(0, 3, device=device)
+        texture = torch.zeros(1, 1, 3, dtype=torch.uint8, device=device)
+        return cls(none, none.long(), none, none[:, :2], texture)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to see or to save: no face."""
+        return self.faces.shape[0] == 0
 
     @property
     def mesh(self) -> Mesh:

@@ -306,7 +306,7 @@ class Comparison:
             def examine(number: int) -> dict[str, float]:
                 latents = generator.sample_latents(1, config.seed + number)
                 quality: dict[str, float] = {}
-                if len(generator.meshes(latents, config.psi).faces):
+                if not generator.meshes(latents, config.psi).empty:
                     (textured,) = generator.textured(latents, config.psi, _TEXTURE, _TEXTURED_FACES)
                     quality = vars(texture_quality(textured))
                 done(number + 1)
