@@ -220,10 +220,10 @@ class Generator(nn.Module):
         geometry = self.mapping_geometry.truncate(self.mapping_geometry(latents.geometry, label), psi, label)
         texture = self.mapping_texture.truncate(self.mapping_texture(latents.texture, label), psi, label)
         styles = Styles(geometry, texture)
-        return self._per_layer(styles) if per_layer else styles
+        return self.require_styles(styles) if per_layer else styles
 
-    def _per_layer(self, styles: Styles) -> Styles:
-        """Styles for every layer.
+    def require_styles(self, styles: Styles) -> Styles:
+        """The same styles for every layer (W+), which this generator can make shapes of.
 
         Raises:
             ValueError: they are for another number of layers, or of another size.
@@ -259,7 +259,7 @@ class Generator(nn.Module):
         Raises:
             ValueError: the styles do not fit the synthesis network.
         """
-        styles = self._per_layer(styles)
+        styles = self.require_styles(styles)
         fields: Fields = self.synthesis(styles.geometry, styles.texture)
         return fields
 

@@ -89,6 +89,5 @@ def _plan(config: GenerateConfig, generator: Generator) -> Plan:
         return replace(plan, grid=config.grid)
     if config.label is not None:
         raise InputError("--label cannot be changed by --latents, which says the class of each shape; leave one out")
-    plan = read_plan(config.latents, generator)
-    psi = plan.psi if config.psi is None else config.psi
-    return replace(plan, psi=psi, grid=plan.grid if config.grid is None else config.grid)
+    plan = read_plan(config.latents, generator, config.psi)
+    return replace(plan, grid=plan.grid if config.grid is None else config.grid)

@@ -17,6 +17,7 @@ from get3d.gallery.film import STILL, columns_for, seen_from, sheet, turning, wr
 from get3d.gallery.plan import Plan, record
 from get3d.gallery.settings import Settings, at_once
 from get3d.generator import Generator, Shapes
+from get3d.latents import Latents
 from get3d.ranks import ALONE, Ranks
 
 __all__ = ["made_together", "shapes_of", "write_objects"]
@@ -49,7 +50,8 @@ def made_together(generator: Generator, count: int, ranks: Ranks = ALONE) -> lis
 @torch.no_grad()
 def shapes_of(generator: Generator, plan: Plan, numbers: range, debris: float = 0.0) -> Shapes:
     """Makes some of the shapes of a plan, without parts below a share of their area."""
-    shapes = generator.shapes(generator.styles(plan.latents[numbers.start : numbers.stop], plan.psi))
+    codes = plan.latents[numbers.start : numbers.stop]
+    shapes = generator.shapes(codes, plan.psi if isinstance(codes, Latents) else None)
     cleaned = replace(shapes.surfaces, meshes=without_debris(shapes.surfaces.meshes, debris))
     return replace(shapes, surfaces=cleaned)
 

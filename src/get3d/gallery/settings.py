@@ -11,14 +11,11 @@ import tyro
 
 from get3d.devices import free_memory, keep_memory
 from get3d.files import InputError, require_writable
-from get3d.generator import Generator, GeneratorConfig, load
+from get3d.generator import PSI, Generator, GeneratorConfig, load
 from get3d.isosurface import IsosurfaceName
 from get3d.networks import SeparateConfig, UnifiedConfig
 
 __all__ = ["PSI", "Settings", "at_once", "opened", "proved", "require_ranges", "set_grid"]
-
-PSI = 0.7
-"""Truncation where nothing else is said."""
 
 AT_ONCE = 4
 """Shapes that are made together, where memory allows it."""
