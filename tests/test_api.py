@@ -2,9 +2,11 @@
 
 import copy
 import inspect
+import re
 from contextlib import ExitStack
 from dataclasses import dataclass, fields, replace
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,7 +19,7 @@ import tiny
 from get3d.bench import BenchConfig
 from get3d.cameras import Cameras
 from get3d.data.assets.config import RenderConfig
-from get3d.gallery import GenerateConfig, InterpolateConfig, VaryConfig
+from get3d.gallery import GenerateConfig, InterpolateConfig, VaryConfig, read_plan
 from get3d.generator import WEIGHTS, Generator, load
 from get3d.latents import Latents, Styles
 from get3d.meshes import Mesh, MeshBatch
@@ -480,3 +482,21 @@ def test_every_command_takes_the_device_that_load_takes(config):
 
 def test_the_package_says_that_it_is_typed():
     assert files(get3d).joinpath("py.typed").is_file()
+
+
+def test_the_page_about_the_api_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs/api.md").read_text(encoding="utf-8")
+    program = "\n".join(re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL))
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    exec(program, names)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [*(f"chair-{n}.glb" for n in range(4)), "shapes.json"]
+    fitted = read_plan(Path("shapes.json"), names["generator"])
+    assert torch.equal(fitted.latents.geometry.cpu(), names["geometry"].detach().cpu())
+    generator, cameras, target = names["generator"], names["cameras"], names["target"]
+    with torch.no_grad():
+        before, after = (
+            generator.render(codes, cameras, 64).mask.sub(target.mask).square().mean()
+            for codes in (names["start"], fitted.latents)
+        )
+    assert after < 0.9 * before

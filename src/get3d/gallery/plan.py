@@ -73,7 +73,7 @@ def record(generator: Generator, plan: Plan, number: int, *, codes: bool) -> dic
 
 
 def write_shape_list(
-    path: Path,
+    path: Path | str,
     generator: Generator,
     codes: Latents | Styles,
     names: Sequence[str] | None = None,
@@ -94,6 +94,7 @@ def write_shape_list(
         InputError: a name is no plain name of a file, or comes twice; or the file cannot be written.
         ValueError: there is another number of names, or the styles do not fit the generator.
     """
+    path = Path(path)
     names = [f"{number:06d}" for number in range(len(codes))] if names is None else list(names)
     if len(names) != len(codes):
         raise ValueError(f"{len(names)} names for {len(codes)} shapes")
