@@ -358,6 +358,16 @@ def test_masks_have_the_gradient_of_the_covered_area(rounded, name):
     assert slope == pytest.approx(expected, rel=0.08, abs=0.03 * float(measure(start, 256)))
 
 
+def test_training_leaves_out_the_gradient_through_positions(rounded):
+    """As in the paper: what is drawn has the same numbers, but colours then move neither cameras nor surfaces."""
+    latents = rounded.sample_latents(3, 0).to(dtype=torch.float64)
+    angles = VIEWS.clone().requires_grad_()
+    drawn = rounded.draw(rounded.shapes(latents), _orbit(angles), 16)
+    assert torch.equal(drawn.rgb, rounded.render(latents, _orbit(VIEWS), 16).rgb)
+    assert not drawn.rgb.requires_grad
+    assert drawn.mask.requires_grad
+
+
 def test_fields_have_gradients_in_points(generator):
     generator = copy.deepcopy(generator).double()
     field = generator.field(generator.sample_latents(2, 0).to(dtype=torch.float64))
