@@ -44,7 +44,7 @@ def saved(scene: trimesh.Trimesh | trimesh.Scene, path: Path) -> Path:
 
 
 def front(azimuth: float = 0.0) -> Cameras:
-    return Cameras(torch.tensor([azimuth]), torch.tensor([math.pi / 2]))
+    return Cameras.orbit(torch.tensor([azimuth]), torch.tensor([math.pi / 2]))
 
 
 def seen(asset: Asset, azimuth: float = 0.0, resolution: int = 32) -> np.ndarray:

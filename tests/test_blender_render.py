@@ -41,8 +41,12 @@ def lopsided() -> Asset:
 
 
 def around() -> Cameras:
-    """Views from all sides and heights."""
-    return Cameras(torch.arange(6) * math.pi / 3 + 0.2, torch.tensor([0.3, 1.2, 1.57, 2.4, 0.9, 1.4]))
+    """Views from all sides and heights, some of them rolled and off the centre."""
+    polar = torch.tensor([0.3, 1.2, 1.57, 2.4, 0.9, 1.4])
+    roll = torch.tensor([0.0, 0.0, 0.4, -1.0, 0.0, 2.0])
+    cameras = Cameras.orbit(torch.arange(6) * math.pi / 3 + 0.2, polar, roll=roll)
+    moved = torch.tensor([[0.0, 0.0], [0.15, 0.0], [0.0, -0.1], [-0.1, 0.1], [0.0, 0.2], [0.0, 0.0]])
+    return replace(cameras, principal_points=cameras.principal_points + moved)
 
 
 def overlap(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:

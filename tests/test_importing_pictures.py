@@ -164,7 +164,7 @@ def test_the_hull_is_as_large_as_the_object():
     box = trimesh.creation.box((0.7, 0.4, 0.3))
     mesh = Mesh(torch.tensor(box.vertices, dtype=torch.float32), torch.tensor(box.faces, dtype=torch.int64))
     angles = torch.from_numpy(np.radians(degrees)).float()
-    cameras = Cameras(angles[:, 0], angles[:, 1], 1.2, math.radians(49.13))
+    cameras = Cameras.orbit(angles[:, 0], angles[:, 1], 1.2, math.radians(49.13))
     views = MeshBatch.from_meshes([mesh]).select(torch.zeros(24, dtype=torch.long))
     alpha = (rasterize(views, cameras, 64).covered[:, 0] * 255).to(torch.uint8).numpy()
     assert 0.7 <= hull_size(alpha, degrees, 1.2, 49.13) < 0.78

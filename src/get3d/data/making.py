@@ -10,19 +10,19 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from get3d.cameras import CameraPrior, Cameras
+from get3d.cameras import CameraPrior
 from get3d.data.layout import Description, require_prior
 from get3d.files import InputError, require_writable, writing
 
 __all__ = [
     "begin",
-    "draw_cameras",
+    "draw_angles",
     "in_processes",
     "progress_bar",
     "refuse",
@@ -133,10 +133,10 @@ def progress_bar(console: Console) -> Progress:
     return Progress(*columns, console=console)
 
 
-def draw_cameras(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Cameras:
-    """Cameras drawn from the prior; the same numbers always give the same cameras."""
+def draw_angles(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Float[Tensor, "n 2"]:
+    """(azimuth, polar) of cameras drawn from the prior, in radians; the same numbers always give the same."""
     seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
-    return prior.sample(views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
+    return prior.sample_angles(views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
 
 
 def write_pictures(folder: Path, pictures: UInt8[Tensor, "n 4 r r"]) -> None:

@@ -10,16 +10,18 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 import tyro
+from jaxtyping import Float
 from rich.console import Console
+from torch import Tensor
 
-from get3d.cameras import CameraPrior, Cameras
+from get3d.cameras import CameraPrior
 from get3d.data.assemble import assemble
 from get3d.data.cars import car
 from get3d.data.chairs import chair
 from get3d.data.layout import SPLITS, Description, split_of, write_cameras
 from get3d.data.making import (
     begin,
-    draw_cameras,
+    draw_angles,
     in_processes,
     progress_bar,
     refuse,
@@ -146,7 +148,7 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
         for _ in in_processes(partial(_render, config), missing, worker_count(config.workers, len(missing))):
             progress.advance(task)
     names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
-    angles = torch.cat([_cameras(config, item).angles for item in objects])
+    angles = torch.cat([_angles(config, item) for item in objects])
     write_cameras(root, names, np.degrees(angles.double().numpy()))
     return root
 
@@ -186,11 +188,11 @@ def _describe(config: SynthConfig) -> Description:
 def _render(config: SynthConfig, item: _Object) -> _Object:
     """Writes the pictures of one object, then its mesh: the mesh's file says that the object is done."""
     mesh = make(item.kind, config.seed, item.number, config.scale, config.texture)
-    pictures = shade(mesh, _cameras(config, item), config.resolution)
+    pictures = shade(mesh, config.prior.at(_angles(config, item)), config.resolution)
     write_pictures(config.out / "pictures" / item.name, pictures)
     mesh.save(_mesh_path(config.out, item))
     return item
 
 
-def _cameras(config: SynthConfig, item: _Object) -> Cameras:
-    return draw_cameras(config.prior, config.views, [config.seed, item.number, 1])
+def _angles(config: SynthConfig, item: _Object) -> Float[Tensor, "n 2"]:
+    return draw_angles(config.prior, config.views, [config.seed, item.number, 1])

@@ -12,7 +12,7 @@ from get3d.gallery.geometry import write_geometry
 from get3d.gallery.objects import write_objects
 from get3d.gallery.plan import Plan, of_seeds, read_plan
 from get3d.gallery.settings import PSI, Settings, proved, set_grid
-from get3d.generator import Generator, Styles
+from get3d.generator import Generator
 from get3d.ranges import SEED, Range
 from get3d.ranks import RanksConfig, joined
 from get3d.storage import checksum
@@ -86,8 +86,5 @@ def _plan(config: GenerateConfig, generator: Generator) -> Plan:
         return replace(plan, grid=config.grid)
     if config.label is not None:
         raise InputError("--label cannot be changed by --latents, which says the class of each shape; leave one out")
-    plan = read_plan(config.latents, generator)
-    if isinstance(plan.latents, Styles) and config.psi not in (None, plan.psi):
-        raise InputError(f"--psi is {config.psi:g}, but {config.latents} holds truncated styles; leave it out")
-    psi = plan.psi if config.psi is None else config.psi
-    return replace(plan, psi=psi, grid=plan.grid if config.grid is None else config.grid)
+    plan = read_plan(config.latents, generator, config.psi)
+    return replace(plan, grid=plan.grid if config.grid is None else config.grid)

@@ -61,7 +61,7 @@ def write_geometry(
         task = progress.add_task("meshes", total=len(plan.names), completed=done)
         chosen = Plan(
             [plan.names[number] for number in missing],
-            plan.latents[torch.tensor(missing, dtype=torch.long, device=plan.latents.geometry.device)],
+            plan.latents[torch.tensor(missing, dtype=torch.long, device=plan.latents.device)],
             [plan.facts[number] for number in missing],
             plan.psi,
         )

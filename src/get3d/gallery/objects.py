@@ -19,7 +19,8 @@ from get3d.gallery.film import STILL, columns_for, seen_from, sheet, turning, wr
 from get3d.gallery.plan import Plan, record
 from get3d.gallery.record import begin_record, finish_record
 from get3d.gallery.settings import Settings, at_once
-from get3d.generator import Generator, Shapes, Styles
+from get3d.generator import Generator, Shapes
+from get3d.latents import Latents
 from get3d.ranks import ALONE, Ranks
 
 __all__ = ["made_together", "shapes_of", "write_objects"]
@@ -53,7 +54,7 @@ def made_together(generator: Generator, count: int, ranks: Ranks = ALONE) -> lis
 def shapes_of(generator: Generator, plan: Plan, numbers: range, debris: float = 0.0) -> Shapes:
     """Makes some of the shapes of a plan, without parts below a share of their area."""
     codes = plan.latents[numbers.start : numbers.stop]
-    shapes = generator.shapes(codes if isinstance(codes, Styles) else generator.styles(codes, plan.psi))
+    shapes = generator.shapes(codes, plan.psi if isinstance(codes, Latents) else None)
     cleaned = replace(shapes.surfaces, meshes=without_debris(shapes.surfaces.meshes, debris))
     return replace(shapes, surfaces=cleaned)
 

@@ -9,14 +9,11 @@ import tyro
 
 from get3d.devices import free_memory, keep_memory
 from get3d.files import InputError, require_writable
-from get3d.generator import Generator, load
+from get3d.generator import PSI, Generator, load
 from get3d.grid_memory import grid_bytes, require_grid_fits
 from get3d.ranges import Range, require_ranges
 
 __all__ = ["PSI", "Settings", "at_once", "opened", "proved", "set_grid"]
-
-PSI = 0.7
-"""Truncation where nothing else is said."""
 
 AT_ONCE = 4
 """Shapes that are made together on a GPU, where memory allows it."""

@@ -30,7 +30,7 @@ _AT_ONCE = 4
 
 def _cameras(count: int, radius: float, fov: float) -> Cameras:
     azimuth, polar = (torch.full((count,), angle).deg2rad() for angle in _VIEW)
-    return Cameras(azimuth, polar, radius, fov)
+    return Cameras.orbit(azimuth, polar, radius, fov)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from get3d.devices import full_precision
 from get3d.networks.fields import (
     CUBE_WEIGHT_GAIN,
     CUBE_WEIGHTS,
@@ -71,7 +72,7 @@ class Volume:
     def at(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p c"]:
         """Features at points of each shape."""
         n, resolution = self.features.shape[0], self.features.shape[-1]
-        position = (points.detach() / self.size + 0.5).clamp(0, 1) * (resolution - 1)
+        position = (points / self.size + 0.5).clamp(0, 1) * (resolution - 1)
         corners = linear_corners(position.flatten(0, 1).T.contiguous(), resolution)
         (x, y, z), (x_weight, y_weight, z_weight) = corners.texel.unbind(1), corners.weight.unbind(1)
         shape = torch.arange(n, device=points.device, dtype=torch.int32).repeat_interleave(points.shape[1])
@@ -101,17 +102,20 @@ class VolumeGeometry:
     deformation_head: Head
     weight_head: Head | None
 
+    @full_precision
     def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
         """Values at points of each shape."""
-        chunks = points.detach().split(CHUNK, dim=1)
+        chunks = points.split(CHUNK, dim=1)
         sdf = [self.sdf_head(_located(self.sdf, chunk)) for chunk in chunks]
         deformation = [self.deformation_head(_located(self.deformation, chunk)) for chunk in chunks]
         return GeometryValues(torch.cat(sdf, dim=1), torch.cat(deformation, dim=1))
 
+    @full_precision
     def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
         """Values of all shapes on lattices of m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k."""
         return [self.at(self._lattice(axis)) for axis in axes]
 
+    @full_precision
     def cube_weights(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c 21"]:
         """FlexiCubes' weights of the (m − 1)³ cubes between the points of a lattice, numbered alike.
 

@@ -108,7 +108,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
             drawn = _drawn(state.generator, part, config)
         images = to_network(part.pictures.to(device))
         with config.autocast(device):
-            fake = state.discriminator(drawn.fakes.detach(), part.cameras.angles, part.label)
+            fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
             real = state.discriminator(images, part.angles, part.label)
         loss = discriminator_loss(real, fake)
         note("loss/discriminator", loss)
@@ -132,7 +132,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         if part is not last:
             drawn = _drawn(state.generator, part, config)
         with config.autocast(device):
-            judged = state.discriminator(drawn.fakes, part.cameras.angles, part.label)
+            judged = state.discriminator(drawn.fakes, part.fake_angles, part.label)
         loss = generator_loss(judged)
         note("loss/generator", loss)
         surfaces = drawn.surfaces
@@ -184,6 +184,7 @@ class _Part:
     pictures: Tensor
     angles: Tensor
     label: Tensor | None
+    fake_angles: Tensor
     cameras: Cameras
     latents: Latents
     others: Latents
@@ -198,7 +199,8 @@ def _parts(batch: Batch, config: TrainConfig, shown: int, device: torch.device, 
     """
     generator = torch.Generator().manual_seed(_mixed(config.seed, shown))
     count, z_dim = config.batch, config.generator.z_dim
-    cameras = config.generator.cameras.sample(count, generator)
+    prior = config.generator.cameras
+    drawn_angles = prior.sample_angles(count, generator)
     codes = torch.randn(2, 2, count, z_dim, generator=generator).to(device)
     kept = torch.rand(count, 2, generator=generator)
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
@@ -211,8 +213,9 @@ def _parts(batch: Batch, config: TrainConfig, shown: int, device: torch.device, 
         label = None if batch.label is None else batch.label[mine].to(device)
         latents, others = (Latents(geometry[rows], texture[rows], label) for geometry, texture in codes)
         angles = batch.angles[mine].to(device)
-        moved = cameras[rows].to(device)
-        parts.append(_Part(batch.pictures[mine], angles, label, moved, latents, others, kept[rows].to(device)))
+        fake_angles = drawn_angles[rows].to(device)
+        cameras, share_kept = prior.at(fake_angles), kept[rows].to(device)
+        parts.append(_Part(batch.pictures[mine], angles, label, fake_angles, cameras, latents, others, share_kept))
     return parts
 
 

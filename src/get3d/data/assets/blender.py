@@ -61,7 +61,7 @@ def draw_in_blender(
     Args:
         program: as `find_blender` gives it.
         asset: what to show.
-        cameras: n views of one radius and one field of view.
+        cameras: n views, of square pixels.
         resolution: side of the pictures in pixels.
         light: what falls on the object.
         device: cpu or cuda, of which all are taken where none is named.
@@ -69,7 +69,12 @@ def draw_in_blender(
 
     Raises:
         InputError: Blender failed.
+        ValueError: a camera has pixels that are not square.
     """
+    across, height = cameras.focal_lengths.unbind(1)
+    if not torch.allclose(across, height):
+        raise ValueError("Blender draws square pixels; give cameras of the same focal length along x and y")
+    to_world = torch.cat([cameras.rotations.mT, cameras.positions[:, :, None]], dim=2)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         asset.save(folder / "object.glb")
@@ -78,9 +83,12 @@ def draw_in_blender(
             "out": name,
             "resolution": resolution,
             "samples": SAMPLES,
-            "radius": float(torch.as_tensor(cameras.radius)[0]),
-            "fov": float(torch.as_tensor(cameras.fov)[0]),
-            "angles": cameras.angles.tolist(),
+            "cameras": [
+                {"to_world": matrix, "focal_length": focal, "principal_point": point}
+                for matrix, focal, point in zip(
+                    to_world.tolist(), height.tolist(), cameras.principal_points.tolist(), strict=True
+                )
+            ],
             "light": light,
             "device": device.type,
             "gpu": device.index,

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import bpy
-from mathutils import Vector
+from mathutils import Matrix, Vector
 
 __all__ = ["draw"]
 
@@ -18,6 +18,8 @@ KEY_DIRECTION = (-0.45, 0.75, -0.5)
 KEY, AMBIENT = 0.52, 0.37
 """The strengths of the built-in renderer's lamp, and of its sky and ground on average."""
 LAMP_DISTANCE, LAMP_SIZE = 3.0, 2.0
+SENSOR = 32
+"""Millimetres; with it, a lens of 35 mm has the published field of view."""
 
 FIRST_LAMP, FIRST_LAMP_ENERGY, FIRST_LAMP_RADIUS = (4.0762, 1.0055, 5.9039), 1000.0, 0.1
 FIRST_GREY = 0.05087609
@@ -41,17 +43,18 @@ def draw(job: dict) -> None:
     elif job["light"] == "published":
         _published(scene)
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
-    # A lens of 35 mm is one of the published field of view.
-    camera.data.sensor_width = 32
-    camera.data.angle = job["fov"]
+    camera.data.sensor_width = SENSOR
     camera.data.clip_start = 0.01
     scene.collection.objects.link(camera)
     scene.camera = camera
-    for view, (azimuth, polar) in enumerate(job["angles"]):
-        sine = math.sin(polar)
-        place = Vector((-sine * math.sin(azimuth), math.cos(polar), -sine * math.cos(azimuth))) * job["radius"]
-        camera.location = _turned(place)
-        camera.rotation_euler = (-camera.location).to_track_quat("-Z", "Y").to_euler()
+    for view, seen in enumerate(job["cameras"]):
+        # Right, up, backward and place: a camera's axes are the same in Blender.
+        columns = [_turned(Vector(column)) for column in zip(*seen["to_world"], strict=True)]
+        homogeneous = zip(columns, (0, 0, 0, 1), strict=True)
+        camera.matrix_world = Matrix([(*column, last) for column, last in homogeneous]).transposed()
+        camera.data.lens = SENSOR * seen["focal_length"]
+        across, down = seen["principal_point"]
+        camera.data.shift_x, camera.data.shift_y = 0.5 - across, down - 0.5
         scene.render.filepath = str(Path(job["out"]) / f"{view:03d}.png")
         bpy.ops.render.render(write_still=True)
 

@@ -32,7 +32,7 @@ from get3d.data.layout import (
     write_cameras,
     write_published_cameras,
 )
-from get3d.data.making import begin, draw_cameras, in_processes, progress_bar, worker_count, write_pictures
+from get3d.data.making import begin, draw_angles, in_processes, progress_bar, worker_count, write_pictures
 from get3d.data.shading import shade
 from get3d.devices import device_named
 from get3d.files import InputError, contained, writing
@@ -232,7 +232,8 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
             )
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
-        asset, cameras = loaded.asset, _cameras(config, source.name)
+        asset, angles = loaded.asset, _angles(config, source.name)
+        cameras = config.prior.at(angles)
         factor = largest_fit(asset.vertices, config.prior) if config.fit else 1.0
         if factor < 1:
             asset = replace(asset, vertices=asset.vertices * factor)
@@ -246,7 +247,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
     folder = "pictures" if config.layout == "own" else "img"
     write_pictures(contained(config.out / folder, source.name), pictures)
     if config.layout == "published":
-        write_published_cameras(config.out, source.name, _degrees(cameras))
+        write_published_cameras(config.out, source.name, _degrees(angles))
         write_transforms(contained(config.out / folder, source.name), cameras, config.prior.fov)
     asset.save(mesh_path(config.out, source.name))
     return Outcome(
@@ -274,12 +275,12 @@ def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) ->
     )
 
 
-def _cameras(config: RenderConfig, name: str) -> Cameras:
-    return draw_cameras(config.prior, config.views, [config.seed, *name.encode()])
+def _angles(config: RenderConfig, name: str) -> Float[Tensor, "v 2"]:
+    return draw_angles(config.prior, config.views, [config.seed, *name.encode()])
 
 
-def _degrees(cameras: Cameras) -> Float[np.ndarray, "v 2"]:
-    return np.degrees(cameras.angles.double().numpy())
+def _degrees(angles: Float[Tensor, "v 2"]) -> Float[np.ndarray, "v 2"]:
+    return np.degrees(angles.double().numpy())
 
 
 def _describe(config: RenderConfig, splits: dict[str, list[str]]) -> Description:
@@ -304,7 +305,7 @@ def _finish(config: RenderConfig, rendered: list[str], before: Description | Non
     _describe(config, splits).write(config.out)
     if config.layout == "own":
         names = [f"{name}/{view:03d}.png" for name in rendered for view in range(config.views)]
-        write_cameras(config.out, names, np.concatenate([_degrees(_cameras(config, name)) for name in rendered]))
+        write_cameras(config.out, names, np.concatenate([_degrees(_angles(config, name)) for name in rendered]))
         return
     for split, members in splits.items():
         with writing(config.out / "splits" / f"{split}.txt") as temporary:

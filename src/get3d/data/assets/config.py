@@ -48,7 +48,7 @@ class RenderConfig:
         licence: of the models (an SPDX identifier where there is one).
         seed: another seed, other cameras; an object's depend on the seed and its name only.
         workers: processes that work side by side, for each of `--processes`; 0: one for each processor core.
-        device: where pictures are drawn: cpu, cuda, or auto.
+        device: where images are drawn; "auto" takes a GPU where there is one.
         ranks: how processes share the models; of GPUs each takes one.
     """
 
@@ -75,7 +75,7 @@ class RenderConfig:
     licence: str = "unknown"
     seed: Annotated[int, SEED] = 0
     workers: Annotated[int, Range(0, 1024)] = 0
-    device: str = "cpu"
+    device: str = "auto"
     ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
     def __post_init__(self) -> None:
