@@ -8,6 +8,8 @@ All of it works in every mode of PyTorch: gradients are recorded as the caller's
 depends on the mode it was made in, and autocast lowers the precision of convolutions alone.
 """
 
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated
