@@ -180,7 +180,7 @@ def _doubled(weight: Tensor) -> Tensor:
 
 
 def test_what_is_kept_follows_its_weights() -> None:
-    """Changed in place, moved, swapped at the same address, copied: never what followed from other weights."""
+    """Changed in place, others at the same address, copies: never what followed from other weights."""
     kept, weight = Kept(_doubled), torch.ones(1000)
     with torch.inference_mode():
         assert kept(weight).eq(2).all()
