@@ -18,7 +18,10 @@ from rich.console import Console
 import tiny
 from get3d.data.layout import Description
 from get3d.files import InputError
-from get3d.gallery import GenerateConfig, InterpolateConfig, VaryConfig, generate, interpolate, settings, vary
+from get3d.gallery import settings
+from get3d.gallery.config import GenerateConfig, InterpolateConfig, VaryConfig
+from get3d.gallery.generate import generate
+from get3d.gallery.walks import interpolate, vary
 from get3d.generator import WEIGHTS, Generator, load
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train

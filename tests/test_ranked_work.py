@@ -21,7 +21,7 @@ from get3d import cli
 from get3d.data.assets.command import render_models
 from get3d.data.assets.config import RenderConfig
 from get3d.files import InputError
-from get3d.gallery import GenerateConfig, generate
+from get3d.gallery.generate import GenerateConfig, generate
 from get3d.generator import WEIGHTS, Generator
 from get3d.metrics import comparison
 from get3d.metrics.report import EvaluateConfig, evaluate

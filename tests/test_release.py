@@ -11,7 +11,8 @@ import tiny
 from get3d import bundled as packaged
 from get3d.bundled import bundled
 from get3d.files import InputError
-from get3d.gallery import ReleaseConfig, list_models, release
+from get3d.gallery.config import ModelsConfig, ReleaseConfig
+from get3d.gallery.release import list_models, release
 from get3d.generator import load, model_file
 from get3d.storage import load_tensors
 from get3d.training.loop import train
@@ -60,7 +61,7 @@ def test_packaged_models_are_known_by_name(run, tmp_path, monkeypatch):
     assert bundled() == {"disc": path}
     assert model_file("disc") == path
     output = io.StringIO()
-    list_models(Console(file=output, width=120))
+    list_models(ModelsConfig(), Console(file=output, width=120))
     for part in ("disc", "discs", "0 kimg", "CC0-1.0"):
         assert part in output.getvalue()
     monkeypatch.chdir(tmp_path.parent)

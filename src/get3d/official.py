@@ -10,10 +10,9 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE
@@ -27,6 +26,7 @@ from get3d.networks import (
     UnifiedConfig,
     VolumeConfig,
 )
+from get3d.official_config import ConvertConfig, PublishedClass
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
 
 __all__ = [
@@ -43,7 +43,6 @@ __all__ = [
     "load_published",
 ]
 
-PublishedClass = Literal["car", "chair", "motorbike", "table"]
 
 GRID_SIZES: dict[PublishedClass, float] = {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 1.0}
 """Side of the grid that each published model was trained with, which its tensors do not tell."""
@@ -66,25 +65,6 @@ _CONVOLUTION = {**_MODULATED, "noise_strength": "noise_strength", "noise_const":
 _FILTER = "resample_filter"
 _UNIFIED = "synthesis.generator."
 _SEPARATE = "synthesis.geometry_synthesis_"
-
-
-@dataclass(frozen=True)
-class ConvertConfig:
-    """A published checkpoint to one of our models, or back.
-
-    Attributes:
-        file: the published checkpoint; with --to-published one of our models or checkpoints.
-        out: folder for the model; with --to-published the file to write.
-        kind: what the published model makes, which sets the size of its grid.
-        grid: resolution of the grid that surfaces are extracted on.
-        to_published: convert one of our models back.
-    """
-
-    file: tyro.conf.Positional[Path]
-    out: Path
-    kind: Annotated[PublishedClass, tyro.conf.arg(name="class")] = "car"
-    grid: int = 90
-    to_published: bool = False
 
 
 @dataclass(frozen=True)

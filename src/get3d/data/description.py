@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.files import InputError, read_json, write_json
 
 __all__ = ["SPLITS", "Assumed", "Description", "require_prior", "split_of"]

@@ -17,8 +17,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from get3d.cameras import CameraPrior, Cameras
-from get3d.data.layout import Description, require_prior
-from get3d.data.problems import RESOLUTIONS
+from get3d.data.config import require_pictures
+from get3d.data.layout import Description
 from get3d.files import InputError, require_writable, writing
 
 __all__ = [
@@ -34,26 +34,6 @@ __all__ = [
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def require_pictures(resolution: int, prior: CameraPrior) -> None:
-    """Sees to it that a command can draw pictures as it is told.
-
-    Args:
-        resolution: side of the pictures in pixels.
-        prior: where the cameras are drawn from.
-
-    Raises:
-        InputError: an option is out of its range.
-    """
-    if resolution not in RESOLUTIONS:
-        raise InputError(f"--resolution is {resolution}, but it must be a power of two from 16 to 2048")
-    try:
-        require_prior(prior)
-    except ValueError as error:
-        raise InputError(f"--prior: {error}; see --help for what each means") from error
-    if prior.radius <= 1:
-        raise InputError(f"--prior.radius is {prior.radius}, but it must be more than 1, outside the objects")
 
 
 def begin(out: Path, wanted: Description) -> Description | None:

@@ -15,17 +15,17 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import tyro
 from jaxtyping import Int64, Shaped
 from rich.console import Console
 from rich.progress import Progress
 
+from get3d.data.config import PackConfig
 from get3d.data.folder_cache import stamps_of
-from get3d.data.layout import Assumed, Description, Listing, read
+from get3d.data.layout import Description, Listing, read
 from get3d.data.problems import content_problem, quick_problems
 from get3d.data.shards import (
     FORMAT,
@@ -50,25 +50,6 @@ _END = 10_240
 """A tar file ends in empty blocks, and is filled up to a multiple of this."""
 _THREADS = 8
 _NOTES = ".packing"
-
-
-@dataclass(frozen=True)
-class PackConfig:
-    """Packing.
-
-    Attributes:
-        data: dataset folder, in our layout or the published one, or packed before.
-        out: folder for the shards; repeat the command to go on.
-        shard_size: most MiB of a shard, unless a single picture is larger.
-        meshes: also copy the meshes, which only evaluation and `get3d check` read.
-        assumed: what the dataset is taken to be where it does not say so itself.
-    """
-
-    data: tyro.conf.Positional[Path]
-    out: Path
-    shard_size: float = 256.0
-    meshes: bool = True
-    assumed: Assumed = field(default_factory=Assumed)
 
 
 @dataclass(frozen=True)

@@ -3,59 +3,21 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Literal
 
 import torch
-import tyro
 
 from get3d.devices import free_memory, keep_memory
 from get3d.files import InputError, require_writable
+from get3d.gallery.config import PSI, Settings
 from get3d.generator import Generator, GeneratorConfig, load
 from get3d.isosurface import IsosurfaceName
 from get3d.networks import SeparateConfig, UnifiedConfig
 
 __all__ = ["PSI", "Settings", "at_once", "opened", "proved", "require_ranges", "set_grid"]
 
-PSI = 0.7
-"""Truncation where nothing else is said."""
 
 AT_ONCE = 4
 """Shapes that are made together, where memory allows it."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How objects are made and written.
-
-    Attributes:
-        model: a model's name, its folder, the folder of a training run, or a checkpoint.
-        out: folder for the meshes and pictures; files of the same names are replaced.
-        psi: truncation: 0 gives the mean object, 1 the full variety; below 1 fewer odd ones. Default 0.7.
-        grid: steps along a side of the grid that surfaces are extracted on; default: as in training. A finer grid
-            gives a finer mesh of the same shape.
-        label: class of the objects, of a model of several; default: any.
-        resolution: side in pixels of each picture on sheets and in films.
-        debris: parts that have less than this share of an object's area are left out; 0 keeps all.
-        faces: at most this many triangles an object; None keeps all.
-        texture: side of the texture in pixels.
-        format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices.
-        film: gif or mp4 for what moves, or none.
-        device: "auto" takes a GPU where there is one.
-    """
-
-    model: tyro.conf.Positional[str]
-    out: Path = Path("generated")
-    psi: float | None = None
-    grid: int | None = None
-    label: str | None = None
-    resolution: int = 256
-    debris: float = 0.01
-    faces: int | None = 20_000
-    texture: int = 1024
-    format: Literal["glb", "obj", "ply"] = "glb"
-    film: Literal["gif", "mp4", "none"] = "gif"
-    device: str = "auto"
 
 
 _RANGES = {

@@ -1,18 +1,17 @@
 """The ways from one object to another, and what lies around one: `get3d interpolate` and `get3d vary`."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-import tyro
 from jaxtyping import UInt8
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
 from get3d.files import InputError, writing
+from get3d.gallery.config import Code, InterpolateConfig, VaryConfig
 from get3d.gallery.film import seen_from, sheet, write_film, write_sheet
 from get3d.gallery.objects import made_together, shapes_of, write_objects
 from get3d.gallery.plan import Plan
@@ -21,46 +20,6 @@ from get3d.generator import Generator
 from get3d.latents import Latents, between, joined, near
 
 __all__ = ["InterpolateConfig", "VaryConfig", "interpolate", "vary"]
-
-Code = Literal["both", "geometry", "texture"]
-
-
-@dataclass(frozen=True)
-class InterpolateConfig(Settings):
-    """The way from one object to another.
-
-    Attributes:
-        start: seed of the first object.
-        end: seed of the last.
-        change: what changes on the way; the rest stays as in the first.
-        num: how many objects on the way are written as meshes, both ends among them.
-        frames: pictures of the film from one end to the other, which then runs back.
-        swaps: side of the sheet `swaps.png`: geometry changes downwards, texture to the right; 0 for none.
-    """
-
-    start: Annotated[int, tyro.conf.arg(name="from")] = 0
-    end: Annotated[int, tyro.conf.arg(name="to")] = 1
-    change: Code = "both"
-    num: int = 5
-    frames: int = 36
-    swaps: int = 5
-
-
-@dataclass(frozen=True)
-class VaryConfig(Settings):
-    """Objects like another.
-
-    Attributes:
-        seed: of the object.
-        strength: how much changes, from 0, nothing, to 1, which is another object.
-        change: what changes.
-        num: how many variations; the object itself comes first.
-    """
-
-    seed: int = 0
-    strength: float = 0.3
-    change: Code = "both"
-    num: int = 7
 
 
 _SEEDS = (0, 2**63 - 1)

@@ -2,12 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
-import tyro
 from rich.progress import Progress
 from torch import Tensor
 
@@ -15,6 +12,7 @@ from get3d.data.dataset import Pictures
 from get3d.data.layout import read
 from get3d.files import InputError
 from get3d.generator import Generator
+from get3d.metrics.config import EvaluateConfig
 from get3d.metrics.features import FeatureNetwork, inception_path
 from get3d.metrics.picture_metrics import (
     Drawn,
@@ -27,7 +25,7 @@ from get3d.metrics.picture_metrics import (
 from get3d.metrics.quality import MAIN, texture_quality
 from get3d.metrics.shape_metrics import DistanceName, Value, compare_sets, distances
 from get3d.metrics.shape_sets import Measures, ShapeSet, generated_set, mesh_path, mesh_set
-from get3d.ranks import Ranks, RanksConfig
+from get3d.ranks import Ranks
 
 __all__ = ["Comparison", "EvaluateConfig", "Result"]
 
@@ -36,55 +34,6 @@ _SWD_PICTURES = 4096
 _TEXTURE = 512
 _TEXTURED_FACES = 20_000
 _NEIGHBOURS = 3
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Numbers for one model, or several side by side.
-
-    Attributes:
-        models: a model's name, its folder, the folder of a training run, or a checkpoint; several make a comparison.
-        data: dataset folder that the models are compared with.
-        out: folder for report.json, report.html and what they were made from; repeat the command to go on.
-        splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
-        split: the objects that count as references.
-        references: how many of them; by default all.
-        ratio: generated shapes for each reference; 5 as published.
-        psi: truncation of the generated shapes and pictures; 1 as published.
-        seed: of the first generated shape.
-        distances: cd is the Chamfer distance, lfd the light field distance.
-        points: points drawn on each surface for the Chamfer distance.
-        outer_surface: draw points only where a surface is seen from outside, as published for cars.
-        shapes: compare shapes; needs the dataset's meshes.
-        meshes: folder of the dataset's meshes, <object>.glb; by default the dataset's own.
-        train_objects: training objects, at most, that generated shapes are looked up among.
-        pictures: generated pictures that are compared with the split's; FID is published for 50000; 0 for none.
-        inception: the Inception network; by default looked for in the cache folder, and FID left out where it is not.
-        textures: shapes whose texture is baked and examined; 0 for none.
-        device: "auto" takes a GPU where there is one.
-        ranks: how processes share the work.
-    """
-
-    models: tyro.conf.Positional[tuple[str, ...]]
-    data: Path
-    out: Path = Path("evaluation")
-    splits: Path | None = None
-    split: Literal["train", "val", "test"] = "test"
-    references: int | None = None
-    ratio: int = 5
-    psi: float = 1.0
-    seed: int = 0
-    distances: tuple[DistanceName, ...] = ("cd", "lfd")
-    points: int = 2048
-    outer_surface: bool = False
-    shapes: bool = True
-    meshes: Path | None = None
-    train_objects: int = 1000
-    pictures: int = 2048
-    inception: Path | None = None
-    textures: int = 8
-    device: str = "auto"
-    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
 
 @dataclass(frozen=True)

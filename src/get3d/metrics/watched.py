@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -12,6 +11,7 @@ from torch import Tensor
 from get3d.data.layout import read
 from get3d.files import InputError
 from get3d.generator import Generator
+from get3d.metrics.config import WatchedName
 from get3d.metrics.features import FeatureNetwork, frechet_feature_distance, inception_path, kernel_distance
 from get3d.metrics.glossary import worse
 from get3d.metrics.images import sliced_wasserstein_distance
@@ -21,7 +21,6 @@ from get3d.metrics.shape_sets import Measures, generated_set, mesh_set
 
 __all__ = ["Measured", "Watched", "WatchedName", "default_metrics"]
 
-WatchedName = Literal["swd", "fid", "kid", "cov-cd", "mmd-cd", "1nna-cd", "cov-lfd", "mmd-lfd", "1nna-lfd"]
 
 _OF_FEATURES = ("fid", "kid")
 _RATIO = 5

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from get3d.networks.config import DiscriminatorConfig
 from get3d.networks.layers import Conv, Dense, downsample, pyramid
 from get3d.networks.mapping import LR_MULTIPLIER, normalized, one_hot
 
@@ -24,34 +25,6 @@ class Logits:
 
     rgb: Float[Tensor, "n 1"]
     mask: Float[Tensor, "n 1"]
-
-
-@dataclass(frozen=True)
-class DiscriminatorConfig:
-    """Sizes of a discriminator.
-
-    Attributes:
-        channel_base: a block of resolution r has channel_base / r channels, …
-        channel_max: … but no more than this.
-        condition: size of the mapped condition.
-        condition_layers: dense layers that map the condition.
-        group: pictures that are compared with each other (minibatch standard deviation).
-    """
-
-    channel_base: int = 32768
-    channel_max: int = 512
-    condition: int = 512
-    condition_layers: int = 8
-    group: int = 4
-
-    def build(self, *, resolution: int, label_dim: int = 0) -> "Discriminator":
-        """The discriminator of pictures of a resolution, with random weights.
-
-        Args:
-            resolution: side of the pictures, a power of two, at least 4.
-            label_dim: number of classes; 0 for none.
-        """
-        return Discriminator(self, resolution=resolution, label_dim=label_dim)
 
 
 def camera_features(angles: Float[Tensor, "n 2"]) -> Float[Tensor, "n 14"]:

@@ -2,33 +2,23 @@
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
+from get3d.console import print_json
 from get3d.files import InputError, read_json
 from get3d.training.checkpoint import checkpoints_in, shown_of
 from get3d.training.monitor import HEARTBEAT
+from get3d.training.run_config import RunsConfig
 
 __all__ = ["RunsConfig", "Status", "list_runs", "status"]
 
 _SILENT = 600.0
 """Seconds without a heartbeat after which a run is taken for ended: longer than most steps and snapshots."""
-
-
-@dataclass(frozen=True)
-class RunsConfig:
-    """The runs of a folder in a table.
-
-    Attributes:
-        folder: of the runs, or of one.
-    """
-
-    folder: tyro.conf.Positional[Path]
 
 
 @dataclass(frozen=True)
@@ -55,7 +45,7 @@ class Status:
 
 
 def list_runs(config: RunsConfig, console: Console) -> None:
-    """Prints a table of the runs in a folder.
+    """Prints a table of the runs in a folder, or JSON.
 
     Raises:
         InputError: there are none.
@@ -67,12 +57,18 @@ def list_runs(config: RunsConfig, console: Console) -> None:
         raise InputError(
             f"{config.folder}: holds no run; give the folder that `get3d train --out` writes to, or its parent"
         )
+    rows = [
+        status(folder, folder.name if folder == config.folder else str(folder.relative_to(config.folder)))
+        for folder in found
+    ]
+    if config.json:
+        print_json(console, {"runs": [asdict(row) for row in rows]})
+        return
     table = Table("run", "state", box=None)
     for title in ("kimg", "of", "img/s", "checkpoint"):
         table.add_column(title, justify="right")
     table.add_column("metrics")
-    for folder in found:
-        row = status(folder, folder.name if folder == config.folder else str(folder.relative_to(config.folder)))
+    for row in rows:
         table.add_row(
             row.name,
             row.state,

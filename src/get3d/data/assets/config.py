@@ -5,16 +5,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
-from get3d.cameras import CameraPrior
-from get3d.data.assets.loading import Up
-from get3d.data.making import require_pictures
-from get3d.data.shading import Light
+from get3d.camera_prior import CameraPrior
+from get3d.data.config import Light, require_pictures
 from get3d.files import InputError
-from get3d.ranks import RanksConfig
+from get3d.options import Option
+from get3d.ranks_config import RanksConfig
 
-__all__ = ["RenderConfig", "command_line", "settings"]
+__all__ = ["RenderConfig", "Up", "command_line", "settings"]
+
+Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class RenderConfig:
         ranks: how processes share the models; of GPUs each takes one.
     """
 
-    assets: tyro.conf.Positional[Path]
+    assets: Annotated[Path, Option(positional="ASSETS")]
     out: Path
     views: int = 24
     resolution: int = 256
@@ -71,7 +70,7 @@ class RenderConfig:
     seed: int = 0
     workers: int = 0
     device: str = "cpu"
-    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
+    ranks: Annotated[RanksConfig, Option(flat=True)] = field(default_factory=RanksConfig)
 
     def __post_init__(self) -> None:
         limits = [("views", 1, 1000), ("supersample", 1, 8), ("texture", 1, 8192), ("workers", 0, 1024)]

@@ -4,7 +4,7 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import trimesh
 from jaxtyping import Float, Int
 
 from get3d.data.assets.asset import Asset, linear_of_bytes
+from get3d.data.assets.config import Up
 from get3d.data.assets.files import FolderResolver, careful_pictures, embedded_pictures_lost, require_loadable
 from get3d.data.assets.materials import PLAIN, PlainMaterial, plain_material
 from get3d.data.assets.usd import load_usdz, up_of_usdz
@@ -23,7 +24,6 @@ __all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz")
 _NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-core", "usd")}
 """Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
-Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
 _UP = {
     "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
     "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
