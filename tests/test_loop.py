@@ -127,8 +127,9 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_pa
         time.sleep(0.002)
     process.send_signal(number)
     said, _ = process.communicate(timeout=200)
-    assert process.returncode == 0, said
-    assert "the same command goes on" in said
+    # A program that Ctrl-C stops ends as the signal has it; schedulers, which send SIGTERM, want to see no error.
+    assert process.returncode == (0 if number == signal.SIGTERM else -signal.SIGINT), said
+    assert "repeat the command to resume" in said
     assert checkpoints_in(out / "checkpoints")
     again = _launch(data, out)
     said, _ = again.communicate(timeout=200)

@@ -5,6 +5,7 @@ Each command imports its room when it runs, so that help and a mistyped option a
 
 import functools
 import inspect
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ import tyro
 import get3d
 from get3d import presets
 from get3d.bench.config import BenchConfig
-from get3d.console import end_quietly, prepare_streams, terminal
+from get3d.console import end_quietly, prepare_process, terminal
 from get3d.data.assets.config import RenderConfig
 from get3d.data.config import CheckConfig, PackConfig, SynthConfig
 from get3d.data.importing.config import ImportConfig
@@ -250,7 +251,7 @@ def main() -> None:
     Bad input ends with one clear line and exit status 2, training that failed with status 1, Ctrl-C with status 130,
     and an output that nobody reads on with status 141, as the shell has it.
     """
-    prepare_streams()
+    prepare_process()
     try:
         try:
             _run()
@@ -265,9 +266,11 @@ def main() -> None:
     except (FloatingPointError, RanksError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stopped:
         again = "; repeat the command to resume" if sys.argv[1:2] and sys.argv[1] in _GO_ON else ""
-        sys.stderr.write(f"stopped{again}\n")
+        # Of processes that torchrun started, the first one says it.
+        if os.environ.get("RANK", "0") == "0":
+            sys.stderr.write(f"{str(stopped) or f'stopped{again}'}\n")
         sys.exit(130)
 
 

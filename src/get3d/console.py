@@ -1,14 +1,16 @@
 """The terminal. What is printed is never read as markup: names and messages come from users and their files."""
 
+import _thread
 import json
 import os
 import sys
+import threading
 import warnings
 from typing import Any
 
 from rich.console import Console
 
-__all__ = ["end_quietly", "prepare_streams", "print_json", "terminal"]
+__all__ = ["end_quietly", "prepare_process", "print_json", "terminal"]
 
 
 class _Terminal(Console):
@@ -36,11 +38,13 @@ def print_json(console: Console, value: Any) -> None:
     console.print(json.dumps(value, indent=1, allow_nan=False), soft_wrap=True, markup=False, highlight=False)
 
 
-def prepare_streams() -> None:
-    """Lets standard output and error take every character, and warnings be a line each; for programs, not libraries.
+def prepare_process() -> None:
+    """Lets standard output and error take every character, warnings be a line each, and Ctrl-C never be lost.
 
-    What an output's encoding cannot say, and the bytes of file names that are no text, are written as escapes.
+    What an output's encoding cannot say, and the bytes of file names that are no text, are written as escapes. For
+    programs, not for libraries: it holds for the whole process.
     """
+    sys.unraisablehook = _interrupt_again
     for stream in (sys.stdout, sys.stderr):
         # Streams that stand in for these, as in notebooks, take text as it is.
         if hasattr(stream, "reconfigure"):
@@ -50,6 +54,14 @@ def prepare_streams() -> None:
 
 def _say_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
     sys.stderr.write(f"warning: {message}\n")
+
+
+def _interrupt_again(unraisable: Any) -> None:
+    """Ctrl-C that came where nothing can be raised, as in a callback while modules are imported, comes again."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def end_quietly() -> None:

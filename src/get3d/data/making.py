@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -101,7 +103,8 @@ def in_processes(
         try:
             while True:
                 # A second one for each process is at hand when it is done with the first.
-                waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
+                with _kept_from_interrupts():
+                    waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -109,6 +112,22 @@ def in_processes(
                     yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _kept_from_interrupts() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C, which the terminal sends to all: only this one stops.
+
+    Here it is not lost, but waits until the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def progress_bar(console: Console) -> Progress:
