@@ -1,5 +1,6 @@
 """Textured objects in a folder: meshes, a contact sheet, a turntable, and a record of how to make them again."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 from pathlib import Path
@@ -19,7 +20,7 @@ from get3d.gallery.settings import Settings, at_once
 from get3d.generator import Generator, Shapes
 from get3d.ranks import ALONE, Ranks
 
-__all__ = ["made_together", "shapes_of", "write_objects"]
+__all__ = ["first_to_last", "made_together", "shapes_of", "write_objects"]
 
 TURNED = 16
 """Objects that a turntable shows at most."""
@@ -55,7 +56,12 @@ def shapes_of(generator: Generator, plan: Plan, numbers: range, debris: float = 
 
 
 def write_objects(
-    generator: Generator, plan: Plan, settings: Settings, console: Console, ranks: Ranks = ALONE
+    generator: Generator,
+    plan: Plan,
+    settings: Settings,
+    console: Console,
+    ranks: Ranks = ALONE,
+    also: Sequence[str] = (),
 ) -> list[Path]:
     """Writes the objects of a plan, and gives their files.
 
@@ -85,7 +91,7 @@ def write_objects(
             return _Made(records, *_pictures(generator, shapes, numbers, settings))
 
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
-    return ranks.from_first(lambda: _finish(generator, plan, settings, made, console))
+    return ranks.from_first(lambda: _finish(generator, plan, settings, made, also, console))
 
 
 def _written(
@@ -110,20 +116,27 @@ def _pictures(
     return turns[STILL], turns[:, : TURNED - numbers.start]
 
 
-def _finish(generator: Generator, plan: Plan, settings: Settings, made: list[_Made], console: Console) -> list[Path]:
+def _finish(
+    generator: Generator, plan: Plan, settings: Settings, made: list[_Made], also: Sequence[str], console: Console
+) -> list[Path]:
     """Writes what belongs to all objects, and gives their files."""
     out = settings.out
     records = [entry for each in made for entry in each.records]
-    write_sheet(out / "contact-sheet.png", torch.cat([each.stills for each in made]), columns_for(len(records)))
+    labels = [f"seed {entry['seed']}" if "seed" in entry else entry["name"] for entry in records]
+    stills = torch.cat([each.stills for each in made])
+    write_sheet(out / "contact-sheet.png", stills, columns_for(len(records)), labels)
+    files = [*also, "contact-sheet.png"]
     turns = [each.turns for each in made if each.turns is not None]
     if turns:
         frames = torch.cat(turns, dim=1)
         columns = columns_for(frames.shape[1])
-        write_film(out / f"turntable.{settings.film}", (sheet(pictures, columns) for pictures in frames))
+        files.append(f"turntable.{settings.film}")
+        write_film(out / files[-1], (sheet(pictures, columns) for pictures in frames))
     grid = generator.isosurface.grid.resolution
+    files.append("shapes.json")
     write_json(out / "shapes.json", {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records})
     paths = [out / entry["file"] for entry in records if "file" in entry]
-    _say(paths, records, settings, console)
+    _say(paths, files, records, out, console)
     return paths
 
 
@@ -142,13 +155,21 @@ def _textured(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str
     return facts, textured
 
 
-def _say(paths: list[Path], records: list[dict[str, Any]], settings: Settings, console: Console) -> None:
+def _say(paths: list[Path], files: list[str], records: list[dict[str, Any]], out: Path, console: Console) -> None:
     problems = [f"{entry['name']}: {entry['problem']}" for entry in records if "problem" in entry]
     if not paths:
-        raise InputError(f"{settings.out}: none of the {len(records)} shapes could be made ({problems[0]})")
+        raise InputError(f"{out}: none of the {len(records)} shapes could be made ({problems[0]})")
     closed = sum(bool(entry.get("watertight")) for entry in records)
-    text = f"{settings.out}: {len(paths)} objects ({closed} watertight), contact-sheet.png, shapes.json"
-    console.print(text, highlight=False, soft_wrap=True)
+    text = f"{out}: {len(paths)} objects ({closed} watertight): {', '.join([first_to_last(paths), *files])}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        console.print(f"[yellow]left out {problems[0]}{more}[/]", highlight=False, soft_wrap=True)
+        text = f"left out {problems[0]}{more}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def first_to_last(paths: list[Path]) -> str:
+    """The names of files, of many the first and the last; an .obj brings its material and texture."""
+    names = [path.name for path in paths]
+    text = ", ".join(names) if len(names) < 4 else f"{names[0]} … {names[-1]}"
+    return f"{text} with .mtl and .png" if paths[0].suffix == ".obj" else text

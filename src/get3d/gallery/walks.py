@@ -45,13 +45,13 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
             f"and there is nothing between classes; make both of one with --label {labels[0]}"
         )
     psi = PSI if config.psi is None else config.psi
-    _write_way(generator, _along(ends, config.change, config.frames), psi, config)
+    files = _write_way(generator, _along(ends, config.change, config.frames), psi, config)
     if config.swaps:
-        _write_swaps(generator, ends, psi, config)
+        files.append(_write_swaps(generator, ends, psi, config))
     shares = torch.linspace(0, 1, config.num).tolist()
     facts = [{"from": config.start, "to": config.end, "change": config.change, "share": share} for share in shares]
     plan = Plan([f"{number:03d}" for number in range(config.num)], _along(ends, config.change, config.num), facts, psi)
-    return write_objects(generator, plan, config, console)
+    return write_objects(generator, plan, config, console, also=files)
 
 
 def vary(config: VaryConfig, console: Console) -> list[Path]:
@@ -88,7 +88,8 @@ def _along(ends: list[Latents], change: Code, count: int) -> Latents:
     return between(start, end, share if change != "texture" else still, share if change != "geometry" else still)
 
 
-def _write_way(generator: Generator, latents: Latents, psi: float, config: InterpolateConfig) -> None:
+def _write_way(generator: Generator, latents: Latents, psi: float, config: InterpolateConfig) -> list[str]:
+    """Writes the pictures of a way and their film, and names them."""
     pictures = _pictures(generator, latents, psi, config)
     for number, picture in enumerate(pictures):
         with writing(config.out / "frames" / f"{number:04d}.png") as temporary:
@@ -97,13 +98,16 @@ def _write_way(generator: Generator, latents: Latents, psi: float, config: Inter
         there = [sheet(picture[None], columns=1) for picture in pictures]
         back: list[Image.Image] = there[-2:0:-1]
         write_film(config.out / f"way.{config.film}", [*there, *back])
+        return [f"way.{config.film}", "frames/"]
+    return ["frames/"]
 
 
-def _write_swaps(generator: Generator, ends: list[Latents], psi: float, config: InterpolateConfig) -> None:
+def _write_swaps(generator: Generator, ends: list[Latents], psi: float, config: InterpolateConfig) -> str:
     share = torch.linspace(0, 1, config.swaps) if config.swaps > 1 else torch.zeros(1)
     down, right = share.repeat_interleave(config.swaps), share.repeat(config.swaps)
     pictures = _pictures(generator, between(ends[0], ends[1], down, right), psi, config)
     write_sheet(config.out / "swaps.png", pictures, config.swaps)
+    return "swaps.png"
 
 
 def _pictures(generator: Generator, latents: Latents, psi: float, config: Settings) -> UInt8[Tensor, "n 3 r r"]:
