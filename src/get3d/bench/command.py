@@ -8,8 +8,9 @@ from typing import TypeAlias
 
 import torch
 from rich.console import Console
+from rich.text import Text
 
-from get3d.bench import extraction, fields, full, generation, loading, ranks, step, visibility
+from get3d.bench import extraction, fields, full, generation, loading, ranks, start, step, visibility
 from get3d.bench.config import BenchConfig
 from get3d.bench.rows import Row, to_json, to_table
 from get3d.devices import device_named
@@ -17,7 +18,7 @@ from get3d.files import InputError, require_writable, write_json
 from get3d.generator import load
 from get3d.presets import PRESETS
 from get3d.training.config import TrainConfig
-from get3d.training.loop import start
+from get3d.training.loop import start as start_training
 
 __all__ = ["FULL_SIZE", "BenchConfig", "run"]
 
@@ -39,13 +40,13 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
     groups = _shared(config, training) if config.ranks > 1 else _alone(config, training, device)
     rows: list[Row] = []
     for name, measured in groups.items():
-        with console.status(f"measuring {name} …"):
+        with console.status(Text(f"measuring {name} …")):
             rows += measured()
     machine = _machine(device)
     console.print(to_table(rows, f"medians of {config.repeats}; {machine}"))
     if config.json is not None:
         write_json(config.json, {"machine": machine, "repeats": config.repeats, "rows": to_json(rows)})
-        console.print(f"{config.json}: written", highlight=False)
+        console.print(f"{config.json}: written", highlight=False, markup=False, soft_wrap=True)
     return rows
 
 
@@ -55,10 +56,11 @@ def _shared(config: BenchConfig, training: TrainConfig) -> _Groups:
 
 
 def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> _Groups:
-    generator = start(training).average if config.model is None else load(config.model, config.device)
+    generator = start_training(training).average if config.model is None else load(config.model, config.device)
     repeats = config.repeats
     of = f"the preset {config.preset}, untrained" if config.model is None else config.model
     groups: _Groups = {
+        "answers of the command line": lambda: start.rows(repeats),
         "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
         "visibility": lambda: visibility.rows(config.mesh_faces, config.picture, repeats, device),
