@@ -367,3 +367,25 @@ def test_options_out_of_range_are_refused_before_any_work(model, tmp_path, said,
     with pytest.raises(InputError, match=message):
         generate(GenerateConfig(model, out=tmp_path / "out", **QUICK | change), said)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model, tmp_path):
+    console = Console(file=io.StringIO(), width=500)
+    options = QUICK | {"film": "gif", "resolution": 64}
+    generate(GenerateConfig(model, out=tmp_path / "new", num=2, seed=7, **options), console)
+    options |= {"format": "obj"}
+    interpolate(InterpolateConfig(model, out=tmp_path / "way", num=4, frames=3, swaps=2, **options), console)
+    new, way = [line for line in console.file.getvalue().splitlines() if "objects" in line and ": " in line]
+    assert new.endswith(": 000007.glb, 000008.glb, contact-sheet.png, turntable.gif, shapes.json")
+    assert way.endswith(
+        ": 000.obj … 003.obj with .mtl and .png, way.gif, frames/, swaps.png, contact-sheet.png, turntable.gif, "
+        "shapes.json"
+    )
+    for line, folder in ((new, tmp_path / "new"), (way, tmp_path / "way")):
+        for path in folder.iterdir():
+            assert path.suffix in (".obj", ".mtl", ".png", ".glb") or path.name in line
+    with Image.open(tmp_path / "new" / "contact-sheet.png") as sheet:
+        corners = [np.asarray(sheet.convert("L").crop((64 * tile, 0, 64 * tile + 40, 12))) for tile in (0, 1)]
+    # Letters are darker than the white that the shapes stand on, and those of 7 and 8 differ.
+    assert all((corner < 200).any() for corner in corners)
+    assert not np.array_equal(*corners)

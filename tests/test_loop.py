@@ -277,3 +277,15 @@ def _angles_of(data, name):
     """Azimuth and polar angle of an object's pictures, in radians, as the table has them."""
     rows = [line.split(",") for line in (data / "cameras.csv").read_text().splitlines()[1:]]
     return torch.deg2rad(torch.tensor([[float(v) for v in row[1:3]] for row in rows if row[0].startswith(name)]))
+
+
+def test_a_finished_run_says_so_and_what_it_wrote_and_again_that_it_is_finished(data, tmp_path):
+    said = io.StringIO()
+    out = tmp_path / "a[/b]"
+    for _ in range(2):
+        train(tiny.run_config(data, out), Console(file=said, width=500, markup=False))
+    lines = said.getvalue().splitlines()
+    total = tiny.run_config(data, out).kimg
+    (finished,) = [line for line in lines if "finished at" in line]
+    assert finished.startswith(f"{out}: finished at {total:g} kimg: checkpoints/")
+    assert lines[-1] == f"{out}: finished already, at {total:g} kimg; a larger --kimg goes on"
