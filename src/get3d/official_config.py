@@ -30,7 +30,7 @@ class ConvertConfig:
     out: Path
     kind: Annotated[PublishedClass, Option(flag="class")] = "car"
     grid: Annotated[int, Range(4, 1024)] = 90
-    grid_size: Annotated[float | None, Range(0.01, 2)] = None
+    grid_size: Annotated[float | None, Option(default="by --class"), Range(0.01, 2)] = None
     to_published: bool = False
 
     def __post_init__(self) -> None:

@@ -65,7 +65,7 @@ class EvaluateConfig:
     meshes: Annotated[Path | None, Option(default="the dataset's own")] = None
     train_objects: Annotated[int, Range(1, 10_000_000)] = 1000
     pictures: Annotated[int, Range(0, 10_000_000)] = 2048
-    resolution: int | None = None
+    resolution: Annotated[int | None, Option(default="the dataset's")] = None
     inception: Annotated[Path | None, Option(default="the cache folder's")] = None
     textures: Annotated[int, Range(0, 100_000)] = 8
     json: bool = False
