@@ -19,7 +19,8 @@ import tiny
 from get3d.bench import BenchConfig
 from get3d.cameras import Cameras
 from get3d.data.assets.config import RenderConfig
-from get3d.gallery import GenerateConfig, InterpolateConfig, VaryConfig, read_plan
+from get3d.gallery.config import GenerateConfig, InterpolateConfig, VaryConfig
+from get3d.gallery.plan import read_plan
 from get3d.generator import WEIGHTS, Generator, load
 from get3d.latents import Latents, Styles
 from get3d.meshes import Mesh, MeshBatch

@@ -7,7 +7,7 @@ import torch
 from rich.console import Console
 
 from get3d import official
-from get3d.gallery import GenerateConfig, generate
+from get3d.gallery.generate import GenerateConfig, generate
 from get3d.generator import load
 from published import state_dict
 

@@ -8,6 +8,7 @@ import tyro
 
 import tiny
 from get3d.files import InputError
+from get3d.flags import REGISTRY
 from get3d.networks import SeparateConfig
 from get3d.presets import PRESETS
 from get3d.training.config import TrainConfig, opened
@@ -44,7 +45,7 @@ def _overridden(preset, **changes):
     if isinstance(config.generator.synthesis, SeparateConfig):
         values |= {f"generator.synthesis.volume.{name}": value for name, value in SMALL_VOLUME.items()}
     arguments = [part for name, value in values.items() for part in (f"--{name}", str(value))]
-    return tyro.cli(TrainConfig, default=config, args=arguments)
+    return tyro.cli(TrainConfig, default=config, args=arguments, registry=REGISTRY)
 
 
 @pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])

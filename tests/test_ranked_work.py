@@ -21,7 +21,7 @@ from get3d import cli
 from get3d.data.assets.command import render_models
 from get3d.data.assets.config import RenderConfig
 from get3d.files import InputError
-from get3d.gallery import GenerateConfig, generate
+from get3d.gallery.generate import GenerateConfig, generate
 from get3d.generator import WEIGHTS, Generator
 from get3d.metrics.feature_networks import NETWORKS
 from get3d.metrics.report import EvaluateConfig, evaluate

@@ -13,7 +13,9 @@ from rich.console import Console
 
 import tiny
 from get3d.files import InputError
-from get3d.gallery import GenerateConfig, generate, read_plan, write_shape_list
+from get3d.gallery.config import GenerateConfig
+from get3d.gallery.generate import generate
+from get3d.gallery.plan import read_plan, write_shape_list
 from get3d.generator import WEIGHTS, Generator, load
 from get3d.latents import Latents, Styles
 from get3d.storage import describe, save_tensors, with_prefix

@@ -10,27 +10,25 @@ depends on the mode it was made in, and autocast lowers the precision of convolu
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE, bundled
-from get3d.cameras import CameraPrior, Cameras
+from get3d.cameras import Cameras
 from get3d.devices import device_named
 from get3d.export import Color, TexturedMesh, textured_mesh
 from get3d.files import InputError, require_names
+from get3d.generator_config import PSI, GeneratorConfig
 from get3d.grid_memory import grid_bytes, require_grid_fits
-from get3d.isosurface import ISOSURFACES, IsosurfaceName, Surfaces
+from get3d.isosurface import ISOSURFACES, Surfaces
 from get3d.latents import Latents, Styles, mix
 from get3d.meshes import MeshBatch
-from get3d.networks import Fields, MappingNetwork, SeparateConfig, UnifiedConfig
+from get3d.networks import Fields, MappingNetwork
 from get3d.pictures import Images
-from get3d.ranges import Range
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.storage import load_tensors, read_description, require_same_shapes, restore, without_prefix
 
@@ -52,40 +50,8 @@ __all__ = [
 WEIGHTS = "generator_ema."
 """What the names of a model's tensors begin with in its file."""
 
-PSI = 0.7
-"""Truncation where nothing else is said."""
-
 BACKGROUND = -1.0
 """Colour where nothing is seen: black."""
-
-
-@dataclass(frozen=True)
-class GeneratorConfig:
-    """Sizes of a generator.
-
-    Attributes:
-        z_dim: size of a latent, for geometry and for texture.
-        w_dim: size of a style.
-        mapping_layers: dense layers from latent to style.
-        synthesis: the synthesis network and its sizes.
-        isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
-        grid_resolution: steps of the grid along a side, while training.
-        grid_size: side of the cube that shapes live in. Training sets it from the dataset.
-        cameras: the cameras of the pictures it learns from. Training sets them from the dataset.
-        classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
-    """
-
-    z_dim: Annotated[int, Range(1, 65_536)] = 512
-    w_dim: Annotated[int, Range(1, 65_536)] = 512
-    mapping_layers: Annotated[int, Range(1, 64)] = 8
-    synthesis: Annotated[UnifiedConfig | SeparateConfig, tyro.conf.AvoidSubcommands] = field(
-        default_factory=UnifiedConfig
-    )
-    isosurface: IsosurfaceName = "tetrahedra"
-    grid_resolution: Annotated[int, Range(2, 1024)] = 90
-    grid_size: Annotated[float, tyro.conf.Suppress, Range(0, 2, above=True, below=True)] = 1.0
-    cameras: Annotated[CameraPrior, tyro.conf.Suppress] = field(default_factory=CameraPrior)
-    classes: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
 
 
 @dataclass(frozen=True)

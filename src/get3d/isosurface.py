@@ -6,12 +6,12 @@ the grid's vertices by the field's deformation, and extracts a batch of meshes.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from get3d.generator_config import IsosurfaceName
 from get3d.meshes import MeshBatch
 from get3d.networks import GeometryField, GeometryValues
 from get3d.surface import (
@@ -134,7 +134,6 @@ class FlexibleCubes(Isosurface):
         return Surfaces(replace(meshes, placeholder=empty), regularizers)
 
 
-IsosurfaceName = Literal["tetrahedra", "flexicubes"]
 ISOSURFACES: dict[IsosurfaceName, Callable[[int, float, int], Isosurface]] = {
     "tetrahedra": MarchingTetrahedra,
     "flexicubes": FlexibleCubes,

@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TypeVar
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE
@@ -26,6 +25,7 @@ from get3d.networks import (
     UnifiedConfig,
     VolumeConfig,
 )
+from get3d.official_config import ConvertConfig, PublishedClass
 from get3d.published_file import read_parts
 from get3d.ranges import Range, require_ranges
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
@@ -44,7 +44,6 @@ __all__ = [
     "load_published",
 ]
 
-PublishedClass = Literal["car", "chair", "motorbike", "table"]
 
 GRID_SIZES: dict[PublishedClass, float] = {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 0.8}
 """Side of the grid that each published model was trained with, which its tensors do not tell."""
@@ -68,31 +67,6 @@ _CONVOLUTION = {**_MODULATED, "noise_strength": "noise_strength", "noise_const":
 _FILTER = "resample_filter"
 _UNIFIED = "synthesis.generator."
 _SEPARATE = "synthesis.geometry_synthesis_"
-
-
-@dataclass(frozen=True)
-class ConvertConfig:
-    """A published checkpoint to one of our models, or back.
-
-    Attributes:
-        file: the published checkpoint; with --to-published one of our models or checkpoints.
-        out: folder for the model; with --to-published the file to write.
-        kind: what the published model makes, which sets the size of its grid.
-        grid: resolution of the grid that surfaces are extracted on.
-        grid_size: side of the grid, in place of the one that --class sets: for checkpoints of another training.
-        to_published: convert one of our models back.
-    """
-
-    file: tyro.conf.Positional[Path]
-    out: Path
-    kind: Annotated[PublishedClass, tyro.conf.arg(name="class")] = "car"
-    grid: Annotated[int, Range(4, 1024)] = 90
-    grid_size: Annotated[float | None, Range(0.01, 2)] = None
-    to_published: bool = False
-
-    def __post_init__(self) -> None:
-        if self.to_published and self.grid_size is not None:
-            raise InputError("--grid-size is for a published file, which does not hold it; leave it out")
 
 
 @dataclass(frozen=True)

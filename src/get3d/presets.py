@@ -2,12 +2,11 @@
 
 from dataclasses import dataclass, replace
 
-from get3d.cameras import CameraPrior
-from get3d.data.layout import Assumed
-from get3d.generator import GeneratorConfig
-from get3d.networks import DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig
-from get3d.training.config import GRID_MARGIN, TrainConfig
-from get3d.training.objective import ObjectiveConfig
+from get3d.camera_prior import CameraPrior
+from get3d.data.description import Assumed
+from get3d.generator_config import GeneratorConfig
+from get3d.networks.config import DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig
+from get3d.training.run_config import GRID_MARGIN, ObjectiveConfig, TrainConfig
 
 __all__ = ["PRESETS", "Preset"]
 

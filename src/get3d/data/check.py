@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tyro
 from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
 from get3d.data.agreement import Comparison, better_convention, compare
 from get3d.data.alpha import Framing, alpha_fault, framing, is_full
+from get3d.data.config import CheckConfig
 from get3d.data.dataset import decode_listed
 from get3d.data.ground_truth import read_mesh
 from get3d.data.layout import Listing, read
@@ -33,23 +33,6 @@ _TRIED_OBJECTS, _TRIED = 6, 4
 """Of so many of those objects, so many pictures have other conventions tried on them."""
 _AGREEMENT = 0.95
 """How much of a mesh's silhouettes must agree with its pictures, but for a pixel of boundary."""
-
-
-@dataclass(frozen=True)
-class CheckConfig:
-    """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on.
-
-    Attributes:
-        data: the dataset's folder.
-        report: also write a page for a browser to this .html file, and the diagram of its cameras to a .png beside it.
-        splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
-        json: print the report as JSON, and nothing else.
-    """
-
-    data: tyro.conf.Positional[Path]
-    report: Path | None = None
-    splits: Path | None = None
-    json: bool = False
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.files import FORMAT, InputError, read_json, require_format, require_name, require_names, write_json
 from get3d.ranges import Range
 

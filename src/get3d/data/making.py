@@ -2,8 +2,10 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -17,7 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from torch import Tensor
 
 from get3d.cameras import CameraPrior
-from get3d.data.layout import Description, require_prior
+from get3d.data.config import require_pictures
+from get3d.data.layout import Description
 from get3d.files import InputError, require_writable, writing
 
 __all__ = [
@@ -33,23 +36,6 @@ __all__ = [
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def require_pictures(prior: CameraPrior) -> None:
-    """Sees to it that a command can draw pictures as it is told.
-
-    Args:
-        prior: where the cameras are drawn from.
-
-    Raises:
-        InputError: an option is out of its range.
-    """
-    try:
-        require_prior(prior)
-    except ValueError as error:
-        raise InputError(f"--prior: {error}; see --help for what each means") from error
-    if prior.radius <= 1:
-        raise InputError(f"--prior.radius is {prior.radius}, but it must be more than 1, outside the objects")
 
 
 def begin(out: Path, wanted: Description) -> Description | None:
@@ -117,7 +103,8 @@ def in_processes(
         try:
             while True:
                 # A second one for each process is at hand when it is done with the first.
-                waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
+                with _kept_from_interrupts():
+                    waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -125,6 +112,22 @@ def in_processes(
                     yield future.result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _kept_from_interrupts() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C, which the terminal sends to all: only this one stops.
+
+    Here it is not lost, but waits until the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from get3d.data.config import RESOLUTIONS
 from get3d.data.folder_cache import evenly
 from get3d.data.layout import Listing
 from get3d.data.shards import INDEX, in_parts
@@ -21,8 +22,6 @@ __all__ = ["RESOLUTIONS", "Problem", "content_problem", "head_problem", "quick_p
 
 _THREADS = 16
 """Files on a network are looked at together, since each look is a wait."""
-RESOLUTIONS = tuple(2**power for power in range(4, 12))
-"""Sides of pictures that networks can be built for."""
 _END = b"IEND\xaeB`\x82"
 _COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha"}
 _RGBA = 6

@@ -2,14 +2,12 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
-import tyro
 from jaxtyping import Float
 from rich.console import Console
 from torch import Tensor
@@ -18,6 +16,7 @@ from get3d.cameras import CameraPrior
 from get3d.data.assemble import assemble
 from get3d.data.cars import car
 from get3d.data.chairs import chair
+from get3d.data.config import SynthConfig
 from get3d.data.layout import SPLITS, Description, split_of, write_cameras
 from get3d.data.making import (
     begin,
@@ -25,7 +24,6 @@ from get3d.data.making import (
     in_processes,
     progress_bar,
     refuse,
-    require_pictures,
     worker_count,
     write_pictures,
 )
@@ -33,7 +31,6 @@ from get3d.data.parts import Part
 from get3d.data.shading import shade
 from get3d.data.vases import vase
 from get3d.export.write import TexturedMesh
-from get3d.ranges import SEED, Range, require_ranges
 
 __all__ = ["KINDS", "Kind", "SynthConfig", "make", "synthesize"]
 
@@ -58,39 +55,6 @@ KINDS = {
     "car": Kind(car, scale=0.9, roughness=0.35),
     "vase": Kind(vase, scale=0.8, roughness=0.3),
 }
-
-
-@dataclass(frozen=True)
-class SynthConfig:
-    """A dataset of procedural objects: pictures with cameras, and the meshes they show.
-
-    Attributes:
-        kind: what to make; "all" makes as many of each kind, labelled, for a model of several classes.
-        out: folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes.
-        shapes: how many objects of a kind; of ten, seven are for training, one for validation and two for testing.
-        views: pictures of each object.
-        resolution: side of the pictures in pixels, a power of two.
-        seed: another seed, other objects and cameras; an object depends on the seed and its number only.
-        scale: longest side of the objects; the camera stands 1.2 away. Default: chair 0.7, car 0.9, vase 0.8.
-        texture: side of the objects' textures in texels.
-        prior: where the cameras are drawn from.
-        workers: processes that work side by side; 0: one for each processor core.
-    """
-
-    kind: Annotated[Literal["chair", "car", "vase", "all"], tyro.conf.Positional]
-    out: Path
-    shapes: Annotated[int, Range(1, 10**6)] = 200
-    views: Annotated[int, Range(1, 1000)] = 24
-    resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 128
-    seed: Annotated[int, SEED] = 0
-    scale: Annotated[float | None, Range(0.01, 1)] = None
-    texture: Annotated[int, Range(256, 8192)] = 512
-    prior: CameraPrior = field(default_factory=CameraPrior)
-    workers: Annotated[int, Range(0, 1024)] = 0
-
-    def __post_init__(self) -> None:
-        require_ranges(self)
-        require_pictures(self.prior)
 
 
 @dataclass(frozen=True)
@@ -150,6 +114,8 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
     names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
     angles = torch.cat([_angles(config, item) for item in objects])
     write_cameras(root, names, np.degrees(angles.double().numpy()))
+    files = f"pictures/, meshes/, cameras.csv, dataset.json; now check it: get3d check {shlex.quote(str(root))}"
+    console.print(f"{root}: {len(objects)} objects: {files}", highlight=False, markup=False, soft_wrap=True)
     return root
 
 

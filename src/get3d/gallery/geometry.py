@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from get3d.files import InputError, writing
-from get3d.gallery.objects import made_together, shapes_of
+from get3d.gallery.objects import first_to_last, made_together, shapes_of
 from get3d.gallery.plan import Plan, record
 from get3d.gallery.record import RECORD, begin_record, finish_record, read_record
 from get3d.gallery.settings import Settings
@@ -85,8 +85,10 @@ def write_geometry(
         empty = [name for names in found for name in names]
         finish_record(out, files, description | {"empty": empty}, before, console)
         written = [out / f"{name}.{suffix}" for name in plan.names if name not in set(empty)]
-        text = f"{out}: {len(written)} meshes" + (f"; {len(empty)} shapes have no surface" if empty else "")
-        console.print(text, highlight=False, soft_wrap=True)
+        said = [*([first_to_last(written)] if written else []), *(["their points (.npz)"] if points else [])]
+        text = f"{out}: {len(written)} meshes: {', '.join([*said, RECORD])}"
+        text += f"; {len(empty)} shapes have no surface" if empty else ""
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
         return written
 
     return ranks.from_first(finish)

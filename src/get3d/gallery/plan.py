@@ -20,7 +20,7 @@ from torch import Tensor
 from get3d.files import FORMAT, InputError, require_names, write_json
 from get3d.gallery.record import read_record
 from get3d.gallery.settings import PSI
-from get3d.generator import Generator, Styles
+from get3d.generator import Generator
 from get3d.latents import Latents, Styles, joined
 
 __all__ = ["Plan", "of_seeds", "read_plan", "record", "write_shape_list"]

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-import tyro
 from jaxtyping import Float, UInt8
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
 from get3d.files import InputError, writing
+from get3d.gallery.config import Code, InterpolateConfig, VaryConfig
 from get3d.gallery.film import seen_from, sheet, write_film, write_sheet
 from get3d.gallery.objects import made_together, shapes_of, write_objects
 from get3d.gallery.plan import Plan
@@ -20,51 +20,8 @@ from get3d.gallery.record import begin_record
 from get3d.gallery.settings import PSI, Settings, opened
 from get3d.generator import Generator, Styles
 from get3d.latents import Latents, between, joined, near
-from get3d.ranges import SEED, Range
 
 __all__ = ["InterpolateConfig", "VaryConfig", "interpolate", "vary"]
-
-Code = Literal["both", "geometry", "texture"]
-
-
-@dataclass(frozen=True)
-class InterpolateConfig(Settings):
-    """The way from one object to another.
-
-    Attributes:
-        start: seed of the first object.
-        end: seed of the last.
-        change: what changes on the way; the rest stays as in the first.
-        space: "z" goes along great circles of the latents; "w" along straight lines of the styles, as the paper does.
-        num: how many objects on the way are written as meshes, both ends among them.
-        frames: pictures of the film from one end to the other, which then runs back.
-        swaps: side of the sheet `swaps.png`: geometry changes downwards, texture to the right; 0 for none.
-    """
-
-    start: Annotated[int, tyro.conf.arg(name="from"), SEED] = 0
-    end: Annotated[int, tyro.conf.arg(name="to"), SEED] = 1
-    change: Code = "both"
-    space: Literal["z", "w"] = "z"
-    num: Annotated[int, Range(2, 1000)] = 5
-    frames: Annotated[int, Range(2, 10_000)] = 36
-    swaps: Annotated[int, Range(0, 20)] = 5
-
-
-@dataclass(frozen=True)
-class VaryConfig(Settings):
-    """Objects like another.
-
-    Attributes:
-        seed: of the object.
-        strength: how much changes, from 0, nothing, to 1, which is another object.
-        change: what changes.
-        num: how many variations; the object itself comes first.
-    """
-
-    seed: Annotated[int, SEED] = 0
-    strength: Annotated[float, Range(0, 1)] = 0.3
-    change: Code = "both"
-    num: Annotated[int, Range(1, 1000)] = 7
 
 
 def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
@@ -86,8 +43,8 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
             f"and there is nothing between classes; make both of one with --label {labels[0]}"
         )
     psi = PSI if config.psi is None else config.psi
-    others = [f"frames/{number:04d}.png" for number in range(config.frames)]
-    others += [f"way.{config.film}"] * (config.film != "none") + ["swaps.png"] * (config.swaps > 0)
+    others = [f"way.{config.film}"] * (config.film != "none")
+    others += [f"frames/{number:04d}.png" for number in range(config.frames)] + ["swaps.png"] * (config.swaps > 0)
     begin_record(config.out, others)
     way = _Way(generator, ends[0], ends[1], config.space, psi)
     _write_way(generator, _along(way, config.change, config.frames), psi, config)

@@ -2,11 +2,8 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Annotated, Literal
 
 import torch
-import tyro
 from rich.progress import Progress
 from torch import Tensor
 
@@ -14,6 +11,7 @@ from get3d.data.dataset import Pictures
 from get3d.data.layout import read
 from get3d.files import InputError
 from get3d.generator import Generator
+from get3d.metrics.config import EvaluateConfig, ProtocolName
 from get3d.metrics.drawing import Sampling
 from get3d.metrics.evidence import Evidence, Features, ImageSets, Need
 from get3d.metrics.feature_networks import NETWORKS, FeatureName, FeatureNetwork
@@ -24,16 +22,13 @@ from get3d.metrics.shape_metrics import DistanceName, Distances, Value, distance
 from get3d.metrics.shape_sets import Measures, ShapeSet, generated_set, mesh_path, mesh_set
 from get3d.metrics.table import METRICS, compute
 from get3d.metrics.textures import examine_texture
-from get3d.ranges import SEED, Range
-from get3d.ranks import Ranks, RanksConfig
+from get3d.ranks import Ranks
 
 __all__ = ["PROTOCOLS", "Comparison", "EvaluateConfig", "Protocol", "ProtocolName", "Result"]
 
 PUBLISHED_PICTURES = 50_000
 _SWD_PICTURES = 4096
 _NEIGHBOURS = 3
-
-ProtocolName = Literal["plain", "published"]
 
 
 @dataclass(frozen=True)
@@ -55,61 +50,6 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
     "plain": Protocol(style_mixing=0.0, binary_masks=False, centred=True),
     "published": Protocol(style_mixing=0.9, binary_masks=True, centred=False),
 }
-
-
-@dataclass(frozen=True)
-class EvaluateConfig:
-    """Numbers for one model, or several side by side.
-
-    Attributes:
-        models: a model's name, its folder, the folder of a training run, or a checkpoint; several make a comparison.
-        data: dataset folder that the models are compared with.
-        out: folder for report.json, report.html and what they were made from; repeat the command to go on.
-        splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
-        split: the objects that count as references.
-        references: how many of them; by default all.
-        ratio: generated shapes for each reference; 5 as published.
-        protocol: "published" draws shapes with style mixing (probability 0.9), counts every touched pixel of a real
-            mask as covered, and scales point sets without centring them, as the paper's evaluation does.
-        psi: truncation of the generated shapes and pictures; 1 as published.
-        seed: of the first generated shape.
-        distances: cd is the Chamfer distance, lfd the light field distance.
-        points: points drawn on each surface for the Chamfer distance.
-        outer_surface: draw points only where a surface is seen from outside, as published for cars.
-        shapes: compare shapes; needs the dataset's meshes.
-        meshes: folder of the dataset's meshes, <object>.glb; by default the dataset's own.
-        train_objects: training objects, at most, that generated shapes are looked up among.
-        pictures: generated pictures that are compared with the split's; FID is published for 50000; 0 for none.
-        resolution: side in pixels that images are compared at, a power of two, to which larger ones of the dataset are
-            reduced; by default the dataset's.
-        inception: the Inception network; by default looked for in the cache folder, and FID left out where it is not.
-        textures: shapes whose texture is baked and examined; 0 for none.
-        device: "auto" takes a GPU where there is one.
-        ranks: how processes share the work.
-    """
-
-    models: tyro.conf.Positional[tuple[str, ...]]
-    data: Path
-    out: Path = Path("evaluation")
-    splits: Path | None = None
-    split: Literal["train", "val", "test"] = "test"
-    references: Annotated[int | None, Range(1, 1_000_000)] = None
-    ratio: Annotated[int, Range(1, 1000)] = 5
-    protocol: ProtocolName = "plain"
-    psi: Annotated[float, Range(0, 2)] = 1.0
-    seed: Annotated[int, SEED] = 0
-    distances: tuple[DistanceName, ...] = ("cd", "lfd")
-    points: Annotated[int, Range(16, 1_000_000)] = 2048
-    outer_surface: bool = False
-    shapes: bool = True
-    meshes: Path | None = None
-    train_objects: Annotated[int, Range(1, 10_000_000)] = 1000
-    pictures: Annotated[int, Range(0, 10_000_000)] = 2048
-    resolution: int | None = None
-    inception: Path | None = None
-    textures: Annotated[int, Range(0, 100_000)] = 8
-    device: str = "auto"
-    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
 
 @dataclass(frozen=True)

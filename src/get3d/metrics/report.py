@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from get3d.console import print_json
 from get3d.files import InputError, require_writable, write_json, writing
 from get3d.generator import Generator, load
 from get3d.metrics.comparison import Comparison, EvaluateConfig, Result
@@ -112,6 +113,9 @@ def _written(
     pictures = [_pictures(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
     with writing(config.out / "report.html") as temporary:
         temporary.write_text(page(report, pictures), encoding="utf-8")
+    if config.json:
+        print_json(console, report)
+        return report
     _print(report, console)
     console.print(f"{config.out / 'report.html'} and report.json", highlight=False, soft_wrap=True)
     return report
@@ -141,7 +145,7 @@ def _short(models: Sequence[str]) -> list[str]:
 
 
 def _settings(config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
-    options = {name: value for name, value in asdict(config).items() if name != "ranks"}
+    options = {name: value for name, value in asdict(config).items() if name not in ("ranks", "json")}
     return {
         "command": shlex.join(["get3d", *sys.argv[1:]]),
         "options": json.loads(json.dumps(options, default=str)),

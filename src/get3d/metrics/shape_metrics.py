@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from get3d.metrics.blocks import Arrays, digest, in_blocks
+from get3d.metrics.config import DistanceName
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_distance
 from get3d.metrics.shape_sets import ShapeSet
 from get3d.metrics.shapes import chamfer_distance, coverage, minimum_matching_distance, nearest_neighbour_accuracy
@@ -28,7 +28,6 @@ __all__ = [
     "variety",
 ]
 
-DistanceName = Literal["cd", "lfd"]
 
 _PAIRS_IN_BLOCK = 20_000
 _GROUPS = 10

@@ -7,9 +7,9 @@ where they ask for them.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Annotated, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -17,10 +17,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from get3d.devices import full_precision
+from get3d.networks.config import UnifiedConfig
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
-from get3d.networks.planes import PlanesConfig, PlaneSynthesis
-from get3d.ranges import Range
+from get3d.networks.planes import PlaneSynthesis
 
 __all__ = [
     "CUBE_WEIGHTS",
@@ -292,29 +292,6 @@ class HeadNetwork(nn.Module):
         """The head for given styles, the first for the first layer; styles left over are not used."""
         layers = [layer(styles[:, number]) for number, layer in enumerate(self.layers)]
         return Head((*(layer.scaled(math.sqrt(2)) for layer in layers[:-1]), layers[-1].scaled(self.gain)))
-
-
-@dataclass(frozen=True)
-class UnifiedConfig:
-    """One network for both kinds of tri-planes, as in the paper's improved generator and its published checkpoints.
-
-    Attributes:
-        planes: sizes of the tri-plane network.
-        texture_features: size of what the texture head gives to the colour layer.
-    """
-
-    planes: PlanesConfig = field(default_factory=PlanesConfig)
-    texture_features: Annotated[int, Range(1, 65_536)] = 16
-
-    def build(self, *, style: int, size: float, cube_weights: bool) -> "UnifiedSynthesis":
-        """The network, with random weights.
-
-        Args:
-            style: size of the style codes.
-            size: side of the cube that the fields fill.
-            cube_weights: also make FlexiCubes' weights.
-        """
-        return UnifiedSynthesis(self, style=style, size=size, cube_weights=cube_weights)
 
 
 class UnifiedSynthesis(nn.Module):

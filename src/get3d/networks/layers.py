@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from get3d.networks import winograd
+from get3d.networks.config import pyramid
 
 __all__ = [
     "SLOPE",
@@ -44,18 +45,6 @@ BAND = 2**18
 
 CLAMP = 256.0
 """Activations of convolutions are kept within ±CLAMP, so that half precision cannot overflow."""
-
-
-def pyramid(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
-    """The resolutions 4, 8, … of a network's blocks up to its own, and their channels: min(base / resolution, most).
-
-    Raises:
-        ValueError: the resolution is no power of two, or less than 4.
-    """
-    if resolution < 4 or resolution & (resolution - 1):
-        raise ValueError(f"a network's resolution of {resolution} must be a power of two, at least 4")
-    sides = [2**k for k in range(2, resolution.bit_length())]
-    return {side: max(min(channel_base // side, channel_max), 1) for side in sides}
 
 
 class _Activation(torch.autograd.Function):

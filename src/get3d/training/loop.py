@@ -53,6 +53,8 @@ def train(config: TrainConfig, console: Console) -> Path:
             another process's at present, or its disk has no room for checkpoints; said before any work starts.
         FloatingPointError: gradients stayed non-finite; names the tensor.
         RanksError: a process that trains with this one is lost or hangs; names it.
+        KeyboardInterrupt: it was told to stop by SIGINT (Ctrl-C), and has written its last checkpoint; says so. SIGTERM
+            ends the same way, but without an error, as schedulers expect it.
     """
     with joined(config.ranks, config.device) as ranks:
         console = ranks.console(console)
@@ -68,13 +70,15 @@ def train(config: TrainConfig, console: Console) -> Path:
                 batches = run.pictures.batches(config.batch, config.seed, state.shown, ranks.rank, ranks.world)
                 while not finished:
                     train_step(state, next(batches), config, ranks)
-                    stopped, late = ranks.any(stop.asked, record.late)
+                    stopped, late = ranks.any(stop.signal is not None, record.late)
                     finished = stopped or state.shown >= config.total
                     record(state, finished=finished, late=late)
         path = record.folder / f"checkpoint-{state.shown:012d}.safetensors"
         if state.shown < config.total:
-            done = f"stopped at {state.shown / 1000:.2f} kimg; the same command goes on"
-            console.print(f"{path}: {done}", highlight=False, soft_wrap=True)
+            done = f"{path}: stopped at {state.shown / 1000:.2f} kimg; repeat the command to resume"
+            if stop.signal == signal.SIGINT:
+                raise KeyboardInterrupt(done)
+            console.print(done, soft_wrap=True, markup=False, highlight=False)
     return path
 
 
@@ -268,7 +272,7 @@ def start(config: TrainConfig) -> TrainingState:
 
 @dataclass
 class _Stop:
-    asked: bool = False
+    signal: int | None = None
 
 
 @contextmanager
@@ -282,7 +286,7 @@ def _stop_signals() -> Iterator[_Stop]:
     before = {number: signal.getsignal(number) for number in signals}
 
     def ask(number: int, frame: FrameType | None) -> None:
-        stop.asked = True
+        stop.signal = stop.signal or number
         if not is_torchelastic_launched():
             signal.signal(number, before[signal.Signals(number)])
 

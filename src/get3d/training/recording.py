@@ -82,11 +82,19 @@ class Recorder:
             ) as self._monitor,
             self._checkpoints,
         ):
-            beginning = f"{'goes on' if resumed else 'starts'} at {state.shown / 1000:.2f} kimg"
-            self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
+            before = state.shown
+            if before >= config.total:
+                self._monitor.say(f"{config.out}: finished already, at {before / 1000:g} kimg; a larger --kimg goes on")
+            else:
+                beginning = f"{'goes on' if resumed else 'starts'} at {before / 1000:.2f} kimg"
+                self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
             if not resumed:
                 _show_reals(self._monitor, self._pictures)
             yield
+        if before < config.total <= state.shown:
+            files = "checkpoints/, fakes-*.png, reals.png, stats.jsonl, config.json and TensorBoard's events"
+            done = f"{config.out}: finished at {state.shown / 1000:g} kimg: {files}; now get3d generate {config.out}"
+            self._console.print(done, highlight=False, markup=False, soft_wrap=True)
 
     @property
     def late(self) -> bool:

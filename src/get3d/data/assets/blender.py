@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -15,13 +14,10 @@ from torch import Tensor
 
 from get3d.cameras import Cameras
 from get3d.data.assets.asset import Asset
-from get3d.data.shading import Light
+from get3d.data.assets.config import BlenderLight
 from get3d.files import InputError, write_json
 
 __all__ = ["BlenderLight", "draw_in_blender", "find_blender"]
-
-BlenderLight = Literal[Light, "published"]
-"""As the built-in renderer, or the lamps and the tone of the paper's script."""
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SAMPLES = 32

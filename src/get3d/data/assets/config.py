@@ -5,17 +5,19 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
-from get3d.cameras import CameraPrior
-from get3d.data.assets.blender import BlenderLight
-from get3d.data.assets.loading import Up
-from get3d.data.making import require_pictures
+from get3d.camera_prior import CameraPrior
+from get3d.data.config import Light, require_pictures
 from get3d.files import InputError, require_name
+from get3d.options import Option
 from get3d.ranges import SEED, Range, require_ranges
-from get3d.ranks import RanksConfig
+from get3d.ranks_config import RanksConfig
 
-__all__ = ["RenderConfig", "command_line", "settings"]
+__all__ = ["BlenderLight", "RenderConfig", "Up", "command_line", "settings"]
+
+Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
+
+BlenderLight = Literal[Light, "published"]
+"""As the built-in renderer, or the lamps and the tone of the paper's script."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class RenderConfig:
         ranks: how processes share the models; of GPUs each takes one.
     """
 
-    assets: tyro.conf.Positional[Path]
+    assets: Annotated[Path, Option(positional="ASSETS")]
     out: Path
     views: Annotated[int, Range(1, 1000)] = 24
     resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 256
@@ -76,7 +78,7 @@ class RenderConfig:
     seed: Annotated[int, SEED] = 0
     workers: Annotated[int, Range(0, 1024)] = 0
     device: str = "auto"
-    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
+    ranks: Annotated[RanksConfig, Option(flat=True)] = field(default_factory=RanksConfig)
 
     def __post_init__(self) -> None:
         if self.kind is not None:

@@ -4,7 +4,7 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ import trimesh
 from jaxtyping import Float, Int
 
 from get3d.data.assets.asset import Asset, linear_of_bytes
+from get3d.data.assets.config import Up
 from get3d.data.assets.converted import CONVERTED, load_converted
 from get3d.data.assets.dae import load_dae
 from get3d.data.assets.files import FolderResolver, careful_pictures, require_loadable
@@ -32,7 +33,6 @@ _NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-co
 """Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
 _PLACING = {".dae": load_dae, ".glb": load_gltf, ".gltf": load_gltf, ".usdz": load_usdz}
 _OWN = {".obj": load_obj, ".off": load_off, ".ply": load_ply}
-Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
 _UP = {
     "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
     "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),

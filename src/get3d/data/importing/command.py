@@ -7,12 +7,11 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import tyro
 from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
@@ -20,16 +19,16 @@ from rich.progress import Progress
 from get3d.cameras import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
 from get3d.data.alpha import framing
 from get3d.data.dataset import decode
+from get3d.data.importing.config import ImportConfig
 from get3d.data.importing.cutting import Made, UnusablePictureError, Window, write_picture
-from get3d.data.importing.fitting import Fit, fit_windows
+from get3d.data.importing.fitting import fit_windows
 from get3d.data.importing.hull import hull_size
-from get3d.data.importing.matching import Left, Matched, Tolerances, match
+from get3d.data.importing.matching import Left, Matched, match
 from get3d.data.importing.report import make_report, nothing_left, print_report
-from get3d.data.layout import SPLITS, Description, require_prior, split_of, write_cameras
+from get3d.data.layout import SPLITS, Description, split_of, write_cameras
 from get3d.data.notes import border_notes
 from get3d.data.problems import RESOLUTIONS
-from get3d.files import InputError, make_name, require_name, require_writable, write_json
-from get3d.ranges import Range, require_ranges
+from get3d.files import InputError, make_name, require_writable, write_json
 
 __all__ = ["ImportConfig", "import_pictures"]
 
@@ -40,66 +39,6 @@ _ENOUGH = 6
 """From fewer images of an object its length in depth is not known: the hull is up to twice as long as the object."""
 _GAP = 60.0
 """Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
-
-
-@dataclass(frozen=True)
-class ImportConfig:
-    """A dataset of pictures that one has, with their cameras; those that are not of its kind are left out and named.
-
-    Attributes:
-        pictures: folder of the pictures, RGBA, or any with --masks; a folder within it for each object.
-        cameras: a .csv table, a transforms.json, or a folder with a COLMAP text model or azimuth.npy and elevation.npy;
-            or a folder of such, one for each object, in folders named as those of the pictures.
-        out: folder of the dataset.
-        masks: folder with a mask for each picture, of the same name; white is the object.
-        object: name of the object, where all pictures show one; by default an object for each folder.
-        up: the cameras' world axis that is upward, as in --up=-y; "cameras": to which they are level. By default z for
-            transforms.json, and "cameras" for COLMAP.
-        centre: of the object, in the cameras' world; by default the point nearest to all their optical axes.
-        turn: degrees added to all azimuths.
-        radius: distance of the cameras in the dataset; by default such that pictures show as much as 1.2 away through
-            the lens of the published sets, which is 1.097 of the dataset's units high.
-        fov: vertical field of view in degrees, for tables; other files say it.
-        scale: longest side of the objects in the dataset; by default measured from their silhouettes.
-        azimuth: range of azimuths in degrees that cameras are drawn from; by default that of the pictures.
-        polar: range of polar angles, likewise.
-        fit: what happens to pictures that are not square, of the same field of view and centred on the optical axis:
-            "exact" leaves them out, "crop" cuts all to the largest square that each has, "pad" surrounds them.
-        resolution: side of the dataset's pictures, a power of two; by default that of the pictures.
-        tolerance: how far a camera may be from one of the dataset's.
-        kind: what the objects are; by default the name of the folder.
-        licence: of the pictures.
-    """
-
-    pictures: tyro.conf.Positional[Path]
-    cameras: Path
-    out: Path
-    masks: Path | None = None
-    object: str | None = None
-    up: Literal["x", "y", "z", "-x", "-y", "-z", "cameras"] | None = None
-    centre: tuple[float, float, float] | None = None
-    turn: Annotated[float, Range(-1e6, 1e6)] = 0.0
-    radius: Annotated[float | None, Range(0.01, 1e6)] = None
-    fov: Annotated[float, Range(1, 179)] = math.degrees(DEFAULT_FOV)
-    scale: Annotated[float | None, Range(0.01, 1e6)] = None
-    azimuth: tuple[float, float] | None = None
-    polar: tuple[float, float] | None = None
-    fit: Fit = "exact"
-    resolution: Annotated[int | None, Range(16, 2048, power_of_two=True)] = None
-    tolerance: Tolerances = field(default_factory=Tolerances)
-    kind: str | None = None
-    licence: str = "unknown"
-
-    def __post_init__(self) -> None:
-        for name in ("object", "kind"):
-            if getattr(self, name) is not None:
-                require_name(getattr(self, name), f"--{name}")
-        require_ranges(self)
-        default = CameraPrior()
-        try:
-            require_prior(CameraPrior(self.azimuth or default.azimuth, self.polar or default.polar))
-        except ValueError as error:
-            raise InputError(f"--azimuth or --polar: {error}") from error
 
 
 def import_pictures(config: ImportConfig, console: Console) -> dict[str, Any]:

@@ -5,16 +5,16 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from get3d.data.importing.config import Tolerances
 from get3d.data.importing.cutting import Head, UnusablePictureError, read_head
 from get3d.data.importing.poses import Lens, Orbit, Poses, fit_orbit
 from get3d.data.importing.sources import Present, Source, find_sources, list_pictures, without_copies
 from get3d.files import InputError, contained
-from get3d.ranges import Range
 
 __all__ = ["Left", "Matched", "Tolerances", "match"]
 
@@ -29,25 +29,6 @@ _SIDES = {
     "-y": (0.0, -1.0, 0.0),
     "-z": (0.0, 0.0, -1.0),
 }
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """How far a camera may be from one of the dataset's, which look at the object's centre, level, from one distance.
-
-    Attributes:
-        aim: degrees that it may look past the centre.
-        roll: degrees that it may be turned about its axis.
-        distance: per cent that its distance may differ from the median.
-        fov: per cent that its focal length, in pictures' sides, may differ from the median.
-        centre: per cent of the picture's side that its axis may lie off the picture's middle.
-    """
-
-    aim: Annotated[float, Range(0)] = 0.5
-    roll: Annotated[float, Range(0)] = 0.5
-    distance: Annotated[float, Range(0)] = 1.0
-    fov: Annotated[float, Range(0)] = 1.0
-    centre: Annotated[float, Range(0)] = 0.5
 
 
 @dataclass(frozen=True)

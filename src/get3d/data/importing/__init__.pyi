@@ -1,0 +1,2 @@
+from .command import import_pictures as import_pictures
+from .config import ImportConfig as ImportConfig
