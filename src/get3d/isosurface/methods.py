@@ -5,13 +5,13 @@ the grid's vertices by the field's deformation, and extracts a batch of meshes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from get3d.generator_config import IsosurfaceName
 from get3d.isosurface.flexicubes import CubeGrid, flexicubes
 from get3d.isosurface.tetrahedra import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
 from get3d.meshes import MeshBatch
@@ -25,15 +25,18 @@ class Surfaces:
     """The surfaces of n shapes.
 
     Attributes:
-        meshes: the surfaces.
-        empty: [n] shapes whose field has one sign; their mesh is a placeholder without gradient.
+        meshes: the surfaces; that of a shape whose field has one sign is a placeholder without gradient.
         regularizers: by name, scalars that training keeps small: "sdf" (signs that change along edges; the mean |SDF|
             of empty shapes), and with FlexiCubes "deviation" (L_dev) and "weights" (mean square of the raw weights).
     """
 
     meshes: MeshBatch
-    empty: Bool[Tensor, " n"]
     regularizers: dict[str, Float[Tensor, ""]]
+
+    @property
+    def empty(self) -> Bool[Tensor, " n"]:
+        """[n] shapes without a surface."""
+        return self.meshes.empty
 
 
 class Isosurface(nn.Module):
@@ -90,7 +93,7 @@ class MarchingTetrahedra(Isosurface):
         solid, empty = self._solid(sdf)
         vertices = grid.vertices + self.reach * torch.tanh(raw)
         meshes = marching_tetrahedra(vertices, solid, grid.tetrahedra, grid.topology)
-        return Surfaces(meshes, empty, {"sdf": self._sign_loss(sdf, empty)})
+        return Surfaces(replace(meshes, placeholder=empty), {"sdf": self._sign_loss(sdf, empty)})
 
 
 class FlexibleCubes(Isosurface):
@@ -122,10 +125,9 @@ class FlexibleCubes(Isosurface):
             "deviation": deviation.mean(),
             "weights": weights.square().mean(),
         }
-        return Surfaces(meshes, empty, regularizers)
+        return Surfaces(replace(meshes, placeholder=empty), regularizers)
 
 
-IsosurfaceName = Literal["tetrahedra", "flexicubes"]
 ISOSURFACES: dict[IsosurfaceName, Callable[[int, float, int], Isosurface]] = {
     "tetrahedra": MarchingTetrahedra,
     "flexicubes": FlexibleCubes,

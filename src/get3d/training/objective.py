@@ -4,9 +4,6 @@ Non-saturating logistic loss on the logits of both branches, a penalty on the di
 (R1, Mescheder et al. 2018), and regularisers on the surface (GET3D, section 3.3; FlexiCubes, section 4.4).
 """
 
-from dataclasses import dataclass
-from typing import Annotated
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,30 +11,9 @@ from torch.nn.functional import softplus
 
 from get3d.isosurface import Surfaces
 from get3d.networks import Logits
-from get3d.ranges import Range
+from get3d.training.run_config import ObjectiveConfig
 
 __all__ = ["ObjectiveConfig", "discriminator_loss", "generator_loss", "gradient_penalty", "surface_loss"]
-
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Weights of the terms.
-
-    Attributes:
-        r1_gamma: strength of R1; it grows with the number of pixels and shrinks with the batch.
-        r1_interval: R1 is taken every so many steps, that many times as strong.
-        style_mixing: share of shapes whose later layers take the styles of a second latent.
-        sdf_weight: weight of the agreement of SDF signs along the grid's edges.
-        deviation_weight: weight of FlexiCubes' deviation term L_dev.
-        cube_weight: weight of the mean square of FlexiCubes' raw weights.
-    """
-
-    r1_gamma: Annotated[float, Range(0)] = 40.0
-    r1_interval: Annotated[int, Range(1)] = 16
-    style_mixing: Annotated[float, Range(0, 1)] = 0.9
-    sdf_weight: Annotated[float, Range(0)] = 0.01
-    deviation_weight: Annotated[float, Range(0)] = 0.5
-    cube_weight: Annotated[float, Range(0)] = 0.1
 
 
 def generator_loss(fake: Logits) -> Float[Tensor, ""]:

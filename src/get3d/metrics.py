@@ -1,0 +1,13 @@
+from .features import frechet_distance as frechet_distance
+from .images import sliced_wasserstein_distance as sliced_wasserstein_distance
+from .images import sliced_wasserstein_levels as sliced_wasserstein_levels
+from .lightfield import LightFieldDescriptors as LightFieldDescriptors
+from .lightfield import light_field_descriptors as light_field_descriptors
+from .lightfield import light_field_distance as light_field_distance
+from .sampling import in_unit_cube as in_unit_cube
+from .sampling import sample_outer_surface as sample_outer_surface
+from .sampling import sample_surface as sample_surface
+from .shapes import chamfer_distance as chamfer_distance
+from .shapes import coverage as coverage
+from .shapes import minimum_matching_distance as minimum_matching_distance
+from .shapes import nearest_neighbour_accuracy as nearest_neighbour_accuracy
