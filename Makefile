@@ -5,6 +5,7 @@ PYTHON ?= python3
 # Blender's wheel exists for one Python only.
 BLENDER_PYTHON ?= python3.11
 
+CPU_TORCH = https://download.pytorch.org/whl/cpu
 GLTF_VALIDATOR = 2.0.0-dev.3.10
 BPY = 5.0.1
 
@@ -25,8 +26,13 @@ demo-train: .venv/.installed
 test: .venv/.ready .tools/node_modules/gltf-validator .venv-blender/.ready
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist loadfile
 
+# PyTorch's usual build for Linux brings gigabytes that only NVIDIA GPUs use. Where the build for CPUs cannot be had, any is
+# taken.
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
+	@if [ "$$(uname -s)" = Linux ] && ! nvidia-smi -L >/dev/null 2>&1; then \
+	    .venv/bin/pip install -q --no-deps --timeout 5 --retries 0 --index-url $(CPU_TORCH) -c constraints.txt torch \
+	        2>/dev/null || echo "$(CPU_TORCH) cannot be used; taking the usual build of PyTorch."; fi
 	.venv/bin/pip install -q -c constraints.txt -e .
 	touch $@
 

@@ -41,7 +41,7 @@ def capture(
     generator = np.random.default_rng(seed)
     degrees = np.stack([generator.uniform(0, 360, views), generator.uniform(50, 110, views)], axis=1)
     azimuth, polar = torch.from_numpy(np.radians(degrees)).float().T
-    cameras = Cameras(azimuth, polar, radius, float(np.radians(fov)))
+    cameras = Cameras.orbit(azimuth, polar, radius, float(np.radians(fov)))
     images = shade(make("chair", seed, 0, texture=256), cameras, side).permute(0, 2, 3, 1).numpy()
     folder.mkdir(parents=True)
     for view, image in enumerate(images):

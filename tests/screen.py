@@ -14,7 +14,7 @@ RADIUS = 2.0
 def front_cameras(count: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Cameras:
     """Cameras on the +Z axis: world x is right, world y is up."""
     azimuth = torch.full((count,), math.pi, device=device, dtype=dtype)
-    return Cameras(azimuth, torch.full_like(azimuth, math.pi / 2), RADIUS)
+    return Cameras.orbit(azimuth, torch.full_like(azimuth, math.pi / 2), RADIUS)
 
 
 def at_pixels(points: Tensor, resolution: int) -> Tensor:

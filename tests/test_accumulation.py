@@ -61,7 +61,7 @@ def test_no_more_than_a_part_is_drawn_at_once_and_one_is_drawn_once(data, tmp_pa
     drawn, draw = [], Generator.draw
 
     def counted(self, shapes, cameras, resolution):
-        drawn.append((len(cameras.azimuth), torch.is_grad_enabled()))
+        drawn.append((len(cameras), torch.is_grad_enabled()))
         return draw(self, shapes, cameras, resolution)
 
     monkeypatch.setattr(Generator, "draw", counted)

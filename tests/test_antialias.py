@@ -14,7 +14,7 @@ from get3d.meshes import Mesh, MeshBatch
 from get3d.render import mask_of, rasterize, render_mask
 from screen import flat_mesh, front_cameras, random_meshes
 
-OBLIQUE = Cameras(torch.tensor([0.4, 2.9]), torch.tensor([0.7, 1.3]), 3.0)
+OBLIQUE = Cameras.orbit(torch.tensor([0.4, 2.9]), torch.tensor([0.7, 1.3]), 3.0)
 
 
 def to_mesh(scene: trimesh.Trimesh) -> Mesh:
@@ -50,7 +50,7 @@ SHAPES = {
 
 def hull_area(cameras: Cameras, number: int, vertices: torch.Tensor, resolution: int) -> float:
     """Area in pixels of the convex hull of the projected vertices."""
-    doubled = Cameras(*(value.double() for value in (cameras.azimuth, cameras.polar, cameras.radius, cameras.fov)))
+    doubled = cameras.to(dtype=torch.float64)
     screen = doubled.project(vertices.double(), torch.full((len(vertices),), number), resolution)
     return float(ConvexHull(screen[:, :2].numpy()).volume)
 

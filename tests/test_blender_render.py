@@ -1,5 +1,6 @@
 """Cycles and the built-in renderer see the same object alike. `make test` installs Blender."""
 
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -7,12 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image
 from rich.console import Console
 
 from get3d.assets.asset import Asset
 from get3d.assets.blender import draw_in_blender, find_blender
+from get3d.assets.loading import load_asset
 from get3d.assets.shading import shade
+from get3d.authoring.from_images.transforms import read_transforms
 from get3d.authoring.from_meshes.command import render_models
 from get3d.authoring.from_meshes.config import RenderConfig
 from get3d.authoring.procedural import make
@@ -37,8 +41,12 @@ def lopsided() -> Asset:
 
 
 def around() -> Cameras:
-    """Views from all sides and heights."""
-    return Cameras(torch.arange(6) * math.pi / 3 + 0.2, torch.tensor([0.3, 1.2, 1.57, 2.4, 0.9, 1.4]))
+    """Views from all sides and heights, some of them rolled and off the centre."""
+    polar = torch.tensor([0.3, 1.2, 1.57, 2.4, 0.9, 1.4])
+    roll = torch.tensor([0.0, 0.0, 0.4, -1.0, 0.0, 2.0])
+    cameras = Cameras.orbit(torch.arange(6) * math.pi / 3 + 0.2, polar, roll=roll)
+    moved = torch.tensor([[0.0, 0.0], [0.15, 0.0], [0.0, -0.1], [-0.1, 0.1], [0.0, 0.2], [0.0, 0.0]])
+    return replace(cameras, principal_points=cameras.principal_points + moved)
 
 
 def overlap(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -83,6 +91,59 @@ def test_a_folder_rendered_with_both_has_the_same_cameras_and_textures(tmp_path)
 def _pixels(path: Path) -> torch.Tensor:
     with Image.open(path) as image:
         return torch.from_numpy(np.array(image)).permute(2, 0, 1)
+
+
+@needs_blender
+def test_published_light_lights_from_above_cuts_edges_hard_and_has_other_tones(tmp_path):
+    trimesh.creation.box((1, 1, 1)).export(tmp_path / "box.stl")
+    box = load_asset(tmp_path / "box.stl", tmp_path, scale=0.8).asset
+    ends = Cameras(torch.zeros(2), torch.tensor([0.02, math.pi - 0.02]))
+    top, bottom = (
+        image[:3, 28:36, 28:36].float().mean() for image in draw_in_blender(PYTHON, box, ends, 64, "published")
+    )
+    # From below there is but the grey sky of 5 %.
+    assert top > 3 * bottom > 0
+    asset, cameras = lopsided(), around()
+    studio = draw_in_blender(PYTHON, asset, cameras[4:], 64)
+    published = draw_in_blender(PYTHON, asset, cameras[4:], 64, "published")
+    assert overlap(studio, published).min() > 0.9
+    # The filter's width is a hundredth of a pixel, so far fewer pixels are covered in part.
+    parts = [((images[:, 3] > 25) & (images[:, 3] < 230)).sum() for images in (studio, published)]
+    inside = (studio[:, 3] == 255) & (published[:, 3] == 255)
+    first, second = (images[:, :3].movedim(1, -1)[inside].float() for images in (studio, published))
+    assert (first - second).abs().mean() > 10
+    assert parts[1] < parts[0]
+
+
+def test_published_light_is_of_blender_and_keeps_the_origin(tmp_path):
+    with pytest.raises(InputError, match="--light published is Blender's; add --renderer blender"):
+        RenderConfig(tmp_path, tmp_path / "out", light="published")
+    (tmp_path / "a").mkdir()
+    trimesh.creation.box((1, 2, 4)).apply_translation((5, 0, 1)).export(tmp_path / "a/b.ply")
+    placed = load_asset(tmp_path / "a/b.ply", tmp_path / "a", scale=0.8, centred=False).asset.vertices
+    low, high = placed.amin(0), placed.amax(0)
+    # Longest side 4 becomes 0.8: the middle (5, 0, 1) goes to (1, 0, 0.2).
+    torch.testing.assert_close(high - low, torch.tensor([0.2, 0.4, 0.8]))
+    torch.testing.assert_close((low + high) / 2, torch.tensor([1.0, 0.0, 0.2]))
+
+
+def test_cameras_beside_published_images_are_those_of_the_dataset(tmp_path):
+    save_wedge(tmp_path / "assets/things/a.ply")
+    settings = RenderConfig(
+        tmp_path / "assets", tmp_path / "out", views=3, resolution=16, layout="published", workers=1, supersample=1
+    )
+    listing = read(render_models(settings, Console(quiet=True)))
+    poses = read_transforms(tmp_path / "out/img/things/a/transforms.json")
+    assert poses.names == ["000.png", "001.png", "002.png"]
+    angles = torch.from_numpy(np.asarray(listing.angles)).float()
+    cameras = Cameras(angles[:, 0], angles[:, 1])
+    x, y, z = torch.from_numpy(poses.positions).float().unbind(1)
+    torch.testing.assert_close(torch.stack([x, z, -y], dim=1), cameras.positions, rtol=1e-5, atol=1e-5)
+    for ours, theirs in zip(cameras.rotations, torch.from_numpy(poses.rotations).float(), strict=True):
+        x, y, z = theirs.unbind(1)
+        torch.testing.assert_close(torch.stack([x, z, -y], dim=1), ours, rtol=1e-5, atol=1e-5)
+    values = json.loads((tmp_path / "out/img/things/a/transforms.json").read_text())
+    assert values["camera_angle_x"] == pytest.approx(2 * math.atan(16 / 35))
 
 
 def test_a_blender_that_is_not_there_or_fails_is_said(tmp_path):

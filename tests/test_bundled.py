@@ -50,6 +50,7 @@ def test_a_wheel_brings_them_along(tmp_path, monkeypatch):
     wheel = tmp_path / hatchling.build.build_wheel(str(tmp_path))
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "installed")
+    assert (tmp_path / "installed/get3d/py.typed").is_file()
     code = "import get3d; print(get3d.__file__); print(len(get3d.load('chair').sample_latents(2, seed=0)))"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],

@@ -1,4 +1,5 @@
 import math
+from dataclasses import fields, replace
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from get3d.render import rasterize
 
 def views(*degrees: tuple[float, float], radius: float = 2.0) -> Cameras:
     azimuth, polar = torch.deg2rad(torch.tensor(degrees)).unbind(1)
-    return Cameras(azimuth, polar, radius)
+    return Cameras.orbit(azimuth, polar, radius)
 
 
 def covered_from(cameras: Cameras, *centre: float) -> torch.Tensor:
@@ -86,10 +87,10 @@ def test_project_follows_the_pinhole_formula(device):
 
 def test_the_field_of_view_spans_the_image():
     """What stands at half the field of view appears on the border, whatever the field of view and the distance."""
-    cameras = Cameras(
+    cameras = Cameras.orbit(
         torch.full((2,), math.pi), torch.full((2,), math.pi / 2), torch.tensor([1.0, 3.0]), torch.tensor([0.5, 1.0])
     )
-    height = torch.tan(cameras.fov / 2) * cameras.radius
+    height = torch.tan(cameras.fov / 2) * torch.tensor([1.0, 3.0])
     points = torch.stack([torch.zeros(2), height, torch.zeros(2)], dim=1)
     screen = cameras.project(points, torch.arange(2), 100)
     torch.testing.assert_close(screen[:, :2], torch.tensor([[50.0, 0.0]]).expand(2, 2), atol=1e-4, rtol=0)
@@ -101,10 +102,85 @@ def test_the_default_lens():
 
 
 def test_project_has_the_gradient_of_finite_differences():
-    cameras = Cameras(torch.tensor([0.3, 2.0], dtype=torch.float64), torch.tensor([1.1, 1.4], dtype=torch.float64))
+    cameras = Cameras.orbit(
+        torch.tensor([0.3, 2.0], dtype=torch.float64), torch.tensor([1.1, 1.4], dtype=torch.float64)
+    )
     points = (torch.rand(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5).requires_grad_()
     camera = torch.tensor([0, 1, 1, 0, 1, 0])
     torch.autograd.gradcheck(lambda p: cameras.project(p, camera, 32), points)
+
+
+def anywhere(count: int, dtype: torch.dtype = torch.float32) -> Cameras:
+    """Cameras that stand, look and roll as they like, with pixels that are not square and axes off the centre."""
+    generator = torch.Generator().manual_seed(3)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.rand(*shape, generator=generator, dtype=dtype) - 0.5
+
+    away = torch.nn.functional.normalize(drawn(count, 3), dim=1) * 2
+    cameras = Cameras.look_at(away, 0.3 * drawn(count, 3), roll=6 * drawn(count))
+    return replace(cameras, focal_lengths=1 + drawn(count, 2), principal_points=0.5 + 0.4 * drawn(count, 2))
+
+
+def test_any_camera_projects_by_the_matrix_formula():
+    """Homogeneous coordinates, K · [R | t], as text books write it; their cameras look along +z with y down."""
+    cameras = anywhere(5, torch.float64)
+    points = torch.rand(7, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 0.5
+    for number, camera in enumerate(cameras):
+        intrinsics = torch.eye(3, dtype=torch.float64)
+        intrinsics[0, 0], intrinsics[1, 1] = 90 * camera.focal_lengths[0]
+        intrinsics[:2, 2] = 90 * camera.principal_points[0]
+        extrinsics = torch.diag(torch.tensor([1.0, -1.0, -1.0]).double()) @ camera.world_to_camera[0]
+        seen = (intrinsics @ extrinsics @ torch.cat([points, torch.ones(7, 1).double()], dim=1).T).T
+        got = cameras.project(points, torch.full((7,), number), 90)
+        torch.testing.assert_close(got[:, :2], seen[:, :2] / seen[:, 2:])
+        torch.testing.assert_close(got[:, 2:], 1 / seen[:, 2:])
+
+
+def test_matrices_give_the_cameras_back():
+    cameras = anywhere(5)
+    again = Cameras.from_matrices(cameras.world_to_camera, cameras.focal_lengths, cameras.principal_points)
+    for name in ("positions", "rotations", "focal_lengths", "principal_points"):
+        torch.testing.assert_close(getattr(again, name), getattr(cameras, name))
+    assert Cameras.from_matrices(cameras.world_to_camera, cameras.focal_lengths).principal_points.eq(0.5).all()
+
+
+def test_cameras_that_look_at_a_point_have_it_in_the_middle_and_up_upward():
+    target = torch.tensor([[0.3, -0.2, 0.1]])
+    cameras = Cameras.look_at(torch.tensor([[2.0, 1.0, -1.0], [0.0, 0.5, 3.0]]), target, fov=0.7)
+    torch.testing.assert_close(cameras.fov, torch.full((2,), 0.7))
+    for number in (0, 1):
+        screen = cameras.project(
+            torch.cat([target, target + torch.tensor([0.0, 0.1, 0.0])]), torch.full((2,), number), 64
+        )
+        torch.testing.assert_close(screen[0, :2], torch.tensor([32.0, 32.0]), atol=1e-4, rtol=0)
+        assert screen[1, 1] < 31
+        torch.testing.assert_close(screen[1, 0], torch.tensor(32.0), atol=1e-4, rtol=0)
+    orbit = views((20, 70), (250, 110))
+    torch.testing.assert_close(Cameras.look_at(orbit.positions).rotations, orbit.rotations)
+    with pytest.raises(ValueError, match="looks along"):
+        Cameras.look_at(torch.tensor([[0.0, 2.0, 0.0]]))
+
+
+def test_a_rolled_camera_turns_the_image_clockwise():
+    """What was above the middle comes to its right when the camera is turned a quarter counter-clockwise."""
+    cameras = Cameras.orbit(torch.tensor([math.pi]), torch.tensor([math.pi / 2]), 2.0, roll=math.pi / 2)
+    assert centroids(covered_from(cameras, 0, 0.4, 0)) == [(1, 0)]
+
+
+def test_a_principal_point_moves_the_image():
+    cameras = Cameras.orbit(torch.tensor([math.pi]), torch.tensor([math.pi / 2]), 2.0)
+    moved = replace(cameras, principal_points=torch.tensor([[0.75, 0.25]]))
+    assert centroids(covered_from(moved, 0, 0, 0)) == [(1, -1)]
+
+
+def test_project_has_the_gradient_of_finite_differences_in_all_that_a_camera_is():
+    cameras = anywhere(3, torch.float64)
+    points = torch.rand(6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.5
+    parts = [getattr(cameras, field.name).detach().requires_grad_() for field in fields(cameras)]
+    torch.autograd.gradcheck(lambda *own: Cameras(*own).project(points, torch.arange(6) % 3, 32), parts)
+    angles = [torch.rand(3, dtype=torch.float64).add(0.5).requires_grad_() for _ in range(5)]
+    torch.autograd.gradcheck(lambda *own: Cameras.orbit(*own).project(points, torch.arange(6) % 3, 32), angles)
 
 
 def test_project_keeps_its_precision_under_autocast():
@@ -123,9 +199,9 @@ def test_behind_the_camera_the_inverse_distance_is_negative():
 def test_a_float_serves_all_cameras():
     cameras = views((0, 90), (10, 80), radius=1.5)
     assert len(cameras) == 2
-    torch.testing.assert_close(cameras.radius, torch.tensor([1.5, 1.5]))
+    torch.testing.assert_close(cameras.positions.norm(dim=1), torch.tensor([1.5, 1.5]))
     torch.testing.assert_close(cameras[1:].angles, cameras.angles[1:])
-    torch.testing.assert_close(cameras[torch.tensor([1, 0])].azimuth, cameras.azimuth.flip(0))
+    torch.testing.assert_close(cameras[torch.tensor([1, 0])].angles, cameras.angles.flip(0))
 
 
 def test_prior_stays_in_its_ranges_and_follows_the_generator():
@@ -135,12 +211,13 @@ def test_prior_stays_in_its_ranges_and_follows_the_generator():
     assert 30 <= azimuth.min() < 31 < 59 < azimuth.max() <= 60
     assert 80 <= polar.min() < 80.1 < 84.9 < polar.max() <= 85.001
     torch.testing.assert_close(torch.rad2deg(torch.as_tensor(cameras.fov)), torch.full((1000,), 20.0))
-    again = prior.sample(1000, torch.Generator().manual_seed(5))
-    torch.testing.assert_close(again.angles, cameras.angles, atol=0, rtol=0)
+    again = prior.sample_angles(1000, torch.Generator().manual_seed(5))
+    torch.testing.assert_close(again, cameras.angles, atol=1e-5, rtol=0)
+    torch.testing.assert_close(prior.at(again).positions, cameras.positions, atol=0, rtol=0)
 
 
 def test_orbit_goes_around_evenly():
     cameras = CameraPrior(polar=(60.0, 90.0)).orbit(4)
-    torch.testing.assert_close(torch.rad2deg(cameras.azimuth), torch.tensor([0.0, 90.0, 180.0, 270.0]))
-    torch.testing.assert_close(torch.rad2deg(cameras.polar), torch.full((4,), 75.0))
-    torch.testing.assert_close(torch.rad2deg(CameraPrior().orbit(2, polar=45.0).polar), torch.full((2,), 45.0))
+    torch.testing.assert_close(torch.rad2deg(cameras.angles[:, 0]), torch.tensor([0.0, 90.0, 180.0, 270.0]))
+    torch.testing.assert_close(torch.rad2deg(cameras.angles[:, 1]), torch.full((4,), 75.0))
+    torch.testing.assert_close(torch.rad2deg(CameraPrior().orbit(2, polar=45.0).angles[:, 1]), torch.full((2,), 45.0))

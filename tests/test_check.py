@@ -1,6 +1,7 @@
 """Every kind of bad file is found, by the quick checks where they can, and named with what to do."""
 
 import json
+import math
 import shutil
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from rich.console import Console
 from datasets import image, make_dataset, make_published
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.datasets.check import check
+from get3d.datasets.index import Assumed
 from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
 
@@ -23,7 +25,7 @@ def test_a_good_dataset_is_usable(tmp_path):
     assert report.splits == {"train": 7, "val": 1, "test": 2}
     assert report.agreement is None
     assert report.touching == 0
-    assert str(report).endswith("\nusable")
+    assert str(report).startswith("usable\n")
     assert check(make_published(tmp_path / "published")).usable
 
 
@@ -156,7 +158,7 @@ def test_what_shows_in_pixels_only_is_reported(tmp_path, spoil, text):
     report = check(root)
     assert [problem.file for problem in report.problems] == [first(root)]
     assert text in str(report)
-    assert "not usable: 1 problems" in str(report)
+    assert "not usable: 1 problem\n" in str(report)
 
 
 def test_every_bad_image_is_named_once(tmp_path):
@@ -272,3 +274,86 @@ def test_a_broken_mesh_is_reported(chairs, tmp_path):
     report = check(root)
     assert [problem.file.name for problem in report.problems] == ["000000.glb"]
     assert "is not a readable mesh" in str(report)
+
+
+def described(root, **changes):
+    path = root / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    return check(root)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"scale": math.nan}, "dataset.json: is not readable JSON (NaN is not a finite number)"),
+        ({"scale": -1}, "scale is -1, not the longest side"),
+        ({"scale": 0}, "scale is 0, not the longest side"),
+        ({"scale": 1e300}, "scale is 1e+300, not the longest side"),
+        ({"scale": 3.0}, "objects are 3 long, and shapes are learned in a cube of a side below 2; divide `scale`"),
+        ({"splits": {"train": [], "val": [], "test": []}}, "none of the 10 objects is in the split 'train'"),
+        ({"splits": {}}, "none of the 10 objects is in the split 'train'"),
+        ({"splits": {"train": "000000"}}, "train is str, not a list of names"),
+        ({"splits": {"training": ["000000"]}}, "splits has the entry 'training', not one of train, val, test"),
+        ({"resolution": 16.5}, "the resolution is 16.5, not a whole number"),
+    ],
+)
+def test_descriptions_that_nothing_can_be_trained_by(tmp_path, changes, text):
+    report = described(make_dataset(tmp_path), **changes)
+    assert not report.usable
+    assert text in report.problems[0].message
+    with pytest.raises(InputError):
+        ImageDataset(tmp_path, "train")
+
+
+@pytest.mark.parametrize("scale", [math.nan, -1.0, 0.0, 1e300])
+def test_what_is_assumed_must_be_possible(tmp_path, scale):
+    with pytest.raises(InputError, match="--assumed: scale is"):
+        ImageDataset(make_published(tmp_path), "train", assumed=Assumed(scale=scale))
+
+
+def test_sets_without_held_out_objects_are_told(tmp_path):
+    report = described(make_dataset(tmp_path), splits={"train": ["000000"], "val": [], "test": []})
+    assert report.usable
+    assert "no object is in the split 'val': training measures its snapshots on the images that" in str(report)
+    assert "no object is in the split 'test': `get3d evaluate` needs --split" in str(report)
+
+
+def test_an_object_that_fills_an_image_is_no_forgotten_mask(tmp_path):
+    root = make_dataset(tmp_path)
+    large = np.full((16, 16, 4), 255, np.uint8)
+    Image.fromarray(large).save(root / "images" / "000000" / "000.png")
+    # The object's other images show it in the middle: a mask was forgotten.
+    assert "000000/000.png: its alpha is full" in str(check(root))
+    large[:4] = 0
+    for view in (1, 2):
+        Image.fromarray(large).save(root / "images" / "000000" / f"{view:03d}.png")
+    report = check(root)
+    assert report.usable, str(report)
+    assert report.touching == 3
+    # Where all are full, none has a mask.
+    for view in (1, 2):
+        Image.new("RGBA", (16, 16), "red").save(root / "images" / "000000" / f"{view:03d}.png")
+    assert len(check(root).problems) == 3
+
+
+def test_many_objects_at_the_border_bring_a_hint(tmp_path):
+    root = make_dataset(tmp_path)
+    assert "--scale" not in str(check(root))
+    for name in ("000000", "000001"):
+        for view in range(3):
+            pixels = np.zeros((16, 16, 4), np.uint8)
+            pixels[3:, 4:12] = 255
+            Image.fromarray(pixels).save(root / "images" / name / f"{view:03d}.png")
+    # The corners of a cube of 0.57 lie on a sphere that just fits: 2 · 1.2 · sin(atan(16 / 35)) / √3 = 0.576.
+    text = str(check(root))
+    assert "6 images (20.0 %) show an object that touches the border: objects are cut off. Render them with" in text
+    assert "a smaller --scale (0.57 fits any form)" in text
+
+
+def test_the_report_as_json(tmp_path):
+    root = make_dataset(tmp_path)
+    (root / "images" / "000000" / "000.png").unlink()
+    values = json.loads(json.dumps(check(root).as_json(), allow_nan=False))
+    assert (values["usable"], values["objects"], values["splits"]) == (False, 10, {"train": 7, "val": 1, "test": 2})
+    assert values["problems"][0]["file"].endswith("000000/000.png")
+    assert json.loads(json.dumps(check(tmp_path / "none").as_json()))["usable"] is False

@@ -40,7 +40,7 @@ def test_problems_are_on_the_page_and_names_are_escaped(tmp_path):
     root = make_dataset(tmp_path / "<b>")
     (root / "images" / "000000" / "000.png").write_bytes(b"")
     page = check_page(check(root))
-    assert "not usable: 1 problems" in page
+    assert "not usable: 1 problem<" in page
     assert "is not a PNG file" in page
     assert "<b>" not in page
     assert "&lt;b&gt;" in page

@@ -113,6 +113,9 @@ def test_images_with_a_table_become_a_dataset_again(monkeypatch, capsys, data, t
     assert _run(monkeypatch, "check", out, "--report", page) == 0
     assert "usable" in page.read_text(encoding="utf-8")
     assert (tmp_path / "check.png").is_file()
+    assert capsys.readouterr().out.lstrip().startswith("usable\n")
+    assert _run(monkeypatch, "check", out, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["images"] == 20
     assert _run(monkeypatch, "import", data / "images", "--cameras", tmp_path / "none", "--out", tmp_path / "new") == 2
     assert "no such file or folder; cameras are read from" in capsys.readouterr().err
 

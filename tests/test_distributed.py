@@ -134,7 +134,7 @@ def test_a_signal_to_one_process_stops_all_after_the_step(data, course, tmp_path
     os.kill(ranks.processes[1].pid, signal.SIGTERM)
     said = ranks.end()
     assert [process.exitcode for process in ranks.processes] == [0, 0]
-    assert "the same command goes on" in said[0]
+    assert "repeat the command to resume" in said[0]
     assert not said[1]
     assert Ranks([_config(data, tmp_path)] * 2).end()
     assert_same_course(tmp_path, course(2), 1e-6)

@@ -15,6 +15,7 @@ import tyro
 
 import tiny
 from faults import Command, train_as_nobody_special, train_on_a_small_disk
+from get3d.flags import REGISTRY
 from get3d.presets import PRESETS
 from get3d.training.checkpoint import BEST, checkpoints_in, shown_of
 from get3d.training.config import TrainConfig
@@ -46,7 +47,7 @@ def undisturbed(data, tmp_path_factory):
 
 def _config(data, out, **changes):
     """What the flags say."""
-    config = tyro.cli(TrainConfig, args=FLAGS, default=PRESETS["demo"].config)
+    config = tyro.cli(TrainConfig, args=FLAGS, default=PRESETS["demo"].config, registry=REGISTRY)
     return replace(config, data=data, out=out, **changes)
 
 
@@ -105,7 +106,7 @@ def test_a_launcher_that_is_told_to_stop_leaves_a_checkpoint_in_time(data, undis
         launcher.process.terminate()
         said = launcher.end(timeout=30)
     assert launcher.process.returncode == 0, said
-    assert "the same command goes on" in said
+    assert "repeat the command to resume" in said
     assert f"goes on at {_shown(out) / 1000:.2f} kimg" in _train(_config(data, out))
     assert_same_course(out, undisturbed, 1e-6)
 
@@ -137,7 +138,7 @@ def test_two_nodes_train_start_again_and_stop_together(data, undisturbed, tmp_pa
         said = [node.end(timeout=30 - time.monotonic() + told) for node in nodes]
     assert "starts at 0.00 kimg in 2 processes" in said[0], said
     assert re.search(r"goes on at 0\.\d\d kimg in 2 processes", said[0]), said
-    assert "the same command goes on" in said[0], said
+    assert "repeat the command to resume" in said[0], said
     _train(_config(data, out))
     assert_same_course(out, undisturbed, 1e-6)
 

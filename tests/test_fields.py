@@ -150,14 +150,15 @@ def test_colours_are_the_rgb_layer_of_texture_features() -> None:
     torch.testing.assert_close(texture.at(points), expected)
 
 
-def test_no_gradient_flows_to_points() -> None:
+def test_gradients_flow_to_points_as_to_planes() -> None:
     _, made = _made()
     points = _points(2, 10).requires_grad_()
-    packed = made.texture.at_packed(points[0], torch.zeros(10, dtype=torch.long))
-    values = [made.geometry.at(points).sdf, made.texture.at(points), packed]
-    for value in values:
-        (gradient,) = torch.autograd.grad(value.sum(), points, allow_unused=True, retain_graph=True)
-        assert gradient is None
+    found = made.texture.at(points)
+    features = _evaluated(made.texture.head, _sampled(made.texture.planes, points))
+    expected = features @ made.texture.to_rgb.weights.transpose(1, 2) + made.texture.to_rgb.bias
+    outward = torch.randn(found.shape, generator=torch.Generator().manual_seed(0))
+    gradients = [torch.autograd.grad((y * outward).sum(), points, retain_graph=True)[0] for y in (found, expected)]
+    torch.testing.assert_close(*gradients, atol=1e-4, rtol=1e-4)
 
 
 def test_every_parameter_has_a_gradient() -> None:

@@ -89,7 +89,7 @@ def test_unusable_images_say_why(rgba, tmp_path):
     Image.fromarray(disc()[..., :3]).save(tmp_path / "rgb.png")
     assert "has no alpha channel; give a folder of masks" in refused(tmp_path / "rgb.png")
     Image.fromarray(disc(16)[..., 3]).save(tmp_path / "mask.png")
-    assert "is not of the same size, 32 × 32" in refused(tmp_path / "rgb.png", tmp_path / "mask.png")
+    assert "is 16 × 16, the image 32 × 32" in refused(tmp_path / "rgb.png", tmp_path / "mask.png")
     (tmp_path / "text.png").write_text("nothing")
     assert "is not a readable image" in refused(tmp_path / "text.png")
     (tmp_path / "short.png").write_bytes(rgba.read_bytes()[:-500])
@@ -164,7 +164,7 @@ def test_the_hull_is_as_large_as_the_object():
     box = trimesh.creation.box((0.7, 0.4, 0.3))
     mesh = Mesh(torch.tensor(box.vertices, dtype=torch.float32), torch.tensor(box.faces, dtype=torch.int64))
     angles = torch.from_numpy(np.radians(degrees)).float()
-    cameras = Cameras(angles[:, 0], angles[:, 1], 1.2, math.radians(49.13))
+    cameras = Cameras.orbit(angles[:, 0], angles[:, 1], 1.2, math.radians(49.13))
     views = MeshBatch.from_meshes([mesh]).select(torch.zeros(24, dtype=torch.long))
     alpha = (rasterize(views, cameras, 64).covered[:, 0] * 255).to(torch.uint8).numpy()
     assert 0.7 <= hull_size(alpha, degrees, 1.2, 49.13) < 0.78

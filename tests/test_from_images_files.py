@@ -9,7 +9,7 @@ from PIL import Image
 
 from captures import blender_matrices, write_colmap, write_transforms
 from get3d.authoring.from_images.colmap import read_colmap
-from get3d.authoring.from_images.sources import find_sources, list_images, look_up
+from get3d.authoring.from_images.sources import Present, find_sources, list_images
 from get3d.authoring.from_images.tables import read_csv, read_pair
 from get3d.authoring.from_images.transforms import read_transforms
 from get3d.files import InputError
@@ -59,7 +59,8 @@ def test_a_matrix_that_is_no_camera_is_refused_alone(tmp_path, change, why):
         ({}, "has no lens; give camera_angle_x"),
         ({"fl_x": 50.0}, "has no lens"),
         ({"camera_angle_x": "wide"}, r"the lens of frame 0 cannot be read \(could not convert"),
-        ({"camera_angle_x": -0.3}, "has no lens"),
+        ({"camera_angle_x": -0.3}, r"camera_angle_x is -0\.3, .* above 0 and below π"),
+        ({"camera_angle_x": math.pi}, r"camera_angle_x is 3\.14159, .* below π; write radians"),
         (ANGLE | {"k1": 0.1}, r"the lens distorts \(k1 is 0\.1\)"),
     ],
 )
@@ -174,7 +175,7 @@ def test_names_are_looked_up_in_the_folder_of_images_only(tmp_path):
     assert images == ["c.PNG", "one/b.jpg", "one/images/a.png"]
 
     def found(name, file=root / "one" / "transforms.json", owner=None):
-        return look_up(name, file, owner, root, frozenset(images))
+        return Present(root, images).look_up([name], file, owner)[0]
 
     assert found("c.PNG") == "c.PNG"
     assert found("./b") == "one/b.jpg"

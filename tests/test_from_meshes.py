@@ -1,13 +1,17 @@
 """A folder of models, some broken, becomes a dataset that one can train on, and a report that names the others."""
 
 import json
+import os
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import trimesh
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
@@ -48,7 +52,7 @@ def eight(tmp_path: Path) -> Path:
     broken = save_wedge(tmp_path / "assets/broken.glb")
     broken.write_bytes(broken.read_bytes()[:700])
     (tmp_path / "assets/points.obj").write_text("v 0 0 0\nv 1 0 0\n")
-    (tmp_path / "assets/foreign.fbx").write_bytes(b"Kaydara FBX Binary")
+    (tmp_path / "assets/foreign.max").write_bytes(b"3ds Max")
     return tmp_path / "assets"
 
 
@@ -59,9 +63,9 @@ def test_files_of_eight_formats_and_broken_ones_become_a_dataset_to_train_on(eig
     assert len(outcome) == 11
     rendered = {name for name, entry in outcome.items() if entry["object"]}
     assert rendered == {f"{suffix}/thing.{suffix}" for suffix in FORMATS}
-    assert "cannot be read" in outcome["broken.glb"]["reason"]
+    assert "is cut short" in outcome["broken.glb"]["reason"]
     assert "no faces" in outcome["points.obj"]["reason"]
-    assert "format .fbx is not supported" in outcome["foreign.fbx"]["reason"]
+    assert "format .max is not supported" in outcome["foreign.max"]["reason"]
     listing = read(root)
     assert listing.objects == sorted(f"{suffix}/thing" for suffix in FORMATS)
     assert {split: len(members) for split, members in listing.splits.items()} == {"train": 5, "val": 1, "test": 2}
@@ -77,7 +81,7 @@ def test_the_report_is_shown_with_each_file_left_out(eight, tmp_path):
         render_models(config(eight, tmp_path / "data"), Console(file=file, width=160))
     said = (tmp_path / "said.txt").read_text()
     assert "8 objects rendered, 3 files left out" in said
-    assert all(name in said for name in ("broken.glb", "points.obj", "foreign.fbx"))
+    assert all(name in said for name in ("broken.glb", "points.obj", "foreign.max"))
 
 
 def test_an_interrupted_dataset_is_gone_on_with_and_mended_models_come_in(tmp_path):
@@ -137,7 +141,8 @@ def test_shapenet_folders_become_the_published_layout(tmp_path):
     for split in listing.splits:
         assert listing.splits[split].tolist() == given.splits[split].tolist() == written.splits[split].tolist()
     own = render_models(replace(settings, layout="own", out=tmp_path / "own"), QUIET)
-    assert files(root / "img") == files(own / "images")
+    drawn = {name: content for name, content in files(root / "img").items() if not name.endswith("transforms.json")}
+    assert drawn == files(own / "images")
     assert files(root / "meshes") == files(own / "meshes")
     assert check(root).usable
 
@@ -187,7 +192,7 @@ def test_a_model_that_kills_its_process_is_found_and_the_others_are_rendered(tmp
     monkeypatch.setattr(command, "in_processes", in_processes)
     root = render_models(config(tmp_path / "assets", tmp_path / "data"), QUIET)
     assert read(root).objects == list("abdef")
-    assert "killed the process" in report(root)["c.ply"]["reason"]
+    assert "killed its process" in report(root)["c.ply"]["reason"]
 
 
 def test_names_of_objects(tmp_path):
@@ -215,6 +220,64 @@ def test_a_list_of_files(tmp_path):
     assert [source.name for source in found.sources] == ["y"]
     assert found.refused["gone.ply"] == "no such file"
     assert "leads out of the folder" in found.refused["../outside.ply"]
+
+
+@pytest.mark.parametrize("relative", [False, True])
+def test_absolute_lines_of_a_list_do_not_touch_the_models(tmp_path, monkeypatch, relative):
+    models = tmp_path / "models"
+    save_wedge(models / "a.glb")
+    save_wedge(models / "b" / "model.glb")
+    save_wedge(tmp_path / "outside.glb")
+    (models / "list.txt").write_text(
+        f"\ufeff{models}/a.glb\n{models}/b/model.glb\n{models}/b/../a.glb\n{tmp_path}/outside.glb\n", encoding="utf-8"
+    )
+    before = files(models)
+    monkeypatch.chdir(models)
+    root = render_models(config(Path("list.txt") if relative else models / "list.txt", tmp_path / "data"), QUIET)
+    outcome = report(root)
+    assert {name: entry["object"] for name, entry in outcome.items() if entry["object"]} == {
+        "a.glb": "a",
+        "b/model.glb": "b",
+    }
+    assert "leads out of the folder" in outcome[f"{tmp_path}/outside.glb"]["reason"]
+    assert files(models) == before
+    assert {name for name in files(root) if name.endswith(".glb")} == {"meshes/a.glb", "meshes/b.glb"}
+
+
+def test_names_within_and_without_are_told_apart(tmp_path):
+    save_wedge(tmp_path / "elsewhere/a.glb")
+    save_wedge(tmp_path / "models/b.glb")
+    save_wedge(tmp_path / "models/c\nd.glb")
+    (tmp_path / "models/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "models/again").symlink_to(tmp_path / "models")
+    os.mkfifo(tmp_path / "models/pipe.glb")
+    found = find_models(tmp_path / "models")
+    assert [source.name for source in found.sources] == ["b"]
+    assert set(found.refused) == {"linked", "pipe.glb", "c\nd.glb"}
+    assert "link to the folder" in found.refused["linked"]
+    assert found.refused["pipe.glb"] == "is no ordinary file"
+
+
+@given(st.lists(st.text(max_size=12), max_size=4))
+def test_no_line_of_a_list_leads_out_of_its_folder(lines):
+    with TemporaryDirectory() as name:
+        root = Path(name).resolve() / "in"
+        save_wedge(root / "a" / "b.off")
+        (root / "list.txt").write_text("\n".join(["a/b.off", "a/../../in/a/b.off", *lines]), encoding="utf-8")
+        found = find_models(root / "list.txt")
+        assert [source.name for source in found.sources] == ["a/b"]
+
+
+def test_a_pipe_in_place_of_a_list_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "list.txt")
+    with pytest.raises(InputError, match="neither a folder nor a list"):
+        find_models(tmp_path / "list.txt")
+
+
+@pytest.mark.parametrize("kind", ["../../x", "..", "/a/b", ""])
+def test_a_kind_is_a_name(tmp_path, kind):
+    with pytest.raises(InputError, match="--kind"):
+        config(tmp_path, tmp_path / "out", kind=kind)
 
 
 def test_an_empty_folder_and_a_folder_of_broken_models(tmp_path):

@@ -18,9 +18,11 @@ from rich.console import Console
 import tiny
 from get3d.datasets.index import Description
 from get3d.files import InputError
-from get3d.generation import GenerateConfig, InterpolateConfig, VaryConfig, generate, interpolate, vary
+from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
+from get3d.generation.generate import generate
+from get3d.generation.interpolation import interpolate, vary
+from get3d.generation.shape_list import _decoded
 from get3d.generator import WEIGHTS, Generator, load
-from get3d.isosurface import memory
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
 
@@ -137,7 +139,7 @@ def test_a_finer_grid_gives_a_finer_mesh_of_the_same_shape(model, tmp_path, said
 
 
 def test_a_grid_that_does_not_fit_is_refused_with_the_number(model, tmp_path, said, monkeypatch):
-    monkeypatch.setattr(memory, "free_memory", lambda device: 10**9)
+    monkeypatch.setattr("get3d.isosurface.memory.free_memory", lambda device: 10**9)
     generate(GenerateConfig(model, out=tmp_path, num=1, grid=32, **QUICK), said)
     with pytest.raises(
         InputError, match=r"--grid is 200, which takes about 8\.0 GB on the cpu, where 1\.0 GB are free"
@@ -204,6 +206,29 @@ def test_a_way_leads_from_one_object_to_the_other(model, tmp_path, said):
     ends = [np.asarray(Image.open(tmp_path / "frames" / f"{number:04d}.png").convert("RGB")) for number in (0, 4)]
     for place, end in ((0, ends[0]), (2, ends[1])):
         assert np.abs(swaps[place, :, place].astype(int) - end).max() <= 2
+
+
+def test_a_way_in_w_is_a_straight_line_of_styles_and_is_made_again(model, tmp_path, said):
+    quick = QUICK | {"psi": 0.5}
+    config = InterpolateConfig(model, out=tmp_path, start=4, end=9, num=3, frames=2, swaps=10, space="w", **quick)
+    paths = interpolate(config, said)
+    generator = load(model)
+    ends = [generator.styles(generator.sample_latents(1, seed), 0.5) for seed in (4, 9)]
+    for entry, share in zip(_shapes(tmp_path)["shapes"], (0, 0.5, 1), strict=True):
+        assert (entry["space"], entry["share"]) == ("w", share)
+        assert "latents" not in entry
+        for kind in ("geometry", "texture"):
+            a, b = (getattr(end, kind)[0, 0] for end in ends)
+            found = _decoded(entry["styles"][kind], kind)[0, 0]
+            torch.testing.assert_close(found, a + share * (b - a), rtol=1e-5, atol=1e-6)
+    with Image.open(tmp_path / "swaps.png") as sheet:
+        assert sheet.size == (160, 160)
+    again = tmp_path / "again"
+    remade = generate(GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK), said)
+    assert [path.read_bytes() for path in remade] == [path.read_bytes() for path in paths]
+    settings = GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK | {"psi": 1.0})
+    with pytest.raises(InputError, match="holds styles, which are truncated already"):
+        generate(settings, said)
 
 
 @pytest.mark.parametrize("change", ["geometry", "texture"])
@@ -446,3 +471,25 @@ def test_shapes_that_are_made_together_are_those_made_alone_to_rounding():
         alone = generator.meshes(latents[number : number + 1])
         assert torch.equal(alone.faces, mesh.faces)
         torch.testing.assert_close(alone.vertices, mesh.vertices, rtol=0, atol=1e-5)
+
+
+def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model, tmp_path):
+    console = Console(file=io.StringIO(), width=500)
+    options = QUICK | {"video": "gif", "resolution": 64}
+    generate(GenerateConfig(model, out=tmp_path / "new", num=2, seed=7, **options), console)
+    options |= {"format": "obj"}
+    interpolate(InterpolateConfig(model, out=tmp_path / "way", num=4, frames=3, swaps=2, **options), console)
+    new, way = [line for line in console.file.getvalue().splitlines() if "objects" in line and ": " in line]
+    assert new.endswith(": 000007.glb, 000008.glb, contact-sheet.png, turntable.gif, shapes.json")
+    assert way.endswith(
+        ": 000.obj … 003.obj with .mtl and .png, way.gif, frames/, swaps.png, contact-sheet.png, turntable.gif, "
+        "shapes.json"
+    )
+    for line, folder in ((new, tmp_path / "new"), (way, tmp_path / "way")):
+        for path in folder.iterdir():
+            assert path.suffix in (".obj", ".mtl", ".png", ".glb") or path.name in line
+    with Image.open(tmp_path / "new" / "contact-sheet.png") as sheet:
+        corners = [np.asarray(sheet.convert("L").crop((64 * tile, 0, 64 * tile + 40, 12))) for tile in (0, 1)]
+    # Letters are darker than the white that the shapes stand on, and those of 7 and 8 differ.
+    assert all((corner < 200).any() for corner in corners)
+    assert not np.array_equal(*corners)

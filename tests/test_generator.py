@@ -113,7 +113,7 @@ def test_a_shape_without_surface_does_not_stop_the_others():
 def test_a_cameras_azimuth_turns_the_object_in_the_image(generator):
     latents = generator.sample_latents(1, 5)
     front, back = (
-        generator.render(latents, Cameras(torch.tensor([a]), torch.tensor([math.pi / 2]), 50.0, 0.025), 64)
+        generator.render(latents, Cameras.orbit(torch.tensor([a]), torch.tensor([math.pi / 2]), 50.0, 0.025), 64)
         for a in (0.3, 0.3 + math.pi)
     )
     assert 0.05 < front.mask.mean() < 0.95

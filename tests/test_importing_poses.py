@@ -43,7 +43,7 @@ def test_look_at_is_what_our_cameras_are():
 
     degrees = drawn(20)
     azimuth, polar = torch.from_numpy(np.radians(degrees)).T
-    cameras = Cameras(azimuth, polar, 1.0)
+    cameras = Cameras.orbit(azimuth, polar, 1.0)
     assert np.allclose(look_at(degrees), cameras.rotations.numpy(), atol=1e-12)
     assert np.allclose(look_at(degrees)[:, 2], cameras.positions.numpy(), atol=1e-12)
 

@@ -1,6 +1,6 @@
 import torch
 
-from get3d.cameras import CameraPrior, Cameras
+from get3d.cameras import CameraPrior
 from get3d.meshes import MeshBatch
 from get3d.render import interpolate, rasterize
 from screen import flat_mesh, front_cameras, random_meshes
@@ -40,7 +40,7 @@ def test_reads_attributes_with_faces_of_their_own():
 def test_has_the_gradient_of_finite_differences():
     meshes = random_meshes(2, seed=3)
     cameras = CameraPrior().sample(2, torch.Generator().manual_seed(3))
-    cameras = Cameras(*(value.double() for value in (cameras.azimuth, cameras.polar, cameras.radius, cameras.fov)))
+    cameras = cameras.to(dtype=torch.float64)
     vertices = meshes.vertices.double().requires_grad_()
     attributes = torch.randn(len(vertices), 2, dtype=torch.float64).requires_grad_()
 

@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 
 import pytest
 import torch
@@ -171,3 +173,29 @@ def test_pyramid_is_capped_and_needs_a_power_of_two() -> None:
     for wrong in (0, 2, 6, 100):
         with pytest.raises(ValueError, match=f"{wrong} must be a power of two, at least 4"):
             layers.channels_per_resolution(wrong, 128, 20)
+
+
+def _doubled(weight: Tensor) -> Tensor:
+    return 2 * weight
+
+
+def test_what_is_kept_follows_its_weights() -> None:
+    """Changed in place, others at the same address, copies: never what followed from other weights."""
+    kept, weight = layers.WeightCache(_doubled), torch.ones(1000)
+    with torch.inference_mode():
+        assert kept(weight).eq(2).all()
+    assert not kept(weight).is_inference()
+    assert kept(weight) is kept(weight)
+    weight.mul_(3)
+    assert kept(weight).eq(6).all()
+    for number in range(20):
+        # Freed memory is used again, and every new tensor has seen as many changes.
+        fresh = torch.full((1000,), float(number)).mul_(1)
+        assert kept(fresh).eq(2 * number).all()
+        del fresh
+    for other in (copy.deepcopy(kept), pickle.loads(pickle.dumps(kept))):
+        assert other(torch.ones(3)).eq(2).all()
+    with torch.inference_mode():
+        made = torch.ones(3)
+    assert kept(made).eq(2).all()
+    assert kept(torch.ones(3, requires_grad=True)).requires_grad

@@ -27,13 +27,14 @@ def _rows(points: int, k: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:
 @settings(max_examples=40, deadline=None)
 def test_weighted_rows_and_their_gradient(points: int, k: int, rows: int) -> None:
     table, index, weights = _rows(points, k, rows)
-    table.requires_grad_()
+    inputs = table.requires_grad_(), weights.requires_grad_()
     expected = (table[index.long()] * weights[..., None]).sum(1)
     found = weighted_rows(table, index, weights)
     torch.testing.assert_close(found, expected)
     outward = torch.randn(points, 3, dtype=torch.float64)
-    found, expected = (torch.autograd.grad((y * outward).sum(), table)[0] for y in (found, expected))
-    torch.testing.assert_close(found, expected)
+    gradients = (torch.autograd.grad((y * outward).sum(), inputs) for y in (found, expected))
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def _planes(n: int, m: int, hidden: int, outputs: int) -> tuple[Tensor, ...]:

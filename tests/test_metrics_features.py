@@ -9,6 +9,7 @@ from torchmetrics.image.kid import poly_mmd
 
 from get3d.files import InputError
 from get3d.metrics import frechet_distance
+from get3d.metrics.feature_networks import EfficientNetLite, features_of
 from get3d.metrics.features import (
     FeatureNetwork,
     frechet_feature_distance,
@@ -150,7 +151,8 @@ def test_a_torchscript_network_gives_features(network_file, device):
     images = torch.randint(0, 256, (5, 3, 20, 20), dtype=torch.uint8).to(device)
     expected = torch.cat([images.float().mean((2, 3)), images.float().amax((2, 3))], dim=1)
     torch.testing.assert_close(network(images), expected)
-    torch.testing.assert_close(network.of_batches(images.split(2)), expected.cpu())
+    torch.testing.assert_close(features_of(network, images.cpu(), device), expected.cpu())
+    assert network.key == sha256
 
 
 def test_another_file_is_refused_before_it_is_read(network_file):
@@ -171,3 +173,24 @@ def test_an_absent_file_says_what_to_download_and_where(monkeypatch, tmp_path):
     assert str(inception_path()) in str(error.value)
     assert "download https://" in str(error.value)
     assert "--inception" in str(error.value)
+
+
+def test_efficientnet_tells_what_is_seen_and_scores_it_against_its_own_classifier():
+    """What stands before the classifier gives, through the classifier, what the whole network says."""
+    network = EfficientNetLite()
+    images = (torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(0)) * 255).to(torch.uint8)
+    features = network(images)
+    assert features.shape == (2, 1280)
+    inner = network._network
+    large = torch.nn.functional.interpolate(
+        images.float(), (240, 240), mode="bilinear", align_corners=False, antialias=True
+    )
+    with torch.no_grad():
+        torch.testing.assert_close(inner._fc(features), inner((large - 127) / 128), rtol=1e-3, atol=1e-3)
+    assert not any(parameter.requires_grad for parameter in inner.parameters())
+
+
+def test_features_that_are_not_installed_say_how_to_get_them(monkeypatch):
+    monkeypatch.setattr("get3d.metrics.feature_networks.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'get3d\[features\]'"):
+        EfficientNetLite()

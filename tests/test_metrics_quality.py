@@ -1,3 +1,6 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 import trimesh
@@ -12,6 +15,11 @@ from get3d.metrics.quality import mesh_quality, texture_quality
 def mesh_of(*shapes: trimesh.Trimesh) -> Mesh:
     shape = trimesh.util.concatenate(shapes)
     return Mesh(torch.tensor(shape.vertices, dtype=torch.float32), torch.tensor(shape.faces))
+
+
+def on(shape: trimesh.Trimesh, device: torch.device) -> Mesh:
+    mesh = mesh_of(shape)
+    return Mesh(mesh.vertices.to(device), mesh.faces.to(device))
 
 
 def moved(shape: trimesh.Trimesh, *offset: float) -> trimesh.Trimesh:
@@ -47,8 +55,8 @@ def test_parts_and_handles(shapes, components, genus):
 
 def test_the_main_part_has_its_share_of_the_area():
     """Two cubes of sides 1 and 3, and two that touch at a corner, which are one piece."""
-    assert mesh_quality(mesh_of(BOX(), moved(BOX((3, 3, 3)), 5, 0, 0))).main == pytest.approx(0.9)
-    assert mesh_quality(mesh_of(BOX(), moved(BOX(), 1, 1, 1))).main == 1
+    assert mesh_quality(mesh_of(BOX(), moved(BOX((3, 3, 3)), 5, 0, 0))).largest_component_area == pytest.approx(0.9)
+    assert mesh_quality(mesh_of(BOX(), moved(BOX(), 1, 1, 1))).largest_component_area == 1
 
 
 def test_parts_that_touch_at_a_vertex_are_two():
@@ -142,3 +150,25 @@ def test_a_texture_nobody_shows():
 def test_an_empty_mesh_is_refused():
     with pytest.raises(ValueError, match="mesh 0 has no face"):
         mesh_quality(Mesh(torch.rand(3, 3), torch.zeros(0, 3, dtype=torch.int64)))
+
+
+def test_roughness_of_solids_is_that_of_the_formula_however_they_are_cut(device):
+    """2/π · 1 % · Σ angle · length / area: a cube's edges; a sphere's total mean curvature, 2 · area / radius."""
+    cube, sphere = BOX(), trimesh.creation.icosphere(subdivisions=4, radius=3.0)
+    expected = 0.01 * 2 / math.pi * 12 * 90 / 6
+    for mesh in (cube, cube.subdivide(), cube.subdivide().subdivide()):
+        assert mesh_quality(on(mesh, device)).roughness == pytest.approx(expected, rel=1e-4)
+    expected = 0.01 * 2 / math.pi * math.degrees(2 / 0.5)
+    assert mesh_quality(on(sphere, device)).roughness == pytest.approx(expected, rel=1e-2)
+
+
+def test_a_ragged_surface_is_rougher_and_a_face_turned_over_changes_nothing():
+    sphere = trimesh.creation.icosphere(subdivisions=3)
+    smooth = mesh_quality(mesh_of(sphere)).roughness
+    draw = np.random.default_rng(0)
+    ragged = trimesh.Trimesh(sphere.vertices * draw.uniform(0.97, 1.03, (len(sphere.vertices), 1)), sphere.faces)
+    assert mesh_quality(mesh_of(ragged)).roughness > 2 * smooth
+    faces = sphere.faces.copy()
+    faces[::7] = faces[::7, ::-1]
+    turned = trimesh.Trimesh(sphere.vertices, faces, process=False)
+    assert mesh_quality(mesh_of(turned)).roughness == pytest.approx(smooth, rel=1e-5)

@@ -8,6 +8,7 @@ import tyro
 
 import tiny
 from get3d.files import InputError
+from get3d.flags import REGISTRY
 from get3d.networks import SeparateConfig
 from get3d.presets import PRESETS
 from get3d.training.config import TrainConfig, prepare_run
@@ -44,7 +45,7 @@ def _overridden(preset, **changes):
     if isinstance(config.generator.synthesis, SeparateConfig):
         values |= {f"generator.synthesis.volume.{name}": value for name, value in SMALL_VOLUME.items()}
     arguments = [part for name, value in values.items() for part in (f"--{name}", str(value))]
-    return tyro.cli(TrainConfig, default=config, args=arguments)
+    return tyro.cli(TrainConfig, default=config, args=arguments, registry=REGISTRY)
 
 
 @pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
@@ -63,29 +64,33 @@ def test_two_steps_of_every_preset(data, tmp_path, preset, isosurface):
 
 
 def test_the_published_numbers():
-    """R1's weight, the grid's size and the lowest polar angle, as the paper and its checkpoints have them."""
+    """R1's weight, the grid's size, the lowest polar angle, as the paper and its checkpoints have them; and views."""
     expected = {
-        "car": (40, 1.0, 60),
-        "chair": (400, 0.8, 60),
-        "motorbike": (80, 1.0, 60),
-        "animal": (40, 1.0, 45),
-        "people": (40, 1.0, 70),
-        "car-separate": (40, 1.0, 60),
-        "chair-separate": (3200, 0.8, 60),
-        "motorbike-separate": (80, 1.0, 60),
+        "car": (40, 1.0, 60, 24),
+        "chair": (400, 0.8, 60, 24),
+        "motorbike": (80, 1.0, 60, 100),
+        "table": (400, 0.8, 60, 24),
+        "animal": (40, 0.8, 45, 100),
+        "house": (200, 0.9, 60, 100),
+        "people": (80, 1.0, 70, 100),
+        "car-separate": (40, 1.0, 60, 24),
+        "chair-separate": (3200, 0.8, 60, 24),
+        "motorbike-separate": (80, 1.0, 60, 100),
     }
-    for name, (gamma, size, polar) in expected.items():
+    for name, (gamma, size, polar, views) in expected.items():
         config = PRESETS[name].config
         generator = config.generator
         assert (config.objective.r1_gamma, generator.grid_size, generator.cameras.polar[0]) == (gamma, size, polar)
         assert (config.batch, config.resolution, generator.grid_resolution, generator.z_dim) == (32, 1024, 90, 512)
         assert isinstance(generator.synthesis, SeparateConfig) == name.endswith("separate")
         assert config.assumed.scale == pytest.approx(size - 0.1)
+        assert f"{views} views each" in PRESETS[name].description
 
 
-def test_what_is_not_published_is_said():
-    for name in ("table", "animal", "house", "people"):
-        assert "R1's weight" in PRESETS[name].description
+def test_what_is_not_published_or_known_at_second_hand_is_said():
+    assert "views are those of chairs" in PRESETS["table"].description
+    for name in ("animal", "house", "people"):
+        assert "was not checked against it" in PRESETS[name].description
 
 
 def test_a_dataset_in_the_published_layout_is_taken_to_be_as_the_preset_says(tmp_path):

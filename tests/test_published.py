@@ -155,6 +155,22 @@ def test_a_converted_model_is_the_average_with_its_mean_styles_estimated(tmp_pat
     assert converted.styles(latents, psi=0.5).texture.equal(loaded.styles(latents, psi=0.5).texture)
 
 
+def test_the_size_of_the_grid_is_that_of_the_class_or_the_one_that_is_given(tmp_path: Path) -> None:
+    path = _saved(tmp_path, _checkpoint())
+    for kind, size in {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 0.8}.items():
+        assert official.load_published(path, kind, GRID).generator.config.grid_size == size
+    converted = load(official.convert(path, tmp_path, "table", GRID, grid_size=0.95))
+    assert converted.config.grid_size == 0.95
+    assert float(converted.isosurface.grid.vertices.amax()) == pytest.approx(0.475)
+    wrong = (((GRID, 0.0), "--grid-size is 0"), ((GRID, 9.0), "--grid-size is 9"), ((2, None), "--grid is 2"))
+    for numbers, option in wrong:
+        with pytest.raises(InputError, match=option):
+            official.convert(path, tmp_path / "none", "car", *numbers)
+    assert not (tmp_path / "none").exists()
+    with pytest.raises(InputError, match="--grid-size is for a published file"):
+        official.ConvertConfig(path, tmp_path, grid_size=1.0, to_published=True)
+
+
 def test_sizes_are_found(tmp_path: Path) -> None:
     found = official.load_published(_saved(tmp_path, _checkpoint("separate")), grid_resolution=GRID)
     config = found.generator.config

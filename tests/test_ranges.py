@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-import tyro
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,9 +15,10 @@ from get3d.checkpoints.published import ConvertConfig
 from get3d.datasets.pack import PackConfig
 from get3d.evaluation.evaluator import EvaluateConfig
 from get3d.files import InputError
-from get3d.generation import GenerateConfig, InterpolateConfig, VaryConfig
+from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
+from get3d.options import Option
 from get3d.ranges import Range, _fields, require_ranges
-from get3d.training.config import TrainConfig
+from get3d.training.config import TrainConfig, prepare_run
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class Outer:
 
     side: Annotated[int, Range(4, 64, power_of_two=True)] = 8
     maybe: Annotated[int | None, Range(1)] = None
-    renamed: Annotated[Annotated[int, Range(0)], tyro.conf.arg(name="from")] = 0
+    renamed: Annotated[Annotated[int, Range(0)], Option(flag="from")] = 0
     free: float = 0.0
     inner: Inner = field(default_factory=Inner)
-    flat: Annotated[Inner, tyro.conf.arg(name="")] = field(default_factory=Inner)
+    flat: Annotated[Inner, Option(flat=True)] = field(default_factory=Inner)
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,7 @@ def test_barycentric_is_perspective_correct():
 def test_barycentric_has_the_gradient_of_finite_differences():
     generator = torch.Generator().manual_seed(3)
     cameras = CameraPrior().sample(2, generator)
-    cameras = Cameras(*(value.double() for value in (cameras.azimuth, cameras.polar, cameras.radius, cameras.fov)))
+    cameras = cameras.to(dtype=torch.float64)
     meshes = random_meshes(2, seed=3)
     vertices = meshes.vertices.double().requires_grad_()
 
@@ -262,7 +262,7 @@ def test_a_face_is_solid_at_some_pixels_only(device):
     scene = MeshBatch.from_meshes(
         [Mesh(torch.cat([fence, fence + fence.new_tensor([0.0, 0.0, 0.5])]), torch.arange(6, device=device).view(2, 3))]
     )
-    camera = Cameras(torch.zeros(1, device=device), torch.full((1,), math.pi / 2, device=device))
+    camera = Cameras.orbit(torch.zeros(1, device=device), torch.full((1,), math.pi / 2, device=device))
     found = rasterize_through(scene, camera, 16, lambda layer: (layer.face == 1) | (layer.pixel % 2 == 0))
     columns = torch.arange(16, device=device) % 2
     assert torch.equal(found.face_index[0], columns.expand(16, 16))

@@ -1,6 +1,7 @@
 """Models by themselves: what is in the file, and the ones that come with the package, by name."""
 
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,9 @@ from rich.console import Console
 import tiny
 from get3d import bundled as packaged
 from get3d.bundled import bundled
-from get3d.checkpoints import release
+from get3d.checkpoints.config import ModelsConfig, ReleaseConfig
+from get3d.checkpoints.release import list_models, release
 from get3d.files import InputError
-from get3d.generation import ReleaseConfig, list_models
 from get3d.generator import load, model_file
 from get3d.storage import load_tensors
 from get3d.training.loop import train
@@ -61,9 +62,14 @@ def test_packaged_models_are_known_by_name(run, tmp_path, monkeypatch):
     assert bundled() == {"disc": path}
     assert model_file("disc") == path
     output = io.StringIO()
-    list_models(Console(file=output, width=120))
+    list_models(ModelsConfig(), Console(file=output, width=120))
     for part in ("disc", "discs", "0 kimg", "CC0-1.0"):
         assert part in output.getvalue()
+    output = io.StringIO()
+    list_models(ModelsConfig(json=True), Console(file=output, width=20))
+    (found,) = json.loads(output.getvalue())["models"]
+    assert (found["name"], found["title"], found["licence"]) == ("disc", "discs", "CC0-1.0")
+    assert (found["file"], found["bytes"]) == (str(path), path.stat().st_size)
     monkeypatch.chdir(tmp_path.parent)
     (tmp_path.parent / "disc").mkdir(exist_ok=True)
     assert model_file("disc") == path, "a folder without a model does not hide it"

@@ -17,7 +17,8 @@ from get3d.evaluation import shape_sets
 from get3d.evaluation.metric_table import METRICS
 from get3d.evaluation.report import EvaluateConfig, evaluate
 from get3d.files import InputError
-from get3d.generator import WEIGHTS, Generator
+from get3d.generator import WEIGHTS, Generator, load
+from get3d.metrics.feature_networks import NETWORKS, EfficientNetLite
 from get3d.storage import describe, save_tensors, with_prefix
 from tiny import GENERATOR
 
@@ -30,10 +31,21 @@ def data(tmp_path_factory) -> Path:
     return datasets.make_boxes(tmp_path_factory.mktemp("data"), OBJECTS)
 
 
-def save_model(path: Path, seed: int) -> str:
+@pytest.fixture(scope="module", autouse=True)
+def without_efficientnet():
+    """Its features of every image take most of the time, so one test alone has them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(NETWORKS, "efficientnet", replace(NETWORKS["efficientnet"], there=lambda: False))
+        yield
+
+
+def save_model(path: Path, seed: int, sdf_bias: float = 0.0, **changes: object) -> str:
     torch.manual_seed(seed)
-    generator = Generator(GENERATOR)
-    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(GENERATOR)})
+    config = replace(GENERATOR, **changes)
+    generator = Generator(config)
+    with torch.no_grad():
+        generator.synthesis.sdf_head.layers[-1].bias += sdf_bias
+    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(config)})
     return str(path)
 
 
@@ -68,19 +80,19 @@ def evaluated(models, data, tmp_path_factory):
 def test_the_report_holds_every_number_of_every_model(evaluated, models):
     out, report = evaluated
     assert json.loads((out / "report.json").read_text()) == report
-    wanted = set(METRICS) - {"fid", "kid", "precision", "recall", "genus"}
+    wanted = set(METRICS) - {"fid", "kid", "fed", "ked", "precision", "recall", "genus"}
     for model in report["models"]:
         assert wanted <= set(model["metrics"]), wanted - set(model["metrics"])
-        assert model["shapes"] + len(model["dropped"]) == 12
+        assert model["shapes"] + len(model["empty"]) == 12
         assert len(model["neighbours"]) == model["shapes"]
         assert all(name.startswith("0") for name in model["neighbours"][0]["nearest"])
     assert [model["model"] for model in report["models"]] == models
     assert [model["name"] for model in report["models"]] == ["early", "late"]
     real = report["real"]
-    assert real["watertight"]["value"] == real["uncut"]["value"] == 100
+    assert real["watertight"]["value"] == real["self_intersection_free"]["value"] == 100
     assert real["genus"]["value"] == 0
     assert real["components"]["value"] == 1
-    assert real["whole"]["value"] == 100
+    assert real["watertight_single_body"]["value"] == 100
     assert set(report["settings"]["versions"]) >= {"get3d", "torch", "python", "warp-lang"}
     assert report["settings"]["options"]["seed"] == 0
 
@@ -110,9 +122,9 @@ def test_matrices_are_kept_and_are_those_of_the_metrics(evaluated):
     for name in ("cd", "lfd"):
         matrix = np.load(folder / f"{name}-shapes-references.npz")["distances"]
         assert matrix.shape == (report["models"][0]["shapes"], 3)
-        assert matrix.min(axis=0).mean() == pytest.approx(report["models"][0]["metrics"][f"mmd-{name}"]["value"])
+        assert matrix.min(axis=0).mean() == pytest.approx(report["models"][0]["metrics"][f"mmd_{name}"]["value"])
         covered = len(set(matrix.argmin(axis=1).tolist())) / 3 * 100
-        assert covered == pytest.approx(report["models"][0]["metrics"][f"cov-{name}"]["value"])
+        assert covered == pytest.approx(report["models"][0]["metrics"][f"cov_{name}"]["value"])
         own = np.load(folder / f"{name}-shapes-own.npz")["distances"]
         assert (own == own.T).all()
 
@@ -139,8 +151,24 @@ def test_another_version_of_a_descriptor_is_measured_anew(models, data, tmp_path
 def test_images_alone_need_no_meshes(models, data, tmp_path):
     config = small(models[:1], data, tmp_path, shapes=False, meshes=tmp_path / "none", textures=0)
     report = evaluate(config, CONSOLE)
-    assert set(report["models"][0]["metrics"]) == {"swd-rgb", "swd-mask"}
+    assert set(report["models"][0]["metrics"]) == {"swd", "swd_rgb", "swd_mask"}
     assert "FID, KID, precision and recall are left out" in report["notes"][0]
+
+
+def test_efficientnet_gives_fed_beside_that_of_real_images(models, data, tmp_path, monkeypatch):
+    kind = replace(NETWORKS["efficientnet"], there=lambda: True, open=_TwelvePixels)
+    monkeypatch.setitem(NETWORKS, "efficientnet", kind)
+    report = evaluate(small(models[:1], data, tmp_path, shapes=False, textures=0), CONSOLE)
+    own, real = report["models"][0]["metrics"], report["real"]
+    assert own["fed"]["value"] > real["fed"]["value"] > 0
+    assert own["ked"]["value"] > real["ked"]["value"]
+    assert "FED" not in report["notes"][0]
+
+
+class _TwelvePixels(EfficientNetLite):
+    """The network itself, on the smallest images that it takes, for the sake of time."""
+
+    _SIDE = 32
 
 
 def test_a_network_gives_fid(models, data, tmp_path, monkeypatch):
@@ -155,8 +183,8 @@ def test_a_network_gives_fid(models, data, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="another file"):
         evaluate(config, CONSOLE)
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
-    original = comparison.FeatureNetwork
-    monkeypatch.setattr(comparison, "FeatureNetwork", lambda given: original(given, sha256))
+    original = comparison.Inception
+    monkeypatch.setattr(comparison, "Inception", lambda given: original(given, sha256))
     report = evaluate(config, CONSOLE)
     metrics = report["models"][0]["metrics"]
     assert {"fid", "kid", "precision", "recall"} <= set(metrics)
@@ -164,31 +192,73 @@ def test_a_network_gives_fid(models, data, tmp_path, monkeypatch):
     assert "50000" in report["notes"][0]
 
 
-def test_shapes_without_a_surface_are_counted_and_left_out(models, data, tmp_path, monkeypatch):
-    original = Generator.meshes
+@pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
+def test_a_model_whose_field_has_one_sign_is_empty_and_no_good(data, tmp_path, isosurface):
+    path = tmp_path / "empty.safetensors"
+    save_model(path, 0, isosurface=isosurface, sdf_bias=-1000.0)
+    config = small([str(path)], data, tmp_path / "out", references=2, images=16)
+    report = evaluate(config, CONSOLE)
+    model = report["models"][0]
+    assert (model["shapes"], model["empty"], model["neighbours"]) == (0, list(range(8)), [])
+    values = {name: value["value"] for name, value in model["metrics"].items()}
+    shares = ("watertight", "manifold", "self_intersection_free", "watertight_single_body", "single_body")
+    assert values["empty"] == 100
+    assert [values[name] for name in shares] == [0] * 5
+    assert values["cov_cd"] == values["cov_lfd"] == 0
+    # What would be a mean over no shape at all is not there.
+    assert not {"mmd_cd", "1nna_lfd", "variety_cd", "train_lfd", "faces", "slivers", "texture_used"} & set(values)
+    assert values["swd_mask"] > report["real"]["swd_mask"]["value"]
+    assert "8 of 8 generated shapes are empty" in " ".join(report["notes"])
 
-    def with_gaps(self, latents, psi=0.7):
-        batch = original(self, latents, psi)
-        parts = batch.split()
-        parts[0] = type(parts[0])(parts[0].vertices, parts[0].faces[:0])
-        parts[-1] = type(parts[-1])(parts[-1].vertices * torch.nan, parts[-1].faces)
-        return type(batch).from_meshes(parts)
 
-    monkeypatch.setattr(Generator, "meshes", with_gaps)
-    monkeypatch.setattr("get3d.evaluation.report._images", lambda *_: {})
-    config = small(models[:1], data, tmp_path, textures=0, images=0, references=2, distances=("cd",))
+def test_empty_shapes_among_others_are_named_counted_and_left_out_of_distances(data, tmp_path):
+    path = tmp_path / "some.safetensors"
+    save_model(path, 0)
+    generator = load(path)
+    # The value at which a third of the shapes still have a surface.
+    highest = torch.stack([_highest_sdf(generator, seed) for seed in range(12)])
+    save_model(path, 0, sdf_bias=-float(highest.sort(descending=True).values[3:5].mean()))
+    expected = [seed for seed in range(12) if highest[seed] < highest.sort(descending=True).values[3]]
+    assert len(expected) == 8
+    config = small([str(path)], data, tmp_path / "out", textures=0, images=0, distances=("cd",))
     model = evaluate(config, CONSOLE)["models"][0]
-    # Four are made at once: of 8 shapes, the first and last of each part are broken.
-    assert model["dropped"] == [0, 3, 4, 7]
-    assert model["shapes"] == 4
-    assert model["metrics"]["empty"]["value"] == 50
-    monkeypatch.setattr(Generator, "meshes", lambda self, latents, psi: _without_faces(original(self, latents, psi)))
-    with pytest.raises(InputError, match=r"none of the 8 shapes .* has a surface"):
-        evaluate(replace(config, out=tmp_path / "other"), CONSOLE)
+    assert model["empty"] == expected
+    assert [entry["seed"] for entry in model["neighbours"]] == [seed for seed in range(12) if seed not in expected]
+    values = {name: value["value"] for name, value in model["metrics"].items()}
+    assert values["empty"] == pytest.approx(100 * 8 / 12)
+    assert 0 < values["watertight"] <= 100 * 4 / 12
+    folder = next(path for path in (tmp_path / "out").iterdir() if path.name.startswith("0-"))
+    assert np.load(folder / "cd-shapes-references.npz")["distances"].shape == (4, 3)
 
 
-def _without_faces(batch):
-    return type(batch)(batch.vertices, batch.faces[:0], batch.vertex_offsets, torch.zeros_like(batch.face_offsets))
+def _highest_sdf(generator, seed):
+    """The highest value of a shape's field on the grid."""
+    points = generator.isosurface.grid.vertices[None]
+    return generator.field(generator.sample_latents(1, seed), 1.0).sdf(points).max()
+
+
+def test_shapes_of_another_configuration_are_made_anew(models, data, tmp_path):
+    """The same weights in the same place: another grid is another set of shapes, on which all numbers depend."""
+    path = tmp_path / "model.safetensors"
+    config = small([str(path)], data, tmp_path / "out", textures=0, images=0, distances=("cd",))
+    faces = {}
+    for name, resolution, size in (("coarse", 8, 0.8), ("fine", 12, 0.8), ("small", 8, 0.5)):
+        save_model(path, 0, grid_resolution=resolution, grid_size=size)
+        evaluated = evaluate(config, CONSOLE)["models"][0]["metrics"]
+        fresh = evaluate(replace(config, out=tmp_path / name), CONSOLE)["models"][0]["metrics"]
+        assert evaluated == fresh
+        faces[name] = evaluated["faces"]["value"], evaluated["mmd_cd"]["value"]
+    assert len(set(faces.values())) == 3
+
+
+def test_the_published_protocol_mixes_styles_binarises_masks_and_does_not_centre(models, data, tmp_path):
+    config = small(models[:1], data, tmp_path, textures=0, references=2, protocol="published", distances=("cd",))
+    report = evaluate(config, CONSOLE)
+    assert report["settings"]["options"]["protocol"] == "published"
+    assert report["notes"][0].startswith("By the published protocol: styles mixed with probability 0.9")
+    plain = evaluate(replace(config, protocol="plain", out=tmp_path / "plain"), CONSOLE)
+    for name in ("mmd_cd", "swd_mask", "swd_rgb"):
+        assert report["models"][0]["metrics"][name] != plain["models"][0]["metrics"][name]
 
 
 def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path, monkeypatch):
@@ -206,6 +276,7 @@ def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path, monkeypat
         ({"references": 0}, "--references is 0"),
         ({"ratio": 0}, "--ratio is 0"),
         ({"psi": 3.0}, "--psi is 3.0"),
+        ({"psi": 0.5, "protocol": "published"}, "--psi is 0.5, but the published protocol"),
         ({"images": 2}, "--images is 2"),
         ({"distances": ()}, "--distances names none"),
         ({"meshes": Path("/nowhere")}, "no such mesh"),

@@ -25,7 +25,7 @@ def square(side: float, texture: torch.Tensor, normal: tuple[float, float, float
 
 
 def front(count: int = 1) -> Cameras:
-    return Cameras(torch.zeros(count), torch.full((count,), math.pi / 2))
+    return Cameras.orbit(torch.zeros(count), torch.full((count,), math.pi / 2))
 
 
 def plain(color: tuple[int, int, int]) -> torch.Tensor:
@@ -97,7 +97,7 @@ def test_texture_is_read_between_texels():
 
 def test_many_views_are_each_as_alone_and_the_front_is_where_it_should_be():
     mesh = make("car", seed=0, index=0, texture=256)
-    cameras = Cameras(torch.tensor([0.0, 1.0, math.pi / 2]), torch.tensor([1.4, 1.1, 1.5]))
+    cameras = Cameras.orbit(torch.tensor([0.0, 1.0, math.pi / 2]), torch.tensor([1.4, 1.1, 1.5]))
     together = shade(mesh, cameras, 32)
     for view in range(3):
         alone = shade(mesh, cameras[torch.tensor([view])], 32)

@@ -90,8 +90,8 @@ def test_a_run_and_its_going_on_are_one_tracked_run(store):
             assert image.width == 8 * 16
     ticks = [entry for entry in logged if "loss/generator" in entry]
     assert [entry["cur_nimg"] for entry in ticks] == [line["cur_nimg"] for line in lines]
-    assert [entry["swd/images"] for entry in ticks if "swd/images" in entry] == [
-        line["swd/images"] for line in lines if "swd/images" in line
+    assert [entry["swd_rgb"] for entry in ticks if "swd_rgb" in entry] == [
+        line["swd_rgb"] for line in lines if "swd_rgb" in line
     ]
 
     client, name = MlflowClient(), names["mlflow"]

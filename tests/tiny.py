@@ -62,6 +62,7 @@ def run_config(data: Path, out: Path, **changes: object) -> TrainConfig:
         discriminator=DISCRIMINATOR,
         log_kimg=0.008,
         snapshot_kimg=0.020,
+        metrics=("swd", "swd_rgb", "swd_mask"),
         metric_images=4,
         device="cpu",
     )

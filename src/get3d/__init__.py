@@ -1,30 +1,10 @@
-"""A generative model of textured 3D meshes, learned from images."""
+"""A generative model of textured 3D meshes, learned from images.
 
-from get3d import isosurface as surface
-from get3d import metrics, render
-from get3d.cameras import CameraPrior, Cameras
-from get3d.checkpoints import published
-from get3d.export import TexturedMesh
-from get3d.files import InputError
-from get3d.generator import Generator, Images, load
-from get3d.latents import Latents
-from get3d.meshes import Mesh, MeshBatch
+`__init__.pyi` names what is public; each is imported when it is first asked for.
+"""
+
+import lazy_loader
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "CameraPrior",
-    "Cameras",
-    "Generator",
-    "Images",
-    "InputError",
-    "Latents",
-    "Mesh",
-    "MeshBatch",
-    "TexturedMesh",
-    "load",
-    "metrics",
-    "published",
-    "render",
-    "surface",
-]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,27 +4,63 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
-__all__ = ["read_npy", "read_npz"]
+from get3d.files import InputError, open_file
+
+__all__ = ["map_array", "read_npy", "read_npz", "read_numbers"]
 
 _RATIO = 100
 _FREE = 256 * 2**20
 """An .npz file may unpack to this many bytes, and to `_RATIO` times its size beyond; deflate reaches a thousandfold."""
+_MOST = 10_000_000
+"""Numbers of a file with one for each image."""
 
 
-def read_npy(path: Path) -> np.ndarray:
-    """The array of an .npy file.
+def map_array(path: Path) -> np.ndarray:
+    """Maps an .npy file, so that what its head claims is compared with its size before memory is taken.
 
     Raises:
         OSError, ValueError: it cannot be read, is damaged, claims more than the file holds, or holds Python objects.
     """
-    # Mapped, so that what the head claims is compared with the size of the file before memory is taken.
+    open_file(path).close()  # It must be a regular file before it is opened by a library that would wait for a pipe.
     try:
         # Where the size overflows, NumPy warns and goes on with what is left of it.
         with np.errstate(over="raise"):
-            return np.array(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (FloatingPointError, OverflowError, MemoryError) as error:
-        raise ValueError(f"is damaged ({error})") from error
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except OSError:
+        raise
+    except Exception as error:  # NumPy has Python's own tokenizer and parser read the head, with all their errors.
+        raise ValueError(f"is damaged ({_line(error)})") from error
+    if not isinstance(array, np.ndarray):
+        raise ValueError("is an archive of arrays")
+    return array
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of an .npy file, in memory.
+
+    Raises:
+        OSError, ValueError: as `map_array`.
+    """
+    return np.array(map_array(path))
+
+
+def read_numbers(path: Path) -> Float[np.ndarray, " n"]:
+    """Reads an .npy file of real numbers, of any tensor shape, as one row.
+
+    Raises:
+        InputError: it is no such file, or holds too many numbers.
+    """
+    try:
+        array = map_array(path)
+        if array.dtype.kind not in "iuf":
+            raise ValueError(f"its elements are {array.dtype}")
+        if array.size > _MOST:
+            raise ValueError(f"it holds {array.size:,} numbers, at most {_MOST:,} are read")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error
+    return np.array(array, dtype=np.float64).ravel()
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
@@ -34,7 +70,7 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         OSError, ValueError, zipfile.BadZipFile: it cannot be read, is damaged, unpacks to far more than its size, or
             holds Python objects.
     """
-    with path.open("rb") as file:
+    with open_file(path) as file:
         with zipfile.ZipFile(file) as members:
             unpacked = sum(member.file_size for member in members.infolist())
         if unpacked > _FREE + _RATIO * path.stat().st_size:
@@ -43,5 +79,11 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         try:
             with np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-        except (MemoryError, OverflowError, EOFError, KeyError, NotImplementedError) as error:
-            raise ValueError(f"is damaged ({error})") from error
+        except OSError:
+            raise
+        except Exception as error:
+            raise ValueError(f"is damaged ({_line(error)})") from error
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

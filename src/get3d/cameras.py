@@ -1,85 +1,133 @@
-"""Cameras on a sphere around the object, and the prior they are drawn from.
+"""Pinhole cameras, the ways to place them, and the prior they are drawn from.
 
-Right-handed world, +Y up, object at the origin. A camera at azimuth θ, polar angle φ (from +Y) and radius r stands at
-r·(−sin φ sin θ, cos φ, −sin φ cos θ), looks at the origin and has no roll. In camera space x is right, y up, and the
-camera looks along −z.
+Right-handed world, +Y up, object at the origin. In camera space x is right, y up, and the camera looks along −z. A
+camera on an orbit, at azimuth θ, polar angle φ (from +Y) and radius r, stands at r·(−sin φ sin θ, cos φ, −sin φ cos θ)
+and looks at the origin. Images are square; lengths in them are in units of the image height.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from get3d.ranges import Range
+from get3d.camera_prior import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
+from get3d.tensors import TensorDataclass
 
 __all__ = ["DEFAULT_FOV", "DEFAULT_RADIUS", "CameraPrior", "Cameras"]
 
-DEFAULT_RADIUS = 1.2
-DEFAULT_FOV = 2 * math.atan(16 / 35)
-"""Vertical field of view in radians: a 35 mm lens on a 32 mm sensor."""
-
 
 @dataclass(frozen=True)
-class Cameras:
-    """n cameras that look at the origin.
+class Cameras(TensorDataclass):
+    """n pinhole cameras. All that is made with them is differentiable in their tensors.
 
     Attributes:
-        azimuth: [n], radians.
-        polar: [n], radians from +Y, strictly between 0 and π.
-        radius: [n], distance from the origin; a float serves all.
-        fov: [n], vertical field of view in radians; a float serves all.
+        positions: [n, 3] where the cameras stand in the world.
+        rotations: [n, 3, 3] rows are the camera's right, up and backward axes in the world, orthonormal:
+            camera = rotation · (world − position).
+        focal_lengths: [n, 2] along x and y, in image heights.
+        principal_points: [n, 2] where the optical axis meets the image: x right and y down from its upper left corner,
+            in image heights; (½, ½) is the middle.
     """
 
-    azimuth: Float[Tensor, " n"]
-    polar: Float[Tensor, " n"]
-    radius: Float[Tensor, " n"] | float = DEFAULT_RADIUS
-    fov: Float[Tensor, " n"] | float = DEFAULT_FOV
+    positions: Float[Tensor, "n 3"]
+    rotations: Float[Tensor, "n 3 3"]
+    focal_lengths: Float[Tensor, "n 2"]
+    principal_points: Float[Tensor, "n 2"]
 
-    def __post_init__(self) -> None:
-        for name in ("radius", "fov"):
-            value = torch.as_tensor(getattr(self, name), dtype=self.azimuth.dtype, device=self.azimuth.device)
-            object.__setattr__(self, name, value.expand(self.azimuth.shape))
+    @classmethod
+    def orbit(
+        cls,
+        azimuth: Float[Tensor, " n"],
+        polar: Float[Tensor, " n"],
+        radius: Float[Tensor, " n"] | float = DEFAULT_RADIUS,
+        fov: Float[Tensor, " n"] | float = DEFAULT_FOV,
+        roll: Float[Tensor, " n"] | float | None = None,
+    ) -> "Cameras":
+        """Cameras on spheres around the origin, which they look at.
 
-    def __len__(self) -> int:
-        return self.azimuth.shape[0]
+        Args:
+            azimuth: [n], radians.
+            polar: [n], radians from +Y, strictly between 0 and π.
+            radius: [n], distance from the origin; a float serves all.
+            fov: [n], vertical field of view in radians; a float serves all.
+            roll: [n], radians that the camera is turned about its axis, counter-clockwise for who looks through it, so
+                that the image turns clockwise; None for level cameras.
+        """
+        sine = torch.sin(polar)
+        direction = torch.stack([-sine * torch.sin(azimuth), torch.cos(polar), -sine * torch.cos(azimuth)], dim=1)
+        positions = direction * _for_each(radius, azimuth)[:, None]
+        backward = torch.nn.functional.normalize(positions, dim=1)
+        right = torch.stack([-torch.cos(azimuth), torch.zeros_like(azimuth), torch.sin(azimuth)], dim=1)
+        rotations = torch.stack([right, torch.linalg.cross(backward, right), backward], dim=1)
+        return cls(positions, _rolled(rotations, roll), *_lens(_for_each(fov, azimuth)))
 
-    def __getitem__(self, index: slice | Tensor) -> "Cameras":
-        return type(self)(*(value[index] for value in self._tensors()))
+    @classmethod
+    def look_at(
+        cls,
+        positions: Float[Tensor, "n 3"],
+        targets: Float[Tensor, "#n 3"] | tuple[float, float, float] = (0.0, 0.0, 0.0),
+        up: tuple[float, float, float] = (0.0, 1.0, 0.0),
+        fov: Float[Tensor, " n"] | float = DEFAULT_FOV,
+        roll: Float[Tensor, " n"] | float | None = None,
+    ) -> "Cameras":
+        """Cameras that stand and look anywhere.
 
-    def to(self, device: torch.device | str) -> "Cameras":
-        """The same cameras on another device."""
-        return type(self)(*(value.to(device) for value in self._tensors()))
+        Args:
+            positions: [n, 3] where they stand.
+            targets: [n, 3] points in the middle of the images; one serves all.
+            up: the direction in the world that is upward in the images.
+            fov: [n], vertical field of view in radians; a float serves all.
+            roll: as in `orbit`.
 
-    def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        return self.azimuth, self.polar, torch.as_tensor(self.radius), torch.as_tensor(self.fov)
+        Raises:
+            ValueError: a camera stands at its target, or looks along `up`.
+        """
+        middle = positions.new_tensor(targets) if isinstance(targets, tuple) else targets
+        backward = torch.nn.functional.normalize(positions - middle, dim=1)
+        right = torch.linalg.cross(positions.new_tensor(up).expand_as(backward), backward)
+        if not (right.detach().norm(dim=1) > 1e-6).all():
+            raise ValueError("a camera stands at its target, or looks along `up`; move it, or give another `up`")
+        right = torch.nn.functional.normalize(right, dim=1)
+        rotations = torch.stack([right, torch.linalg.cross(backward, right), backward], dim=1)
+        return cls(positions, _rolled(rotations, roll), *_lens(_for_each(fov, positions[:, 0])))
+
+    @classmethod
+    def from_matrices(
+        cls,
+        world_to_camera: Float[Tensor, "n 3 4"],
+        focal_lengths: Float[Tensor, "n 2"],
+        principal_points: Float[Tensor, "n 2"] | None = None,
+    ) -> "Cameras":
+        """Cameras of extrinsic matrices [R | t], camera = R · world + t, and of intrinsics; see the attributes.
+
+        The axes are right, up and backward, as in OpenGL and Blender. From matrices whose axes are right, down and
+        forward, as in OpenCV and COLMAP, negate the second and the third row.
+        """
+        rotations, translations = world_to_camera.split([3, 1], dim=2)
+        positions = -(rotations * translations).sum(1)
+        middle = torch.full_like(focal_lengths, 0.5) if principal_points is None else principal_points
+        return cls(positions, rotations, focal_lengths, middle)
+
+    @property
+    def world_to_camera(self) -> Float[Tensor, "n 3 4"]:
+        """Extrinsic matrices [R | t]: camera = R · world + t."""
+        return torch.cat([self.rotations, -(self.rotations * self.positions[:, None]).sum(2, keepdim=True)], dim=2)
+
+    @property
+    def fov(self) -> Float[Tensor, " n"]:
+        """Vertical fields of view in radians, of a camera whose principal point is in the middle."""
+        return 2 * torch.atan(0.5 / self.focal_lengths[:, 1])
 
     @property
     def angles(self) -> Float[Tensor, "n 2"]:
-        """(azimuth, polar), what a discriminator is told of a camera."""
-        return torch.stack([self.azimuth, self.polar], dim=1)
-
-    @property
-    def positions(self) -> Float[Tensor, "n 3"]:
-        """Where the cameras stand in the world."""
-        sine = torch.sin(self.polar)
-        direction = torch.stack(
-            [-sine * torch.sin(self.azimuth), torch.cos(self.polar), -sine * torch.cos(self.azimuth)], dim=1
-        )
-        return direction * torch.as_tensor(self.radius)[:, None]
-
-    @property
-    def rotations(self) -> Float[Tensor, "n 3 3"]:
-        """Rows are the camera's right, up and backward axes in the world: camera = rotation · (world − position)."""
-        backward = torch.nn.functional.normalize(self.positions, dim=1)
-        zero = torch.zeros_like(self.azimuth)
-        right = torch.stack([-torch.cos(self.azimuth), zero, torch.sin(self.azimuth)], dim=1)
-        return torch.stack([right, torch.linalg.cross(backward, right), backward], dim=1)
+        """(azimuth, polar) of where the cameras stand as seen from the origin: azimuth in [0, 2π), polar in [0, π]."""
+        x, y, z = self.positions.unbind(1)
+        return torch.stack([torch.atan2(-x, -z) % (2 * math.pi), torch.atan2(torch.hypot(x, z), y)], dim=1)
 
     def project(self, points: Float[Tensor, "p 3"], camera: Tensor, resolution: int) -> Float[Tensor, "p 3"]:
-        """Where world points appear in square images; differentiable in the points.
+        """Where world points appear in square images; differentiable in the points and in the cameras.
 
         Args:
             points: world positions.
@@ -92,44 +140,33 @@ class Cameras:
             and negative behind the camera.
         """
         # Elementwise and in the points' precision: autocast would round a matrix product to bf16.
-        scale = 0.5 * resolution / torch.tan(0.5 * torch.as_tensor(self.fov))
-        axes = self.rotations * torch.stack([scale, -scale, -torch.ones_like(scale)], dim=1)[:, :, None]
+        (scale_x, scale_y), ones = (resolution * self.focal_lengths).unbind(1), torch.ones_like(self.positions[:, 0])
+        axes = self.rotations * torch.stack([scale_x, -scale_y, -ones], dim=1)[:, :, None]
         origin = -(axes * self.positions[:, None]).sum(2, keepdim=True)
-        right_down_forward = torch.cat([axes, origin], dim=2).to(points.dtype).mT.flatten(1)
-        x_part, y_part, z_part, constant = right_down_forward.index_select(0, camera).view(-1, 4, 3).unbind(1)
+        centre = torch.nn.functional.pad(resolution * self.principal_points, (0, 1))[:, :, None]
+        table = torch.cat([axes, origin, centre], dim=2).to(points.dtype).mT.flatten(1)
+        x_part, y_part, z_part, constant, middle = table.index_select(0, camera).view(-1, 5, 3).unbind(1)
         local = constant + x_part * points[:, :1] + y_part * points[:, 1:2] + z_part * points[:, 2:]
         inverse = 1 / local[:, 2:]
-        return torch.cat([0.5 * resolution + local[:, :2] * inverse, inverse], dim=1)
+        return torch.cat([middle[:, :2] + local[:, :2] * inverse, inverse], dim=1)
 
 
-@dataclass(frozen=True)
-class CameraPrior:
-    """The distribution of cameras of a dataset: azimuth and polar angle uniform in a range, the rest fixed.
+def _for_each(value: Tensor | float, like: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """A number for each camera."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device).expand(like.shape)
 
-    Attributes:
-        azimuth: lowest and highest azimuth in degrees.
-        polar: lowest and highest polar angle from +Y in degrees.
-        radius: distance from the origin.
-        fov: vertical field of view in degrees.
-    """
 
-    azimuth: tuple[float, float] = (0.0, 360.0)
-    polar: tuple[float, float] = (60.0, 90.0)
-    radius: Annotated[float, Range(0, 1e6, above=True)] = DEFAULT_RADIUS
-    fov: Annotated[float, Range(1, 179)] = math.degrees(DEFAULT_FOV)
+def _lens(fov: Float[Tensor, " n"]) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
+    """Focal lengths and principal points of fields of view."""
+    focal = (0.5 / torch.tan(0.5 * fov))[:, None].expand(-1, 2)
+    return focal, torch.full_like(focal, 0.5)
 
-    def sample(self, count: int, generator: torch.Generator) -> Cameras:
-        """Draws `count` cameras, on the generator's device."""
-        uniform = torch.rand(count, 2, generator=generator, device=generator.device)
-        azimuth, polar = (
-            torch.deg2rad(low + (high - low) * uniform[:, i])
-            for i, (low, high) in enumerate((self.azimuth, self.polar))
-        )
-        return Cameras(azimuth, polar, self.radius, math.radians(self.fov))
 
-    def orbit(self, count: int, polar: float | None = None) -> Cameras:
-        """`count` cameras evenly around the object, at one polar angle in degrees (default: the range's middle)."""
-        low, high = self.azimuth
-        azimuth = torch.deg2rad(low + (high - low) * torch.arange(count) / count)
-        middle = math.radians(sum(self.polar) / 2 if polar is None else polar)
-        return Cameras(azimuth, torch.full((count,), middle), self.radius, math.radians(self.fov))
+def _rolled(rotations: Float[Tensor, "n 3 3"], roll: Tensor | float | None) -> Float[Tensor, "n 3 3"]:
+    """Cameras turned about their optical axes."""
+    if roll is None:
+        return rotations
+    right, up, backward = rotations.unbind(1)
+    angle = _for_each(roll, right[:, 0])[:, None]
+    cosine, sine = torch.cos(angle), torch.sin(angle)
+    return torch.stack([cosine * right + sine * up, cosine * up - sine * right, backward], dim=1)

@@ -1,6 +1,8 @@
 """Reading and writing that never leaves half a file behind, and the one error that bad input gets."""
 
+import errno
 import hashlib
+import io
 import json
 import math
 import os
@@ -20,21 +22,27 @@ __all__ = [
     "contained",
     "make_name",
     "not_written",
+    "open_file",
     "parse_json",
     "read_json",
+    "read_text",
     "require_format",
     "require_name",
     "require_names",
     "require_space",
     "require_writable",
+    "text_lines",
     "write_json",
     "writing",
 ]
 
+_MOST_TEXT = 2**28
+"""Bytes of a text file that is read as a whole."""
+_LONGEST_LINE = 2**24
+"""Characters of a line, for files that are read line by line."""
 FORMAT = 1
 """Of the files that this program writes: runs, checkpoints, models, datasets, lists of shapes. It reads no other."""
 
-_LARGEST_JSON = 2**30
 _HUGE = re.compile(r"[eE]\+?\d{3}|\d{19}")
 """In JSON: what may be a number that is not finite or does not fit in 64 bits."""
 
@@ -103,8 +111,89 @@ def write_json(path: Path | str, value: Any) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def open_file(path: Path | str) -> io.BufferedReader:
+    """Opens a regular file for reading. A FIFO, device or socket is never waited for.
+
+    Raises:
+        OSError: there is no such file, it cannot be opened, or it is not a regular file.
+    """
+    # Without O_NONBLOCK, opening a FIFO waits until somebody writes to it; on regular files it has no effect.
+    number = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(number).st_mode):
+        os.close(number)
+        raise OSError(errno.EINVAL, "it is a folder, pipe, device or socket, not a regular file", str(path))
+    return os.fdopen(number, "rb")
+
+
+def read_text(path: Path | str) -> str:
+    """Reads an untrusted text file as a whole: UTF-8, with or without a byte order mark, at most 256 MiB.
+
+    Raises:
+        InputError: the file is missing, cannot be read, is too large, is in another encoding, or holds NUL characters.
+    """
+    path = Path(path)
+    try:
+        with open_file(path) as file:
+            content = file.read(_MOST_TEXT + 1)
+    except OSError as error:
+        raise _not_read(path, error) from error
+    if len(content) > _MOST_TEXT:
+        raise InputError(f"{path}: is larger than {_MOST_TEXT >> 20} MiB, the most that is read; divide it")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, content[:2], f"it has the byte 0x{content[error.start]:02x} at {error.start}") from error
+    if "\0" in text:
+        raise _not_utf8(path, content[:2], f"it has a NUL character at {text.index(chr(0))}")
+    return text
+
+
+def text_lines(path: Path | str, most: int) -> Iterator[str]:
+    """Reads an untrusted text file line by line: UTF-8, with or without a byte order mark. Lines keep their ends.
+
+    Args:
+        path: the file.
+        most: how many lines it may have.
+
+    Raises:
+        InputError: the file is missing, cannot be read, has too many or too long lines, is in another encoding, or
+            holds NUL characters.
+    """
+    path = Path(path)
+    try:
+        with open_file(path) as binary:
+            first = binary.read(2)
+            binary.seek(0)
+            number = 0
+            with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
+                while line := file.readline(_LONGEST_LINE):
+                    number += 1
+                    if number > most:
+                        raise InputError(f"{path}: has more than {most:,} lines, the most that are read; divide it")
+                    if len(line) == _LONGEST_LINE:
+                        raise InputError(f"{path}: line {number} is longer than {_LONGEST_LINE:,} characters")
+                    if "\0" in line:
+                        raise _not_utf8(path, first, f"it has a NUL character in line {number}")
+                    yield line
+    except UnicodeDecodeError as error:
+        raise _not_utf8(path, first, f"it has the byte 0x{error.object[error.start]:02x}") from error
+    except OSError as error:
+        raise _not_read(path, error) from error
+
+
+def _not_read(path: Path, error: OSError) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: no such file")
+    return InputError(f"{path}: cannot be read ({error.strerror or error}); restore it")
+
+
+def _not_utf8(path: Path, first: bytes, found: str) -> InputError:
+    found = "it is UTF-16" if first in (b"\xff\xfe", b"\xfe\xff") else found
+    return InputError(f"{path}: is not UTF-8 text ({found}); save it again with the encoding UTF-8")
+
+
 def read_json(path: Path | str, *, finite: bool = True) -> Any:
-    """Reads a JSON file, as `parse_json` takes it, of at most 1 GiB.
+    """Reads a JSON file, as `parse_json` takes it, of at most 256 MiB.
 
     Args:
         path: the file.
@@ -113,19 +202,7 @@ def read_json(path: Path | str, *, finite: bool = True) -> Any:
     Raises:
         InputError: the file is missing, larger, no file, or no JSON that can be used.
     """
-    path = Path(path)
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise InputError(f"{path}: is not a file; give a JSON file")
-        if status.st_size > _LARGEST_JSON:
-            raise InputError(f"{path}: has {status.st_size} bytes; a JSON file may have {_LARGEST_JSON}")
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is not readable JSON ({error}); write it again or restore it") from error
-    return parse_json(text, path, finite=finite)
+    return parse_json(read_text(path), path, finite=finite)
 
 
 def parse_json(text: str, where: object, *, finite: bool = True) -> Any:

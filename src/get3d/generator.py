@@ -3,32 +3,37 @@
 A latent's way: `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation
 on the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
 `Generator.textured` (for other programs).
+
+All of it works in every mode of PyTorch: gradients are recorded as the caller's mode says, what a generator keeps never
+depends on the mode it was made in, and autocast lowers the precision of convolutions alone.
 """
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import torch
-import tyro
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE, bundled
-from get3d.cameras import CameraPrior, Cameras
+from get3d.cameras import Cameras
 from get3d.devices import device_named
 from get3d.export import Color, TexturedMesh, textured_mesh
 from get3d.files import InputError, require_names
-from get3d.isosurface import ISOSURFACES, IsosurfaceName, Surfaces
+from get3d.generator_config import PSI, GeneratorConfig
+from get3d.images import Images
+from get3d.isosurface import ISOSURFACES, Surfaces
 from get3d.isosurface.memory import grid_memory, require_grid_fits
-from get3d.latents import Latents
+from get3d.latents import Latents, Styles, mix
 from get3d.meshes import MeshBatch
-from get3d.networks import Fields, MappingNetwork, SeparateConfig, UnifiedConfig
-from get3d.ranges import Range
+from get3d.networks import Fields, MappingNetwork
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.storage import load_tensors, read_description, require_same_shapes, restore, without_prefix
 
 __all__ = [
+    "PSI",
     "WEIGHTS",
     "Field",
     "Generator",
@@ -50,61 +55,6 @@ BACKGROUND = -1.0
 
 
 @dataclass(frozen=True)
-class GeneratorConfig:
-    """Sizes of a generator.
-
-    Attributes:
-        z_dim: size of a latent, for geometry and for texture.
-        w_dim: size of a style.
-        mapping_layers: dense layers from latent to style.
-        synthesis: the synthesis network and its sizes.
-        isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
-        grid_resolution: steps of the grid along a side, while training.
-        grid_size: side of the cube that shapes live in. Training sets it from the dataset.
-        cameras: the cameras of the images it learns from. Training sets them from the dataset.
-        classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
-    """
-
-    z_dim: Annotated[int, Range(1, 65_536)] = 512
-    w_dim: Annotated[int, Range(1, 65_536)] = 512
-    mapping_layers: Annotated[int, Range(1, 64)] = 8
-    synthesis: Annotated[UnifiedConfig | SeparateConfig, tyro.conf.AvoidSubcommands] = field(
-        default_factory=UnifiedConfig
-    )
-    isosurface: IsosurfaceName = "tetrahedra"
-    grid_resolution: Annotated[int, Range(2, 1024)] = 90
-    grid_size: Annotated[float, tyro.conf.Suppress, Range(0, 2, above=True, below=True)] = 1.0
-    cameras: Annotated[CameraPrior, tyro.conf.Suppress] = field(default_factory=CameraPrior)
-    classes: Annotated[tuple[str, ...], tyro.conf.Suppress] = ()
-
-
-@dataclass(frozen=True)
-class Styles:
-    """A style for every layer of the synthesis network.
-
-    Attributes:
-        geometry: [n, layers, w].
-        texture: [n, layers, w].
-    """
-
-    geometry: Float[Tensor, "n lg w"]
-    texture: Float[Tensor, "n lt w"]
-
-
-@dataclass(frozen=True)
-class Images:
-    """Images of n shapes.
-
-    Attributes:
-        rgb: [n, 3, r, r] in about [−1, 1]; black where nothing is seen.
-        mask: [n, 1, r, r] in [0, 1], how much of a pixel is covered.
-    """
-
-    rgb: Float[Tensor, "n 3 r r"]
-    mask: Float[Tensor, "n 1 r r"]
-
-
-@dataclass(frozen=True)
 class Shapes:
     """n shapes, ready to be drawn.
 
@@ -115,6 +65,19 @@ class Shapes:
 
     surfaces: Surfaces
     fields: Fields
+
+    def __len__(self) -> int:
+        return len(self.surfaces.meshes)
+
+    @property
+    def meshes(self) -> MeshBatch:
+        """Their surfaces."""
+        return self.surfaces.meshes
+
+    @property
+    def empty(self) -> Bool[Tensor, " n"]:
+        """[n] which of them have no surface, so that a placeholder stands in for it."""
+        return self.surfaces.empty
 
     def color(self, number: int) -> Color:
         """The colours of one of them, at points [p, 3]."""
@@ -128,7 +91,7 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Field:
-    """n shapes as functions of space.
+    """n shapes as functions of space; differentiable, in the points too.
 
     Attributes:
         fields: what the synthesis network made.
@@ -150,8 +113,13 @@ class Field:
 
 
 class Generator(nn.Module):
-    """Makes textured shapes from latents (GET3D, section 3)."""
+    """Makes textured shapes from latents (GET3D, section 3).
 
+    `field`, `shapes`, `meshes`, `render` and `textured` take the latents of n shapes, which they truncate by psi (0.7
+    where it is not given), or styles, which they take as they are.
+    """
+
+    @torch.inference_mode(False)
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
@@ -163,17 +131,29 @@ class Generator(nn.Module):
             style=config.w_dim, size=config.grid_size, cell_values=self.isosurface.cell_values
         )
 
+    @torch.inference_mode(False)
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Generator":
+        # What `to` makes in inference mode would never take part in a gradient again.
+        return super()._apply(fn, recurse)
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is, and where what it is given must be."""
+        return self.mapping_geometry.w_avg.device
+
+    @torch.inference_mode(False)
     def use_grid(self, resolution: int) -> None:
         """Extracts surfaces of the same fields on a finer or coarser grid from now on.
 
         Args:
             resolution: steps of the grid along a side.
         """
-        config, device = self.config, self.mapping_geometry.w_avg.device
+        config = self.config
         with torch.device("cpu"):  # Whatever the default is, "meta" for one.
             isosurface = ISOSURFACES[config.isosurface](resolution, config.grid_size, config.grid_resolution)
-        self.isosurface = isosurface.to(device).train(self.training)
+        self.isosurface = isosurface.to(self.mapping_geometry.w_avg).train(self.training)
 
+    @torch.inference_mode(False)
     def sample_latents(self, n: int, seed: int, label: str | None = None) -> Latents:
         """Latents of the shapes with the seeds seed, seed + 1, …; a seed is the same shape however many are asked for.
 
@@ -190,7 +170,7 @@ class Generator(nn.Module):
             known = f"it knows {', '.join(classes)}" if classes else "it knows objects of one kind, so leave it out"
             raise InputError(f"--label is {label}, which this model does not know; {known}")
         generators = [torch.Generator().manual_seed(seed + i) for i in range(n)]
-        device = self.mapping_geometry.w_avg.device
+        device = self.device
         codes = torch.stack([torch.randn(2, z_dim, generator=generator) for generator in generators]).to(device)
         labels = None
         if classes:
@@ -198,20 +178,43 @@ class Generator(nn.Module):
             labels = (drawn if label is None else torch.full((n,), classes.index(label))).to(device)
         return Latents(codes[:, 0], codes[:, 1], labels)
 
-    def styles(self, latents: Latents, psi: float = 1.0) -> Styles:
+    def styles(self, latents: Latents, psi: float = 1.0, *, per_layer: bool = True) -> Styles:
         """The styles of latents, the same for every layer.
 
         Args:
             latents: of n shapes.
             psi: truncation towards the mean style: w̄ + ψ·(w − w̄).
+            per_layer: one for every layer (W+), which can then differ; False gives one for all (W).
         """
         label = latents.label
         geometry = self.mapping_geometry.truncate(self.mapping_geometry(latents.geometry, label), psi, label)
         texture = self.mapping_texture.truncate(self.mapping_texture(latents.texture, label), psi, label)
-        return Styles(
-            geometry[:, None].expand(-1, self.synthesis.num_geometry_styles, -1),
-            texture[:, None].expand(-1, self.synthesis.num_texture_styles, -1),
-        )
+        styles = Styles(geometry, texture)
+        return self.require_styles(styles) if per_layer else styles
+
+    def require_styles(self, styles: Styles) -> Styles:
+        """The same styles for every layer (W+), which this generator can make shapes of.
+
+        Raises:
+            ValueError: they are for another number of layers, or of another size.
+        """
+        synthesis, w_dim, found = self.synthesis, self.config.w_dim, {}
+        for kind, layers in (("geometry", synthesis.num_geometry_styles), ("texture", synthesis.num_texture_styles)):
+            style = getattr(styles, kind)
+            if style.shape[1:] not in ((w_dim,), (layers, w_dim)):
+                raise ValueError(
+                    f"{kind} styles are {list(style.shape[1:])} for each shape; this generator takes [{w_dim}] (W) "
+                    f"or [{layers}, {w_dim}] (W+)"
+                )
+            found[kind] = style[:, None].expand(-1, layers, -1) if style.ndim == 2 else style
+        return Styles(**found)
+
+    def _styles_of(self, codes: Latents | Styles, psi: float | None) -> Styles:
+        if isinstance(codes, Latents):
+            return self.styles(codes, PSI if psi is None else psi)
+        if psi is not None:
+            raise ValueError(f"psi is {psi}, but styles are taken as they are; leave it out")
+        return codes
 
     @torch.no_grad()
     def estimate_mean_styles(self, samples: int = 100_000, seed: int = 0) -> None:
@@ -221,7 +224,12 @@ class Generator(nn.Module):
             mapping.w_avg.copy_(mapping.mean_style(samples, generator))
 
     def fields(self, styles: Styles) -> Fields:
-        """The fields of styles; differentiable."""
+        """The fields of styles; differentiable.
+
+        Raises:
+            ValueError: the styles do not fit the synthesis network.
+        """
+        styles = self.require_styles(styles)
         fields: Fields = self.synthesis(styles.geometry, styles.texture)
         return fields
 
@@ -229,71 +237,95 @@ class Generator(nn.Module):
         """Fields with their surfaces; differentiable."""
         return Shapes(self.isosurface(fields.geometry), fields)
 
-    def shapes(self, styles: Styles) -> Shapes:
-        """Fields and surfaces of styles; differentiable."""
-        return self.extract(self.fields(styles))
+    def draw(self, shapes: Shapes, cameras: Cameras, resolution: int, *, through_positions: bool = False) -> Images:
+        """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
 
-    def draw(self, shapes: Shapes, cameras: Cameras, resolution: int) -> Images:
-        """Images of shapes, the i-th by the i-th camera; differentiable in shape and colour."""
-        meshes = shapes.surfaces.meshes
+        Differentiable: the mask in surface and camera, the colours in the texture field.
+
+        Args:
+            shapes: n of them, or one.
+            cameras: n of them, or one.
+            resolution: side of the images in pixels.
+            through_positions: the colours' gradient also goes through the positions that are seen, to surface and
+                camera. Training leaves that out, as in the paper.
+
+        Raises:
+            ValueError: there are several shapes and another number of cameras.
+        """
+        meshes, count, views = shapes.meshes, len(shapes), len(cameras)
+        if count != views and 1 not in (count, views):
+            raise ValueError(f"{count} shapes and {views} cameras; give as many of both, or one shape, or one camera")
+        if count < views:
+            meshes = meshes.select(torch.zeros(views, dtype=torch.long, device=meshes.device))
+        elif views < count:
+            cameras = cameras[torch.zeros(count, dtype=torch.long, device=cameras.device)]
         fragments = rasterize(meshes, cameras, resolution)
-        with torch.no_grad():
+        with nullcontext() if through_positions else torch.no_grad():
             points = interpolate(meshes.vertices, meshes.faces, fragments)
-        colors = shapes.fields.texture.at_packed(points, fragments.shape)
-        return Images(fragments.scatter(colors, BACKGROUND), mask_of(meshes, fragments))
+        shape = torch.zeros_like(fragments.shape) if count < views else fragments.shape
+        colors = shapes.fields.texture.at_packed(points, shape)
+        return Images(fragments.scatter(colors, BACKGROUND), mask_of(meshes, fragments), meshes.empty)
 
-    @torch.no_grad()
-    def field(self, latents: Latents, psi: float = 1.0) -> Field:
-        """The shapes of latents as functions of space."""
-        return Field(self.fields(self.styles(latents, psi)))
+    def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
+        """Shapes as functions of space; differentiable."""
+        return Field(self.fields(self._styles_of(codes, psi)))
 
-    @torch.no_grad()
-    def meshes(self, latents: Latents, psi: float = 0.7) -> MeshBatch:
-        """The surfaces of latents."""
-        return self.shapes(self.styles(latents, psi)).surfaces.meshes
+    def shapes(self, codes: Latents | Styles, psi: float | None = None) -> Shapes:
+        """Shapes, ready to be drawn, with `empty` for those without a surface; differentiable."""
+        return self.extract(self.fields(self._styles_of(codes, psi)))
 
-    @torch.no_grad()
-    def render(self, latents: Latents, cameras: Cameras, resolution: int, psi: float = 0.7) -> Images:
-        """Images of latents, the i-th by the i-th camera."""
-        return self.draw(self.shapes(self.styles(latents, psi)), cameras, resolution)
+    def meshes(self, codes: Latents | Styles, psi: float | None = None) -> MeshBatch:
+        """The surfaces of shapes, with `empty` for those that have none; differentiable."""
+        return self.shapes(codes, psi).meshes
+
+    def render(self, codes: Latents | Styles, cameras: Cameras, resolution: int, psi: float | None = None) -> Images:
+        """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
+
+        Differentiable in latents or styles and in cameras. The mask has the gradient of the covered area; the colours
+        have that of what is seen at the centres of pixels, which says nothing of silhouettes that move across them.
+
+        Args:
+            codes: of n shapes, or of one.
+            cameras: n of them, or one.
+            resolution: side of the images in pixels.
+            psi: truncation of latents.
+
+        Raises:
+            ValueError: there are several shapes and another number of cameras.
+        """
+        return self.draw(self.shapes(codes, psi), cameras, resolution, through_positions=True)
 
     @torch.no_grad()
     def textured(
-        self, latents: Latents, psi: float = 0.7, texture_resolution: int = 1024, faces: int | None = None
+        self,
+        codes: Latents | Styles,
+        psi: float | None = None,
+        texture_resolution: int = 1024,
+        faces: int | None = None,
     ) -> list[TexturedMesh]:
-        """Meshes with a texture, for other programs.
+        """Meshes with a texture, for other programs; without gradient.
 
         Args:
-            latents: of n shapes.
-            psi: truncation.
+            codes: of n shapes.
+            psi: truncation of latents.
             texture_resolution: side of the texture in pixels.
             faces: most triangles of a mesh; None keeps all.
+
+        Returns:
+            A mesh for each shape; `empty`, without a face, for a shape that has no surface.
         """
-        shapes = self.shapes(self.styles(latents, psi))
-        meshes = shapes.surfaces.meshes.split()
-        return [textured_mesh(mesh, shapes.color(i), texture_resolution, faces) for i, mesh in enumerate(meshes)]
+        shapes = self.shapes(codes, psi)
+        pairs = enumerate(zip(shapes.meshes.split(), shapes.empty.tolist(), strict=True))
+        return [
+            TexturedMesh.nothing(self.device)
+            if empty
+            else textured_mesh(mesh, shapes.color(i), texture_resolution, faces)
+            for i, (mesh, empty) in pairs
+        ]
 
 
-def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
-    """Style mixing: early layers from the first styles, later ones from the second (Karras et al. 2019, section 3.1).
-
-    Args:
-        first: styles of n shapes.
-        second: styles of as many others.
-        kept: share of the layers that the first keep, for geometry and texture; at least one layer, 1 keeps all.
-    """
-
-    def crossed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-        layers = a.shape[1]
-        cut = 1 + torch.floor(share * (layers - 1))
-        return torch.where((torch.arange(layers, device=a.device) < cut[:, None])[..., None], a, b)
-
-    return Styles(
-        crossed(first.geometry, second.geometry, kept[:, 0]), crossed(first.texture, second.texture, kept[:, 1])
-    )
-
-
-def load(path_or_name: str | Path, device: torch.device | str = "cpu") -> Generator:
+@torch.inference_mode(False)
+def load(path_or_name: str | Path, device: torch.device | str = "auto") -> Generator:
     """Reads a model.
 
     Args:

@@ -23,6 +23,8 @@ td:first-child, th:first-child { text-align: left; }
 tr + tr td { border-top: 1px solid #e4e7ea; }
 tr.group th { text-align: left; padding-top: 1.2rem; border-bottom: 2px solid currentColor; }
 .best { font-weight: 700; }
+.good { color: #2e8540; }
+.bad { color: #d0342c; }
 .spread, .muted { opacity: .65; font-size: .85em; }
 .scroll { overflow-x: auto; }
 figure { margin: 1rem 0; }

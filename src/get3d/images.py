@@ -1,11 +1,30 @@
-"""Sheets of images for people to look at."""
+"""Images of shapes, and sheets of images for people to look at."""
+
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-__all__ = ["contact_sheet"]
+from get3d.tensors import TensorDataclass
+
+__all__ = ["Images", "contact_sheet"]
+
+
+@dataclass(frozen=True)
+class Images(TensorDataclass):
+    """Images of shapes.
+
+    Attributes:
+        rgb: [n, 3, r, r] in about [−1, 1]; black where nothing is seen.
+        mask: [n, 1, r, r] in [0, 1], how much of a pixel is covered.
+        empty: [n] whether the shape has no surface, so that a placeholder is seen.
+    """
+
+    rgb: Float[Tensor, "n 3 r r"]
+    mask: Float[Tensor, "n 1 r r"]
+    empty: Bool[Tensor, " n"]
 
 
 def contact_sheet(

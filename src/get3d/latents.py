@@ -1,4 +1,4 @@
-"""The random codes that shapes are made from, and the ways between them and around them."""
+"""The codes that shapes are made from: random latents, the styles that follow from them, and the ways between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,11 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["Latents", "between", "joined", "near"]
+from get3d.tensors import TensorDataclass
+
+__all__ = ["Latents", "Styles", "between", "joined", "mix", "near"]
 
 
 @dataclass(frozen=True)
-class Latents:
+class Latents(TensorDataclass):
     """Random codes of n shapes.
 
     Attributes:
@@ -24,11 +26,37 @@ class Latents:
     texture: Float[Tensor, "n z"]
     label: Int[Tensor, " n"] | None = None
 
-    def __len__(self) -> int:
-        return self.geometry.shape[0]
 
-    def __getitem__(self, index: slice | Tensor) -> "Latents":
-        return Latents(self.geometry[index], self.texture[index], None if self.label is None else self.label[index])
+@dataclass(frozen=True)
+class Styles(TensorDataclass):
+    """Styles of n shapes: one for every layer of the synthesis network (W+), or one for all layers (W).
+
+    Attributes:
+        geometry: [n, layers, w], or [n, w].
+        texture: [n, layers, w], or [n, w].
+    """
+
+    geometry: Float[Tensor, "n lg w"] | Float[Tensor, "n w"]
+    texture: Float[Tensor, "n lt w"] | Float[Tensor, "n w"]
+
+
+def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
+    """Style mixing: early layers from the first styles, later ones from the second (Karras et al. 2019, section 3.1).
+
+    Args:
+        first: styles of n shapes, for every layer.
+        second: styles of as many others, for every layer.
+        kept: share of the layers that the first keep, for geometry and texture; at least one layer, 1 keeps all.
+    """
+
+    def crossed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
+        layers = a.shape[1]
+        cut = 1 + torch.floor(share * (layers - 1))
+        return torch.where((torch.arange(layers, device=a.device) < cut[:, None])[..., None], a, b)
+
+    return Styles(
+        crossed(first.geometry, second.geometry, kept[:, 0]), crossed(first.texture, second.texture, kept[:, 1])
+    )
 
 
 def joined(parts: Sequence[Latents]) -> Latents:

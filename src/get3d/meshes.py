@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from get3d.tensors import TensorDataclass
 
 __all__ = ["Mesh", "MeshBatch"]
 
@@ -24,20 +26,24 @@ class Mesh:
 
 
 @dataclass(frozen=True)
-class MeshBatch:
+class MeshBatch(TensorDataclass):
     """B meshes, concatenated. Faces number the packed vertices, so no loop is needed to use them together.
+
+    `len` and `[]` count meshes.
 
     Attributes:
         vertices: [V, 3] positions of all meshes.
         faces: [F, 3] numbers into `vertices`.
         vertex_offsets: [B + 1]; mesh b has the vertices from vertex_offsets[b] up to vertex_offsets[b + 1].
         face_offsets: [B + 1], the same for faces.
+        placeholder: [B] meshes that stand in for shapes without a surface; None where all are what they show.
     """
 
     vertices: Float[Tensor, "v 3"]
     faces: Int[Tensor, "f 3"]
     vertex_offsets: Int[Tensor, " b1"]
     face_offsets: Int[Tensor, " b1"]
+    placeholder: Bool[Tensor, " b"] | None = None
 
     def __len__(self) -> int:
         return self.face_offsets.shape[0] - 1
@@ -70,12 +76,18 @@ class MeshBatch:
         vertices, vertex_offsets = _gather_ranges(self.vertex_offsets, index)
         faces, face_offsets = _gather_ranges(self.face_offsets, index)
         shift = torch.repeat_interleave(vertex_offsets[:-1] - self.vertex_offsets[index], face_offsets.diff())
-        return type(self)(self.vertices[vertices], self.faces[faces] + shift[:, None], vertex_offsets, face_offsets)
+        placeholder = None if self.placeholder is None else self.placeholder[index]
+        faces = self.faces[faces] + shift[:, None]
+        return type(self)(self.vertices[vertices], faces, vertex_offsets, face_offsets, placeholder)
 
-    def to(self, device: torch.device | str) -> "MeshBatch":
-        """The same meshes on another device."""
-        parts = (self.vertices, self.faces, self.vertex_offsets, self.face_offsets)
-        return type(self)(*(part.to(device) for part in parts))
+    def _chosen(self, index: slice | Tensor) -> "MeshBatch":
+        return self.select(torch.arange(len(self), device=self.device)[index])
+
+    @property
+    def empty(self) -> Bool[Tensor, " b"]:
+        """[B] shapes without a surface: meshes without faces, and those that only stand in for a shape."""
+        without = self.face_offsets.diff() == 0
+        return without if self.placeholder is None else without | self.placeholder
 
     @property
     def vertex_shape(self) -> Int[Tensor, " v"]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from get3d.files import InputError
+from get3d.options import Option
 
 __all__ = ["SEED", "Range", "require_ranges"]
 
@@ -108,9 +109,8 @@ def _fields(config: Any, option: str, path: str = "") -> Iterator[_Field]:
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         marks = _marks(hints[field.name])
-        # An option may have another name than the field, or a flat group none.
-        named = [mark.name for mark in marks if isinstance(getattr(mark, "name", None), str)]
-        own = named[0] if named else field.name
+        said = next((mark for mark in marks if isinstance(mark, Option)), Option())
+        own = "" if said.flat else said.flag or field.name
         below, deeper = (".".join(part for part in parts if part) for parts in ((option, own), (path, field.name)))
         if dataclasses.is_dataclass(value):
             yield from _fields(value, below, deeper)

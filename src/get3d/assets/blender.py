@@ -13,11 +13,11 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.assets.asset import Asset
-from get3d.assets.shading import Light
+from get3d.assets.names import BlenderLight
 from get3d.cameras import Cameras
 from get3d.files import InputError, write_json
 
-__all__ = ["draw_in_blender", "find_blender"]
+__all__ = ["BlenderLight", "draw_in_blender", "find_blender"]
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SAMPLES = 32
@@ -47,7 +47,7 @@ def draw_in_blender(
     asset: Asset,
     cameras: Cameras,
     resolution: int,
-    light: Light = "studio",
+    light: BlenderLight = "studio",
     *,
     device: torch.device = CPU,
     threads: int | None = None,
@@ -57,7 +57,7 @@ def draw_in_blender(
     Args:
         program: as `find_blender` gives it.
         asset: what to show.
-        cameras: n views of one radius and one field of view.
+        cameras: n views, of square pixels.
         resolution: side of the images in pixels.
         light: what falls on the object.
         device: cpu or cuda, of which all are taken where none is named.
@@ -65,7 +65,12 @@ def draw_in_blender(
 
     Raises:
         InputError: Blender failed.
+        ValueError: a camera has pixels that are not square.
     """
+    across, height = cameras.focal_lengths.unbind(1)
+    if not torch.allclose(across, height):
+        raise ValueError("Blender draws square pixels; give cameras of the same focal length along x and y")
+    to_world = torch.cat([cameras.rotations.mT, cameras.positions[:, :, None]], dim=2)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         asset.save(folder / "object.glb")
@@ -74,9 +79,12 @@ def draw_in_blender(
             "out": name,
             "resolution": resolution,
             "samples": SAMPLES,
-            "radius": float(torch.as_tensor(cameras.radius)[0]),
-            "fov": float(torch.as_tensor(cameras.fov)[0]),
-            "angles": cameras.angles.tolist(),
+            "cameras": [
+                {"to_world": matrix, "focal_length": focal, "principal_point": point}
+                for matrix, focal, point in zip(
+                    to_world.tolist(), height.tolist(), cameras.principal_points.tolist(), strict=True
+                )
+            ],
             "light": light,
             "device": device.type,
             "gpu": device.index,

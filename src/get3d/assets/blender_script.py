@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import bpy
-from mathutils import Vector
+from mathutils import Matrix, Vector
 
 __all__ = ["draw"]
 
@@ -18,6 +18,13 @@ KEY_DIRECTION = (-0.45, 0.75, -0.5)
 KEY, AMBIENT = 0.52, 0.37
 """The strengths of the built-in renderer's lamp, and of its sky and ground on average."""
 LAMP_DISTANCE, LAMP_SIZE = 3.0, 2.0
+SENSOR = 32
+"""Millimetres; with it, a lens of 35 mm has the published field of view."""
+
+FIRST_LAMP, FIRST_LAMP_ENERGY, FIRST_LAMP_RADIUS = (4.0762, 1.0055, 5.9039), 1000.0, 0.1
+FIRST_GREY = 0.05087609
+"""The lamp and the sky of the scene that Blender starts with, in Blender's coordinates."""
+WIDE_ENERGY, WIDE_SIZE, WIDE_HEIGHT = 30_000.0, 100.0, 0.5
 
 
 def draw(job: dict) -> None:
@@ -33,18 +40,21 @@ def draw(job: dict) -> None:
     _set_up(scene, job)
     if job["light"] == "studio":
         _light(scene)
+    elif job["light"] == "published":
+        _published(scene)
     camera = bpy.data.objects.new("camera", bpy.data.cameras.new("camera"))
-    # A lens of 35 mm is one of the published field of view.
-    camera.data.sensor_width = 32
-    camera.data.angle = job["fov"]
+    camera.data.sensor_width = SENSOR
     camera.data.clip_start = 0.01
     scene.collection.objects.link(camera)
     scene.camera = camera
-    for view, (azimuth, polar) in enumerate(job["angles"]):
-        sine = math.sin(polar)
-        place = Vector((-sine * math.sin(azimuth), math.cos(polar), -sine * math.cos(azimuth))) * job["radius"]
-        camera.location = _turned(place)
-        camera.rotation_euler = (-camera.location).to_track_quat("-Z", "Y").to_euler()
+    for view, seen in enumerate(job["cameras"]):
+        # Right, up, backward and place: a camera's axes are the same in Blender.
+        columns = [_turned(Vector(column)) for column in zip(*seen["to_world"], strict=True)]
+        homogeneous = zip(columns, (0, 0, 0, 1), strict=True)
+        camera.matrix_world = Matrix([(*column, last) for column, last in homogeneous]).transposed()
+        camera.data.lens = SENSOR * seen["focal_length"]
+        across, down = seen["principal_point"]
+        camera.data.shift_x, camera.data.shift_y = 0.5 - across, down - 0.5
         scene.render.filepath = str(Path(job["out"]) / f"{view:03d}.png")
         bpy.ops.render.render(write_still=True)
 
@@ -93,6 +103,33 @@ def _light(scene: bpy.types.Scene) -> None:
     background = next(node for node in scene.world.node_tree.nodes if node.type == "BACKGROUND")
     background.inputs["Color"].default_value = (1, 1, 1, 1)
     background.inputs["Strength"].default_value = AMBIENT
+
+
+def _published(scene: bpy.types.Scene) -> None:
+    """Light, tone and limits of the paper's script: those of Blender's first scene, and a wide lamp above the object.
+
+    The wide lamp covers 100 × 100 units just above the object, so what falls on it comes evenly from the half-space
+    above: energy / (pi · 100²), about 0.95 of what is white. Tones are Filmic's, so no colour is that of the texture.
+    """
+    lamp = bpy.data.lights.new("lamp", "POINT")
+    lamp.energy, lamp.shadow_soft_size = FIRST_LAMP_ENERGY, FIRST_LAMP_RADIUS
+    first = bpy.data.objects.new("lamp", lamp)
+    first.location = FIRST_LAMP
+    wide = bpy.data.lights.new("wide", "AREA")
+    wide.energy, wide.size = WIDE_ENERGY, WIDE_SIZE
+    above = bpy.data.objects.new("wide", wide)
+    above.location = (0, 0, WIDE_HEIGHT)
+    for thing in (first, above):
+        scene.collection.objects.link(thing)
+    scene.world = bpy.data.worlds.new("world")
+    scene.world.use_nodes = True
+    background = next(node for node in scene.world.node_tree.nodes if node.type == "BACKGROUND")
+    background.inputs["Color"].default_value = (*[FIRST_GREY] * 3, 1)
+    background.inputs["Strength"].default_value = 1.0
+    scene.view_settings.view_transform = "Filmic"
+    scene.cycles.filter_width = 0.01
+    scene.cycles.diffuse_bounces = scene.cycles.glossy_bounces = 1
+    scene.cycles.transparent_max_bounces = scene.cycles.transmission_bounces = 3
 
 
 def _surface(material: bpy.types.Material) -> bpy.types.Node:

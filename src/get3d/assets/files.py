@@ -1,31 +1,66 @@
 """What is looked at before a stranger's file is loaded, and the files it names: nothing outside its folder is read."""
 
-import base64
+import faulthandler
 import io
-import json
-import struct
+import multiprocessing
+import os
+import re
+import signal
+import threading
+import unicodedata
 import urllib.parse
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import FrameType
 from typing import Any
 
 from PIL import Image
 from trimesh.resolvers import Resolver
 
-from get3d.files import InputError, contained
+from get3d.files import InputError
 
-__all__ = ["FolderResolver", "careful_images", "embedded_images_lost", "require_loadable"]
+__all__ = ["LIMITS", "FolderResolver", "careful_images", "readable_name", "require_loadable", "time_limit"]
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF", "GIF", "DDS")
 """Read within PIL itself; some of its other formats start programs."""
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
 MOST_PIXELS = 8192**2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one object of a stranger may cost, beside its faces (`--max-faces`).
+
+    Attributes:
+        bytes: of the other files that it names, all together.
+        pixels: of its textures as they are, all together.
+        instances: of meshes that it places.
+        nodes: of its scene, or prims, with all that they refer to; bones and groups are some, too.
+        seconds: that reading it may take.
+    """
+
+    bytes: int = 2**31
+    pixels: int = 2**29
+    instances: int = 20_000
+    nodes: int = 200_000
+    seconds: int = 300
+
+
+LIMITS = Limits()
+_GRACE = 30
+"""Seconds after which a process ends that cannot be stopped otherwise."""
 _BYTES_PER_FACE = 256
 """No format takes more for a face, textures apart."""
-_UNDERSTOOD = ("KHR_materials_", "KHR_lights_", "EXT_texture_webp", "KHR_xmp")
-"""Extensions of glTF without which an object still has its shape."""
+
+
+_USUAL_FOLDERS = ("", "textures", "../textures", "materials/textures", "../materials/textures")
+"""Where textures lie, seen from their model: as in Sketchfab's, Poly Haven's and Google Scanned Objects' folders."""
+_ENCODINGS = ("utf-8", "cp1252", "gb18030", "cp932", "big5", "euc_kr", "cp1251")
+"""Of the bytes of names that are no UTF-8: the first in which there is such a file."""
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/|file:")
 
 
 class FolderResolver(Resolver):
@@ -36,12 +71,17 @@ class FolderResolver(Resolver):
     Attributes:
         missing: names of files that are not there, or are images that cannot be read.
         refused: names that lead out of the folder.
+        decoded: images by their name or identity, and what is left of them when they are decoded and reduced.
     """
 
     def __init__(self, root: Path, folder: Path) -> None:
-        self.root, self.folder = root, folder
+        # Without links followed: a model may be linked to, and what it names lies beside the link.
+        self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []
         self.refused: list[str] = []
+        self.decoded: dict[int | str, tuple[Image.Image, Image.Image | None]] = {}
+        self._bytes = self._pixels = 0
+        self._listings: dict[Path, dict[str, str]] = {}
 
     def get(self, key: str) -> bytes:
         """The content of a file, named from the model's folder.
@@ -49,23 +89,90 @@ class FolderResolver(Resolver):
         Raises:
             OSError: it is not there, is refused, or is an image that cannot be read.
         """
-        name = key.strip().replace("\\", "/")
-        try:
-            place = self.folder.relative_to(self.root) / name
-            found = [contained(self.root, str(place)), contained(self.root, urllib.parse.unquote(str(place)))]
-        except (InputError, ValueError) as error:
-            self.refused.append(key.strip())
-            raise FileNotFoundError(key) from error
-        # Models name textures by where they lay on their maker's machine; beside the model is where they are now.
-        found.append(self.folder / PurePosixPath(name).name)
-        for path in found:
-            if path.is_file() and path.resolve().is_relative_to(self.root.resolve()):
-                content = path.read_bytes()
-                if path.suffix.lower() in _IMAGE_SUFFIXES and not _readable(content):
-                    break
+        path = self.find(key)
+        if path is not None and self._bytes + path.stat().st_size <= LIMITS.bytes:
+            content = path.read_bytes()
+            self._bytes += len(content)
+            if path.suffix.lower() not in _IMAGE_SUFFIXES or _readable(content):
                 return content
-        self.missing.append(key.strip())
+        name = readable_name(key)
+        if name not in (*self.refused, *self.missing):
+            self.missing.append(name)
         raise FileNotFoundError(key)
+
+    def image(self, key: str) -> Image.Image | None:
+        """An image that the model names, not yet decoded; None, and noted, where it cannot be read."""
+        try:
+            image = Image.open(io.BytesIO(self.get(key)), formats=IMAGE_FORMATS)
+        except OSError:
+            if readable_name(key) not in (*self.missing, *self.refused):
+                self.missing.append(readable_name(key))
+            return None
+        image.info["file_path"] = readable_name(key)
+        return image
+
+    def affordable(self, image: Image.Image, name: str) -> bool:
+        """Whether an image may be decoded; if not, it is noted as missing."""
+        pixels = image.width * image.height
+        known = image.format in (*IMAGE_FORMATS, None)
+        if not known or pixels > MOST_PIXELS or self._pixels + pixels > LIMITS.pixels:
+            self.missing.append(name)
+            return False
+        self._pixels += pixels
+        return True
+
+    def find(self, key: str) -> Path | None:
+        """The file of a name: where it says, or where such files lie. None where there is none, or it is refused.
+
+        Letter case and the form of accents may differ, as may the folder where the name is of its maker's machine.
+        """
+        for name in _readings(key):
+            # Nothing outside is read: of an absolute name only the last part is looked for.
+            for place in [] if _ABSOLUTE.match(name) else dict.fromkeys((name, urllib.parse.unquote(name))):
+                path = self._existing(place)
+                if path is None:
+                    continue
+                if not self._within(path):
+                    self.refused.append(readable_name(key))
+                    return None
+                if path.is_file():
+                    return path
+            for folder in _USUAL_FOLDERS:
+                path = self._existing(f"{folder}/{PurePosixPath(name).name}".lstrip("/"))
+                if path is not None and self._within(path) and path.is_file():
+                    return path
+        return None
+
+    def _within(self, path: Path) -> bool:
+        return path.resolve().is_relative_to(self.root.resolve())
+
+    def _existing(self, place: str) -> Path | None:
+        """The path of a name as it is written on disk; one out of the root as it is; None: there is no such file."""
+        wanted = Path(os.path.normpath(self.folder / place))
+        if not wanted.is_relative_to(self.root):
+            return wanted
+        path = self.root
+        for part in wanted.relative_to(self.root).parts:
+            if not os.path.lexists(path / part):
+                part = self._listing(path).get(_folded(part), "")
+                if not part:
+                    return None
+            path = path / part
+        return path
+
+    def _listing(self, folder: Path) -> dict[str, str]:
+        """Names of a folder, by what they are without letter case."""
+        if folder not in self._listings:
+            try:
+                names = (
+                    sorted(entry.name for entry in folder.iterdir())
+                    if folder.resolve().is_relative_to(self.root.resolve())
+                    else []
+                )
+            except OSError:
+                names = []
+            self._listings[folder] = {_folded(name): name for name in names}
+        return self._listings[folder]
 
     def keys(self) -> list[str]:
         """Names are not listed, only asked for."""
@@ -78,6 +185,30 @@ class FolderResolver(Resolver):
     def namespaced(self, namespace: str) -> "FolderResolver":
         """The same: archives within archives are not opened."""
         return self
+
+
+def readable_name(key: str) -> str:
+    """A name as it can be printed: bytes that are no UTF-8 (surrogates here) as Windows of the West reads them."""
+    return key.strip().encode("utf-8", "surrogateescape").decode("utf-8" if _is_text(key) else "cp1252", "replace")
+
+
+def _is_text(key: str) -> bool:
+    return not any("\ud800" <= letter <= "\udfff" for letter in key)
+
+
+def _readings(key: str) -> list[str]:
+    """What a name may mean, with `/` between folders and without quotes."""
+    names = [key]
+    if not _is_text(key):
+        names = []
+        for encoding in _ENCODINGS:
+            with suppress(UnicodeError):
+                names.append(key.encode("utf-8", "surrogateescape").decode(encoding))
+    return [name.strip().strip("\"'").strip().replace("\\", "/") for name in names]
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 @contextmanager
@@ -94,6 +225,34 @@ def careful_images() -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """Stops what takes longer, where it is Python; what is not, ends with its process, if that is one of several.
+
+    Raises:
+        InputError: it takes longer.
+    """
+    if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise InputError(f"it takes more than {seconds} s to read; simplify it")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
+    with Path(os.devnull).open("w") as nowhere:
+        if multiprocessing.parent_process() is not None:
+            faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            if multiprocessing.parent_process() is not None:
+                faulthandler.cancel_dump_traceback_later()
+            signal.setitimer(signal.ITIMER_REAL, left, interval)
+            signal.signal(signal.SIGALRM, before)
+
+
 def _readable(content: bytes) -> bool:
     try:
         Image.open(io.BytesIO(content), formats=IMAGE_FORMATS).close()
@@ -103,10 +262,10 @@ def _readable(content: bytes) -> bool:
 
 
 def require_loadable(path: Path, max_faces: int) -> None:
-    """Refuses a file by its size and its header, before memory is spent on it.
+    """Refuses a file by its size, before memory is spent on it.
 
     Raises:
-        InputError: it is empty or too large, or its header tells of too many faces or of extensions unknown here.
+        InputError: it is empty or too large.
     """
     size = path.stat().st_size
     if size == 0:
@@ -115,64 +274,3 @@ def require_loadable(path: Path, max_faces: int) -> None:
         raise InputError(
             f"the file has {size} bytes, more than {max_faces} faces need; simplify it, or allow more with --max-faces"
         )
-    if path.suffix.lower() in (".glb", ".gltf"):
-        header, _ = _gltf(path)
-        needed = [name for name in header.get("extensionsRequired", []) if not name.startswith(_UNDERSTOOD)]
-        if needed:
-            raise InputError(f"it needs the glTF extension {needed[0]}; export it without compression")
-        counts = [int(accessor["count"]) for accessor in header.get("accessors", [])]
-        if max(counts, default=0) > 3 * max_faces:
-            raise InputError(
-                f"it has a list of {max(counts)} numbers, more than {max_faces} faces have; "
-                "simplify it, or allow more with --max-faces"
-            )
-
-
-def embedded_images_lost(path: Path) -> list[str]:
-    """Names of images within a .glb or .gltf that colour a surface and cannot be read, or not as they are meant."""
-    if path.suffix.lower() not in (".glb", ".gltf"):
-        return []
-    header, binary = _gltf(path)
-    textures, images, views = (header.get(name, []) for name in ("textures", "images", "bufferViews"))
-    lost = []
-    for material in header.get("materials", []):
-        texture = material.get("pbrMetallicRoughness", {}).get("baseColorTexture")
-        if texture is None:
-            continue
-        if "KHR_texture_transform" in texture.get("extensions", {}):
-            lost.append("KHR_texture_transform")
-        described = textures[texture["index"]]
-        source = described.get("extensions", {}).get("EXT_texture_webp", described).get("source")
-        if source is None:
-            lost.append(f"texture {texture['index']}")
-            continue
-        image = images[source]
-        if "bufferView" in image and binary:
-            view = views[image["bufferView"]]
-            start = view.get("byteOffset", 0)
-            content = binary[start : start + view["byteLength"]]
-        elif image.get("uri", "").startswith("data:"):
-            content = base64.b64decode(image["uri"].partition("base64,")[2])
-        else:
-            continue
-        if not _readable(content):
-            lost.append(f"image {source}")
-    return lost
-
-
-def _gltf(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The header of a .gltf or .glb, and the content that a .glb carries."""
-    content = path.read_bytes()
-    binary = b""
-    if path.suffix.lower() == ".glb":
-        if len(content) < 20 or content[:4] != b"glTF":
-            raise InputError("it is no GLB file, or is cut short; get it again")
-        length = struct.unpack("<I", content[12:16])[0]
-        content, binary = content[20 : 20 + length], content[28 + length :]
-    try:
-        header = json.loads(content)
-    except ValueError as error:
-        raise InputError(f"its header is not JSON ({error}); get it again") from error
-    if not isinstance(header, dict):
-        raise InputError("its header is no glTF header; get it again")
-    return header, binary

@@ -4,7 +4,7 @@ import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +12,27 @@ import trimesh
 from jaxtyping import Float, Int
 
 from get3d.assets.asset import Asset, linear_of_bytes
-from get3d.assets.files import FolderResolver, careful_images, embedded_images_lost, require_loadable
+from get3d.assets.converted import CONVERTED, load_converted
+from get3d.assets.dae import load_dae
+from get3d.assets.files import FolderResolver, careful_images, require_loadable
+from get3d.assets.gltf_scene import load_gltf
 from get3d.assets.materials import PLAIN, PlainMaterial, plain_material
+from get3d.assets.names import Up
+from get3d.assets.obj import load_obj
+from get3d.assets.off import load_off
+from get3d.assets.placed import Placed, placed_in, require_few
+from get3d.assets.ply import load_ply
 from get3d.assets.smooth_normals import corner_normals
 from get3d.assets.usd import load_usdz, up_of_usdz
 from get3d.files import InputError, contained
 
 __all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
 
-SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz")
+SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz", *CONVERTED)
 _NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-core", "usd")}
 """Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
-Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]
+_PLACING = {".dae": load_dae, ".glb": load_gltf, ".gltf": load_gltf, ".usdz": load_usdz}
+_OWN = {".obj": load_obj, ".off": load_off, ".ply": load_ply}
 _UP = {
     "x": ((0, -1, 0), (1, 0, 0), (0, 0, 1)),
     "y": ((1, 0, 0), (0, 1, 0), (0, 0, 1)),
@@ -51,7 +60,15 @@ class Loaded:
 
 
 def load_asset(
-    path: Path, root: Path, *, scale: float = 0.9, up: Up = "file", max_faces: int = 2_000_000, texture: int = 2048
+    path: Path,
+    root: Path,
+    *,
+    scale: float = 0.9,
+    up: Up = "file",
+    max_faces: int = 2_000_000,
+    texture: int = 2048,
+    blender: Path | None = None,
+    centred: bool = True,
 ) -> Loaded:
     """Loads a model with its materials and textures, and puts it upright around the origin.
 
@@ -62,6 +79,8 @@ def load_asset(
         up: the direction that is up in the file; "file": what the format or the file says.
         max_faces: most faces that are accepted.
         texture: side in texels to which larger textures are reduced.
+        blender: reads .blend: the program, or a Python that has the module bpy; None: the Blender installed.
+        centred: put the middle of its bounding box at the origin; False leaves the file's own origin there.
 
     Raises:
         InputError: the file cannot be read, leads out of `root`, or holds nothing that can be drawn.
@@ -71,18 +90,19 @@ def load_asset(
     resolver = FolderResolver(root, path.parent)
     try:
         require_loadable(path, max_faces)
-        with careful_images():
-            scene = _scene(path, suffix, resolver)
-            resolver.missing += embedded_images_lost(path)
-            asset = _assembled(scene, resolver, max_faces, texture, linear=suffix != ".dae")
+        # Numbers of strangers overflow; what comes of it is found below.
+        with careful_images(), np.errstate(all="ignore"):
+            placed = _scene(path, suffix, resolver, max_faces, texture, blender)
+            asset = _assembled(placed, resolver, max_faces, texture)
     except InputError:
         raise
     except Exception as error:  # The readers raise whatever their parsers do.
         _require_contained(resolver, root)
-        raise InputError(f"it cannot be read ({type(error).__name__}: {error}); get or export it again") from error
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"it cannot be read ({type(error).__name__}: {said}); get or export it again") from error
     _require_contained(resolver, root)
     turn = np.array(_UP[_up(path) if up == "file" else up], dtype=np.float64)
-    return Loaded(_placed(asset, turn, scale), tuple(dict.fromkeys(resolver.missing)))
+    return Loaded(_placed(asset, turn, scale, centred), tuple(dict.fromkeys(resolver.missing)))
 
 
 def _require_contained(resolver: FolderResolver, root: Path) -> None:
@@ -90,15 +110,21 @@ def _require_contained(resolver: FolderResolver, root: Path) -> None:
         raise InputError(f"it names the file {resolver.refused[0]!r}, which leads out of the folder {root}")
 
 
-def _scene(path: Path, suffix: str, resolver: FolderResolver) -> trimesh.Scene:
+def _scene(
+    path: Path, suffix: str, resolver: FolderResolver, max_faces: int, texture: int, blender: Path | None
+) -> list[Placed]:
     if suffix in _NEEDED:
         module, package, extra = _NEEDED[suffix]
         if importlib.util.find_spec(module) is None:
             raise InputError(f"reading {suffix} needs the package {package}: pip install 'get3d[{extra}]'")
-    if suffix == ".usdz":
-        return load_usdz(path, resolver.missing)
+    if suffix in _PLACING:
+        return _PLACING[suffix](path, resolver, max_faces, texture)
+    if suffix in CONVERTED:
+        return load_converted(path, resolver, max_faces, texture, blender)
+    if suffix in _OWN:
+        return placed_in(_OWN[suffix](path, resolver))
     with path.open("rb") as file:
-        return trimesh.load_scene(file, file_type=suffix[1:], resolver=resolver, process=False)
+        return placed_in(trimesh.load_scene(file, file_type=suffix[1:], resolver=resolver, process=False))
 
 
 def _up(path: Path) -> str:
@@ -106,7 +132,7 @@ def _up(path: Path) -> str:
     if path.suffix.lower() == ".usdz":
         return up_of_usdz(path)
     if path.suffix.lower() == ".dae":
-        found = re.search(rb"<up_axis>\s*([XYZ])_UP", path.read_bytes())
+        found = re.search(rb"<up_axis>\s*([XYZ])_UP", path.read_bytes().replace(b"\0", b""))
         if found:
             return found[1].decode().lower()
     return "y"
@@ -133,30 +159,25 @@ class _Part:
     material: int
 
 
-def _assembled(
-    scene: trimesh.Scene, resolver: FolderResolver, max_faces: int, texture: int, *, linear: bool
-) -> dict[str, Any]:
+def _assembled(placed: list[Placed], resolver: FolderResolver, max_faces: int, texture: int) -> dict[str, Any]:
     """The fields of an asset, in the file's own coordinates and double precision."""
-    placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
-    placed = [(matrix, scene.geometry[name]) for matrix, name in placed]
-    placed = [(matrix, shape) for matrix, shape in placed if isinstance(shape, trimesh.Trimesh) and len(shape.faces)]
-    count = sum(len(shape.faces) for _, shape in placed)
+    count = sum(len(each.shape.faces) for each in placed)
     if not count:
         raise InputError("it has no faces; export it as triangles")
-    if count > max_faces:
-        raise InputError(f"it has {count} faces, more than --max-faces {max_faces}; simplify it, or allow more")
+    require_few(len(placed), count, max_faces)
     materials = [PLAIN]
     numbers: dict[int, int] = {}
     parts = []
-    for matrix, shape in placed:
-        number = 0
+    for each in placed:
+        number, shape = 0, each.shape
         material = getattr(shape.visual, "material", None)
         if material is not None:
             if id(material) not in numbers:
                 numbers[id(material)] = len(materials)
-                materials.append(plain_material(material, resolver, texture, linear=linear))
+                plain = isinstance(material, PlainMaterial)
+                materials.append(material if plain else plain_material(material, resolver, texture))
             number = numbers[id(material)]
-        parts.append(_part(shape, np.asarray(matrix, np.float64), number, materials))
+        parts.append(_part(shape, each.matrix, number, materials))
     starts = np.cumsum([0, *(len(part.vertices) for part in parts)])
     return {
         "vertices": np.concatenate([part.vertices for part in parts]),
@@ -218,9 +239,7 @@ def _colors(shape: trimesh.Trimesh, used: Int[np.ndarray, " k"]) -> tuple[np.nda
     if visual.kind == "face":
         return linear_of_bytes(np.repeat(visual.face_colors[:, :3], 3, axis=0)), True
     if visual.kind == "vertex":
-        bytes_ = visual.vertex_colors[used, :3]
-        # In glTF, and only there, colours at vertices are linear (glTF 2.0, section 3.7.2.1).
-        return (bytes_ / 255 if "from_gltf_primitive" in shape.metadata else linear_of_bytes(bytes_)), False
+        return linear_of_bytes(visual.vertex_colors[used, :3]), False
     values = getattr(visual, "vertex_attributes", {}).get("color")
     if values is None or len(values) != len(shape.vertices):
         return None, False
@@ -265,8 +284,8 @@ def _made_normals(
     return source, numbers.reshape(-1, 3), np.concatenate([kept, normals[other]])
 
 
-def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float) -> Asset:
-    """The asset, turned, centred and scaled.
+def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float, centred: bool) -> Asset:
+    """The asset, turned, centred where that is asked for, and scaled.
 
     Raises:
         InputError: it has no extent.
@@ -274,7 +293,8 @@ def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float
     points = fields["vertices"] @ turn.T
     low, high = points.min(axis=0), points.max(axis=0)
     extent = float((high - low).max())
-    points = (points - (low + high) / 2) * (scale / extent) if 0 < extent < np.inf else points
+    middle = (low + high) / 2 if centred else np.zeros(3)
+    points = (points - middle) * (scale / extent) if 0 < extent < np.inf else points
     a, b, c = points[fields["faces"]].transpose(1, 0, 2)
     if not (0 < extent < np.inf and np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() > 1e-9 * scale**2):
         raise InputError(f"it has no extent: its longest side is {extent:g} and no face has an area; export it again")

@@ -1,17 +1,17 @@
 """Materials of strangers' files as one texture each, the base colour and the holes in it; shine is left out."""
 
+import io
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import trimesh
 from jaxtyping import Float, UInt8
 from PIL import Image
 
 from get3d.assets.asset import bytes_of_linear, linear_of_bytes
-from get3d.assets.files import IMAGE_FORMATS, MOST_PIXELS, FolderResolver
+from get3d.assets.files import IMAGE_FORMATS, FolderResolver
 
-__all__ = ["PLAIN", "PlainMaterial", "plain_material"]
+__all__ = ["PLAIN", "PlainMaterial", "base_material", "plain_material", "texels_of"]
 
 _HALF = 0.5
 
@@ -33,39 +33,62 @@ PLAIN = PlainMaterial(np.full((1, 1, 4), (204, 204, 204, 255), np.uint8), 0.0)
 """What has no material at all is light grey."""
 
 
-def plain_material(material: Any, resolver: FolderResolver, largest: int, *, linear: bool) -> PlainMaterial:
-    """The base colour of a material that trimesh read, times its image.
+def plain_material(material: Any, resolver: FolderResolver, largest: int) -> PlainMaterial:
+    """The colour of a material of trimesh's simple kind, or its image.
 
-    An image that cannot be decoded is noted as missing, and the base colour is taken.
+    An image that cannot be decoded is noted as missing, and the colour is taken.
 
     Args:
         material: trimesh's.
-        resolver: for the image of an .obj's holes; notes what is missing.
+        resolver: notes what is missing.
         largest: side in texels to which larger images are reduced.
-        linear: whether the base colour is linear, as in glTF, or sRGB.
     """
-    if isinstance(material, trimesh.visual.material.PBRMaterial):
-        factor = np.ones(4) if material.baseColorFactor is None else material.baseColorFactor / 255
-        if not linear:
-            factor[:3] = linear_of_bytes(np.rint(factor[:3] * 255).astype(np.uint8))
-        texels = _texels(material.baseColorTexture, resolver, largest)
-        if texels is None:
-            texels = np.full((1, 1, 4), 255, np.uint8)
-        cutoff = {"MASK": _HALF if material.alphaCutoff is None else float(material.alphaCutoff), "BLEND": _HALF}.get(
-            material.alphaMode, 0.0
-        )
-        # What is learnt is surfaces: glass, thin all over, is drawn as if it were none; only what is clear is a hole.
-        if material.alphaMode == "BLEND":
-            factor[3] = float(factor[3] > 0)
-        return _cut(_tinted(texels, factor), cutoff)
     texels = _texels(getattr(material, "image", None), resolver, largest)
     if texels is None:
         color = np.asarray(material.main_color, np.uint8)
-        return PlainMaterial(np.array([[[*color[:3], 255]]], np.uint8), 0.0)
-    holes = getattr(material, "kwargs", {}).get("map_d")
-    if not holes:
+        texels = np.array([[[*color[:3], 255]]], np.uint8)
+    holes = getattr(material, "kwargs", {}).get("holes")
+    if holes is None:
         return _cut(texels, 0.0)
-    return _cut(_with_holes(texels, holes[-1], resolver), _HALF)
+    return _cut(_with_holes(texels, holes, resolver, largest), _HALF)
+
+
+def base_material(
+    texels: UInt8[np.ndarray, "h w 4"] | None, factor: Float[np.ndarray, " 4"], mode: Any, cutoff: float | None
+) -> PlainMaterial:
+    """A material of glTF's kind.
+
+    Args:
+        texels: the texture of its base colour, or None.
+        factor: linear colour and alpha that it is multiplied by.
+        mode: "MASK", "BLEND", or anything else for one without holes.
+        cutoff: alpha below which there are holes, for "MASK"; None: a half.
+    """
+    if texels is None:
+        texels = np.full((1, 1, 4), 255, np.uint8)
+    cutoff = {"MASK": _HALF if cutoff is None else float(cutoff), "BLEND": _HALF}.get(mode, 0.0)
+    # What is learnt is surfaces: glass, thin all over, is drawn as if it were none; only what is clear is a hole.
+    if mode == "BLEND":
+        factor = np.append(factor[:3], float(factor[3] > 0))
+    return _cut(_tinted(texels, factor), cutoff)
+
+
+def texels_of(content: bytes, name: str, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
+    """The colours and alpha of an image file, reduced; None, and noted by its name, where it cannot be read.
+
+    Args:
+        content: of the file.
+        name: what it is called in the report.
+        resolver: takes the note.
+        largest: side in texels to which larger images are reduced.
+    """
+    try:
+        image = Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
+    except Exception:  # Decoders of damaged images raise whatever they do.
+        resolver.missing.append(name)
+        return None
+    image.info["file_path"] = name
+    return _texels(image, resolver, largest, name)
 
 
 def _cut(texels: UInt8[np.ndarray, "h w 4"], cutoff: float) -> PlainMaterial:
@@ -85,33 +108,65 @@ def _tinted(texels: UInt8[np.ndarray, "h w 4"], factor: Float[np.ndarray, " 4"])
     return np.stack([table[texels[..., channel]] for channel, table in enumerate(tables)], axis=2)
 
 
-def _texels(image: Image.Image | None, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
+def _texels(
+    image: Image.Image | None, resolver: FolderResolver, largest: int, key: str | None = None
+) -> UInt8[np.ndarray, "h w 4"] | None:
     """The image's colours and alpha, reduced; None where there is none."""
+    reduced = _reduced(image, resolver, largest, key)
+    return None if reduced is None else np.array(reduced.convert("RGBA"))
+
+
+def _reduced(
+    image: Image.Image | None, resolver: FolderResolver, largest: int, key: str | None = None
+) -> Image.Image | None:
+    """The image, of 8 bits and reduced; None where there is none or it cannot be decoded, which is noted.
+
+    Each is decoded once, and its full size given back, as one object may have dozens.
+    """
     if image is None:
         return None
-    name = str(image.info.get("file_path", "a texture"))
-    if image.format not in (*IMAGE_FORMATS, None) or image.width * image.height > MOST_PIXELS:
-        resolver.missing.append(name)
-        return None
-    try:
-        rgba = image.convert("RGBA")
-    except Exception:  # Decoders of damaged images raise whatever they do.
-        resolver.missing.append(name)
-        return None
-    share = largest / max(rgba.size)
-    if share < 1:
-        width, height = (max(1, round(side * share)) for side in rgba.size)
-        rgba = rgba.resize((width, height), Image.Resampling.BOX)
-    return np.array(rgba)
+    place = id(image) if key is None else key
+    if place not in resolver.decoded:
+        name = str(image.info.get("file_path", "a texture"))
+        small = None
+        if resolver.affordable(image, name):
+            try:
+                small = _resized(_of_bytes(image), largest)
+                image.close()
+            except Exception:  # Decoders of damaged images raise whatever they do.
+                resolver.missing.append(name)
+        # The image is kept, closed, so that no other has its number.
+        resolver.decoded[place] = image, small
+    return resolver.decoded[place][1]
 
 
-def _with_holes(texels: UInt8[np.ndarray, "h w 4"], name: str, resolver: FolderResolver) -> UInt8[np.ndarray, "h w 4"]:
+def _of_bytes(image: Image.Image) -> Image.Image:
+    """The image with 8 bits a channel; PIL itself cuts deeper ones at 255."""
+    if image.mode.startswith("I"):
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
+    if image.mode == "F":
+        return Image.fromarray(np.rint(np.nan_to_num(np.asarray(image)).clip(0, 1) * 255).astype(np.uint8))
+    plain = image.mode in ("L", "LA", "RGB", "RGBA") and "transparency" not in image.info
+    return image.copy() if plain else image.convert("RGBA")
+
+
+def _resized(image: Image.Image, largest: int) -> Image.Image:
+    share = largest / max(image.size)
+    if share >= 1:
+        return image
+    width, height = (max(1, round(side * share)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BOX)
+
+
+def _with_holes(
+    texels: UInt8[np.ndarray, "_ _ 4"], holes: Image.Image, resolver: FolderResolver, largest: int
+) -> UInt8[np.ndarray, "_ _ 4"]:
     """Texels with the alpha of an .obj's `map_d`: the image's alpha where it has one, its brightness otherwise."""
-    try:
-        image = Image.open(trimesh.util.wrap_as_stream(resolver.get(name)), formats=IMAGE_FORMATS)
-        alpha = image.getchannel("A") if "A" in image.getbands() else image.convert("L")
-    except Exception:  # Missing, or noted as such: decoders of damaged images raise whatever they do.
+    image = _reduced(holes, resolver, largest)
+    if image is None:
         return texels
-    size = texels.shape[1], texels.shape[0]
-    values = np.asarray(alpha.resize(size, Image.Resampling.BOX))
+    alpha = image.getchannel("A") if "A" in image.getbands() else image.convert("L")
+    if texels.shape[:2] == (1, 1):
+        texels = np.broadcast_to(texels, (image.height, image.width, 4))
+    values = np.asarray(alpha.resize(texels.shape[1::-1], Image.Resampling.BOX))
     return np.concatenate([texels[..., :3], values[..., None]], axis=2)

@@ -1,7 +1,6 @@
 """Images of textured meshes: a soft key light and light from the sky, fixed to the world, on our own rasteriser."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
@@ -9,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
 from get3d.assets.asset import Asset, Textures
+from get3d.assets.names import Light
 from get3d.cameras import Cameras
 from get3d.export.write import TexturedMesh
 from get3d.meshes import MeshBatch
@@ -16,8 +16,6 @@ from get3d.render import Fragments, interpolate, rasterize, rasterize_through
 
 __all__ = ["Light", "irradiance", "shade"]
 
-Light = Literal["studio", "even"]
-"""A key light and the sky, or light from all sides alike, in which colours are those of the texture."""
 
 KEY_DIRECTION = (-0.45, 0.75, -0.5)
 KEY, SKY, GROUND = 0.52, 0.5, 0.24

@@ -1,198 +1,147 @@
-"""USD packages, .usdz, as scenes of trimesh; needs the package usd-core."""
+"""USD packages, .usdz, as shapes in a scene; needs the package usd-core."""
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
-from jaxtyping import Int
-from PIL import Image
+from jaxtyping import Float
 
-from get3d.assets.asset import bytes_of_linear
+from get3d.assets.files import FolderResolver
+from get3d.assets.placed import Placed, require_few
+from get3d.assets.usd_budget import require_composable, require_within
+from get3d.assets.usd_materials import UsdMaterials
+from get3d.assets.usd_shapes import shapes_of
 from get3d.files import InputError
 
 __all__ = ["load_usdz", "up_of_usdz"]
+
+_SHAPED = ("Mesh", "Sphere", "Cube", "Cylinder", "Cone", "Capsule", "Plane")
+_DEEPEST = 8
+"""Instancers within instancers."""
 
 
 def up_of_usdz(path: Path) -> str:
     """The direction that is up: y or z."""
     from pxr import UsdGeom
 
-    return str(UsdGeom.GetStageUpAxis(_stage(path))).lower()
+    return str(UsdGeom.GetStageUpAxis(_stage(path.resolve()))).lower()
 
 
-def load_usdz(path: Path, missing: list[str]) -> trimesh.Scene:
-    """All visible meshes, with the base colours and textures of their preview surfaces.
+def load_usdz(path: Path, resolver: FolderResolver, max_faces: int, texture: int) -> list[Placed]:
+    """All visible shapes, with the base colours and textures of their preview surfaces, at the earliest time.
 
     Args:
         path: the file.
-        missing: gets the names of textures that cannot be read.
+        resolver: takes notes of textures that cannot be read, and of what is not supported.
+        max_faces: most faces that are accepted, instances counted.
+        texture: side in texels to which larger textures are reduced.
 
     Raises:
-        InputError: a layer or a texture lies outside the package.
+        InputError: a layer or a texture lies outside the package, or there is too much of something.
     """
-    from pxr import Usd, UsdGeom
-
-    stage = _stage(path)
-    scene = trimesh.Scene()
-    places = UsdGeom.XformCache()
-    materials: dict[str, Any] = {}
-    for prim in stage.Traverse(Usd.TraverseInstanceProxies()):
-        if not prim.IsA(UsdGeom.Mesh) or UsdGeom.Imageable(prim).ComputeVisibility() == "invisible":
-            continue
-        if UsdGeom.Imageable(prim).ComputePurpose() in ("guide", "proxy"):
-            continue
-        # Row vectors there, columns here.
-        matrix = np.array(places.GetLocalToWorldTransform(prim)).T
-        for shape in _shapes(prim, path, materials, missing):
-            scene.add_geometry(shape, transform=matrix)
-    return scene
+    path = path.resolve()  # All names that USD gives are absolute.
+    return _Stage(_stage(path), UsdMaterials(path, resolver, texture), resolver, max_faces).placed
 
 
 def _stage(path: Path) -> Any:
-    from pxr import Usd
+    from pxr import Tf, Usd
 
-    stage = Usd.Stage.Open(str(path))
+    require_composable(path)
+    try:
+        stage = Usd.Stage.Open(str(path))
+    except Tf.ErrorException as error:
+        raise InputError("USD cannot open it; get or export it again") from error
     for layer in stage.GetUsedLayers():
         if not layer.anonymous:
-            _require_within(path, layer.realPath)
+            require_within(path, layer.realPath)
     return stage
 
 
-def _require_within(path: Path, name: str) -> None:
-    inner = name.removeprefix(str(path))
-    if not (name.startswith(str(path)) and inner[:1] in ("", "[")):
-        raise InputError(f"it names the file {name!r}, which lies outside the package; pack it again")
+class _Stage:
+    """Goes through a stage.
 
+    Attributes:
+        placed: the shapes found.
+    """
 
-def _shapes(prim: Any, path: Path, materials: dict[str, Any], missing: list[str]) -> list[trimesh.Trimesh]:
-    """The triangles of a mesh, a shape for each of its materials, every corner a vertex of its own."""
-    from pxr import UsdGeom, UsdShade
+    def __init__(self, stage: Any, materials: UsdMaterials, resolver: FolderResolver, max_faces: int) -> None:
+        from pxr import Usd, UsdGeom
 
-    mesh = UsdGeom.Mesh(prim)
-    points = np.array(mesh.GetPointsAttr().Get() or [], dtype=np.float64).reshape(-1, 3)
-    counts = np.array(mesh.GetFaceVertexCountsAttr().Get() or [], dtype=np.int64)
-    indices = np.array(mesh.GetFaceVertexIndicesAttr().Get() or [], dtype=np.int64)
-    polygon, corners = _triangles(counts)
-    if mesh.GetOrientationAttr().Get() == UsdGeom.Tokens.leftHanded:
-        corners = corners[:, ::-1]
-    if not len(corners):
-        return []
-    uv = _per_corner(prim, ("st", "st0", "UVMap", "uv"), indices, corners, polygon)
-    colors = _per_corner(prim, ("displayColor",), indices, corners, polygon)
-    chosen = np.zeros(len(counts), dtype=np.int64)
-    bindings = [UsdShade.MaterialBindingAPI(prim)]
-    for number, subset in enumerate(UsdShade.MaterialBindingAPI(prim).GetMaterialBindSubsets(), 1):
-        chosen[np.array(subset.GetIndicesAttr().Get(), dtype=np.int64)] = number
-        bindings.append(UsdShade.MaterialBindingAPI(subset.GetPrim()))
-    shapes = []
-    for number, binding in enumerate(bindings):
-        part = np.flatnonzero(chosen[polygon] == number)
-        if not len(part):
-            continue
-        material = _material(binding.ComputeBoundMaterial()[0], path, materials, missing)
-        flat = indices[corners[part]].ravel()
-        count = 3 * len(part)
-        visual: Any = None
-        if material is not None:
-            place = None if uv is None else uv[part].reshape(count, -1)[:, :2]
-            visual = trimesh.visual.TextureVisuals(uv=place, material=material)
-        elif colors is not None:
-            visual = trimesh.visual.ColorVisuals(vertex_colors=bytes_of_linear(colors[part].reshape(count, -1)[:, :3]))
-        shapes.append(
-            trimesh.Trimesh(points[flat], np.arange(count).reshape(-1, 3), visual=visual, process=False, validate=False)
+        self._materials, self._resolver, self._max_faces = materials, resolver, max_faces
+        self._time = Usd.TimeCode.EarliestTime()
+        self._places = UsdGeom.XformCache(self._time)
+        self._made: dict[str, list[trimesh.Trimesh]] = {}
+        self._faces = 0
+        self.placed: list[Placed] = []
+        self._walk(stage.GetPseudoRoot(), np.eye(4)[None], 0)
+
+    def _walk(self, root: Any, outer: Float[np.ndarray, "i 4 4"], depth: int) -> None:
+        """Places what is below a prim, once for each matrix."""
+        from pxr import Usd, UsdGeom
+
+        walk = iter(Usd.PrimRange(root, Usd.TraverseInstanceProxies()))
+        for prim in walk:
+            if not prim.IsA(UsdGeom.Imageable):
+                continue
+            seen = UsdGeom.Imageable(prim)
+            hidden = seen.ComputeVisibility(self._time) == "invisible"
+            if hidden or seen.ComputePurpose() in ("guide", "proxy"):
+                continue
+            if prim.IsA(UsdGeom.PointInstancer):
+                walk.PruneChildren()  # What is copied is not seen itself.
+                self._copy(prim, outer, depth)
+            elif prim.GetTypeName() in _SHAPED:
+                self._place(prim, outer)
+            elif prim.IsA(UsdGeom.Gprim):
+                self._resolver.missing.append(f"{prim.GetTypeName()} {prim.GetName()}")
+
+    def _copy(self, prim: Any, outer: Float[np.ndarray, "i 4 4"], depth: int) -> None:
+        from pxr import UsdGeom
+
+        instancer = UsdGeom.PointInstancer(prim)
+        which = np.array(instancer.GetProtoIndicesAttr().Get(self._time) or [], dtype=np.int64)
+        targets = instancer.GetPrototypesRel().GetForwardedTargets()
+        require_few(len(which) * len(outer))
+        if depth == _DEEPEST:
+            raise InputError(f"its instancers lie {_DEEPEST} deep in each other; export it with plain meshes")
+        if not len(which):
+            return
+        if which.min() < 0 or which.max() >= len(targets):
+            raise InputError(f"an instancer names the prototype {which.max()} of {len(targets)}; export it again")
+        # Of the mask those that are left are given, so the numbers must be masked likewise.
+        mask = instancer.ComputeMaskAtTime(self._time)
+        matrices = instancer.ComputeInstanceTransformsAtTime(
+            self._time, self._time, UsdGeom.PointInstancer.ExcludeProtoXform
         )
-    return shapes
+        inner = np.array([np.array(matrix).T for matrix in matrices]).reshape(-1, 4, 4)
+        which = which[np.array(mask, dtype=bool)] if mask else which
+        if len(inner) != len(which):
+            raise InputError(f"an instancer has {len(inner)} places for {len(which)} instances; export it again")
+        here = self._matrix(prim)
+        for number, target in enumerate(targets):
+            chosen = inner[which == number]
+            prototype = prim.GetStage().GetPrimAtPath(target)
+            if not len(chosen) or not prototype:
+                continue
+            # What is below the prototype is placed in the world; from there it goes into the prototype's own
+            # coordinates, those of its parent undone but not its own.
+            undone = np.linalg.pinv(self._matrix(prototype.GetParent()))
+            copies = outer[:, None] @ (here @ chosen @ undone)[None]
+            self._walk(prototype, copies.reshape(-1, 4, 4), depth + 1)
 
+    def _matrix(self, prim: Any) -> Float[np.ndarray, "4 4"]:
+        # Row vectors there, columns here.
+        return np.array(self._places.GetLocalToWorldTransform(prim)).T
 
-def _triangles(counts: Int[np.ndarray, " p"]) -> tuple[Int[np.ndarray, " t"], Int[np.ndarray, "t 3"]]:
-    """Fans of polygons: the polygon of each triangle, and its three corners among all corners."""
-    starts = counts.cumsum() - counts
-    fans = (counts - 2).clip(0)
-    polygon = np.repeat(np.arange(len(counts)), fans)
-    step = np.arange(len(polygon)) - np.repeat(fans.cumsum() - fans, fans)
-    first = starts[polygon]
-    return polygon, np.stack([first, first + step + 1, first + step + 2], axis=1)
-
-
-def _per_corner(
-    prim: Any,
-    names: tuple[str, ...],
-    indices: Int[np.ndarray, " c"],
-    corners: Int[np.ndarray, "t 3"],
-    polygon: Int[np.ndarray, " t"],
-) -> np.ndarray | None:
-    """Values of the first of the named variables there is, at the corners of the triangles: [t, 3, n]."""
-    from pxr import UsdGeom
-
-    for name in names:
-        variable = UsdGeom.PrimvarsAPI(prim).FindPrimvarWithInheritance(name)
-        values = variable.ComputeFlattened() if variable and variable.HasValue() else None
-        if values is None or not len(values):
-            continue
-        array = np.array(values, dtype=np.float64).reshape(len(values), -1)
-        where = {
-            "faceVarying": corners,
-            "vertex": indices[corners],
-            "varying": indices[corners],
-            "uniform": np.repeat(polygon[:, None], 3, axis=1),
-        }.get(variable.GetInterpolation(), np.zeros_like(corners))
-        return array[where]
-    return None
-
-
-def _material(bound: Any, path: Path, materials: dict[str, Any], missing: list[str]) -> Any:
-    """The base colour, texture and holes of a preview surface."""
-    key = str(bound.GetPath()) if bound else ""
-    if key not in materials:
-        surface = bound.ComputeSurfaceSource()[0] if bound else None
-        materials[key] = _preview(surface, path, missing) if surface else None
-    return materials[key]
-
-
-def _preview(surface: Any, path: Path, missing: list[str]) -> Any:
-    color = surface.GetInput("diffuseColor")
-    threshold = surface.GetInput("opacityThreshold")
-    cutoff = float(threshold.Get() or 0) if threshold else 0.0
-    factor, image = [0.18, 0.18, 0.18], None
-    if color and color.HasConnectedSource():
-        texture = _shader(color)
-        factor = [1.0, 1.0, 1.0]
-        file = texture.GetInput("file").Get() if texture and texture.GetInput("file") else None
-        image = _image(file, path, missing)
-        if image is None and texture and texture.GetInput("fallback"):
-            factor = list(texture.GetInput("fallback").Get() or (1.0, 1.0, 1.0))[:3]
-    elif color and color.Get() is not None:
-        factor = list(color.Get())
-    return trimesh.visual.material.PBRMaterial(
-        baseColorFactor=[*map(float, factor), 1.0],
-        baseColorTexture=image,
-        alphaMode="MASK" if cutoff > 0 else "OPAQUE",
-        alphaCutoff=cutoff if cutoff > 0 else None,
-    )
-
-
-def _shader(value: Any) -> Any:
-    from pxr import UsdShade
-
-    return UsdShade.Shader(value.GetConnectedSources()[0][0].source.GetPrim())
-
-
-def _image(file: Any, path: Path, missing: list[str]) -> Image.Image | None:
-    from pxr import Ar
-
-    if file is None:
-        return None
-    if file.resolvedPath:
-        _require_within(path, file.resolvedPath)
-        asset = Ar.GetResolver().OpenAsset(Ar.ResolvedPath(file.resolvedPath))
-        content = asset.GetBuffer() if asset else None
-        try:
-            image = Image.open(io.BytesIO(content or b""))
-            image.info["file_path"] = file.path
-            return image
-        except Exception:  # Decoders of damaged images raise whatever they do.
-            pass
-    missing.append(file.path)
-    return None
+    def _place(self, prim: Any, outer: Float[np.ndarray, "i 4 4"]) -> None:
+        # A prototype of an instance is one in memory, and made once.
+        shared = prim.GetPrimInPrototype() if prim.IsInstanceProxy() else prim
+        key = str(shared.GetPath())
+        if key not in self._made:
+            self._made[key] = shapes_of(prim, self._time, self._materials, self._resolver, self._max_faces)
+        shapes = self._made[key]
+        self._faces += len(outer) * sum(len(shape.faces) for shape in shapes)
+        require_few(len(self.placed) + len(outer) * len(shapes), self._faces, self._max_faces)
+        matrices = outer @ self._matrix(prim)
+        self.placed += [Placed(matrix, shape) for shape in shapes for matrix in matrices]

@@ -2,27 +2,30 @@
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from get3d.cameras import CameraPrior, Cameras
-from get3d.datasets.index import Description, require_prior
+from get3d.cameras import CameraPrior
+from get3d.datasets.config import require_images
+from get3d.datasets.index import Description
 from get3d.files import InputError, require_writable, writing
 
 __all__ = [
     "begin",
-    "draw_cameras",
+    "draw_angles",
     "in_processes",
     "progress_bar",
     "refuse",
@@ -33,23 +36,6 @@ __all__ = [
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-def require_images(prior: CameraPrior) -> None:
-    """Sees to it that a command can draw images as it is told.
-
-    Args:
-        prior: where the cameras are drawn from.
-
-    Raises:
-        InputError: an option is out of its range.
-    """
-    try:
-        require_prior(prior)
-    except ValueError as error:
-        raise InputError(f"--prior: {error}; see --help for what each means") from error
-    if prior.radius <= 1:
-        raise InputError(f"--prior.radius is {prior.radius}, but it must be more than 1, outside the objects")
 
 
 def begin(out: Path, wanted: Description) -> Description | None:
@@ -117,7 +103,8 @@ def in_processes(
         try:
             while True:
                 # A second one for each process is at hand when it is done with the first.
-                waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
+                with _kept_from_interrupts():
+                    waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
@@ -127,16 +114,32 @@ def in_processes(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
+@contextmanager
+def _kept_from_interrupts() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C, which the terminal sends to all: only this one stops.
+
+    Here it is not lost, but waits until the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def progress_bar(console: Console) -> Progress:
     """A bar that counts objects."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     return Progress(*columns, console=console)
 
 
-def draw_cameras(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Cameras:
-    """Cameras drawn from the prior; the same numbers always give the same cameras."""
+def draw_angles(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Float[Tensor, "n 2"]:
+    """(azimuth, polar) of cameras drawn from the prior, in radians; the same numbers always give the same."""
     seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
-    return prior.sample(views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
+    return prior.sample_angles(views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
 
 
 def write_images(folder: Path, images: UInt8[Tensor, "n 4 r r"]) -> None:

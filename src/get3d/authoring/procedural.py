@@ -2,31 +2,30 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
 
 import numpy as np
 import torch
-import tyro
+from jaxtyping import Float
 from rich.console import Console
+from torch import Tensor
 
 from get3d.assets.shading import shade
 from get3d.authoring.dataset_writer import (
     begin,
-    draw_cameras,
+    draw_angles,
     in_processes,
     progress_bar,
     refuse,
-    require_images,
     worker_count,
     write_images,
 )
-from get3d.cameras import CameraPrior, Cameras
+from get3d.cameras import CameraPrior
+from get3d.datasets.config import SynthConfig
 from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
 from get3d.export.write import TexturedMesh
-from get3d.ranges import SEED, Range, require_ranges
 from get3d.synthetic.assemble import assemble
 from get3d.synthetic.cars import car
 from get3d.synthetic.chairs import chair
@@ -56,39 +55,6 @@ KINDS = {
     "car": Kind(car, scale=0.9, roughness=0.35),
     "vase": Kind(vase, scale=0.8, roughness=0.3),
 }
-
-
-@dataclass(frozen=True)
-class SynthConfig:
-    """A dataset of procedural objects: images with cameras, and the meshes they show.
-
-    Attributes:
-        kind: what to make; "all" makes as many of each kind, labelled, for a model of several classes.
-        out: folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes.
-        shapes: how many objects of a kind; of ten, seven are for training, one for validation and two for testing.
-        views: images of each object.
-        resolution: side of the images in pixels, a power of two.
-        seed: another seed, other objects and cameras; an object depends on the seed and its number only.
-        scale: longest side of the objects; the camera stands 1.2 away. Default: chair 0.7, car 0.9, vase 0.8.
-        texture: side of the objects' textures in texels.
-        prior: where the cameras are drawn from.
-        workers: processes that work side by side; 0: one for each processor core.
-    """
-
-    kind: Annotated[Literal["chair", "car", "vase", "all"], tyro.conf.Positional]
-    out: Path
-    shapes: Annotated[int, Range(1, 10**6)] = 200
-    views: Annotated[int, Range(1, 1000)] = 24
-    resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 128
-    seed: Annotated[int, SEED] = 0
-    scale: Annotated[float | None, Range(0.01, 1)] = None
-    texture: Annotated[int, Range(256, 8192)] = 512
-    prior: CameraPrior = field(default_factory=CameraPrior)
-    workers: Annotated[int, Range(0, 1024)] = 0
-
-    def __post_init__(self) -> None:
-        require_ranges(self)
-        require_images(self.prior)
 
 
 @dataclass(frozen=True)
@@ -146,8 +112,10 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
         for _ in in_processes(partial(_render, config), missing, worker_count(config.workers, len(missing))):
             progress.advance(task)
     names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
-    angles = torch.cat([_cameras(config, item).angles for item in objects])
+    angles = torch.cat([_angles(config, item) for item in objects])
     write_cameras(root, names, np.degrees(angles.double().numpy()))
+    files = f"images/, meshes/, cameras.csv, dataset.json; now check it: get3d check {shlex.quote(str(root))}"
+    console.print(f"{root}: {len(objects)} objects: {files}", highlight=False, markup=False, soft_wrap=True)
     return root
 
 
@@ -186,11 +154,11 @@ def _describe(config: SynthConfig) -> Description:
 def _render(config: SynthConfig, item: _Object) -> _Object:
     """Writes the images of one object, then its mesh: the mesh's file says that the object is done."""
     mesh = make(item.kind, config.seed, item.number, config.scale, config.texture)
-    images = shade(mesh, _cameras(config, item), config.resolution)
+    images = shade(mesh, config.prior.at(_angles(config, item)), config.resolution)
     write_images(config.out / "images" / item.name, images)
     mesh.save(_mesh_path(config.out, item))
     return item
 
 
-def _cameras(config: SynthConfig, item: _Object) -> Cameras:
-    return draw_cameras(config.prior, config.views, [config.seed, item.number, 1])
+def _angles(config: SynthConfig, item: _Object) -> Float[Tensor, "n 2"]:
+    return draw_angles(config.prior, config.views, [config.seed, item.number, 1])

@@ -1,5 +1,8 @@
-"""How fast each part is, beside plain versions of it: `get3d bench`."""
+"""How fast each part is, beside plain versions of it: `get3d bench`.
 
-from get3d.benchmarks.command import BenchConfig, run
+`__init__.pyi` names what is public; each is imported when it is first asked for.
+"""
 
-__all__ = ["BenchConfig", "run"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -2,23 +2,24 @@
 
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TypeAlias
 
 import torch
 from rich.console import Console
+from rich.text import Text
 
-from get3d.benchmarks import extraction, fields, full, generation, loading, ranks, step, visibility
+from get3d.benchmarks import extraction, fields, full, generation, loading, ranks, start, step, visibility
+from get3d.benchmarks.config import BenchConfig
 from get3d.benchmarks.rows import Row, to_json, to_table
 from get3d.devices import device_named
 from get3d.files import InputError, require_writable, write_json
 from get3d.generator import load
 from get3d.presets import PRESETS
-from get3d.ranges import Range, require_ranges
+from get3d.ranges import require_ranges
 from get3d.training.config import TrainConfig
-from get3d.training.loop import start
+from get3d.training.loop import start as start_training
 
 __all__ = ["FULL_SIZE", "BenchConfig", "run"]
 
@@ -26,44 +27,6 @@ FULL_SIZE = "paper"
 """The preset with the full-size generator."""
 _Groups: TypeAlias = dict[str, Callable[[], list[Row]]]
 """What is measured, by its name."""
-
-
-@dataclass(frozen=True)
-class BenchConfig:
-    """Measurements. What is compared takes turns, and the medians of a few turns are shown.
-
-    Attributes:
-        preset: whose training step is timed, on a fresh run.
-        model: whose objects are timed, as `get3d generate` takes it; by default those of the preset, untrained.
-        full: also time the full-size generator, which takes minutes.
-        ranks: instead of all else, share the step among 1, 2, … up to so many processes, and tell how much of it is
-            communication.
-        repeats: turns of each measurement.
-        warm: training steps before one is timed.
-        json: also write the rows to this file.
-        shapes: of a batch for surfaces and fields.
-        grid: resolution of the grid for surfaces and fields.
-        image: side in pixels of the image for visibility.
-        mesh_faces: faces of the mesh for visibility.
-        faces: most faces of a generated object.
-        texture: side of its texture.
-        device: "auto" takes a GPU where there is one.
-    """
-
-    preset: str = "demo"
-    model: str | None = None
-    full: bool = False
-    ranks: Annotated[int, Range(1, 1024)] = 1
-    repeats: Annotated[int, Range(1, 1000)] = 5
-    warm: Annotated[int, Range(0, 10_000)] = 32
-    json: Path | None = None
-    shapes: Annotated[int, Range(1, 64)] = 4
-    grid: Annotated[int, Range(2, 256)] = 64
-    image: Annotated[int, Range(16, 8192)] = 512
-    mesh_faces: Annotated[int, Range(100, 10_000_000)] = 60_000
-    faces: Annotated[int, Range(4, 10_000_000)] = 20_000
-    texture: Annotated[int, Range(16, 8192)] = 1024
-    device: str = "auto"
 
 
 def run(config: BenchConfig, console: Console) -> list[Row]:
@@ -78,13 +41,13 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
     groups = _shared(config, training) if config.ranks > 1 else _alone(config, training, device)
     rows: list[Row] = []
     for name, measured in groups.items():
-        with console.status(f"measuring {name} …"):
+        with console.status(Text(f"measuring {name} …")):
             rows += measured()
     machine = _machine(device)
     console.print(to_table(rows, f"medians of {config.repeats}; {machine}"))
     if config.json is not None:
         write_json(config.json, {"machine": machine, "repeats": config.repeats, "rows": to_json(rows)})
-        console.print(f"{config.json}: written", highlight=False)
+        console.print(f"{config.json}: written", highlight=False, markup=False, soft_wrap=True)
     return rows
 
 
@@ -94,10 +57,11 @@ def _shared(config: BenchConfig, training: TrainConfig) -> _Groups:
 
 
 def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> _Groups:
-    generator = start(training).generator_ema if config.model is None else load(config.model, config.device)
+    generator = start_training(training).generator_ema if config.model is None else load(config.model, config.device)
     repeats = config.repeats
     of = f"the preset {config.preset}, untrained" if config.model is None else config.model
     groups: _Groups = {
+        "answers of the command line": lambda: start.rows(repeats),
         "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
         "visibility": lambda: visibility.rows(config.mesh_faces, config.image, repeats, device),

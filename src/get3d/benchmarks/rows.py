@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 __all__ = ["Goal", "Row", "at_least", "at_most", "compared", "to_json", "to_table"]
 
@@ -94,15 +95,15 @@ def to_table(rows: Sequence[Row], title: str) -> Table:
     table.add_column("")
     for group, members in groupby(rows, key=lambda row: row.group):
         table.add_section()
-        table.add_row(f"[bold]{group}[/bold]")
+        table.add_row(Text(group, style="bold"))
         for row in members:
             table.add_row(
-                f"  {row.name}" + (f"\n  [dim]{row.note}[/dim]" if row.note else ""),
+                Text.assemble(f"  {row.name}", (f"\n  {row.note}" if row.note else "", "dim")),
                 "" if row.seconds is None else _milliseconds(row.seconds),
                 ", ".join(f"{name} {_milliseconds(seconds)}" for name, seconds in row.beside.items()),
                 "" if row.result is None else _shown(row.result, row.unit),
                 "" if row.goal is None else f"{'≥' if row.goal.upwards else '≤'} {_shown(row.goal.bound, row.unit)}",
-                {"pass": "[green]pass[/green]", "short": "[red]short[/red]", "": ""}[row.verdict],
+                Text(row.verdict, style={"pass": "green", "short": "red", "": ""}[row.verdict]),
             )
     return table
 

@@ -206,6 +206,7 @@ def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainCon
     generator, discriminator = state.generator, state.discriminator
     device, count = watch.device, config.batch
     cameras = config.generator.cameras.sample(count, torch.Generator().manual_seed(0)).to(device)
+    fake_angles = cameras.angles
     latents = [generator.sample_latents(count, seed) for seed in (0, count)]
     with watch.lap(f"{DATA} {FORWARD}"):
         batch = next(stream)
@@ -233,7 +234,7 @@ def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainCon
 
     discriminator.requires_grad_(True)
     with watch.lap(f"{JUDGED} {FORWARD}"), config.autocast(device):
-        fake, real = discriminator(fakes.detach(), cameras.angles), discriminator(images, angles)
+        fake, real = discriminator(fakes.detach(), fake_angles), discriminator(images, angles)
         loss = discriminator_loss(real, fake)
     with watch.lap(f"{JUDGED} {BACKWARD}"):
         loss.backward()
@@ -244,7 +245,7 @@ def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainCon
         penalty.backward()
     discriminator.requires_grad_(False)
     with watch.lap(f"{TAUGHT} {FORWARD}"), config.autocast(device):
-        loss = generator_loss(discriminator(fakes, cameras.angles)) + surface_loss(surfaces, config.objective)
+        loss = generator_loss(discriminator(fakes, fake_angles)) + surface_loss(surfaces, config.objective)
     with watch.lap(f"{TAUGHT} {BACKWARD}"):
         loss.backward()
     for stage, cut in reversed(cuts.items()):

@@ -32,7 +32,7 @@ def rows(faces: int, resolution: int, repeats: int, device: torch.device) -> lis
     torus = trimesh.creation.torus(0.3, 0.12, major_sections=2 * around, minor_sections=around)
     mesh = Mesh(torch.tensor(torus.vertices, dtype=torch.float32), torch.tensor(torus.faces))
     meshes = MeshBatch.from_meshes([mesh]).to(device)
-    cameras = Cameras(torch.tensor([0.7]), torch.tensor([1.1])).to(device)
+    cameras = Cameras.orbit(torch.tensor([0.7]), torch.tensor([1.1])).to(device)
 
     def ours() -> torch.Tensor:
         screen = cameras.project(meshes.vertices, meshes.vertex_shape, resolution)

@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import TypeVar
 
 import torch
-import tyro
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE
+from get3d.checkpoints.published_config import ConvertConfig, PublishedClass
 from get3d.checkpoints.published_file import read_parts
 from get3d.files import InputError, writing
 from get3d.generator import WEIGHTS, Generator, GeneratorConfig
@@ -38,9 +38,8 @@ __all__ = [
     "load_published",
 ]
 
-PublishedClass = Literal["car", "chair", "motorbike", "table"]
 
-GRID_SIZES: dict[PublishedClass, float] = {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 1.0}
+GRID_SIZES: dict[PublishedClass, float] = {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 0.8}
 """Side of the grid that each published model was trained with, which its tensors do not tell."""
 
 GENERATOR, DISCRIMINATOR = "generator.", "discriminator."
@@ -65,25 +64,6 @@ _SEPARATE = "synthesis.geometry_synthesis_"
 
 
 @dataclass(frozen=True)
-class ConvertConfig:
-    """A published checkpoint to one of our models, or back.
-
-    Attributes:
-        file: the published checkpoint; with --to-published one of our models or checkpoints.
-        out: folder for the model; with --to-published the file to write.
-        kind: what the published model makes, which sets the size of its grid.
-        grid: resolution of the grid that surfaces are extracted on.
-        to_published: convert one of our models back.
-    """
-
-    file: tyro.conf.Positional[Path]
-    out: Path
-    kind: Annotated[PublishedClass, tyro.conf.arg(name="class")] = "car"
-    grid: Annotated[int, Range(2, 1024)] = 90
-    to_published: bool = False
-
-
-@dataclass(frozen=True)
 class Published:
     """The networks of a published checkpoint.
 
@@ -98,21 +78,28 @@ class Published:
     discriminator: Discriminator
 
 
-def load_published(path: Path | str, kind: PublishedClass = "car", grid_resolution: int = 90) -> Published:
+def load_published(
+    path: Path | str, kind: PublishedClass = "car", grid_resolution: int = 90, grid_size: float | None = None
+) -> Published:
     """Reads a published checkpoint. Nothing in the file is executed.
 
     Args:
         path: the file.
         kind: what it makes, which sets the size of its grid.
         grid_resolution: of the grid that surfaces are extracted on.
+        grid_size: side of the grid, in place of the one that `kind` sets.
 
     Raises:
-        InputError: the file is missing, cut short, no checkpoint, another project's or would run code; tensors are
-            missing, too many, or of the wrong shape.
+        InputError: a number of the grid is out of its range; the file is missing, cut short, no checkpoint, another
+            project's or would run code; tensors are missing, too many, or of the wrong shape.
     """
     path = Path(path)
     parts = read_parts(path)
-    grid = (grid_resolution, GRID_SIZES[kind])
+    size = GRID_SIZES[kind] if grid_size is None else grid_size
+    for option, value, allowed in (("--grid", grid_resolution, Range(4, 1024)), ("--grid-size", size, Range(0.01, 2))):
+        if not allowed.holds(value):
+            raise InputError(f"{option} is {value}; it must be {allowed}")
+    grid = (grid_resolution, size)
     return Published(
         generator=generator_from_published(parts["G"], f"{path}: G", *grid),
         generator_ema=generator_from_published(parts["G_ema"], f"{path}: G_ema", *grid),
@@ -120,7 +107,13 @@ def load_published(path: Path | str, kind: PublishedClass = "car", grid_resoluti
     )
 
 
-def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car", grid_resolution: int = 90) -> Path:
+def convert(
+    path: Path | str,
+    out: Path | str,
+    kind: PublishedClass = "car",
+    grid_resolution: int = 90,
+    grid_size: float | None = None,
+) -> Path:
     """Writes a published checkpoint as one of our models, to be used or trained on, and gives the file's path.
 
     The averaged generator's mean styles, which truncation draws towards, are estimated anew, as the published inference
@@ -131,11 +124,12 @@ def convert(path: Path | str, out: Path | str, kind: PublishedClass = "car", gri
         out: folder to write to.
         kind: what it makes.
         grid_resolution: of the grid that surfaces are extracted on.
+        grid_size: side of the grid, in place of the one that `kind` sets.
 
     Raises:
         InputError: as `load_published`; the folder cannot be written to.
     """
-    published = load_published(path, kind, grid_resolution)
+    published = load_published(path, kind, grid_resolution, grid_size)
     average = published.generator_ema
     stored = {name: tensor.clone() for name, tensor in average.state_dict().items() if name.endswith(".w_avg")}
     average.estimate_mean_styles()

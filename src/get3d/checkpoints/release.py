@@ -1,14 +1,14 @@
 """Models to share: `get3d release`, and those that come with the package: `get3d models`."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
 from rich.console import Console
 from rich.table import Table
 
 from get3d.bundled import MODEL_FILE, bundled
+from get3d.checkpoints.config import ModelsConfig, ReleaseConfig
+from get3d.console import print_json
 from get3d.files import InputError, require_writable
 from get3d.generator import WEIGHTS, model_file, read_config
 from get3d.storage import load_tensors, read_description, save_tensors
@@ -17,23 +17,6 @@ __all__ = ["ReleaseConfig", "list_models", "release"]
 
 _OF_THIS_MACHINE = ("data", "splits", "out", "init_from", "device", "compile", "take_over", "dataset", "generator")
 """What a released model does not tell of its run; the generator's sizes stand by themselves."""
-
-
-@dataclass(frozen=True)
-class ReleaseConfig:
-    """A model by itself, without what only training needs.
-
-    Attributes:
-        model: the folder of a training run, a checkpoint, or a model.
-        out: folder for model.safetensors.
-        title: what it makes, in a few words; `get3d models` and whoever reads the file see it.
-        licence: of the model.
-    """
-
-    model: tyro.conf.Positional[str]
-    out: Path
-    title: str
-    licence: str
 
 
 def release(config: ReleaseConfig, console: Console) -> Path:
@@ -60,11 +43,18 @@ def release(config: ReleaseConfig, console: Console) -> Path:
     return path
 
 
-def list_models(console: Console) -> None:
-    """Prints the models that come with the package."""
-    table = Table("name", "makes", "trained for", "size", "licence", box=None)
+def list_models(config: ModelsConfig, console: Console) -> None:
+    """Prints the models that come with the package: a table, or JSON."""
+    found: list[dict[str, Any]] = []
     for name, path in bundled().items():
         about = read_description(path)["about"]
-        size = f"{path.stat().st_size / 1e6:.1f} MB"
-        table.add_row(name, about["title"], f"{about['kimg']:.0f} kimg", size, about["licence"])
+        facts = {key: about[key] for key in ("title", "kimg", "licence")}
+        found.append({"name": name, **facts, "bytes": path.stat().st_size, "file": str(path)})
+    if config.json:
+        print_json(console, {"models": found})
+        return
+    table = Table("name", "makes", "trained for", "size", "licence", box=None)
+    for model in found:
+        size = f"{model['bytes'] / 1e6:.1f} MB"
+        table.add_row(model["name"], model["title"], f"{model['kimg']:.0f} kimg", size, model["licence"])
     console.print(table)

@@ -1,22 +1,35 @@
 """What is worth knowing of a dataset: how its objects are framed, where its cameras are, what repeats."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
+from get3d.cameras import CameraPrior
 from get3d.datasets.alpha import Framing
 from get3d.datasets.index import Listing
 from get3d.datasets.silhouette_consistency import Comparison
 
-__all__ = ["AXES", "camera_notes", "framing_notes", "in_range", "mesh_notes", "repeated_notes"]
+__all__ = [
+    "AXES",
+    "border_notes",
+    "camera_notes",
+    "framing_notes",
+    "in_range",
+    "mesh_notes",
+    "repeated_notes",
+    "split_notes",
+]
 
 AXES = {"azimuth": ("azimuth", 12), "polar": ("polar angle", 6)}
 """Of each angle, by its name in the prior, its name in words, and into how many equal parts its range is divided."""
 _EXPECTED = 8
 """Parts of which no more images than this can be expected tell nothing."""
 _FEW = 0.25
+_MANY = 0.1
+"""More images than this share in which the object touches the border are not a matter of single views."""
 _SMALL, _OFF = 0.35, 0.15
 """Half of the objects are smaller than, or farther off the middle than, these shares of their images."""
 _NAMED = 3
@@ -24,17 +37,31 @@ _ODD = 0.5
 """Images that agree with their mesh by less than this share of what is usual are of another object or camera."""
 
 
-def framing_notes(framings: Sequence[Framing]) -> list[str]:
+def border_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
+    """How many images show an object that touches the border, and what to do where these are many."""
+    touching = sum(one.touching for one in framings)
+    if not touching:
+        return []
+    share = touching / len(framings)
+    note = f"{touching} images ({100 * share:.1f} %) show an object that touches the border"
+    if share > _MANY:
+        # The sphere about a cube of this side just fits between the borders.
+        fits = 2 * prior.radius * math.sin(math.radians(prior.fov) / 2) / math.sqrt(3)
+        note += (
+            f": objects are cut off. Render them with a smaller --scale ({math.floor(100 * fits) / 100:g} fits any "
+            "form); of photographs, import wider ones, or with --fit pad"
+        )
+    return [note]
+
+
+def framing_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
     """How large objects are in their images, and where."""
     if not framings:
         return []
     extents, offsets = (np.array([getattr(one, name) for one in framings]) for name in ("extent", "offset"))
     low, middle, high = (f"{value:.0%}" for value in np.quantile(extents, [0, 0.5, 1]))
     notes = [f"objects are {low} to {high} of their images' side long, half of them more than {middle}"]
-    touching = sum(one.touching for one in framings)
-    if touching:
-        share = 100 * touching / len(framings)
-        notes.append(f"{touching} images ({share:.1f} %) show an object that touches the border")
+    notes += border_notes(framings, prior)
     if np.median(extents) < _SMALL:
         notes.append("objects are small in their images, most of what is learnt from is empty: crop, or come nearer")
     if np.median(offsets) > _OFF:
@@ -96,6 +123,19 @@ def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[
             "what is measured on one split is not new to a model trained on the other"
         )
     return notes
+
+
+def split_notes(listing: Listing) -> list[str]:
+    """Splits without objects, and what cannot be done without them."""
+    uses = {
+        "val": "training measures its snapshots on the images that it learns from",
+        "test": "`get3d evaluate` needs --split train or --split val",
+    }
+    return [
+        f"no object is in the split {split!r}: {use}"
+        for split, use in uses.items()
+        if not len(listing.splits.get(split, ()))
+    ]
 
 
 def mesh_notes(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[str]:

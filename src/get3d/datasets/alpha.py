@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-__all__ = ["Framing", "alpha_fault", "framing"]
+__all__ = ["Framing", "alpha_fault", "framing", "is_full"]
 
 _FAINT = 8
 """Alpha up to this, of 255, counts as nothing: some renderers leave a trace of noise."""
@@ -20,21 +20,28 @@ class Framing:
         extent: longest side of its bounding box as a share of the image's.
         offset: distance from the image's middle to the box's as a share of the image's side.
         cover: share of the image that it covers.
+        whole: it covers the image wholly.
     """
 
     touching: bool
     extent: float
     offset: float
     cover: float
+    whole: bool = False
 
 
 def alpha_fault(alpha: UInt8[np.ndarray, "r r"]) -> str | None:
     """Why an alpha channel masks no object, if so."""
     if alpha.max() <= _FAINT:
         return "its alpha is empty, nothing is seen"
-    if alpha.min() > _FAINT:
+    if is_full(alpha):
         return "its alpha is full, all is object"
     return None
+
+
+def is_full(alpha: UInt8[np.ndarray, "r r"]) -> bool:
+    """Whether all of the image is object."""
+    return bool(alpha.min() > _FAINT)
 
 
 def framing(alpha: UInt8[np.ndarray, "r r"]) -> Framing:
@@ -48,4 +55,5 @@ def framing(alpha: UInt8[np.ndarray, "r r"]) -> Framing:
         extent=float((high - low + 1).max() / side),
         offset=float(np.hypot(*((low + high + 1) / 2 - side / 2)) / side),
         cover=float(alpha.mean() / 255),
+        whole=is_full(alpha),
     )

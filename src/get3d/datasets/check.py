@@ -6,15 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import tyro
 from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
-from get3d.datasets.advice import camera_notes, framing_notes, mesh_notes, repeated_notes
-from get3d.datasets.alpha import Framing, alpha_fault, framing
+from get3d.datasets.advice import camera_notes, framing_notes, mesh_notes, repeated_notes, split_notes
+from get3d.datasets.alpha import Framing, alpha_fault, framing, is_full
+from get3d.datasets.config import CheckConfig
 from get3d.datasets.ground_truth import read_mesh
 from get3d.datasets.index import Listing, read
 from get3d.datasets.loader import decode_listed
@@ -22,7 +23,7 @@ from get3d.datasets.silhouette_consistency import Comparison, better_convention,
 from get3d.datasets.validation import Problem, quick_problems
 from get3d.files import InputError
 
-__all__ = ["CheckConfig", "Details", "Report", "check"]
+__all__ = ["CheckConfig", "Details", "Report", "check", "print_report"]
 
 _SHOWN = 20
 """Problems of which the report's text gives each; the others are counted."""
@@ -32,21 +33,6 @@ _TRIED_OBJECTS, _TRIED = 6, 4
 """Of so many of those objects, so many images have other conventions tried on them."""
 _AGREEMENT = 0.95
 """How much of a mesh's silhouettes must agree with its images, but for a pixel of boundary."""
-
-
-@dataclass(frozen=True)
-class CheckConfig:
-    """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on.
-
-    Attributes:
-        data: the dataset's folder.
-        report: also write a page for a browser to this .html file, and the diagram of its cameras to a .png beside it.
-        splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
-    """
-
-    data: tyro.conf.Positional[Path]
-    report: Path | None = None
-    splits: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -102,11 +88,14 @@ class Report:
     @property
     def verdict(self) -> str:
         """Whether one can, in words."""
-        return "usable" if self.usable else f"not usable: {len(self.problems)} problems"
+        count = len(self.problems)
+        return "usable" if self.usable else f"not usable: {count} problem{'s' if count > 1 else ''}"
 
     @property
     def summary(self) -> list[str]:
-        """What there is."""
+        """What there is; nothing where it cannot be told."""
+        if self.details is None:
+            return self.notes
         splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
         size = f"{self.resolution} × {self.resolution} pixels"
         lines = [f"{self.root}: {self.images} images of {self.objects} objects ({splits}), {size}"]
@@ -115,10 +104,33 @@ class Report:
         return lines + self.notes
 
     def __str__(self) -> str:
-        lines = self.summary + [problem.message for problem in self.problems[:_SHOWN]]
+        lines = [self.verdict] + [problem.message for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             lines.append(f"and {len(self.problems) - _SHOWN} more problems")
-        return "\n".join([*lines, self.verdict])
+        return "\n".join(lines + self.summary)
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it but the details, as `get3d check --json` prints it."""
+        return {
+            "format": 1,
+            "data": str(self.root),
+            "usable": self.usable,
+            "images": self.images,
+            "objects": self.objects,
+            "splits": self.splits,
+            "resolution": self.resolution,
+            "touching": self.touching,
+            "agreement": self.agreement,
+            "problems": [{"file": str(one.file), "message": one.message} for one in self.problems],
+            "notes": self.notes,
+        }
+
+
+def print_report(report: Report, console: Console) -> None:
+    """The report, for a terminal: the verdict first, in a colour."""
+    verdict, _, rest = str(report).partition("\n")
+    console.print(verdict, style="bold green" if report.usable else "bold red", highlight=False, markup=False)
+    console.print(rest, highlight=False, markup=False, soft_wrap=True)
 
 
 def check(root: Path | str, splits: Path | str | None = None, console: Console | None = None) -> Report:
@@ -153,12 +165,16 @@ def check(root: Path | str, splits: Path | str | None = None, console: Console |
             else:
                 framings[number] = look.framing
                 same.setdefault(look.fingerprint, []).append(number)
+    for number in _unmasked(listing, framings):
+        fix = "save it with the background transparent, or remove it and its camera"
+        problems.append(Problem.found(listing.path(number), "its alpha is full, all is object", fix))
+        del framings[number]
     repeated = [group for group in same.values() if len(group) > 1]
     comparisons: dict[int, Comparison] = {}
     if not problems:
         comparisons, problems = _compare_with_meshes(listing, resolution)
     overlaps = [one.overlap.mean() for one in comparisons.values()]
-    notes = framing_notes(list(framings.values())) + camera_notes(listing)
+    notes = framing_notes(list(framings.values()), listing.prior) + camera_notes(listing) + split_notes(listing)
     notes += repeated_notes(listing, repeated) + mesh_notes(listing, comparisons)
     return Report(
         root=root,
@@ -187,10 +203,26 @@ def _look(listing: Listing, resolution: int, number: int) -> Problem | _Look:
     except InputError as error:
         return Problem(listing.path(number), str(error))
     fault = alpha_fault(pixels[3])
-    if fault is not None:
+    if fault is not None and not is_full(pixels[3]):
         fix = "save it with the background transparent, or remove it and its camera"
         return Problem.found(listing.path(number), fault, fix)
     return _Look(framing(pixels[3]), blake2b(pixels.tobytes(), digest_size=16).digest())
+
+
+def _unmasked(listing: Listing, framings: dict[int, Framing]) -> list[int]:
+    """Images that are all object, though other images of the object show that it does not fill them: masks forgotten.
+
+    Where an object is so large that it touches the border of most of its images, one that it fills is no mistake.
+    """
+    whole = {number for number, one in framings.items() if one.whole}
+    if not whole:
+        return []
+    others: dict[int, list[bool]] = {}
+    for number, one in framings.items():
+        if number not in whole:
+            others.setdefault(int(listing.object_index[number]), []).append(one.touching)
+    touching = {thing: 2 * sum(views) > len(views) for thing, views in others.items()}
+    return [number for number in sorted(whole) if not touching.get(int(listing.object_index[number]), False)]
 
 
 def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[dict[int, Comparison], list[Problem]]:

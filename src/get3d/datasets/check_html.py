@@ -49,15 +49,15 @@ def write_page(report: Report, path: Path) -> None:
 def check_page(report: Report) -> str:
     """The page, which needs no other file."""
     title = f"Check of {report.root}"
-    parts = [f"<h1>{html.escape(title)}</h1>", f"<p><strong>{html.escape(report.verdict)}</strong></p><ul>"]
-    parts += [f"<li>{html.escape(line)}</li>" for line in report.summary]
-    parts.append("</ul>")
+    color = "good" if report.usable else "bad"
+    parts = [f'<h1><span class="{color}">{html.escape(report.verdict)}</span></h1>', f"<p>{html.escape(title)}</p>"]
     if report.problems:
-        parts.append("<h2>Problems</h2><ul>")
+        parts.append("<ul>")
         parts += [f"<li>{html.escape(problem.message)}</li>" for problem in report.problems[:_PROBLEMS]]
         if len(report.problems) > _PROBLEMS:
             parts.append(f"<li>and {len(report.problems) - _PROBLEMS} more</li>")
         parts.append("</ul>")
+    parts += ["<ul>", *(f"<li>{html.escape(line)}</li>" for line in report.summary), "</ul>"]
     if report.details is not None:
         parts += _images(report.details, report.resolution) + _cameras(report.details)
     return document(title, "\n".join(parts))
@@ -71,7 +71,7 @@ def _images(details: Details, resolution: int) -> list[str]:
     framings = details.framings
     parts = ["<h2>Images</h2>"]
     spread = [numbers[i] for i in np.unique(np.linspace(0, len(numbers) - 1, _THUMBNAILS).round().astype(int))]
-    parts.append(_sheet(details.listing, spread, resolution, f"{len(spread)} of {len(numbers)}, evenly spread"))
+    parts.append(figure(_sheet(details.listing, spread, resolution), f"{len(spread)} of {len(numbers)}, evenly spread"))
     extents = np.array([framings[number].extent for number in numbers])
     counts = np.histogram(extents, _EXTENTS)[0].tolist()
     labels = [f"{low:.0%}–{high:.0%}" for low, high in pairwise(_EXTENTS)]
@@ -83,15 +83,16 @@ def _images(details: Details, resolution: int) -> list[str]:
         "Farthest off their images' middle": sorted(numbers, key=lambda n: -framings[n].offset),
         "The same image more than once": [n for group in details.repeated for n in group],
     }
-    parts += [_sheet(details.listing, chosen[:_WORST], resolution, what) for what, chosen in worst.items() if chosen]
+    for what, chosen in worst.items():
+        if chosen:
+            names = ", ".join(details.listing.images[number] for number in chosen[:_WORST])
+            parts.append(figure(_sheet(details.listing, chosen[:_WORST], resolution), f"{what}: {names}"))
     return parts + _disagreements(details, resolution)
 
 
-def _sheet(listing: Listing, numbers: Sequence[int], resolution: int, what: str) -> str:
+def _sheet(listing: Listing, numbers: Sequence[int], resolution: int) -> Image.Image:
     pixels = torch.stack([torch.from_numpy(decode_listed(listing, number, resolution)) for number in numbers])
-    names = ", ".join(listing.images[number] for number in numbers)
-    sheet = contact_sheet(_thumbnails(pixels), min(_COLUMNS, len(numbers)))
-    return figure(sheet, f"{what}: {names}")
+    return contact_sheet(_thumbnails(pixels), min(_COLUMNS, len(numbers)))
 
 
 def _thumbnails(pixels: UInt8[Tensor, "n c r r"]) -> UInt8[Tensor, "n c s s"]:

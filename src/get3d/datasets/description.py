@@ -5,13 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.files import FORMAT, InputError, read_json, require_format, require_name, require_names, write_json
 from get3d.ranges import Range
 
-__all__ = ["SPLITS", "Assumed", "Description", "require_prior", "split_of"]
+__all__ = ["SPLITS", "Assumed", "Description", "require_prior", "require_scale", "split_of"]
 
 SPLITS = ("train", "val", "test")
+_LARGEST = 1e6
+"""No length and no angle is larger; beyond it single precision tells neighbours apart no longer."""
 _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
 
 
@@ -95,10 +97,10 @@ class Description:
             require_names(list(labels), f"{path}: labels")
             return cls(
                 kind=require_name(str(values["kind"]), f"{path}: kind"),
-                resolution=int(values["resolution"]),
-                scale=float(values["scale"]),
+                resolution=_whole(values["resolution"]),
+                scale=require_scale(float(values["scale"])),
                 prior=_prior(values["camera"]),
-                splits=_names(values["splits"]),
+                splits=_splits(values["splits"]),
                 licence=str(values["licence"]),
                 source=dict(values["source"]),
                 labels=labels,
@@ -107,12 +109,40 @@ class Description:
             raise
         except KeyError as error:
             raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for what it means") from error
-        except (AttributeError, TypeError, ValueError) as error:
+        except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
             raise InputError(f"{path}: {error}; see docs/datasets.md for what each value means") from error
 
 
-def _names(values: dict[str, Any]) -> dict[str, list[str]]:
+def _names(values: Any) -> dict[str, list[str]]:
+    for part, names in values.items():
+        if not isinstance(names, list):
+            raise TypeError(f"{part} is {type(names).__name__}, not a list of names")
     return {str(part): [str(name) for name in names] for part, names in values.items()}
+
+
+def _splits(values: Any) -> dict[str, list[str]]:
+    splits = _names(values)
+    unknown = [split for split in splits if split not in SPLITS]
+    if unknown:
+        raise ValueError(f"splits has the entry {unknown[0]!r}, not one of {', '.join(SPLITS)}")
+    return {split: splits.get(split, []) for split in SPLITS}
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"the resolution is {value!r}, not a whole number")
+    return value
+
+
+def require_scale(scale: float) -> float:
+    """The same scale, if objects can be so long.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if not 0 < scale <= _LARGEST:
+        raise ValueError(f"scale is {scale:g}, not the longest side of the objects: above 0, at most {_LARGEST:g}")
+    return scale
 
 
 def require_prior(prior: CameraPrior) -> CameraPrior:
@@ -123,17 +153,17 @@ def require_prior(prior: CameraPrior) -> CameraPrior:
     """
     for name in ("azimuth", "polar"):
         low, high = getattr(prior, name)
-        if not -math.inf < low < high < math.inf:
+        if not -_LARGEST <= low < high <= _LARGEST:
             raise ValueError(f"{name} is {low:g} to {high:g}, not a lower and a higher bound in degrees")
     low, high = prior.polar
     if low < 0 or high > 180 or high <= math.pi:
         raise ValueError(f"polar is {low:g} to {high:g}, not an angle in degrees from straight above (0 to 180)")
-    if not (0 < prior.radius < math.inf and 1 < prior.fov < 179):
+    if not (0 < prior.radius <= _LARGEST and 1 < prior.fov < 179):
         raise ValueError(f"radius is {prior.radius:g} and fov {prior.fov:g}, not a distance and an angle in degrees")
     return prior
 
 
-def _prior(values: dict[str, Any]) -> CameraPrior:
+def _prior(values: Any) -> CameraPrior:
     (left, right), (top, bottom) = values["azimuth"], values["polar"]
     ranges = (float(left), float(right)), (float(top), float(bottom))
     return require_prior(CameraPrior(*ranges, float(values["radius"]), float(values["fov"])))

@@ -17,12 +17,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.lib.recfunctions import structured_to_unstructured
 
-from get3d.arrays import read_npy
+from get3d.arrays import read_numbers
 from get3d.cameras import CameraPrior
 from get3d.datasets import cache as folder_cache
-from get3d.datasets.description import SPLITS, Assumed, Description, require_prior, split_of
+from get3d.datasets.description import SPLITS, Assumed, Description, require_prior, require_scale, split_of
+from get3d.datasets.image_files import read_image
 from get3d.datasets.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
-from get3d.files import InputError, require_names, writing
+from get3d.files import InputError, require_names, text_lines, writing
 
 __all__ = [
     "SPLITS",
@@ -37,6 +38,9 @@ __all__ = [
     "write_cameras",
     "write_published_cameras",
 ]
+
+_MOST_LINES = 20_000_000
+"""Lines of a table or list; larger datasets are packed."""
 
 
 @dataclass(frozen=True)
@@ -92,11 +96,7 @@ class Listing:
         if self.shards is not None:
             return self.shards.content(number)
         path = self.path(number)
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            what = f"cannot be read ({error.strerror})"
-            raise InputError(f"{path}: {what}; restore it or make the dataset again") from error
+        return read_image(path)
 
     def of_split(self, split: str) -> Int[np.ndarray, " m"]:
         """Numbers of the images of a split."""
@@ -134,6 +134,12 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
         InputError: the folder is missing or is no dataset, or one of its files cannot be read.
     """
     root = Path(root)
+    if assumed is not None:
+        try:
+            require_scale(assumed.scale)
+            require_prior(assumed.prior)
+        except ValueError as error:
+            raise InputError(f"--assumed: {error}; see --help for what each means") from error
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; make a dataset with `get3d synth chair --out {root}`")
     if (root / MANIFEST).is_file():
@@ -268,8 +274,8 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
 def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
     """Names of the images and their cameras' angles in radians."""
     images, angles = [], []
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.reader(file)
+    rows = csv.reader(text_lines(path, _MOST_LINES))
+    try:
         if next(rows, None) != ["image", "azimuth", "polar"]:
             raise InputError(f"{path}: the first line is not `image,azimuth,polar`; see docs/datasets.md")
         for row in rows:
@@ -278,10 +284,12 @@ def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
                 angle = float(azimuth), float(polar)
             except ValueError as error:
                 raise InputError(
-                    f"{path}: line {rows.line_num} is {','.join(row)!r}, not an image and two angles in degrees"
+                    f"{path}: line {rows.line_num} is {','.join(row)[:200]!r}, not an image and two angles in degrees"
                 ) from error
             images.append(name)
             angles.append(angle)
+    except csv.Error as error:
+        raise InputError(f"{path}: line {rows.line_num} is no line of a table ({error}); write it again") from error
     if not images:
         raise InputError(f"{path}: lists no image, the dataset is empty; make it again")
     require_names(images, path)
@@ -356,10 +364,7 @@ def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
         path = folder / f"{name}.npy"
         if not path.is_file():
             return np.zeros((0, 2))
-        try:
-            columns.append(read_npy(path).astype(np.float64).ravel())
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error
+        columns.append(read_numbers(path))
     rotation, elevation = columns
     if len(rotation) != len(elevation):
         raise InputError(f"{folder}: {len(rotation)} rotations and {len(elevation)} elevations; each view needs both")
@@ -380,7 +385,7 @@ def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, "
         path = folder / f"{split}.txt"
         if not path.is_file():
             raise InputError(f"{path}: no such file; a folder of splits holds train.txt, val.txt and test.txt")
-        names = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        names = [line.strip() for line in text_lines(path, _MOST_LINES) if line.strip()]
         # The published lists name more objects than were rendered for some kinds, so absent ones are left out.
         splits[split] = np.array(sorted({numbers[name] for name in names if name in numbers}), dtype=np.int64)
         if not len(splits[split]):

@@ -16,7 +16,9 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.cameras import CameraPrior
+from get3d.datasets.image_files import read_image
 from get3d.datasets.index import Assumed, Listing, read, remember
+from get3d.datasets.resizing import reduced
 from get3d.datasets.validation import head_problem, quick_problems
 from get3d.files import InputError
 
@@ -42,11 +44,7 @@ def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {re
     Raises:
         InputError: the file is missing, cut short or no PNG, or has no alpha channel or another size.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or make the dataset again") from error
-    return _decoded(content, path, resolution)
+    return _decoded(read_image(path), path, resolution)
 
 
 def decode_listed(listing: Listing, number: int, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
@@ -92,8 +90,9 @@ class ImageDataset:
         classes: names of the classes; none where all objects are of one kind.
         labels: [n] number of the class of each image's object; 0 where there are none.
         prior: where the cameras were drawn from.
-        resolution: side of the images in pixels.
+        resolution: side of the images in pixels, as they are given.
         scale: longest side of the objects' bounding boxes.
+        filled: the splits that hold objects.
     """
 
     angles: Float[Tensor, "n 2"]
@@ -102,6 +101,7 @@ class ImageDataset:
     prior: CameraPrior
     resolution: int
     scale: float
+    filled: frozenset[str]
 
     def __init__(
         self,
@@ -110,6 +110,7 @@ class ImageDataset:
         splits: Path | str | None = None,
         cache_bytes: int = 2 * 1024**3,
         assumed: Assumed | None = None,
+        resolution: int | None = None,
     ) -> None:
         """Lists the dataset and does the checks that need no decoding.
 
@@ -119,17 +120,25 @@ class ImageDataset:
             splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
             cache_bytes: keep decoded images in memory if the whole split takes no more than this.
             assumed: what the dataset is taken to be where it does not say so itself.
+            resolution: side that larger images are reduced to, in pixels; None leaves them as they are.
 
         Raises:
             InputError: something is wrong; names the first file, and counts the others.
         """
         began = time.time()
         listing = read(root, splits, assumed)
-        self.resolution, problems = quick_problems(listing)
+        self._stored, problems = quick_problems(listing)
         if problems:
             more = f"; {len(problems) - 1} more, see `get3d check {root}`" if len(problems) > 1 else ""
             raise InputError(f"{problems[0].message}{more}")
         remember(listing, began)
+        self.resolution = self._stored if resolution is None else resolution
+        if self.resolution < 1 or self._stored % self.resolution:
+            raise InputError(
+                f"{root}: its images are {self._stored}², asked for is {resolution}²; larger images are reduced, not "
+                f"enlarged: use --resolution {self._stored} or a smaller power of two, or make the dataset again"
+            )
+        self.filled = frozenset(name for name, objects in listing.splits.items() if len(objects))
         numbers = listing.of_split(split)
         if not len(numbers):
             raise InputError(f"{root}: no object is in the split {split!r}; make a dataset of at least 10 shapes")
@@ -168,7 +177,8 @@ class ImageDataset:
         return self._cache[numbers]
 
     def _decode(self, number: int) -> UInt8[Tensor, "4 r r"]:
-        return torch.from_numpy(decode_listed(self._listing, int(self._numbers[number]), self.resolution))
+        pixels = decode_listed(self._listing, int(self._numbers[number]), self._stored)
+        return torch.from_numpy(reduced(pixels, self.resolution))
 
     def batches(
         self, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1

@@ -15,19 +15,18 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
-import tyro
 from jaxtyping import Int64, Shaped
 from rich.console import Console
 from rich.progress import Progress
 
 from get3d.arrays import read_npz
 from get3d.datasets.cache import stamps_of
-from get3d.datasets.index import Assumed, Description, Listing, read
+from get3d.datasets.config import PackConfig
+from get3d.datasets.index import Description, Listing, read
 from get3d.datasets.shards import (
     FORMAT,
     INDEX,
@@ -42,7 +41,7 @@ from get3d.datasets.shards import (
 )
 from get3d.datasets.validation import content_problem, quick_problems
 from get3d.files import InputError, make_name, read_json, require_space, require_writable, write_json, writing
-from get3d.ranges import Range, require_ranges
+from get3d.ranges import require_ranges
 
 __all__ = ["PackConfig", "pack"]
 
@@ -53,25 +52,6 @@ _END = 10_240
 """A tar file ends in empty blocks, and is filled up to a multiple of this."""
 _THREADS = 8
 _NOTES = ".packing"
-
-
-@dataclass(frozen=True)
-class PackConfig:
-    """Packing.
-
-    Attributes:
-        data: dataset folder, in our layout or the published one, or packed before.
-        out: folder for the shards; repeat the command to go on.
-        shard_size: most MiB of a shard, unless a single image is larger.
-        meshes: also copy the meshes, which only evaluation and `get3d check` read.
-        assumed: what the dataset is taken to be where it does not say so itself.
-    """
-
-    data: tyro.conf.Positional[Path]
-    out: Path
-    shard_size: Annotated[float, Range(0, 2**20, above=True)] = 256.0
-    meshes: bool = True
-    assumed: Assumed = field(default_factory=Assumed)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from typing import Any, SupportsIndex, overload
 import numpy as np
 from jaxtyping import Shaped
 
-from get3d.files import InputError, read_json, require_format, require_names
+from get3d.arrays import map_array
+from get3d.files import InputError, open_file, read_json, require_format, require_names
 
 __all__ = [
     "FORMAT",
@@ -81,7 +82,7 @@ def in_parts(count: int) -> list[slice]:
 
 def file_checksum(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
@@ -128,7 +129,8 @@ class _Opened:
     """A file held open for reading at any place, by any thread; closed when nobody holds it any longer."""
 
     def __init__(self, path: Path) -> None:
-        self.number = os.open(path, os.O_RDONLY)
+        with open_file(path) as file:
+            self.number = os.dup(file.fileno())
 
     def __del__(self) -> None:
         if hasattr(self, "number"):
@@ -222,7 +224,7 @@ def _read_manifest(path: Path) -> _Manifest:
     return found
 
 
-def _shard(value: dict[str, Any]) -> Shard:
+def _shard(value: Any) -> Shard:
     return Shard(str(value["name"]), int(value["images"]), int(value["size"]), str(value["sha256"]))
 
 
@@ -239,8 +241,8 @@ def _require_size(path: Path, size: int) -> None:
 def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
     """The index, mapped, after a proof that each image lies within its shard."""
     try:
-        index = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        index = map_array(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: is no index ({error}); {_AGAIN}") from error
     names = index.dtype.names
     if index.ndim != 1 or names is None or index.dtype != row_type(index.dtype[0].itemsize):

@@ -84,7 +84,7 @@ def silhouettes(
     """
     samples = max(1, points // resolution)
     angles = torch.from_numpy(np.radians(degrees)).float()
-    cameras = Cameras(angles[:, 0], angles[:, 1], prior.radius, float(np.radians(prior.fov)))
+    cameras = Cameras.orbit(angles[:, 0], angles[:, 1], prior.radius, float(np.radians(prior.fov)))
     batch = MeshBatch.from_meshes([mesh]).select(torch.zeros(len(cameras), dtype=torch.long))
     return avg_pool2d(rasterize(batch, cameras, resolution * samples).covered.float(), samples)
 

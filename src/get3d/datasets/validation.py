@@ -13,19 +13,19 @@ from pathlib import Path
 import numpy as np
 
 from get3d.datasets.cache import evenly
+from get3d.datasets.config import RESOLUTIONS
 from get3d.datasets.index import Listing
 from get3d.datasets.shards import INDEX, in_parts
-from get3d.files import InputError
+from get3d.files import InputError, open_file
 
 __all__ = ["RESOLUTIONS", "Problem", "content_problem", "head_problem", "quick_problems"]
 
 _THREADS = 16
 """Files on a network are looked at together, since each look is a wait."""
-RESOLUTIONS = tuple(2**power for power in range(4, 12))
-"""Sides of images that networks can be built for."""
 _END = b"IEND\xaeB`\x82"
 _COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha"}
 _RGBA = 6
+_GRID = 2.0
 _TOLERANCE = 0.01
 """Degrees by which an angle may lie outside the prior."""
 
@@ -65,7 +65,8 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
             )
         )
     files, ends = ([], []) if listing.seen else (_file_problems(listing), _ends_problems(listing, resolution))
-    return resolution, problems + files + _split_problems(listing) + _angle_problems(listing) + ends
+    described = _scale_problems(listing) + _split_problems(listing)
+    return resolution, problems + files + described + _angle_problems(listing) + ends
 
 
 def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
@@ -101,7 +102,7 @@ def _is_png(head: bytes) -> bool:
 def _resolution_of(listing: Listing) -> int:
     path = listing.path(0)
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             head = file.read(26)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or remove its camera") from error
@@ -126,14 +127,16 @@ def _ends_problems(listing: Listing, resolution: int) -> list[Problem]:
 
 def _ends_problem(path: Path, resolution: int) -> Problem | None:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             problem = head_problem(path, file.read(26), resolution)
             if problem is not None:
                 return problem
             file.seek(-len(_END), os.SEEK_END)
             return _end_problem(path, file.read())
-    except OSError:
+    except FileNotFoundError:
         return None  # A missing image is told of with the files.
+    except OSError as error:
+        return Problem.found(path, f"cannot be read ({error.strerror})", "make the image again")
 
 
 def _file_problems(listing: Listing) -> list[Problem]:
@@ -157,8 +160,20 @@ def _file_problems(listing: Listing) -> list[Problem]:
     return missing + unlisted + repeated
 
 
+def _scale_problems(listing: Listing) -> list[Problem]:
+    if listing.scale < _GRID:
+        return []
+    what = f"objects are {listing.scale:g} long, and shapes are learned in a cube of a side below {_GRID:g}"
+    fix = "divide `scale`, and the `radius` of `camera`, by the same number"
+    return [Problem.found(listing.root / "dataset.json", what, fix)]
+
+
 def _split_problems(listing: Listing) -> list[Problem]:
     problems = []
+    if not len(listing.splits.get("train", ())):
+        what = f"none of the {len(listing.objects)} objects is in the split 'train'"
+        fix = "name the objects to learn from under `splits` in dataset.json, or in a folder for --splits"
+        problems.append(Problem.found(listing.root, what, fix))
     for first, second in combinations(sorted(listing.splits), 2):
         both = np.intersect1d(listing.splits[first], listing.splits[second])
         if len(both):

@@ -2,9 +2,11 @@
 
 On several machines torchrun starts the processes; `get3d.distributed.processes.joined` then finds them in the
 environment.
+Nothing heavy is imported before `_work` has said what Ctrl-C does.
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -15,16 +17,12 @@ from importlib import import_module
 from typing import Any, Protocol, TypeVar, get_type_hints, runtime_checkable
 from uuid import uuid4
 
-import torch
 from rich.console import Console
-from torch.distributed import is_torchelastic_launched
 
-from get3d.devices import device_named
-from get3d.distributed.loopback import loopback_environment
-from get3d.distributed.processes import RanksConfig, RanksError
+from get3d.console import prepare_process, terminal
+from get3d.distributed.config import RanksConfig, RanksError
 from get3d.files import InputError
 from get3d.ranges import require_ranges
-from get3d.storage import describe, restore
 
 __all__ = ["Shared", "run"]
 
@@ -72,7 +70,15 @@ def run(
         InputError: the configuration cannot be used; said before a process is started.
         RanksError: a process was lost more than `config.ranks.max_restarts` times, or all were told to stop.
         SystemExit: a process ended with an error, which it has said, that would only come again.
+        KeyboardInterrupt: the processes were told to stop by SIGINT.
     """
+    import torch
+    from torch.distributed import is_torchelastic_launched
+
+    from get3d.devices import device_named
+    from get3d.distributed.loopback import loopback_environment
+    from get3d.storage import describe
+
     count = config.ranks.processes
     require_ranges(config)
     if count == 1 or is_torchelastic_launched():
@@ -91,7 +97,17 @@ def run(
 
     # A command, not a function: torch's processes for functions wait 30 seconds when they are told to stop.
     name = f"{work.__module__}:{work.__qualname__}"
-    command = ("-m", "get3d.distributed.launcher", name, json.dumps(describe(config)), *sys.argv[1:])
+    command = (
+        "-m",
+        "get3d.distributed.launcher",
+        name,
+        json.dumps(describe(config)),
+        json.dumps(console.quiet),
+        *sys.argv[1:],
+    )
+    # What it logs of processes that are told to stop, or are lost, is said here; each of its loggers has its own level.
+    for logger in [each for each in logging.root.manager.loggerDict if each.startswith("torch.distributed")]:
+        logging.getLogger(logger).setLevel(logging.CRITICAL)
     # torch's own restarts would also begin again what cannot succeed.
     try:
         for restarts in range(config.ranks.max_restarts, -1, -1):
@@ -109,6 +125,8 @@ def run(
                     raise RanksError(f"rank {rank} {how}; repeat the command to go on") from error
                 console.print(f"rank {rank} {how}; all processes are started again", highlight=False)
     except SignalException as told:
+        if told.sigval == signal.SIGINT:
+            raise KeyboardInterrupt from told
         # The processes were told, too, and have ended in their own way; or there were none, between two starts.
         if not ends_well:
             raise RanksError("stopped before the work was done; repeat the command to go on") from told
@@ -146,12 +164,16 @@ def _group(count: int, meeting: str) -> Any:
     )
 
 
-def _work(name: str, described: str) -> None:
-    """What each process does."""
+def _work(name: str, described: str, quiet: bool) -> None:
+    """What each process does. Ctrl-C, which the terminal sends to all, ends it without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    from get3d.storage import restore
+
     module, function = name.split(":")
     work = getattr(import_module(module), function)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        work(restore(get_type_hints(work)["config"], json.loads(described), "the launcher"), Console())
+        work(restore(get_type_hints(work)["config"], json.loads(described), "the launcher"), terminal(quiet=quiet))
     except (InputError, FloatingPointError, RanksError) as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1 if isinstance(error, RanksError) else _SAID)
@@ -160,7 +182,8 @@ def _work(name: str, described: str) -> None:
 
 
 if __name__ == "__main__":
-    _, _name, _described, *_arguments = sys.argv
+    _, _name, _described, _quiet, *_arguments = sys.argv
     # What records the command that it was made by, records the one that people gave.
     sys.argv = ["get3d", *_arguments]
-    _work(_name, _described)
+    prepare_process()
+    _work(_name, _described, json.loads(_quiet))

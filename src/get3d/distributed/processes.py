@@ -17,18 +17,17 @@ from datetime import timedelta
 from itertools import chain, count
 from operator import itemgetter
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
 import torch
 import torch.distributed as dist
-import tyro
 from rich.console import Console
 from torch import Tensor
 
 from get3d.devices import device_named
+from get3d.distributed.config import RanksConfig, RanksError
 from get3d.distributed.loopback import ONE_MACHINE, loopback_store
 from get3d.files import InputError
-from get3d.ranges import Range
 
 __all__ = ["SINGLE_PROCESS", "Ranks", "RanksConfig", "RanksError", "joined"]
 
@@ -37,27 +36,6 @@ _WHILE = 10.0
 
 Item = TypeVar("Item")
 T = TypeVar("T")
-
-
-class RanksError(RuntimeError):
-    """A process is lost, or hangs; the message names it."""
-
-
-@dataclass(frozen=True)
-class RanksConfig:
-    """How processes share the work.
-
-    Attributes:
-        processes: on this machine, one for each GPU, so --gpus is the same; on a CPU as many as wanted. Under torchrun
-            its own number counts.
-        max_restarts: how often all of them are started again after one was lost; training goes on from its checkpoint.
-        timeout: minutes to wait for a process, in training also for the first one to measure a snapshot, before it
-            counts as lost.
-    """
-
-    processes: Annotated[int, tyro.conf.arg(aliases=("--gpus",)), Range(1)] = 1
-    max_restarts: Annotated[int, Range(0)] = 3
-    timeout: Annotated[float, Range(0, 1e6, above=True)] = 30.0
 
 
 @dataclass(frozen=True)

@@ -1,91 +1,55 @@
 """One model, or real objects in its place, against a dataset: every number of the report."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated, Literal
+from dataclasses import dataclass, field, replace
 
-import numpy as np
 import torch
-import tyro
 from rich.progress import Progress
 from torch import Tensor
 
 from get3d.datasets.index import read
 from get3d.datasets.loader import ImageDataset
-from get3d.distributed.processes import Ranks, RanksConfig
-from get3d.evaluation.image_metrics import (
-    Drawn,
-    compare_features,
-    compare_images,
-    generated_features,
-    real_features,
-    real_images,
-)
-from get3d.evaluation.shape_metrics import DistanceName, Value, compare_sets, distances
+from get3d.distributed.processes import Ranks
+from get3d.evaluation.config import EvaluateConfig, ProtocolName
+from get3d.evaluation.drawing import Sampling
+from get3d.evaluation.evidence import Evidence, Features, ImageSets, Need
+from get3d.evaluation.image_metrics import Drawn, generated_features, real_features, real_images
+from get3d.evaluation.metric_table import METRICS, compute
+from get3d.evaluation.shape_metrics import DistanceName, Distances, Value, distances
 from get3d.evaluation.shape_sets import Measures, ShapeSet, generated_set, mesh_path, mesh_set
+from get3d.evaluation.textures import examine_texture
 from get3d.files import InputError
 from get3d.generator import Generator
-from get3d.metrics.features import FeatureNetwork, inception_path
-from get3d.metrics.quality import MAIN, texture_quality
-from get3d.ranges import SEED, Range
+from get3d.metrics.feature_networks import NETWORKS, FeatureName, FeatureNetwork
+from get3d.metrics.features import FeatureNetwork as Inception
+from get3d.metrics.quality import TextureQuality
 
-__all__ = ["Comparison", "EvaluateConfig", "Result"]
+__all__ = ["PROTOCOLS", "Comparison", "EvaluateConfig", "Protocol", "ProtocolName", "Result"]
 
 PUBLISHED_IMAGES = 50_000
 _SWD_IMAGES = 4096
-_TEXTURE = 512
-_TEXTURED_FACES = 20_000
 _NEIGHBOURS = 3
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
-    """Numbers for one model, or several side by side.
+class Protocol:
+    """What the published evaluation does in another way than a plain one.
 
     Attributes:
-        models: a model's name, its folder, the folder of a training run, or a checkpoint; several make a comparison.
-        data: dataset folder that the models are compared with.
-        out: folder for report.json, report.html and what they were made from; repeat the command to go on.
-        splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
-        split: the objects that count as references.
-        references: how many of them; by default all.
-        ratio: generated shapes for each reference; 5 as published.
-        psi: truncation of the generated shapes and images; 1 as published.
-        seed: of the first generated shape.
-        distances: cd is the Chamfer distance, lfd the light field distance.
-        points: points drawn on each surface for the Chamfer distance.
-        outer_surface: draw points only where a surface is seen from outside, as published for cars.
-        shapes: compare shapes; needs the dataset's meshes.
-        meshes: folder of the dataset's meshes, <object>.glb; by default the dataset's own.
-        train_objects: training objects, at most, that generated shapes are looked up among.
-        images: generated images that are compared with the split's; FID is published for 50000; 0 for none.
-        inception: the Inception network; by default looked for in the cache folder, and FID left out where it is not.
-        textures: shapes whose texture is baked and examined; 0 for none.
-        device: "auto" takes a GPU where there is one.
-        ranks: how processes share the work.
+        style_mixing: probability that generated shapes take the styles of a second latent in later layers.
+        binary_masks: pixels of real images that are covered in part count as covered.
+        centred: the middle of each shape's bounding box is moved to the origin before point sets are compared.
     """
 
-    models: tyro.conf.Positional[tuple[str, ...]]
-    data: Path
-    out: Path = Path("evaluation")
-    splits: Path | None = None
-    split: Literal["train", "val", "test"] = "test"
-    references: Annotated[int | None, Range(1, 1_000_000)] = None
-    ratio: Annotated[int, Range(1, 1000)] = 5
-    psi: Annotated[float, Range(0, 2)] = 1.0
-    seed: Annotated[int, SEED] = 0
-    distances: tuple[DistanceName, ...] = ("cd", "lfd")
-    points: Annotated[int, Range(16, 1_000_000)] = 2048
-    outer_surface: bool = False
-    shapes: bool = True
-    meshes: Path | None = None
-    train_objects: Annotated[int, Range(1, 10_000_000)] = 1000
-    images: Annotated[int, Range(0, 10_000_000)] = 2048
-    inception: Path | None = None
-    textures: Annotated[int, Range(0, 100_000)] = 8
-    device: str = "auto"
-    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
+    style_mixing: float
+    binary_masks: bool
+    centred: bool
+
+
+PROTOCOLS: dict[ProtocolName, Protocol] = {
+    "plain": Protocol(style_mixing=0.0, binary_masks=False, centred=True),
+    "published": Protocol(style_mixing=0.9, binary_masks=True, centred=False),
+}
 
 
 @dataclass(frozen=True)
@@ -94,7 +58,7 @@ class Result:
 
     Attributes:
         metrics: numbers by name.
-        shapes: the shapes that were measured; None where none were.
+        shapes: the shapes that were measured, which say which are empty; None where none were.
         neighbours: for each shape the nearest training objects, nearest first.
         to_train: for each distance, how far each shape's nearest training object is.
     """
@@ -124,8 +88,17 @@ class Comparison:
             InputError: the dataset has too few objects, a mesh is not there, or the network is another file.
         """
         self._config, self._device, self._progress, self._ranks = config, device, progress, ranks
+        self._protocol = PROTOCOLS[config.protocol]
+        self.sampling = Sampling(config.seed, config.psi, self._protocol.style_mixing)
         self.notes: list[str] = []
-        self._measures = Measures(config.points, config.outer_surface, "lfd" in config.distances)
+        if config.protocol == "published":
+            self.notes.append(
+                f"By the published protocol: styles mixed with probability {self._protocol.style_mixing:g}, real masks "
+                "1 wherever anything is covered, point sets not centred."
+            )
+        lightfields, centred = "lfd" in config.distances, self._protocol.centred
+        self._measures = Measures(config.points, config.outer_surface, lightfields, centred=centred)
+        self._networks: dict[FeatureName, FeatureNetwork] = {}
         self.folder = config.meshes or config.data / "meshes"
         if config.shapes:
             self._open_shapes()
@@ -151,9 +124,32 @@ class Comparison:
 
     def _open_images(self) -> None:
         config = self._config
-        self._held_out = ImageDataset(config.data, config.split, config.splits)
-        self._trained = ImageDataset(config.data, "train", config.splits)
-        self._network = self._open_network()
+        self._held_out = ImageDataset(config.data, config.split, config.splits, resolution=config.resolution)
+        self._trained = ImageDataset(config.data, "train", config.splits, resolution=config.resolution)
+        self._networks = self._open_networks()
+
+    @property
+    def _available(self) -> set[Need]:
+        """What metrics can be computed from."""
+        config = self._config
+        available: set[Need] = set(self._networks)
+        if config.shapes:
+            available |= {"meshes", "training objects", *config.distances}
+        if config.images:
+            available.add("images")
+        if config.textures:
+            available.add("textures")
+        return available
+
+    def _values(self, found: Evidence) -> dict[str, Value]:
+        """Every metric that can be computed, in the order of the table; images are with the first process alone."""
+
+        def present() -> dict[str, Value]:
+            absent = {"textures"} if not found.textures else set()
+            names = [name for name, row in METRICS.items() if self._available - absent >= set(row.needs)]
+            return compute(names, found)
+
+        return self._ranks.from_first(present)
 
     def measure(self) -> None:
         """Measures the dataset, which everything else is compared with.
@@ -172,9 +168,9 @@ class Comparison:
         if len(self.references) == 1:
             self.notes.append("There is but one reference: coverage and nearest neighbours say nothing.")
         for role, shapes in (("references", self.references), ("training objects", self.train)):
-            if shapes.dropped:
-                lost = ", ".join(shapes.dropped[:5])
-                self.notes.append(f"{len(shapes.dropped)} {role} have no surface and were left out: {lost} …")
+            if shapes.empty:
+                lost = ", ".join(shapes.empty[:5])
+                self.notes.append(f"{len(shapes.empty)} {role} have no surface and were left out: {lost} …")
 
     def _meshes(self, role: str) -> ShapeSet:
         names = self._names[role]
@@ -184,46 +180,58 @@ class Comparison:
     def _measure_images(self) -> None:
         config, held_out, ranks = self._config, self._held_out, self._ranks
         self._compared = min(config.images, _SWD_IMAGES, len(held_out))
-        self._real = real_images(held_out, self._compared, config.seed, ranks)
-        self._stand_in = real_images(self._trained, self._compared, config.seed + 1, ranks)
-        if self._network is not None:
-            self._features = real_features(held_out, self._network, self._device, ranks)
-            stand_in = real_features(self._trained, self._network, self._device, ranks)
-            self._stand_in_features = stand_in[: config.images]
-            if config.images != PUBLISHED_IMAGES:
-                self.notes.append(
-                    f"FID is of {config.images} generated and {len(held_out)} real images at "
-                    f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and not "
-                    "comparable."
-                )
+        binary = self._protocol.binary_masks
+        self._real = real_images(held_out, self._compared, config.seed, ranks, binary_masks=binary)
+        self._stand_in = real_images(self._trained, self._compared, config.seed + 1, ranks, binary_masks=binary)
+        # As many in the place of generated ones, of objects from all over the split.
+        draw = torch.Generator().manual_seed(config.seed + 1)
+        in_place = torch.randperm(len(self._trained), generator=draw)[: config.images]
+        whole = torch.arange(len(held_out))
+        self._features = {
+            name: Features(
+                generated=real_features(self._trained, network, self._device, ranks, in_place),
+                real=real_features(held_out, network, self._device, ranks, whole),
+            )
+            for name, network in self._networks.items()
+        }
+        if "inception" in self._networks and config.images != PUBLISHED_IMAGES:
+            self.notes.append(
+                f"FID is of {config.images} generated and {len(held_out)} real images at "
+                f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and not "
+                "comparable."
+            )
 
-    def _open_network(self) -> FeatureNetwork | None:
-        if self._config.inception is None and not inception_path().is_file():
-            try:
-                return FeatureNetwork()
-            except InputError as error:
-                self.notes.append(f"FID, KID, precision and recall are left out. {error}")
-                return None
-        return FeatureNetwork(self._config.inception)
+    def _open_networks(self) -> dict[FeatureName, FeatureNetwork]:
+        """The networks that are there, with notes for the others; one that is asked for must be there."""
+        found: dict[FeatureName, FeatureNetwork] = {}
+        for name, kind in NETWORKS.items():
+            if name == "inception" and self._config.inception is not None:
+                found[name] = Inception(self._config.inception)
+            elif kind.there():
+                found[name] = kind.open()
+            else:
+                try:
+                    kind.open()
+                except InputError as error:
+                    self.notes.append(f"{kind.metrics} are left out. {error}")
+        return found
 
     def of_real(self) -> Result:
         """Real objects and images, of the training split, in the place of generated ones: what a model can reach."""
-        metrics: dict[str, Value] = {}
-        to_train: dict[DistanceName, Tensor] = {}
+        found = Evidence(self._config.seed)
         if self._config.shapes:
-            count = self._config.ratio * len(self.references)
-            metrics |= self._shape_values(self.train.first(count), "real")
-            to_train = {
-                name: self._distance(self.references, self.train, name, "real").amin(dim=1)
+            stand_in = self.train.first(self._config.ratio * len(self.references))
+            matrices = {
+                name: replace(
+                    self._matrices(stand_in, name, "real"),
+                    to_train=self._distance(self.references, self.train, name, "real").amin(dim=1),
+                )
                 for name in self._config.distances
             }
-            metrics |= {f"train-{name}": Value(float(values.median())) for name, values in to_train.items()}
-            metrics |= quality_values(self.references)
+            found = replace(found, distances=matrices, shapes=self.references)
         if self._config.images:
-            metrics |= self._compare_images(self._stand_in)
-            if self._network is not None:
-                metrics |= self._compare_features(self._stand_in_features)
-        return Result(metrics, self.references if self._config.shapes else None, to_train=to_train)
+            found = replace(found, images=ImageSets(self._stand_in, self._real), features=self._features)
+        return Result(self._values(found), found.shapes, to_train=_to_train(found))
 
     def of_model(self, name: str, generator: Generator) -> Result:
         """A model.
@@ -233,45 +241,39 @@ class Comparison:
             generator: the model.
 
         Raises:
-            InputError: none of its shapes has a surface, or a file cannot be written.
+            InputError: a file cannot be written.
         """
-        metrics: dict[str, Value] = {}
-        shapes: ShapeSet | None = None
+        found = Evidence(self._config.seed)
         neighbours: list[list[str]] = []
-        to_train: dict[DistanceName, Tensor] = {}
         if self._config.shapes:
             shapes = self._generated(name, generator)
-            metrics |= self._shape_values(shapes, name) | quality_values(shapes)
+            matrices = {}
             for distance in self._config.distances:
-                found = self._distance(shapes, self.train, distance, name)
-                to_train[distance] = found.amin(dim=1)
-                metrics[f"train-{distance}"] = Value(float(to_train[distance].median()))
+                to_train = self._distance(shapes, self.train, distance, name)
+                matrices[distance] = replace(self._matrices(shapes, distance, name), to_train=to_train.amin(dim=1))
                 # The last distance asked for decides, the light field's by default: the nearer to what people see.
-                nearest = found.topk(min(_NEIGHBOURS, len(self.train)), largest=False).indices
+                nearest = to_train.topk(min(_NEIGHBOURS, len(self.train)), largest=False).indices
                 neighbours = [[self.train.names[number] for number in row] for row in nearest.tolist()]
+            found = replace(found, distances=matrices, shapes=shapes)
         if self._config.images:
-            metrics |= self._image_values(name, generator)
+            found = self._with_images(found, name, generator)
         if self._config.textures:
-            metrics |= self._texture_values(generator)
-        return Result(metrics, shapes, neighbours, to_train)
+            found = replace(found, textures=self._textures(generator))
+        return Result(self._values(found), found.shapes, neighbours, _to_train(found))
 
     def _generated(self, name: str, generator: Generator) -> ShapeSet:
         config = self._config
         count = config.ratio * len(self.references)
         with _Task(self._progress, f"{name}: shapes", count) as done:
             path = config.out / name / "shapes.npz"
-            return generated_set(generator, count, config.seed, config.psi, self._measures, path, done, self._ranks)
+            return generated_set(generator, count, self.sampling, self._measures, path, done, self._ranks)
 
-    def _shape_values(self, shapes: ShapeSet, folder: str) -> dict[str, Value]:
-        values: dict[str, Value] = {}
-        for name in self._config.distances:
-            found = compare_sets(
-                self._distance(shapes, shapes, name, folder),
-                self._distance(shapes, self.references, name, folder),
-                self._distance(self.references, self.references, name, "real"),
-            )
-            values |= {f"{metric}-{name}": value for metric, value in found.items()}
-        return values
+    def _matrices(self, shapes: ShapeSet, name: DistanceName, folder: str) -> Distances:
+        return Distances(
+            own=self._distance(shapes, shapes, name, folder),
+            across=self._distance(shapes, self.references, name, folder),
+            references=self._distance(self.references, self.references, name, "real"),
+        )
 
     def _distance(self, a: ShapeSet, b: ShapeSet, name: DistanceName, folder: str) -> Tensor:
         against = "references" if b is self.references else "train" if b is self.train else "own"
@@ -280,71 +282,34 @@ class Comparison:
         with _Task(self._progress, f"{folder}: {name} {own} to {against}", len(a)) as done:
             return distances(a, b, name, path, self._device, done, self._ranks)
 
-    def _image_values(self, name: str, generator: Generator) -> dict[str, Value]:
+    def _with_images(self, found: Evidence, name: str, generator: Generator) -> Evidence:
         config = self._config
-        drawn = Drawn(generator, config.images, config.seed, config.psi, self._held_out.resolution)
+        drawn = Drawn(generator, config.images, self.sampling, self._held_out.resolution)
         with _Task(self._progress, f"{name}: images", self._compared) as done:
             images = drawn.first(self._compared, self._ranks, done)
-        values = self._compare_images(images)
-        if self._network is not None:
-            with _Task(self._progress, f"{name}: features", config.images) as done:
-                path = config.out / name / "features.npz"
-                features = generated_features(drawn, self._network, path, self._device, done, self._ranks)
-            values |= self._compare_features(features)
-        return values
+        features = {}
+        for kind, network in self._networks.items():
+            with _Task(self._progress, f"{name}: {kind} features", config.images) as done:
+                path = config.out / name / f"features-{kind}.npz"
+                own = generated_features(drawn, network, path, self._device, done, self._ranks)
+            features[kind] = Features(own, self._features[kind].real)
+        return replace(found, images=ImageSets(images, self._real), features=features)
 
-    def _compare_images(self, some: Tensor) -> dict[str, Value]:
-        """What the first process finds, who alone has all images."""
-        return self._ranks.from_first(lambda: _plain(compare_images(some, self._real, self._config.seed)))
+    def _textures(self, generator: Generator) -> list[TextureQuality]:
+        count = self._config.textures
+        with _Task(self._progress, "textures", count) as done:
 
-    def _compare_features(self, some: Tensor) -> dict[str, Value]:
-        return self._ranks.from_first(lambda: _plain(compare_features(some, self._features, self._config.seed)))
-
-    def _texture_values(self, generator: Generator) -> dict[str, Value]:
-        config = self._config
-        with _Task(self._progress, "textures", config.textures) as done:
-
-            def examine(number: int) -> dict[str, float]:
-                latents = generator.sample_latents(1, config.seed + number)
-                quality: dict[str, float] = {}
-                if len(generator.meshes(latents, config.psi).faces):
-                    (textured,) = generator.textured(latents, config.psi, _TEXTURE, _TEXTURED_FACES)
-                    quality = vars(texture_quality(textured))
+            def examine(number: int) -> TextureQuality | None:
+                quality = examine_texture(generator, self.sampling, number)
                 done(number + 1)
                 return quality
 
-            each = self._ranks.each(range(config.textures), examine)
-        found = self._ranks.from_first(lambda: [quality for quality in each if quality])
-        names = found[0] if found else []
-        return {f"texture-{name}": Value(100 * float(np.mean([each[name] for each in found]))) for name in names}
+            each = self._ranks.each(range(count), examine)
+        return [quality for quality in each if quality is not None]
 
 
-def quality_values(shapes: ShapeSet) -> dict[str, Value]:
-    """Means over the meshes of a set, in per cent where they are shares."""
-    quality = shapes.quality
-    asked = len(shapes) + len(shapes.dropped)
-    closed = quality["genus"][np.isfinite(quality["genus"])]
-    angles, aspects = quality["angle_counts"].sum(axis=0), quality["aspect_counts"].sum(axis=0)
-    values = {
-        "empty": 100 * len(shapes.dropped) / asked,
-        "watertight": 100 * quality["watertight"].mean(),
-        "manifold": 100 * quality["manifold"].mean(),
-        "uncut": 100 * (quality["intersecting"] == 0).mean(),
-        "whole": 100 * (quality["watertight"].astype(bool) & (quality["main"] >= MAIN)).mean(),
-        "single": 100 * (quality["components"] == 1).mean(),
-        "components": quality["components"].mean(),
-        "faces": quality["faces"].mean(),
-        "slivers": 100 * angles[:2].sum() / angles.sum(),
-        "stretched": 100 * aspects[5:].sum() / aspects.sum(),
-        "thin": 100 * quality["thin"].mean(),
-    }
-    if len(closed):
-        values["genus"] = closed.mean()
-    return {name: Value(float(value)) for name, value in values.items()}
-
-
-def _plain(values: dict[str, float]) -> dict[str, Value]:
-    return {name: Value(value) for name, value in values.items()}
+def _to_train(found: Evidence) -> dict[DistanceName, Tensor]:
+    return {name: matrices.to_train for name, matrices in found.distances.items() if matrices.to_train is not None}
 
 
 class _Task:

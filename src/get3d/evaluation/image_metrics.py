@@ -1,54 +1,44 @@
-"""How a model's images compare with those of a dataset."""
+"""A model's images and those of a dataset, and their features in the eyes of trained networks."""
 
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from get3d.datasets.loader import ImageDataset, to_network
 from get3d.distributed.processes import Ranks
+from get3d.evaluation.drawing import Sampling, images_of
 from get3d.evaluation.resumable import Arrays, digest, in_blocks
 from get3d.generator import Generator
-from get3d.metrics.features import FeatureNetwork, frechet_feature_distance, kernel_distance, precision_recall
-from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance
+from get3d.metrics.feature_networks import FeatureNetwork, features_of
 
-__all__ = [
-    "Drawn",
-    "as_bytes",
-    "compare_features",
-    "compare_images",
-    "generated_features",
-    "real_features",
-    "real_images",
-]
+__all__ = ["Drawn", "as_bytes", "generated_features", "real_features", "real_images"]
 
 _AT_ONCE = 32
 _FEATURES_IN_BLOCK = 128
 
 
 class Drawn:
-    """Images of the shapes of the seeds seed, seed + 1, … by cameras from the dataset's prior, on black.
+    """Images of the first shapes that a generator makes, by cameras from the dataset's prior, on black.
 
     Attributes:
         key: tells these images from others.
     """
 
-    def __init__(self, generator: Generator, count: int, seed: int, psi: float, resolution: int) -> None:
+    def __init__(self, generator: Generator, count: int, sampling: Sampling, resolution: int) -> None:
         """Draws the cameras.
 
         Args:
             generator: what makes the shapes.
             count: how many images there are, each of another shape.
-            seed: of the first shape, and of the cameras.
-            psi: truncation.
+            sampling: which shapes; its seed is that of the cameras, too.
             resolution: side in pixels.
         """
-        self._generator, self._seed, self._psi, self._resolution = generator, seed, psi, resolution
-        self._cameras = generator.config.cameras.sample(count, torch.Generator().manual_seed(seed))
-        state = [tensor for _, tensor in sorted(generator.state_dict().items())]
-        self.key = digest(*state, self._cameras.angles, seed, psi, resolution)
+        self._generator, self._sampling, self._resolution = generator, sampling, resolution
+        self._cameras = generator.config.cameras.sample(count, torch.Generator().manual_seed(sampling.seed))
+        self.key = digest(sampling.key(generator), self._cameras.angles, resolution)
 
     def __len__(self) -> int:
         return len(self._cameras)
@@ -59,10 +49,10 @@ class Drawn:
         found = []
         for first in range(start, end, _AT_ONCE):
             last = min(first + _AT_ONCE, end)
-            latents = self._generator.sample_latents(last - first, self._seed + first)
-            cameras = self._cameras[first:last].to(latents.geometry.device)
-            images = self._generator.render(latents, cameras, self._resolution, self._psi)
-            found.append(as_bytes(torch.cat([images.rgb, 2 * images.mask - 1], dim=1)).cpu())
+            shapes = self._sampling.shapes(self._generator, range(first, last))
+            cameras = self._cameras[first:last].to(shapes.surfaces.empty.device)
+            images = images_of(self._generator, shapes, cameras, self._resolution)
+            found.append(as_bytes(_mask_from_minus_one(images)).cpu())
             progress(last)
         return torch.cat(found)
 
@@ -72,37 +62,43 @@ class Drawn:
         return _joined(ranks.each(starts, lambda start: self.load(start, min(start + _AT_ONCE, count), progress)))
 
 
-def real_images(images: ImageDataset, count: int, seed: int, ranks: Ranks) -> UInt8[Tensor, "n 4 r r"]:
+def real_images(
+    images: ImageDataset, count: int, seed: int, ranks: Ranks, *, binary_masks: bool = False
+) -> UInt8[Tensor, "n 4 r r"]:
     """A random choice of a dataset's images, at most `count`, on black: RGB and mask as bytes.
 
     Of several processes, which share the work, the first alone gets them, the others get none.
+
+    Args:
+        images: of a split.
+        count: how many.
+        seed: of the choice.
+        ranks: processes that share the reading.
+        binary_masks: a pixel that is covered in part, however little, counts as covered.
     """
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
-    return _joined(ranks.each(chosen.split(_AT_ONCE), lambda part: _on_black(images, part)))
+    return _joined(ranks.each(chosen.split(_AT_ONCE), lambda part: _on_black(images, part, binary_masks)))
 
 
 def _joined(parts: list[Tensor]) -> UInt8[Tensor, "n 4 r r"]:
     return torch.cat(parts) if parts else torch.empty(0, 4, 1, 1, dtype=torch.uint8)
 
 
-def _on_black(images: ImageDataset, numbers: Tensor) -> UInt8[Tensor, "n 4 r r"]:
+def _on_black(images: ImageDataset, numbers: Tensor, binary_masks: bool) -> UInt8[Tensor, "n 4 r r"]:
     drawn = to_network(images.load(numbers))
-    return as_bytes(torch.cat([drawn[:, :3], 2 * drawn[:, 3:] - 1], dim=1))
+    if binary_masks:
+        drawn[:, 3:] = (drawn[:, 3:] > 0).to(drawn)
+    return as_bytes(_mask_from_minus_one(drawn))
+
+
+def _mask_from_minus_one(images: Float[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
+    """The mask, which is in [0, 1], in the range of the colours."""
+    return torch.cat([images[:, :3], 2 * images[:, 3:] - 1], dim=1)
 
 
 def as_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
     """Images of [−1, 1] as bytes."""
     return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-
-
-def compare_images(some: UInt8[Tensor, "n 4 r r"], others: UInt8[Tensor, "m 4 r r"], seed: int) -> dict[str, float]:
-    """Sliced Wasserstein distances of images ("swd-rgb") and masks ("swd-mask"), of as many as both sets have."""
-    count = min(len(some), len(others))
-    draw = torch.Generator().manual_seed(seed)
-    return {
-        "swd-rgb": sliced_wasserstein_distance(some[:count, :3], others[:count, :3], draw),
-        "swd-mask": sliced_wasserstein_distance(some[:count, 3:], others[:count, 3:], draw),
-    }
 
 
 def generated_features(
@@ -121,30 +117,20 @@ def generated_features(
 
     def compute(start: int, end: int) -> Arrays:
         images = drawn.load(start, end, progress)
-        return {"features": network.of_batches(part[:, :3].to(device) for part in images.split(_AT_ONCE)).numpy()}
+        return {"features": features_of(network, images[:, :3], device).numpy()}
 
-    key = digest(drawn.key, network.sha256)
+    key = digest(drawn.key, network.key)
     return torch.from_numpy(in_blocks(path, key, len(drawn), _FEATURES_IN_BLOCK, compute, ranks=ranks)["features"])
 
 
 def real_features(
-    images: ImageDataset, network: FeatureNetwork, device: torch.device, ranks: Ranks
+    images: ImageDataset, network: FeatureNetwork, device: torch.device, ranks: Ranks, chosen: Int[Tensor, " n"]
 ) -> Float32[Tensor, "n d"]:
-    """Features of all images of a split.
+    """Features of some images of a split, by their numbers.
 
     Of several processes, which share the work, the first alone gets them, the others get none.
     """
-    parts = torch.arange(len(images)).split(_AT_ONCE)
-    found = ranks.each(parts, lambda part: network.of_batches([_on_black(images, part)[:, :3].to(device)]))
+    found = ranks.each(
+        chosen.split(_AT_ONCE), lambda part: features_of(network, _on_black(images, part, False)[:, :3], device)
+    )
     return torch.cat(found) if found else torch.empty(0, 0)
-
-
-def compare_features(some: Float32[Tensor, "n d"], real: Float32[Tensor, "m d"], seed: int) -> dict[str, float]:
-    """FID ("fid"), 10³ times KID ("kid"), precision and recall in per cent."""
-    reached = precision_recall(real, some)
-    return {
-        "fid": frechet_feature_distance(some, real),
-        "kid": 1000 * kernel_distance(some, real, torch.Generator().manual_seed(seed)),
-        "precision": 100 * reached.precision,
-        "recall": 100 * reached.recall,
-    }

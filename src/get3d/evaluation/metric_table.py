@@ -1,192 +1,388 @@
-"""What each number of a report is called, which way is better, and what it means: the report's own explanation."""
+"""The table of metrics. Snapshots of training, `get3d evaluate`, its report and `get3d runs` read it.
 
+A new metric is one new row: its name, which way is better, what it needs, and how it is computed from `Evidence`.
+"""
+
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["METRICS", "Metric", "worse"]
+import numpy as np
+
+from get3d.evaluation.evidence import Evidence, Need
+from get3d.evaluation.shape_metrics import (
+    DistanceName,
+    Distances,
+    Value,
+    accuracy,
+    covered,
+    matching_distance,
+    to_training,
+    variety,
+)
+from get3d.metrics.feature_networks import FeatureName
+from get3d.metrics.quality import MAIN
+
+__all__ = ["METRICS", "Metric", "compute", "needs_of", "worse"]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A row of the report's table.
+    """A row of the table.
 
     Attributes:
-        title: its name in the table.
+        name: its key in statistics, reports and options.
+        title: its name for people.
         better: which way is better; "fifty" nearer to 50, "real" nearer to what real objects give.
-        group: the part of the table it stands in.
+        group: the part of the report it stands in.
         text: what it is.
+        needs: what it is computed from.
+        compute: gives the number; None where there is none, such as a distance between no shapes.
         digits: decimals shown.
         caveat: how a better model can have a worse number.
     """
 
+    name: str
     title: str
     better: Literal["lower", "higher", "fifty", "real"] | None
     group: str
     text: str
+    needs: tuple[Need, ...]
+    compute: Callable[[Evidence], Value | float | None]
     digits: int = 2
     caveat: str = ""
 
 
-_DISTANCES = {
-    "cd": ("Chamfer distance ×10³", 3),
-    "lfd": ("light field distance", 0),
-}
+_IMAGES, _MESHES, _TEXTURES = "Images", "Meshes", "Textures"
 
 
-def _shape_metrics() -> dict[str, Metric]:
-    metrics: dict[str, Metric] = {}
-    for name, (distance, digits) in _DISTANCES.items():
-        short, group = name.upper(), f"Shapes, {distance}"
-        metrics |= {
-            f"cov-{name}": Metric(
-                f"COV-{short} %",
-                "higher",
-                group,
-                "Share of the references that are nearest to some generated shape. Low: whole styles are missing.",
-                caveat="Shapeless shapes spread over many references, too, so noise covers well.",
-            ),
-            f"mmd-{name}": Metric(
-                f"MMD-{short}",
-                "lower",
-                group,
-                "Mean distance from a reference to the nearest generated shape. Falls with the number generated.",
-                digits,
-            ),
-            f"1nna-{name}": Metric(
-                f"1-NNA-{short} %",
-                "fifty",
-                group,
-                "How often a shape's nearest other is of its own set, both sets equally large. 100: the sets are told "
-                "apart always; well below 50: generated shapes are copies of references.",
-            ),
-            f"variety-{name}": Metric(
-                f"Variety-{short}",
-                "real",
-                group,
-                "Mean distance between two generated shapes. Far below that of real objects the model repeats itself.",
-                digits,
-                caveat="Small components and blobs of all sizes lie far from each other; shapes that have become alike "
-                "in kind do not, until their details differ.",
-            ),
-            f"train-{name}": Metric(
-                f"To training-{short}",
-                "real",
-                group,
-                "Median distance from a generated shape to the nearest training object; for real objects, from a "
-                "reference. Far below, the model has learned objects memorised.",
-                digits,
-            ),
-        }
-    return metrics
-
-
-METRICS: dict[str, Metric] = {
-    "swd-rgb": Metric(
-        "SWD images ×10³",
+def _image_rows() -> Iterable[Metric]:
+    swd = "Sliced Wasserstein distance of patches of a Laplacian pyramid; needs no trained network."
+    yield Metric(
+        "swd",
+        "SWD ×10³",
         "lower",
-        "Images",
-        "Sliced Wasserstein distance of patches of a Laplacian pyramid; needs no trained network.",
-    ),
-    "swd-mask": Metric("SWD masks ×10³", "lower", "Images", "The same for the masks: outlines alone."),
-    "fid": Metric(
-        "FID",
+        _IMAGES,
+        "The sum of the next two.",
+        ("images",),
+        lambda found: found.swd["rgb"] + found.swd["mask"],
+    )
+    yield Metric("swd_rgb", "SWD of colours ×10³", "lower", _IMAGES, swd, ("images",), lambda found: found.swd["rgb"])
+    yield Metric(
+        "swd_mask",
+        "SWD of masks ×10³",
         "lower",
-        "Images",
-        "Fréchet distance of Inception features. Depends on the number of images: compare equal numbers only.",
+        _IMAGES,
+        "The same for the masks: outlines alone.",
+        ("images",),
+        lambda found: found.swd["mask"],
+    )
+    networks: tuple[tuple[FeatureName, str, str, str], ...] = (
+        ("inception", "Inception", "fid", "kid"),
+        ("efficientnet", "EfficientNet-Lite", "fed", "ked"),
+    )
+    for network, title, frechet, kernel in networks:
+        yield Metric(
+            frechet,
+            frechet.upper(),
+            "lower",
+            _IMAGES,
+            f"Fréchet distance of {title} features. Depends on the number of images: compare equal numbers only.",
+            (network,),
+            _frechet(network),
+        )
+        yield Metric(
+            kernel,
+            f"{kernel.upper()} ×10³",
+            "lower",
+            _IMAGES,
+            f"Kernel distance of {title} features; does not depend on the number.",
+            (network,),
+            _kernel(network),
+            3,
+        )
+    for name, text in (
+        ("precision", "Share of the generated images within reach of a real one."),
+        ("recall", "Share of the real images within reach of a generated one."),
+    ):
+        yield Metric(name, f"{name.title()} %", "higher", _IMAGES, text, ("inception",), _reached(name))
+
+
+def _frechet(network: FeatureName) -> Callable[[Evidence], float]:
+    return lambda found: found.features[network].frechet
+
+
+def _kernel(network: FeatureName) -> Callable[[Evidence], float]:
+    return lambda found: found.features[network].kernel(found.random())
+
+
+def _reached(name: str) -> Callable[[Evidence], float]:
+    return lambda found: 100 * float(getattr(found.reached, name))
+
+
+def _shape_rows(name: DistanceName, distance: str, digits: int) -> Iterable[Metric]:
+    short, group = name.upper(), f"Shapes, {distance}"
+
+    def of(measure: Callable[[Distances], Value | None]) -> Callable[[Evidence], Value | None]:
+        return lambda found: measure(found.distances[name])
+
+    yield Metric(
+        f"cov_{name}",
+        f"COV-{short} %",
+        "higher",
+        group,
+        "Share of the references that are nearest to some generated shape. Low: whole styles are missing.",
+        (name,),
+        of(covered),
+        caveat="Shapeless shapes spread over many references, too, so noise covers well.",
+    )
+    yield Metric(
+        f"mmd_{name}",
+        f"MMD-{short}",
+        "lower",
+        group,
+        "Mean distance from a reference to the nearest generated shape. Falls with the number generated.",
+        (name,),
+        of(matching_distance),
+        digits,
+    )
+    yield Metric(
+        f"1nna_{name}",
+        f"1-NNA-{short} %",
+        "fifty",
+        group,
+        "How often a shape's nearest other is of its own set, both sets equally large. 100: the sets are told apart "
+        "always; well below 50: generated shapes are copies of references.",
+        (name,),
+        of(accuracy),
+    )
+    yield Metric(
+        f"variety_{name}",
+        f"Variety-{short}",
+        "real",
+        group,
+        "Mean distance between two generated shapes. Far below that of real objects the model repeats itself.",
+        (name,),
+        of(variety),
+        digits,
+        caveat="Small components and blobs of all sizes lie far from each other; shapes that have become alike in kind "
+        "do not, until their details differ.",
+    )
+    yield Metric(
+        f"train_{name}",
+        f"To training-{short}",
+        "real",
+        group,
+        "Median distance from a generated shape to the nearest training object; for real objects, from a reference. "
+        "Far below, the model has memorised objects.",
+        (name, "training objects"),
+        of(to_training),
+        digits,
+    )
+
+
+def _share(holds: Callable[[dict[str, np.ndarray]], np.ndarray]) -> Callable[[Evidence], float]:
+    """The share of the shapes that were asked for of which something holds; it holds of no empty shape."""
+    return lambda found: 100 * float(holds(found.quality).sum()) / found.asked
+
+
+def _mean(name: str, factor: float = 1.0) -> Callable[[Evidence], float | None]:
+    """The mean over the shapes with a surface of which a number is known; None where there are none."""
+
+    def compute(found: Evidence) -> float | None:
+        values = found.quality[name]
+        known = values[np.isfinite(values)]
+        return factor * float(known.mean()) if len(known) else None
+
+    return compute
+
+
+def _faces(name: str, bins: slice) -> Callable[[Evidence], float | None]:
+    """The share of all faces that are counted in some bins, in per cent."""
+
+    def compute(found: Evidence) -> float | None:
+        counts = found.quality[name].sum(axis=0)
+        return 100 * float(counts[bins].sum() / counts.sum()) if counts.sum() else None
+
+    return compute
+
+
+def _mesh_row(
+    name: str,
+    title: str,
+    better: Literal["lower", "higher", "real"] | None,
+    text: str,
+    compute: Callable[[Evidence], float | None],
+    caveat: str = "",
+    digits: int = 2,
+) -> Metric:
+    return Metric(name, title, better, _MESHES, text, ("meshes",), compute, digits, caveat)
+
+
+_AS_PARTS = (
+    "Objects put together from closed parts have many; images do not tell, so a model makes one surface, and small "
+    "components beside it."
+)
+
+_MESH_ROWS = (
+    _mesh_row(
+        "empty",
+        "Empty %",
+        "lower",
+        "Shapes without a surface. They count as not watertight, not manifold and not of a single body; distances and "
+        "means leave them out.",
+        lambda found: 100 * (found.asked - len(found.quality["faces"])) / found.asked,
     ),
-    "kid": Metric(
-        "KID ×10³", "lower", "Images", "Kernel distance of Inception features; does not depend on the number.", 3
+    _mesh_row(
+        "watertight",
+        "Watertight %",
+        "higher",
+        "Closed, two faces at every edge, facing outward: fit to print.",
+        _share(lambda quality: quality["watertight"]),
     ),
-    "precision": Metric("Precision %", "higher", "Images", "Share of the generated images within reach of a real one."),
-    "recall": Metric("Recall %", "higher", "Images", "Share of the real images within reach of a generated one."),
-    **_shape_metrics(),
-    "empty": Metric(
-        "Without a surface %", "lower", "Meshes", "Shapes that have none; the other numbers leave them out."
+    _mesh_row(
+        "manifold",
+        "Manifold %",
+        "higher",
+        "No edge has more than two faces.",
+        _share(lambda quality: quality["manifold"]),
     ),
-    "watertight": Metric(
-        "Watertight %", "higher", "Meshes", "Closed, two faces at every edge, facing outward: fit to print."
-    ),
-    "manifold": Metric("Manifold %", "higher", "Meshes", "No edge has more than two faces."),
-    "uncut": Metric(
+    _mesh_row(
+        "self_intersection_free",
         "Free of self-intersection %",
         "higher",
-        "Meshes",
         "No face cuts another that is no neighbour.",
-        caveat="Larger deformations of the grid, which detail needs, make cuts likelier.",
+        _share(lambda quality: quality["intersecting"] == 0),
+        "Larger deformations of the grid, which detail needs, make cuts likelier.",
     ),
-    "whole": Metric(
-        "Whole %",
+    _mesh_row(
+        "watertight_single_body",
+        "Watertight single body %",
         "higher",
-        "Meshes",
-        "Watertight, and one part has at least 90 % of the area; small components does not count.",
-        caveat="Objects put together from closed parts are in pieces that touch; a model makes one surface of them.",
+        "Watertight, and one component has at least 90 % of the area; smaller components do not count.",
+        _share(lambda quality: (quality["watertight"] > 0) & (quality["largest_component_area"] >= MAIN)),
+        "Objects put together from closed parts are in pieces that touch; a model makes one surface of them.",
     ),
-    "single": Metric(
-        "In one part %",
+    _mesh_row(
+        "single_body",
+        "Single body %",
         "real",
-        "Meshes",
-        "All faces hang together. Floating small components lowers it.",
-        caveat="Objects put together from closed parts have many; images do not tell, so a model makes one surface, "
-        "and small components beside it.",
+        "All faces hang together by edges. Small components beside the object lower it.",
+        _share(lambda quality: quality["components"] == 1),
+        _AS_PARTS,
     ),
-    "components": Metric(
-        "Parts",
+    _mesh_row(
+        "largest_component_area",
+        "Largest component %",
         "real",
-        "Meshes",
-        "Mean number of parts that no edge joins.",
-        caveat="As in one part.",
+        "Mean share of the area that the largest component has.",
+        _mean("largest_component_area", 100.0),
+        _AS_PARTS,
     ),
-    "genus": Metric(
+    _mesh_row(
+        "components", "Components", "real", "Mean number of parts that no edge joins.", _mean("components"), _AS_PARTS
+    ),
+    _mesh_row(
+        "genus",
         "Handles",
         "real",
-        "Meshes",
         "Mean genus of the closed ones: holes through the shape.",
-        caveat="Holes appear late and at first too many: gaps between slats count each.",
+        _mean("genus"),
+        "Holes appear late and at first too many: gaps between slats count each.",
     ),
-    "faces": Metric("Faces", None, "Meshes", "Mean number of triangles.", 0),
-    "slivers": Metric(
+    _mesh_row("faces", "Faces", None, "Mean number of triangles.", _mean("faces"), digits=0),
+    _mesh_row(
+        "slivers",
         "Slivers %",
         "lower",
-        "Meshes",
         "Share of the faces with an angle below 10°.",
-        caveat="A smooth blob is cut evenly by the grid; flat, detailed surfaces near grid vertices are not.",
+        _faces("angle_counts", slice(0, 2)),
+        "A smooth blob is cut evenly by the grid; flat, detailed surfaces near grid vertices are not.",
     ),
-    "stretched": Metric(
+    _mesh_row(
+        "stretched",
         "Stretched %",
         "lower",
-        "Meshes",
         "Share of the faces with an aspect above 10.",
-        caveat="As slivers.",
+        _faces("aspect_counts", slice(5, None)),
+        "As slivers.",
     ),
-    "thin": Metric(
+    _mesh_row(
+        "thin",
         "Thin sheets %",
         "real",
-        "Meshes",
         "Share of the area behind which a shape is thinner than 1 % of its length.",
-        caveat="A blob has none; thin parts pass through paper-thin ones while they form.",
+        _mean("thin", 100.0),
+        "A blob has none; thin parts pass through paper-thin ones while they form.",
     ),
-    "texture-used": Metric(
+    _mesh_row(
+        "roughness",
+        "Roughness °",
+        "real",
+        "Mean sum of the angles between neighbouring faces along a path of 1 % of the length.",
+        _mean("roughness"),
+        "A blob is smoother than any real object.",
+    ),
+)
+
+
+def _texture_row(field: str, title: str, better: Literal["lower", "higher"], text: str, caveat: str) -> Metric:
+    def compute(found: Evidence) -> float | None:
+        values = [getattr(texture, field) for texture in found.textures]
+        return 100 * float(np.mean(values)) if values else None
+
+    return Metric(f"texture_{field}", title, better, _TEXTURES, text, ("textures",), compute, caveat=caveat)
+
+
+_TEXTURE_ROWS = (
+    _texture_row(
+        "used",
         "Texels used %",
         "higher",
-        "Textures",
         "Share of the texture that faces show.",
-        caveat="A blob unwraps into few large charts; more detailed shapes into more, which pack less well.",
+        "A blob unwraps into few large charts; more detailed shapes into more, which pack less well.",
     ),
-    "texture-black": Metric(
-        "Black texels %",
-        "lower",
-        "Textures",
-        "Share of the used texels that are black.",
-        caveat="An object may be black.",
+    _texture_row(
+        "black", "Black texels %", "lower", "Share of the used texels that are black.", "An object may be black."
     ),
-    "texture-seam": Metric(
+    _texture_row(
+        "seam",
         "Seam texels %",
         "lower",
-        "Textures",
         "Share of the used texels at the border of a chart.",
-        caveat="More detailed shapes unwrap into more charts.",
+        "More detailed shapes unwrap into more charts.",
     ),
+)
+
+METRICS: dict[str, Metric] = {
+    row.name: row
+    for row in (
+        *_image_rows(),
+        *_shape_rows("cd", "Chamfer distance ×10³", 3),
+        *_shape_rows("lfd", "light field distance", 0),
+        *_MESH_ROWS,
+        *_TEXTURE_ROWS,
+    )
 }
+"""By name, in the order of the report."""
+
+
+def needs_of(names: Iterable[str]) -> frozenset[Need]:
+    """What some metrics need together."""
+    return frozenset(need for name in names for need in METRICS[name].needs)
+
+
+def compute(names: Iterable[str], found: Evidence) -> dict[str, Value]:
+    """Some metrics by name, without those that have no number.
+
+    Args:
+        names: of the metrics, in any order.
+        found: with all that they need.
+    """
+    values = ((name, METRICS[name].compute(found)) for name in names)
+    return {
+        name: value if isinstance(value, Value) else Value(float(value)) for name, value in values if value is not None
+    }
 
 
 def worse(name: str, value: float, real: float | None) -> float | None:

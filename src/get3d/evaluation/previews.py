@@ -11,6 +11,7 @@ from torch import Tensor
 from get3d.assets.shading import irradiance
 from get3d.cameras import Cameras
 from get3d.datasets.ground_truth import read_mesh
+from get3d.evaluation.drawing import Sampling, images_of
 from get3d.evaluation.shape_sets import mesh_path
 from get3d.generator import Generator
 from get3d.images import contact_sheet
@@ -29,29 +30,33 @@ _AT_ONCE = 4
 
 def _cameras(count: int, radius: float, fov: float) -> Cameras:
     azimuth, polar = (torch.full((count,), angle).deg2rad() for angle in _VIEW)
-    return Cameras(azimuth, polar, radius, fov)
+    return Cameras.orbit(azimuth, polar, radius, fov)
 
 
 @torch.no_grad()
-def sample_sheet(generator: Generator, seeds: Sequence[int], psi: float) -> Image.Image:
-    """The shapes of some seeds in colour, from one side."""
+def sample_sheet(generator: Generator, sampling: Sampling, count: int) -> Image.Image:
+    """The first shapes in colour, from one side; the place of an empty one stays empty."""
     prior = generator.config.cameras
     drawn = []
-    for seed in seeds:
-        latents = generator.sample_latents(1, seed)
+    for number in range(count):
+        shapes = sampling.shapes(generator, [number])
         cameras = _cameras(1, prior.radius, torch.deg2rad(torch.tensor(prior.fov)).item())
-        images = generator.render(latents, cameras.to(latents.geometry.device), RESOLUTION, psi)
-        drawn.append(torch.cat([images.rgb.clamp(-1, 1), images.mask.clamp(0, 1)], dim=1).cpu())
+        images = images_of(generator, shapes, cameras.to(shapes.surfaces.empty.device), RESOLUTION)
+        drawn.append(torch.cat([images[:, :3].clamp(-1, 1), images[:, 3:].clamp(0, 1)], dim=1).cpu())
     return contact_sheet(torch.cat(drawn), columns=8)
 
 
 def neighbour_sheet(
-    generator: Generator, seeds: Sequence[int], psi: float, folder: Path, neighbours: Sequence[Sequence[str]]
+    generator: Generator,
+    sampling: Sampling,
+    numbers: Sequence[int],
+    folder: Path,
+    neighbours: Sequence[Sequence[str]],
 ) -> Image.Image:
-    """A row for each seed: its shape in grey, then the dataset's objects that are its neighbours."""
+    """A row for each of some shapes with a surface, in grey, then the dataset's objects that are its neighbours."""
     rows = []
-    for seed, names in zip(seeds, neighbours, strict=True):
-        (own,) = generator.meshes(generator.sample_latents(1, seed), psi).to("cpu").split()
+    for number, names in zip(numbers, neighbours, strict=True):
+        (own,) = sampling.shapes(generator, [number]).surfaces.meshes.to("cpu").split()
         rows += [own, *(read_mesh(mesh_path(folder, name)) for name in names)]
     return contact_sheet(grey(rows), columns=1 + len(neighbours[0]))
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from get3d.console import print_json
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.evaluation.evaluator import Comparison, EvaluateConfig, Result
 from get3d.evaluation.metric_table import METRICS, worse
@@ -112,6 +113,9 @@ def _written(
     images = [_images(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
     with writing(config.out / "report.html") as temporary:
         temporary.write_text(page(report, images), encoding="utf-8")
+    if config.json:
+        print_json(console, report)
+        return report
     _print(report, console)
     console.print(f"{config.out / 'report.html'} and report.json", highlight=False, soft_wrap=True)
     return report
@@ -123,6 +127,8 @@ def _check(config: EvaluateConfig) -> None:
     if config.shapes and not config.distances:
         raise InputError("--distances names none; give cd, lfd or both, or leave the shapes out with --no-shapes")
     require_ranges(config)
+    if config.protocol == "published" and config.psi != 1:
+        raise InputError(f"--psi is {config.psi:g}, but the published protocol draws at 1; leave one of the two out")
     if 0 < config.images < 4:
         raise InputError(f"--images is {config.images}; it must be at least 4, or 0 for none")
 
@@ -139,7 +145,7 @@ def _short(models: Sequence[str]) -> list[str]:
 
 
 def _settings(config: EvaluateConfig, device: torch.device) -> dict[str, Any]:
-    options = {name: value for name, value in asdict(config).items() if name != "ranks"}
+    options = {name: value for name, value in asdict(config).items() if name not in ("ranks", "json")}
     return {
         "command": shlex.join(["get3d", *sys.argv[1:]]),
         "options": json.loads(json.dumps(options, default=str)),
@@ -173,17 +179,18 @@ def _described(name: str, result: Result) -> dict[str, Any]:
         "name": name,
         "metrics": _numbers(result),
         "shapes": 0 if shapes is None else len(shapes),
-        "dropped": [] if shapes is None else [int(seed) for seed in shapes.dropped],
+        "empty": [] if shapes is None else [int(seed) for seed in shapes.empty],
         "neighbours": neighbours,
     }
 
 
 def _notes(names: Sequence[str], results: Sequence[Result]) -> list[str]:
     return [
-        f"{name}: {len(result.shapes.dropped)} of {len(result.shapes) + len(result.shapes.dropped)} generated shapes "
-        f"have no surface; they are left out of every number but that one."
+        f"{name}: {len(result.shapes.empty)} of {result.shapes.asked} generated shapes are empty (seeds "
+        f"{', '.join(result.shapes.empty[:5])}{' …' if len(result.shapes.empty) > 5 else ''}). They count as not "
+        f"watertight and not of a single body, are black images, and are left out of distances between shapes."
         for name, result in zip(names, results, strict=True)
-        if result.shapes is not None and result.shapes.dropped
+        if result.shapes is not None and result.shapes.empty
     ]
 
 
@@ -237,10 +244,9 @@ def _histograms(results: Sequence[Result], real: Result) -> dict[str, Any]:
         return found
     for name in real.to_train:
         own = [result.to_train[name].numpy() for result in results]
-        edges = np.linspace(
-            0, max(values.max() for values in [*own, real.to_train[name].numpy()]) or 1, _DISTANCE_BINS + 1
-        )
-        counts = [np.histogram(values, edges)[0].tolist() for values in [*own, real.to_train[name].numpy()]]
+        values = [*own, real.to_train[name].numpy()]
+        edges = np.linspace(0, max(part.max(initial=0) for part in values) or 1, _DISTANCE_BINS + 1)
+        counts = [np.histogram(part, edges)[0].tolist() for part in values]
         title = f"Distance to the nearest training object ({name}); for real objects, of the references"
         found[title] = _histogram([f"{edge:.3g}" for edge in edges[1:]], counts)
     sets = [result.shapes for result in [*results, real] if result.shapes is not None]
@@ -260,14 +266,16 @@ def _images(config: EvaluateConfig, comparison: Comparison, generator: Generator
     seeds = range(config.seed, config.seed + _SHOWN)
     shown = {
         f"Samples of the seeds {seeds[0]} to {seeds[-1]}, ψ = {config.psi:g}, not chosen": sample_sheet(
-            generator, seeds, config.psi
+            generator, comparison.sampling, _SHOWN
         )
     }
-    if result.shapes is not None:
+    if result.shapes is not None and len(result.shapes):
         own = [int(name) for name in result.shapes.names[:_NEIGHBOURS_SHOWN]]
         near = result.neighbours[: len(own)]
         caption = f"Left: shapes of the seeds {', '.join(map(str, own))}. Right: the training objects nearest to each."
-        shown[caption] = neighbour_sheet(generator, own, config.psi, comparison.folder, near)
+        shown[caption] = neighbour_sheet(
+            generator, comparison.sampling, [seed - config.seed for seed in own], comparison.folder, near
+        )
     return shown
 
 

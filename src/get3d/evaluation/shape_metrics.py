@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -11,14 +10,24 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
+from get3d.evaluation.config import DistanceName
 from get3d.evaluation.resumable import Arrays, digest, in_blocks
 from get3d.evaluation.shape_sets import ShapeSet
 from get3d.metrics.lightfield import LightFieldDescriptors, light_field_distance
 from get3d.metrics.point_clouds import chamfer_distance, coverage, minimum_matching_distance, nearest_neighbour_accuracy
 
-__all__ = ["DistanceName", "Value", "compare_sets", "distances", "mean_distance"]
+__all__ = [
+    "DistanceName",
+    "Distances",
+    "Value",
+    "accuracy",
+    "covered",
+    "distances",
+    "matching_distance",
+    "to_training",
+    "variety",
+]
 
-DistanceName = Literal["cd", "lfd"]
 
 _PAIRS_IN_BLOCK = 20_000
 _GROUPS = 10
@@ -35,6 +44,23 @@ class Value:
 
     value: float
     spread: float | None = None
+
+
+@dataclass(frozen=True)
+class Distances:
+    """Distances of one kind between g generated shapes and r references; empty shapes are in neither.
+
+    Attributes:
+        own: [g, g] between generated shapes.
+        across: [g, r] of each generated shape from each reference.
+        references: [r, r] between references.
+        to_train: [n] from each shape to the nearest training object; None where those were not looked up.
+    """
+
+    own: Float64[Tensor, "g g"]
+    across: Float64[Tensor, "g r"]
+    references: Float64[Tensor, "r r"]
+    to_train: Float64[Tensor, " n"] | None = None
 
 
 def distances(
@@ -62,6 +88,8 @@ def distances(
     Raises:
         InputError: the file cannot be written.
     """
+    if not len(a) or not len(b):
+        return torch.zeros(len(a), len(b), dtype=torch.float64)
     key = digest(name, *_described(a, name), *_described(b, name))
 
     def compute(start: int, end: int) -> Arrays:
@@ -97,31 +125,47 @@ def _descriptors(shapes: ShapeSet) -> LightFieldDescriptors:
     return shapes.descriptors
 
 
-def compare_sets(
-    gg: Float64[Tensor, "g g"], gr: Float64[Tensor, "g r"], rr: Float64[Tensor, "r r"]
-) -> dict[str, Value]:
-    """What the distances between generated shapes and references tell.
+def covered(found: Distances) -> Value:
+    """Coverage, of all generated shapes together, as published; 0 where all of them are empty."""
+    if not len(found.across):
+        return Value(0.0)
+    return Value(coverage(found.across), _jackknife(found.across, coverage))
 
-    Coverage ("cov") and minimum matching distance ("mmd") of all generated shapes together, as published; the accuracy
-    of nearest neighbours ("1nna") of as many generated shapes as there are references, since chance is 50 % only then,
-    as the mean over all such parts; and the mean distance between two generated shapes ("variety").
+
+def matching_distance(found: Distances) -> Value | None:
+    """Minimum matching distance, of all generated shapes together, as published."""
+    if not len(found.across):
+        return None
+    return Value(minimum_matching_distance(found.across), _jackknife(found.across, minimum_matching_distance))
+
+
+def accuracy(found: Distances) -> Value | None:
+    """The accuracy of nearest neighbours of as many generated shapes as there are references.
+
+    Chance is 50 % only then; it is the mean over all such parts of the generated set.
     """
+    gg, gr, rr = found.own, found.across, found.references
     count, references = gr.shape
+    if not count:
+        return None
     size = min(count, references)
     starts = range(0, count - size + 1, size)
     told = [nearest_neighbour_accuracy(gg[i : i + size, i : i + size], gr[i : i + size], rr) for i in starts]
     several = len(told) > 1
-    return {
-        "cov": Value(coverage(gr), _jackknife(gr, coverage)),
-        "mmd": Value(minimum_matching_distance(gr), _jackknife(gr, minimum_matching_distance)),
-        "1nna": Value(float(np.mean(told)), float(np.std(told, ddof=1) / len(told) ** 0.5) if several else None),
-        "variety": Value(mean_distance(gg)),
-    }
+    return Value(float(np.mean(told)), float(np.std(told, ddof=1) / len(told) ** 0.5) if several else None)
 
 
-def mean_distance(own: Float64[Tensor, "n n"]) -> float:
-    """The mean distance between two different shapes of a set; 0 where there is but one."""
-    return float(own.sum() / max(1, len(own) * (len(own) - 1)))
+def variety(found: Distances) -> Value | None:
+    """The mean distance between two different generated shapes; None where there is but one."""
+    count = len(found.own)
+    return Value(float(found.own.sum() / (count * (count - 1)))) if count > 1 else None
+
+
+def to_training(found: Distances) -> Value | None:
+    """The median distance from a shape to the nearest training object."""
+    if found.to_train is None or not len(found.to_train):
+        return None
+    return Value(float(found.to_train.median()))
 
 
 def _jackknife(gr: Float64[Tensor, "g r"], metric: Callable[[Tensor], float]) -> float | None:

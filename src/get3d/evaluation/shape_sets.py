@@ -2,17 +2,18 @@
 
 import hashlib
 import zlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 from torch import Tensor
 
 from get3d.datasets.ground_truth import read_mesh
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
+from get3d.evaluation.drawing import Sampling
 from get3d.evaluation.resumable import Arrays, digest, in_blocks, read_arrays, write_arrays
 from get3d.files import InputError
 from get3d.generator import Generator
@@ -40,28 +41,30 @@ class Measures:
         outer: draw them only where the surface is seen from outside.
         descriptors: whether light field descriptors are wanted.
         seed: of the points.
+        centred: move the middle of each shape's bounding box to the origin; False divides by the longest side only.
     """
 
     points: int = 2048
     outer: bool = False
     descriptors: bool = True
     seed: int = 0
+    centred: bool = True
 
 
 @dataclass(frozen=True)
 class ShapeSet:
-    """n shapes that have a surface, of those that were asked for.
+    """n shapes that have a surface, of those that were asked for, and the names of those that have none.
 
     Attributes:
         names: of the shapes.
-        dropped: names of those that have none: no face, no area, or numbers that are not finite.
+        empty: names of those without a surface: a field of one sign, no face, no area, or numbers that are not finite.
         points: [n, p, 3] on their surfaces, scaled so that the longest side is 1.
         descriptors: how they look; None where not wanted.
         quality: what `mesh_quality` tells of each, by name; angles and aspects as counts of faces in bins.
     """
 
     names: list[str]
-    dropped: list[str]
+    empty: list[str]
     points: Float32[Tensor, "n p 3"]
     descriptors: LightFieldDescriptors | None
     quality: dict[str, np.ndarray]
@@ -69,11 +72,16 @@ class ShapeSet:
     def __len__(self) -> int:
         return len(self.names)
 
+    @property
+    def asked(self) -> int:
+        """How many shapes were asked for: those with a surface and those without."""
+        return len(self.names) + len(self.empty)
+
     def first(self, count: int) -> "ShapeSet":
         """The first shapes alone."""
         return ShapeSet(
             self.names[:count],
-            self.dropped,
+            self.empty,
             self.points[:count],
             None if self.descriptors is None else self.descriptors[:count],
             {name: values[:count] for name, values in self.quality.items()},
@@ -83,41 +91,42 @@ class ShapeSet:
 def generated_set(
     generator: Generator,
     count: int,
-    seed: int,
-    psi: float,
+    sampling: Sampling,
     measures: Measures,
     path: Path,
     progress: Callable[[int], None],
     ranks: Ranks = SINGLE_PROCESS,
 ) -> ShapeSet:
-    """Measures the shapes of the seeds seed, seed + 1, …, going on with what an earlier run left at `path`.
+    """Measures the first shapes that a generator makes, going on with what an earlier run left at `path`.
 
     Args:
         generator: what makes them.
         count: how many.
-        seed: of the first; its name is its seed.
-        psi: truncation.
+        sampling: which; a shape's name is its seed.
         measures: what is wanted.
         path: .npz file for the results.
         progress: is told how many are done, by this process or before in the order of their seeds.
         ranks: processes that share the shapes.
 
+    Returns:
+        The shapes with a surface, of which there may be none, and the names of those without.
+
     Raises:
-        InputError: none of the shapes has a surface, or the file cannot be written.
+        InputError: the file cannot be written.
     """
 
     def compute(start: int, end: int) -> Arrays:
         parts = []
         for first in range(start, end, _GENERATED_AT_ONCE):
-            latents = generator.sample_latents(min(_GENERATED_AT_ONCE, end - first), seed + first)
-            parts.append(_measure(generator.meshes(latents, psi).split(), measures, first))
-            progress(first + len(latents))
+            numbers = range(first, min(first + _GENERATED_AT_ONCE, end))
+            surfaces = sampling.shapes(generator, numbers).surfaces
+            parts.append(_measure(surfaces.meshes.split(), measures, first, surfaces.empty.tolist()))
+            progress(numbers.stop)
         return _joined(parts)
 
-    state = [tensor for _, tensor in sorted(generator.state_dict().items())]
-    key = digest(*state, seed, psi, vars(measures), lightfield.VERSION, quality.VERSION)
+    key = digest(sampling.key(generator), asdict(measures), lightfield.VERSION, quality.VERSION)
     arrays = in_blocks(path, key, count, _BLOCK, compute, ranks=ranks)
-    return ranks.require_agreement(lambda: _as_set([str(seed + number) for number in range(count)], arrays, measures))
+    return _as_set([str(sampling.seed + number) for number in range(count)], arrays, measures)
 
 
 def mesh_path(folder: Path, name: str) -> Path:
@@ -165,18 +174,24 @@ def mesh_set(
         return arrays
 
     parts = ranks.each(range(len(paths)), measure)
-    return ranks.from_first(lambda: _as_set(list(names), _joined(parts), measures))
+    return ranks.from_first(lambda: _require_some(_as_set(list(names), _joined(parts), measures)))
+
+
+def _require_some(shapes: ShapeSet) -> ShapeSet:
+    if not len(shapes):
+        raise InputError(f"none of the {shapes.asked} meshes ({shapes.empty[0]} …) has a surface; check the files")
+    return shapes
 
 
 def _stored(folder: Path, path: Path, measures: Measures, device: torch.device) -> Arrays:
-    key = digest(hashlib.sha256(path.read_bytes()).hexdigest(), vars(measures), lightfield.VERSION, quality.VERSION)
+    key = digest(hashlib.sha256(path.read_bytes()).hexdigest(), asdict(measures), lightfield.VERSION, quality.VERSION)
     beside = path.with_name(f"{path.name}.measures.npz")
     arrays = read_arrays(beside, key)
     if arrays is None:
         mesh = read_mesh(path)
         # Meshes built alike must not get points drawn alike, or they would seem nearer to each other than they are.
         own = zlib.crc32(path.name.encode())
-        arrays = _measure([Mesh(mesh.vertices.to(device), mesh.faces.to(device))], measures, own)
+        arrays = _measure([Mesh(mesh.vertices.to(device), mesh.faces.to(device))], measures, own, [False])
         if not path.parent.resolve().is_relative_to(folder.resolve()):
             return arrays  # Through a link of the dataset's: nothing is written outside of it.
         try:
@@ -187,10 +202,12 @@ def _stored(folder: Path, path: Path, measures: Measures, device: torch.device) 
     return arrays
 
 
-def _measure(meshes: Iterable[Mesh], measures: Measures, first: int) -> Arrays:
-    """Arrays with a row for each mesh; rows of those that have no surface are zero, and `usable` says so."""
-    meshes = list(meshes)
-    usable = [_has_surface(mesh) for mesh in meshes]
+def _measure(meshes: Sequence[Mesh], measures: Measures, first: int, empty: Sequence[bool]) -> Arrays:
+    """Arrays with a row for each mesh; rows of those that have no surface are zero, and `usable` says so.
+
+    A mesh that stands in for an empty shape looks like any other, so it must be said which do.
+    """
+    usable = [not without and _has_surface(mesh) for mesh, without in zip(meshes, empty, strict=True)]
     found = _measure_usable([mesh for mesh, use in zip(meshes, usable, strict=True) if use], measures, first)
     number = np.cumsum(usable) - 1
     rows = {
@@ -212,7 +229,11 @@ def _measure_usable(meshes: list[Mesh], measures: Measures, first: int) -> Array
     unit = in_unit_cube(MeshBatch.from_meshes(some))
     generator = torch.Generator().manual_seed(measures.seed + first)
     sample = sample_outer_surface if measures.outer else sample_surface
-    found = {"points": sample(unit, measures.points, generator).positions.float().cpu().numpy()}
+    positions = sample(unit, measures.points, generator).positions.float()
+    if not measures.centred:
+        # The views from outside need centred shapes, so points are drawn there and moved back.
+        positions = positions + _moves(MeshBatch.from_meshes(some), unit).to(positions)
+    found = {"points": positions.cpu().numpy()}
     if measures.descriptors:
         tensors = light_field_descriptors(some).tensors()
         found.update({f"descriptors_{name}": tensor.cpu().numpy() for name, tensor in tensors.items()})
@@ -221,12 +242,27 @@ def _measure_usable(meshes: list[Mesh], measures: Measures, first: int) -> Array
     return found
 
 
+def _moves(meshes: MeshBatch, unit: MeshBatch) -> Float[Tensor, "n 1 3"]:
+    """How far each shape was moved to lie at the origin, after scaling."""
+    first = meshes.faces[meshes.face_offsets[:-1], 0]
+    return (in_unit_cube(meshes, centred=False).vertices - unit.vertices)[first][:, None]
+
+
 _TRIANGLE = Mesh(torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]]), torch.tensor([[0, 1, 2]]))
 
 
 def _quality(mesh: Mesh) -> dict[str, np.ndarray | float]:
     found = mesh_quality(mesh)
-    names = ("faces", "watertight", "manifold", "components", "main", "intersecting", "thin")
+    names = (
+        "faces",
+        "watertight",
+        "manifold",
+        "components",
+        "largest_component_area",
+        "intersecting",
+        "thin",
+        "roughness",
+    )
     return {
         **{name: float(getattr(found, name)) for name in names},
         "genus": np.nan if found.genus is None else float(found.genus),
@@ -241,16 +277,12 @@ def _joined(parts: list[Arrays]) -> Arrays:
 
 def _as_set(names: list[str], arrays: Arrays, measures: Measures) -> ShapeSet:
     usable = arrays["usable"]
-    if not usable.any():
-        raise InputError(
-            f"none of the {len(names)} shapes ({names[0]} …) has a surface; train longer, or check the meshes"
-        )
     kept = {name: values[usable] for name, values in arrays.items()}
     tensors = {name: torch.from_numpy(values) for name, values in kept.items()}
     described = {name.removeprefix("descriptors_"): t for name, t in tensors.items() if name.startswith("descriptors_")}
     return ShapeSet(
         names=[name for name, use in zip(names, usable, strict=True) if use],
-        dropped=[name for name, use in zip(names, usable, strict=True) if not use],
+        empty=[name for name, use in zip(names, usable, strict=True) if not use],
         points=tensors["points"],
         descriptors=LightFieldDescriptors(**described) if measures.descriptors else None,
         quality={name.removeprefix("quality_"): v for name, v in kept.items() if name.startswith("quality_")},

@@ -3,34 +3,58 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from get3d.datasets.index import read
+from get3d.evaluation.drawing import Sampling
+from get3d.evaluation.evidence import Evidence, Features, ImageSets
 from get3d.evaluation.image_metrics import as_bytes
-from get3d.evaluation.metric_table import worse
-from get3d.evaluation.shape_metrics import DistanceName, compare_sets, distances
-from get3d.evaluation.shape_sets import Measures, generated_set, mesh_set
+from get3d.evaluation.metric_table import METRICS, compute, needs_of, worse
+from get3d.evaluation.shape_metrics import DistanceName, Distances, distances
+from get3d.evaluation.shape_sets import Measures, ShapeSet, generated_set, mesh_set
+from get3d.evaluation.textures import examine_texture
 from get3d.files import InputError
 from get3d.generator import Generator
-from get3d.metrics.features import FeatureNetwork, frechet_feature_distance, inception_path, kernel_distance
-from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance
+from get3d.metrics.feature_networks import NETWORKS, FeatureName, FeatureNetwork, features_of
+from get3d.metrics.quality import TextureQuality
 
-__all__ = ["Measured", "SnapshotMetricName", "SnapshotMetrics", "default_metrics"]
+__all__ = ["Measured", "SnapshotMetrics", "default_metrics", "require_metrics"]
 
-SnapshotMetricName = Literal["swd", "fid", "kid", "cov-cd", "mmd-cd", "1nna-cd", "cov-lfd", "mmd-lfd", "1nna-lfd"]
-
-_OF_FEATURES = ("fid", "kid")
 _RATIO = 5
 """Generated shapes for each held-out object, as published."""
 
+_TEXTURES = 8
+"""Shapes whose texture is baked where a metric asks for it."""
 
-def default_metrics() -> tuple[SnapshotMetricName, ...]:
-    """FID, and by it the best checkpoint, where its network is in the cache folder; else what needs no network."""
-    return ("fid", "swd") if inception_path().is_file() else ("swd",)
+_DISTANCES: tuple[DistanceName, ...] = ("cd", "lfd")
+
+
+def default_metrics() -> tuple[str, ...]:
+    """Metrics by features where their network is there, the best checkpoint by the first; and those that need none."""
+    by_features: tuple[tuple[str, FeatureName], ...] = (("fid", "inception"), ("fed", "efficientnet"))
+    found = [name for name, network in by_features if NETWORKS[network].there()]
+    return (*found, "swd", "swd_rgb", "swd_mask")
+
+
+def require_metrics(names: Sequence[str]) -> None:
+    """Sees to it that metrics are in the table, and that the first can say which checkpoint is the best.
+
+    Raises:
+        InputError: one is not, there are none, or the first has no best by itself.
+    """
+    if not names:
+        raise InputError("--metrics is empty; it must be one metric or more, swd for one")
+    for name in names:
+        if name not in METRICS:
+            raise InputError(f"--metrics names {name}, which is none; there are {', '.join(METRICS)}")
+    if METRICS[names[0]].better in (None, "real"):
+        raise InputError(
+            f"--metrics begins with {names[0]}, of which no value is best, so it cannot say which checkpoint is; "
+            "put another first, such as swd"
+        )
 
 
 @dataclass(frozen=True)
@@ -38,12 +62,12 @@ class Measured:
     """Metrics at a snapshot.
 
     Attributes:
-        values: by the name they have in the statistics.
-        badness: what the best checkpoint has the least of, by the first metric asked for.
+        values: by their names in the table; without those that have no number, such as distances of empty shapes.
+        badness: what the best checkpoint has the least of, by the first metric asked for; None where it has no number.
     """
 
     values: dict[str, float]
-    badness: float
+    badness: float | None
 
 
 class SnapshotMetrics:
@@ -55,7 +79,7 @@ class SnapshotMetrics:
 
     def __init__(
         self,
-        names: Sequence[SnapshotMetricName],
+        names: Sequence[str],
         images: Float[Tensor, "n 4 r r"],
         data: Path,
         splits: Path | None,
@@ -77,20 +101,33 @@ class SnapshotMetrics:
             device: where to compute.
 
         Raises:
-            InputError: the network of FID and KID is not there, or the dataset has no meshes.
+            InputError: a network is not there, or the dataset has no meshes.
         """
-        self.names, self._images, self._seed, self._out, self._device = names, images, seed, out, device
-        if any(name in _OF_FEATURES for name in names):
-            self._network = FeatureNetwork()
-            self._features = self._features_of(images)
-        self._distances: list[DistanceName] = [d for d in ("cd", "lfd") if any(n.endswith(f"-{d}") for n in names)]
-        if self._distances:
+        self.names, self._images, self._out, self._device = names, images, out, device
+        self._sampling = Sampling(seed)
+        needs = self._needs = needs_of(names)
+        self._networks: dict[FeatureName, FeatureNetwork] = {
+            name: kind.open() for name, kind in NETWORKS.items() if name in needs
+        }
+        self._features = {name: self._features_of(network, images) for name, network in self._networks.items()}
+        self._distances = [name for name in _DISTANCES if name in needs]
+        self._train: ShapeSet | None = None
+        if self._distances or "meshes" in needs:
             listing = read(data, splits)
-            chosen = [listing.objects[number] for number in listing.splits["val"]][:objects]
+            chosen, train = (
+                [listing.objects[number] for number in listing.splits[split]] for split in ("val", "train")
+            )
             if not chosen:
                 raise InputError(f"{data}: its split 'val' has no object to compare shapes with; leave {names} out")
-            self._measures = Measures(descriptors="lfd" in self._distances)
-            self._references = mesh_set(data / "meshes", chosen, self._measures, device, lambda done: None)
+            self._measures = Measures(descriptors="lfd" in needs)
+            self._objects = len(chosen[:objects])
+            if self._distances:
+                self._references = self._meshes(data, chosen[:objects])
+            if "training objects" in needs:
+                self._train = self._meshes(data, train)
+
+    def _meshes(self, data: Path, names: Sequence[str]) -> ShapeSet:
+        return mesh_set(data / "meshes", names, self._measures, self._device, lambda done: None)
 
     @torch.no_grad()
     def __call__(self, generator: Generator, drawn: Float[Tensor, "n 4 r r"]) -> Measured:
@@ -100,45 +137,49 @@ class SnapshotMetrics:
             generator: whose shapes are measured.
             drawn: its images, as many as held-out ones, in the networks' range.
         """
-        values: dict[str, float] = {}
-        if "swd" in self.names:
-            values["swd/images"] = sliced_wasserstein_distance(drawn[:, :3], self._images[:, :3])
-            values["swd/masks"] = sliced_wasserstein_distance(drawn[:, 3:], self._images[:, 3:])
-        found = self._of_features(drawn) | self._of_shapes(generator)
-        values |= {f"metrics/{name}": found[name] for name in self.names if name in found}
+        shapes = self._shapes(generator)
+        found = compute(
+            self.names,
+            Evidence(
+                seed=self._sampling.seed,
+                images=ImageSets(drawn, self._images),
+                features={
+                    name: Features(self._features_of(network, drawn), self._features[name])
+                    for name, network in self._networks.items()
+                },
+                distances={} if shapes is None else {name: self._matrices(shapes, name) for name in self._distances},
+                shapes=shapes,
+                textures=self._textures(generator),
+            ),
+        )
+        values = {name: value.value for name, value in found.items()}
         first = self.names[0]
-        badness = values["swd/images"] + values["swd/masks"] if first == "swd" else worse(first, found[first], None)
-        assert badness is not None
-        return Measured(values, badness)
+        return Measured(values, worse(first, values[first], None) if first in values else None)
 
-    def _features_of(self, images: Float[Tensor, "n 4 r r"]) -> Float[Tensor, "n d"]:
-        return self._network.of_batches(as_bytes(part[:, :3]).to(self._device) for part in images.split(32))
+    def _features_of(self, network: FeatureNetwork, images: Float[Tensor, "n 4 r r"]) -> Float[Tensor, "n d"]:
+        return features_of(network, as_bytes(images[:, :3]), self._device)
 
-    def _of_features(self, drawn: Float[Tensor, "n 4 r r"]) -> dict[str, float]:
-        if not any(name in _OF_FEATURES for name in self.names):
-            return {}
-        features = self._features_of(drawn)
-        draw = torch.Generator().manual_seed(self._seed)
-        return {
-            "fid": frechet_feature_distance(features, self._features),
-            "kid": 1000 * kernel_distance(features, self._features, draw),
-        }
+    def _shapes(self, generator: Generator) -> ShapeSet | None:
+        if not self._distances and "meshes" not in self._needs:
+            return None
+        path = self._out / "shapes.npz"
+        count = _RATIO * self._objects
+        return generated_set(generator, count, self._sampling, self._measures, path, lambda done: None)
 
-    def _of_shapes(self, generator: Generator) -> dict[str, float]:
-        if not self._distances:
-            return {}
-        references, out = self._references, self._out
-        count = _RATIO * len(references)
-        shapes = generated_set(generator, count, self._seed, 1.0, self._measures, out / "shapes.npz", lambda done: None)
-        found: dict[str, float] = {}
-        for name in self._distances:
-            gg, gr, rr = (
-                distances(a, b, name, out / f"{name}-{file}.npz", self._device, lambda done: None)
-                for a, b, file in (
-                    (shapes, shapes, "own"),
-                    (shapes, references, "held-out"),
-                    (references, references, "real"),
-                )
-            )
-            found |= {f"{metric}-{name}": value.value for metric, value in compare_sets(gg, gr, rr).items()}
-        return found
+    def _matrices(self, shapes: ShapeSet, name: DistanceName) -> Distances:
+        def between(a: ShapeSet, b: ShapeSet, file: str) -> Tensor:
+            return distances(a, b, name, self._out / f"{name}-{file}.npz", self._device, lambda done: None)
+
+        real = self._references
+        return Distances(
+            own=between(shapes, shapes, "own"),
+            across=between(shapes, real, "held-out"),
+            references=between(real, real, "real"),
+            to_train=None if self._train is None else between(shapes, self._train, "train").amin(dim=1),
+        )
+
+    def _textures(self, generator: Generator) -> list[TextureQuality]:
+        if "textures" not in self._needs:
+            return []
+        found = (examine_texture(generator, self._sampling, number) for number in range(_TEXTURES))
+        return [texture for texture in found if texture is not None]

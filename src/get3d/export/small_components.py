@@ -54,11 +54,12 @@ def without_small_components(meshes: MeshBatch, share: float) -> MeshBatch:
 
     vertices, faces = kept[parts.part], kept[parts.part[meshes.faces[:, 0]]]
     number = vertices.cumsum(0) - 1
-    offsets = [
+    vertex_offsets, face_offsets = (
         torch.nn.functional.pad(torch.bincount(of_shape[chosen], minlength=len(meshes)).cumsum(0), (1, 0))
         for of_shape, chosen in ((meshes.vertex_shape, vertices), (meshes.face_mesh, faces))
-    ]
-    return MeshBatch(meshes.vertices[vertices], number[meshes.faces[faces]], *offsets)
+    )
+    packed = meshes.vertices[vertices], number[meshes.faces[faces]]
+    return MeshBatch(*packed, vertex_offsets, face_offsets, meshes.placeholder)
 
 
 def _parts(meshes: MeshBatch) -> _Parts:

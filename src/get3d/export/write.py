@@ -46,6 +46,18 @@ class TexturedMesh:
     metallic: float = 0.0
     roughness: float = 0.6
 
+    @classmethod
+    def nothing(cls, device: torch.device) -> "TexturedMesh":
+        """What a shape without a surface comes to: no face."""
+        none = torch.empty(0, 3, device=device)
+        texture = torch.zeros(1, 1, 3, dtype=torch.uint8, device=device)
+        return cls(none, none.long(), none, none[:, :2], texture)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to see or to save: no face."""
+        return self.faces.shape[0] == 0
+
     @property
     def mesh(self) -> Mesh:
         """The bare mesh, its vertices numbered as here (seams split them; `get3d.export.weld` joins them again)."""

@@ -1,44 +1,21 @@
 """New objects: `get3d generate`."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
-import tyro
 from rich.console import Console
 
-from get3d.distributed.processes import RanksConfig, joined
+from get3d.distributed.processes import joined
 from get3d.files import InputError
+from get3d.generation.config import GenerateConfig
 from get3d.generation.geometry import write_geometry
 from get3d.generation.objects import write_objects
-from get3d.generation.settings import PSI, Settings, set_grid, validated_generator
+from get3d.generation.settings import PSI, set_grid, validated_generator
 from get3d.generation.shape_list import ShapeList, of_seeds, read_shape_list
 from get3d.generator import Generator
-from get3d.ranges import SEED, Range
 from get3d.storage import checksum
 
 __all__ = ["GenerateConfig", "generate", "validate"]
-
-
-@dataclass(frozen=True)
-class GenerateConfig(Settings):
-    """New objects from a model.
-
-    Attributes:
-        num: how many objects.
-        seed: of the first object; the next has the next seed, so one seed is one shape, whatever their number.
-        latents: a shapes.json: makes the shapes it records again, in place of --num, --seed and --label.
-        geometry_only: only meshes without texture, and points on them: fast, and gone on with where it was stopped.
-        points: points on each mesh with --geometry-only, evenly by area.
-        ranks: how processes share the objects.
-    """
-
-    num: Annotated[int, Range(1, 1_000_000)] = 8
-    seed: Annotated[int, SEED] = 0
-    latents: Path | None = None
-    geometry_only: bool = False
-    points: Annotated[int, Range(0, 10_000_000)] = 2048
-    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
 
 
 def generate(config: GenerateConfig, console: Console) -> list[Path]:
@@ -86,6 +63,5 @@ def _plan(config: GenerateConfig, generator: Generator) -> ShapeList:
         return replace(plan, grid=config.grid)
     if config.label is not None:
         raise InputError("--label cannot be changed by --latents, which says the class of each shape; leave one out")
-    plan = read_shape_list(config.latents, generator)
-    psi = plan.psi if config.psi is None else config.psi
-    return replace(plan, psi=psi, grid=plan.grid if config.grid is None else config.grid)
+    plan = read_shape_list(config.latents, generator, config.psi)
+    return replace(plan, grid=plan.grid if config.grid is None else config.grid)

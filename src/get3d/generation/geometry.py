@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from get3d.distributed.processes import Ranks
 from get3d.files import InputError, writing
-from get3d.generation.objects import made_together, shapes_of
+from get3d.generation.objects import first_to_last, made_together, shapes_of
 from get3d.generation.record import RECORD, begin_record, finish_record, read_record
 from get3d.generation.settings import Settings
 from get3d.generation.shape_list import ShapeList, record
@@ -61,7 +61,7 @@ def write_geometry(
         task = progress.add_task("meshes", total=len(plan.names), completed=done)
         chosen = ShapeList(
             [plan.names[number] for number in missing],
-            plan.latents[torch.tensor(missing, dtype=torch.long, device=plan.latents.geometry.device)],
+            plan.latents[torch.tensor(missing, dtype=torch.long, device=plan.latents.device)],
             [plan.facts[number] for number in missing],
             plan.psi,
         )
@@ -85,8 +85,10 @@ def write_geometry(
         empty = [name for names in found for name in names]
         finish_record(out, files, description | {"empty": empty}, before, console)
         written = [out / f"{name}.{suffix}" for name in plan.names if name not in set(empty)]
-        text = f"{out}: {len(written)} meshes" + (f"; {len(empty)} shapes have no surface" if empty else "")
-        console.print(text, highlight=False, soft_wrap=True)
+        said = [*([first_to_last(written)] if written else []), *(["their points (.npz)"] if points else [])]
+        text = f"{out}: {len(written)} meshes: {', '.join([*said, RECORD])}"
+        text += f"; {len(empty)} shapes have no surface" if empty else ""
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
         return written
 
     return ranks.from_first(finish)

@@ -2,67 +2,26 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-import tyro
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
 from get3d.files import InputError, writing
+from get3d.generation.config import Code, InterpolateConfig, VaryConfig
 from get3d.generation.objects import made_together, shapes_of, write_objects
 from get3d.generation.record import begin_record
 from get3d.generation.settings import PSI, Settings, open_generator
 from get3d.generation.shape_list import ShapeList
 from get3d.generation.turntable import seen_from, sheet, write_sheet, write_video
-from get3d.generator import Generator
+from get3d.generator import Generator, Styles
 from get3d.latents import Latents, between, joined, near
-from get3d.ranges import SEED, Range
 
 __all__ = ["InterpolateConfig", "VaryConfig", "interpolate", "vary"]
-
-Code = Literal["both", "geometry", "texture"]
-
-
-@dataclass(frozen=True)
-class InterpolateConfig(Settings):
-    """The way from one object to another.
-
-    Attributes:
-        start: seed of the first object.
-        end: seed of the last.
-        change: what changes on the way; the rest stays as in the first.
-        num: how many objects on the way are written as meshes, both ends among them.
-        frames: images of the video from one end to the other, which then runs back.
-        swaps: side of the sheet `swaps.png`: geometry changes downwards, texture to the right; 0 for none.
-    """
-
-    start: Annotated[int, tyro.conf.arg(name="from"), SEED] = 0
-    end: Annotated[int, tyro.conf.arg(name="to"), SEED] = 1
-    change: Code = "both"
-    num: Annotated[int, Range(2, 1000)] = 5
-    frames: Annotated[int, Range(2, 10_000)] = 36
-    swaps: Annotated[int, Range(0, 20)] = 5
-
-
-@dataclass(frozen=True)
-class VaryConfig(Settings):
-    """Objects like another.
-
-    Attributes:
-        seed: of the object.
-        strength: how much changes, from 0, nothing, to 1, which is another object.
-        change: what changes.
-        num: how many variations; the object itself comes first.
-    """
-
-    seed: Annotated[int, SEED] = 0
-    strength: Annotated[float, Range(0, 1)] = 0.3
-    change: Code = "both"
-    num: Annotated[int, Range(1, 1000)] = 7
 
 
 def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
@@ -84,16 +43,18 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
             f"and there is nothing between classes; make both of one with --label {labels[0]}"
         )
     psi = PSI if config.psi is None else config.psi
-    others = [f"frames/{number:04d}.png" for number in range(config.frames)]
-    others += [f"way.{config.video}"] * (config.video != "none") + ["swaps.png"] * (config.swaps > 0)
+    others = [f"way.{config.video}"] * (config.video != "none")
+    others += [f"frames/{number:04d}.png" for number in range(config.frames)] + ["swaps.png"] * (config.swaps > 0)
     begin_record(config.out, others)
-    _write_way(generator, _along(ends, config.change, config.frames), psi, config)
+    way = _Way(generator, ends[0], ends[1], config.space, psi)
+    _write_way(generator, _along(way, config.change, config.frames), psi, config)
     if config.swaps:
-        _write_swaps(generator, ends, psi, config)
+        _write_swaps(generator, way, psi, config)
     shares = torch.linspace(0, 1, config.num).tolist()
-    facts = [{"from": config.start, "to": config.end, "change": config.change, "share": share} for share in shares]
+    said = {"from": config.start, "to": config.end, "change": config.change, "space": config.space}
+    facts = [{**said, "share": share} for share in shares]
     plan = ShapeList(
-        [f"{number:03d}" for number in range(config.num)], _along(ends, config.change, config.num), facts, psi
+        [f"{number:03d}" for number in range(config.num)], _along(way, config.change, config.num), facts, psi
     )
     return write_objects(generator, plan, config, console, others=others)
 
@@ -124,14 +85,41 @@ def vary(config: VaryConfig, console: Console) -> list[Path]:
     return write_objects(generator, ShapeList(names, joined([latents, varied]), facts, psi), config, console)
 
 
-def _along(ends: list[Latents], change: Code, count: int) -> Latents:
-    """Evenly spaced latents from one end to the other."""
+@dataclass(frozen=True)
+class _Way:
+    """From one shape to another, in Z or in W.
+
+    Attributes:
+        generator: the model.
+        start: the one shape.
+        end: the other, of the same class.
+        space: where the way is.
+        psi: truncation of the styles, of a way in W.
+    """
+
+    generator: Generator
+    start: Latents
+    end: Latents
+    space: Literal["z", "w"]
+    psi: float
+
+    @torch.no_grad()
+    def at(self, geometry: Float[Tensor, " s"], texture: Float[Tensor, " s"]) -> Latents | Styles:
+        """Codes at shares of the way, for geometry and for texture."""
+        if self.space == "z":
+            return between(self.start, self.end, geometry, texture)
+        a, b = (self.generator.styles(latents, self.psi) for latents in (self.start, self.end))
+        down, right = (share.to(a.geometry)[:, None, None] for share in (geometry, texture))
+        return Styles(torch.lerp(a.geometry, b.geometry, down), torch.lerp(a.texture, b.texture, right))
+
+
+def _along(way: _Way, change: Code, count: int) -> Latents | Styles:
+    """Evenly spaced codes from one end to the other."""
     share, still = torch.linspace(0, 1, count), torch.zeros(count)
-    start, end = ends
-    return between(start, end, share if change != "texture" else still, share if change != "geometry" else still)
+    return way.at(share if change != "texture" else still, share if change != "geometry" else still)
 
 
-def _write_way(generator: Generator, latents: Latents, psi: float, config: InterpolateConfig) -> None:
+def _write_way(generator: Generator, latents: Latents | Styles, psi: float, config: InterpolateConfig) -> None:
     images = _images(generator, latents, psi, config)
     for number, image in enumerate(images):
         with writing(config.out / "frames" / f"{number:04d}.png") as temporary:
@@ -142,14 +130,14 @@ def _write_way(generator: Generator, latents: Latents, psi: float, config: Inter
         write_video(config.out / f"way.{config.video}", [*there, *back])
 
 
-def _write_swaps(generator: Generator, ends: list[Latents], psi: float, config: InterpolateConfig) -> None:
+def _write_swaps(generator: Generator, way: _Way, psi: float, config: InterpolateConfig) -> None:
     share = torch.linspace(0, 1, config.swaps) if config.swaps > 1 else torch.zeros(1)
     down, right = share.repeat_interleave(config.swaps), share.repeat(config.swaps)
-    images = _images(generator, between(ends[0], ends[1], down, right), psi, config)
+    images = _images(generator, way.at(down, right), psi, config)
     write_sheet(config.out / "swaps.png", images, config.swaps)
 
 
-def _images(generator: Generator, latents: Latents, psi: float, config: Settings) -> UInt8[Tensor, "n 3 r r"]:
+def _images(generator: Generator, latents: Latents | Styles, psi: float, config: Settings) -> UInt8[Tensor, "n 3 r r"]:
     plan = ShapeList([""] * len(latents), latents, [{}] * len(latents), psi)
     parts = [
         shapes_of(generator, plan, part, config.small_components) for part in made_together(generator, len(latents))

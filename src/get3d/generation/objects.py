@@ -16,13 +16,14 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small_components
 from get3d.export.write import files_of
 from get3d.files import InputError
-from get3d.generation.record import begin_record, finish_record
+from get3d.generation.record import RECORD, begin_record, finish_record
 from get3d.generation.settings import Settings, at_once
 from get3d.generation.shape_list import ShapeList, record
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
 from get3d.generator import Generator, Shapes
+from get3d.latents import Latents
 
-__all__ = ["made_together", "shapes_of", "write_objects"]
+__all__ = ["first_to_last", "made_together", "shapes_of", "write_objects"]
 
 TURNED = 16
 """Objects that a turntable shows at most."""
@@ -52,7 +53,8 @@ def made_together(generator: Generator, count: int, ranks: Ranks = SINGLE_PROCES
 @torch.no_grad()
 def shapes_of(generator: Generator, plan: ShapeList, numbers: range, small_components: float = 0.0) -> Shapes:
     """Makes some of the shapes of a plan, without parts below a share of their area."""
-    shapes = generator.shapes(generator.styles(plan.latents[numbers.start : numbers.stop], plan.psi))
+    codes = plan.latents[numbers.start : numbers.stop]
+    shapes = generator.shapes(codes, plan.psi if isinstance(codes, Latents) else None)
     cleaned = replace(shapes.surfaces, meshes=without_small_components(shapes.surfaces.meshes, small_components))
     return replace(shapes, surfaces=cleaned)
 
@@ -97,7 +99,7 @@ def write_objects(
         names = _files(plan, settings, others)
         before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
-    return ranks.from_first(lambda: _finish(generator, plan, settings, made, names, before, console))
+    return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
 
 
 def _files(plan: ShapeList, settings: Settings, others: Sequence[str]) -> list[str]:
@@ -134,14 +136,16 @@ def _finish(
     plan: ShapeList,
     settings: Settings,
     made: list[_Made],
-    names: list[str],
+    others: Sequence[str],
     before: dict[str, str | None],
     console: Console,
 ) -> list[Path]:
     """Writes what belongs to all objects, and gives their files."""
     out = settings.out
     records = [entry for each in made for entry in each.records]
-    write_sheet(out / "contact-sheet.png", torch.cat([each.stills for each in made]), columns_for(len(records)))
+    labels = [f"seed {entry['seed']}" if "seed" in entry else entry["name"] for entry in records]
+    stills = torch.cat([each.stills for each in made])
+    write_sheet(out / "contact-sheet.png", stills, columns_for(len(records)), labels)
     turns = [each.turns for each in made if each.turns is not None]
     if turns:
         frames = torch.cat(turns, dim=1)
@@ -149,9 +153,10 @@ def _finish(
         write_video(out / f"turntable.{settings.video}", (sheet(images, columns) for images in frames))
     grid = generator.isosurface.grid.resolution
     description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
-    finish_record(out, names, description, before, console)
+    finish_record(out, _files(plan, settings, others), description, before, console)
     paths = [out / entry["file"] for entry in records if "file" in entry]
-    _say(paths, records, settings, console)
+    videos = [f"turntable.{settings.video}"] if turns else []
+    _say(paths, [*_in_short(others), "contact-sheet.png", *videos, RECORD], records, out, console)
     return paths
 
 
@@ -170,13 +175,26 @@ def _textured(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str
     return facts, textured
 
 
-def _say(paths: list[Path], records: list[dict[str, Any]], settings: Settings, console: Console) -> None:
+def _say(paths: list[Path], files: list[str], records: list[dict[str, Any]], out: Path, console: Console) -> None:
     problems = [f"{entry['name']}: {entry['problem']}" for entry in records if "problem" in entry]
     if not paths:
-        raise InputError(f"{settings.out}: none of the {len(records)} shapes could be made ({problems[0]})")
+        raise InputError(f"{out}: none of the {len(records)} shapes could be made ({problems[0]})")
     closed = sum(bool(entry.get("watertight")) for entry in records)
-    text = f"{settings.out}: {len(paths)} objects ({closed} watertight), contact-sheet.png, shapes.json"
-    console.print(text, highlight=False, soft_wrap=True)
+    text = f"{out}: {len(paths)} objects ({closed} watertight): {', '.join([first_to_last(paths), *files])}"
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
-        console.print(f"[yellow]left out {problems[0]}{more}[/]", highlight=False, soft_wrap=True)
+        text = f"left out {problems[0]}{more}"
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def _in_short(files: Sequence[str]) -> list[str]:
+    """Files as they are said: of a folder of them its name alone."""
+    return list(dict.fromkeys(f"{name.partition('/')[0]}/" if "/" in name else name for name in files))
+
+
+def first_to_last(paths: list[Path]) -> str:
+    """The names of files, of many the first and the last; an .obj brings its material and texture."""
+    names = [path.name for path in paths]
+    text = ", ".join(names) if len(names) < 4 else f"{names[0]} … {names[-1]}"
+    return f"{text} with .mtl and .png" if paths[0].suffix == ".obj" else text

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from get3d.files import FORMAT, InputError, read_json, require_format, require_names, write_json
 
@@ -90,7 +89,7 @@ def finish_record(
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         text = f"{out}: left as they are, changed since an earlier command wrote them: {', '.join(changed[:3])}{more}"
-        console.print(f"[yellow]{escape(text)}[/]", highlight=False, soft_wrap=True)
+        console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
 def _digest(path: Path) -> str:

@@ -1,59 +1,18 @@
 """What all commands that make objects can be told, and the model made ready for it."""
 
-from dataclasses import dataclass
 from importlib.util import find_spec
-from pathlib import Path
-from typing import Annotated, Literal
-
-import tyro
 
 from get3d.devices import free_memory, keep_memory
 from get3d.files import InputError, require_writable
+from get3d.generation.config import PSI, Settings
 from get3d.generator import Generator, load
 from get3d.isosurface.memory import grid_memory, require_grid_fits
-from get3d.ranges import Range, require_ranges
+from get3d.ranges import require_ranges
 
 __all__ = ["PSI", "Settings", "at_once", "open_generator", "set_grid", "validated_generator"]
 
-PSI = 0.7
-"""Truncation where nothing else is said."""
-
 AT_ONCE = 4
 """Shapes that are made together on a GPU, where memory allows it."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How objects are made and written.
-
-    Attributes:
-        model: a model's name, its folder, the folder of a training run, or a checkpoint.
-        out: folder for the meshes and images; files of the same names are replaced.
-        psi: truncation: 0 gives the mean object, 1 the full variety; below 1 fewer odd ones. Default 0.7.
-        grid: steps along a side of the grid that surfaces are extracted on; default: as in training. A finer grid
-            gives a finer mesh of the same shape.
-        label: class of the objects, of a model of several; default: any.
-        resolution: side in pixels of each image on sheets and in videos.
-        small_components: parts that have less than this share of an object's area are left out; 0 keeps all.
-        faces: at most this many triangles an object; None keeps all.
-        texture: side of the texture in pixels.
-        format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices.
-        video: gif or mp4 for what moves, or none.
-        device: "auto" takes a GPU where there is one.
-    """
-
-    model: tyro.conf.Positional[str]
-    out: Path = Path("generated")
-    psi: Annotated[float | None, Range(0, 2)] = None
-    grid: Annotated[int | None, Range(4, 1024)] = None
-    label: str | None = None
-    resolution: Annotated[int, Range(16, 4096)] = 256
-    small_components: Annotated[float, Range(0, 1)] = 0.01
-    faces: Annotated[int | None, Range(4, 10_000_000)] = 20_000
-    texture: Annotated[int, Range(16, 8192)] = 1024
-    format: Literal["glb", "obj", "ply"] = "glb"
-    video: Literal["gif", "mp4", "none"] = "gif"
-    device: str = "auto"
 
 
 def open_generator(settings: Settings) -> Generator:

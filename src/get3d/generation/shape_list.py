@@ -1,18 +1,29 @@
-"""Which shapes are to be made: from seeds, or those that a `shapes.json` records, exactly."""
+"""Which shapes are to be made: from seeds, or those that a `shapes.json` records, exactly.
 
+Styles of a shape are many numbers (W+: some 16,000), so they stand in the file as float32, little-endian, in base64:
+exact, a quarter of the size of decimals, and with nothing to find beside the file.
+"""
+
+import base64
+import binascii
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from get3d.files import InputError, require_names
+from get3d.files import FORMAT, InputError, require_names, write_json
 from get3d.generation.record import read_record
 from get3d.generation.settings import PSI
 from get3d.generator import Generator
-from get3d.latents import Latents, joined
+from get3d.latents import Latents, Styles, joined
 
-__all__ = ["ShapeList", "of_seeds", "read_shape_list", "record"]
+__all__ = ["ShapeList", "of_seeds", "read_shape_list", "record", "write_shape_list"]
 
 
 @dataclass(frozen=True)
@@ -21,14 +32,14 @@ class ShapeList:
 
     Attributes:
         names: of their files, without suffix.
-        latents: what they are made from.
+        latents: what they are made from: latents, or styles, which are not truncated any more.
         facts: what else `shapes.json` says of each.
         psi: truncation.
         grid: resolution of the grid; None is the model's own.
     """
 
     names: list[str]
-    latents: Latents
+    latents: Latents | Styles
     facts: list[dict[str, Any]]
     psi: float = PSI
     grid: int | None = None
@@ -48,10 +59,14 @@ def record(generator: Generator, plan: ShapeList, number: int, *, codes: bool) -
         generator: the model, which knows the names of classes.
         plan: the shapes.
         number: which one.
-        codes: say its latents; a shape that has a seed can do without.
+        codes: say its latents or styles; a shape that has a seed can do without.
     """
-    latent = plan.latents[number : number + 1]
+    latent = plan.latents[number]
     values: dict[str, Any] = {"name": plan.names[number], **plan.facts[number]}
+    if isinstance(latent, Styles):
+        if codes:
+            values["styles"] = {"geometry": _encoded(latent.geometry[0]), "texture": _encoded(latent.texture[0])}
+        return values
     if latent.label is not None:
         values["label"] = generator.config.classes[int(latent.label)]
     if codes:
@@ -59,24 +74,81 @@ def record(generator: Generator, plan: ShapeList, number: int, *, codes: bool) -
     return values
 
 
-def read_shape_list(path: Path, generator: Generator) -> ShapeList:
+def write_shape_list(
+    path: Path | str,
+    generator: Generator,
+    codes: Latents | Styles,
+    names: Sequence[str] | None = None,
+    psi: float = PSI,
+    grid: int | None = None,
+) -> None:
+    """Writes a `shapes.json` that `get3d generate MODEL --latents` makes shapes of.
+
+    Args:
+        path: of the file.
+        generator: the model that the codes are for.
+        codes: latents or styles of n shapes.
+        names: of the n shapes, without suffix; None numbers them.
+        psi: truncation of latents; styles are taken as they are.
+        grid: resolution of the grid; None is the generator's present one.
+
+    Raises:
+        InputError: a name is no plain name of a file, or comes twice; or the file cannot be written.
+        ValueError: there is another number of names, or the styles do not fit the generator.
+    """
+    path = Path(path)
+    names = [f"{number:06d}" for number in range(len(codes))] if names is None else list(names)
+    if len(names) != len(codes):
+        raise ValueError(f"{len(names)} names for {len(codes)} shapes")
+    _require_names(path, names)
+    if isinstance(codes, Styles):
+        generator.require_styles(codes)
+    plan = ShapeList(names, codes, [{}] * len(names), psi)
+    shapes = [record(generator, plan, number, codes=True) for number in range(len(names))]
+    write_json(
+        path, {"format": FORMAT, "psi": psi, "grid": grid or generator.isosurface.grid.resolution, "shapes": shapes}
+    )
+
+
+def read_shape_list(path: Path, generator: Generator, psi: float | None = None) -> ShapeList:
     """The shapes that a `shapes.json` records, under the same names, with the same truncation and grid.
+
+    Where a shape has styles, all get them: those of latents and seeds are truncated at once.
+
+    Args:
+        path: of the file.
+        generator: the model that it is for.
+        psi: truncation of latents and seeds, in place of the file's.
 
     Raises:
         InputError: the file is missing or none of ours, names a file outside of its folder, or is of another model.
     """
     values = read_record(path, "give a shapes.json of this version")
     try:
-        psi, grid = float(values["psi"]), int(values["grid"])
+        own, grid = float(values["psi"]), int(values["grid"])
         entries = list(values["shapes"])
         names = [str(entry["name"]) for entry in entries]
-        parts = [_latents(generator, entry, f"{path}: the shape {entry['name']}") for entry in entries]
+        parts = [_codes(generator, entry, f"{path}: the shape {entry['name']}") for entry in entries]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path}: is no shapes.json that get3d wrote ({error!r}); give another file") from error
     if not entries:
         raise InputError(f"{path}: records no shape; give another file")
+    _require_names(path, names)
+    facts = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
+    latents = [part for part in parts if isinstance(part, Latents)]
+    if not latents and psi not in (None, own):
+        raise InputError(f"--psi is {psi:g}, but {path} holds styles, which are truncated already; leave it out")
+    psi = own if psi is None else psi
+    if len(latents) == len(parts):
+        return ShapeList(names, joined(latents), facts, psi, grid)
+    styles = [part if isinstance(part, Styles) else generator.styles(part, psi) for part in parts]
+    geometry, texture = torch.cat([part.geometry for part in styles]), torch.cat([part.texture for part in styles])
+    return ShapeList(names, Styles(geometry, texture), facts, psi, grid)
+
+
+def _require_names(path: Path, names: list[str]) -> None:
     require_names(names, path)
     for name in names:
         if "/" in name or name.startswith("."):
@@ -84,12 +156,42 @@ def read_shape_list(path: Path, generator: Generator) -> ShapeList:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: two shapes have the name {twice!r}; rename one")
-    facts = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
-    return ShapeList(names, joined(parts), facts, psi, grid)
+
+
+def _codes(generator: Generator, entry: dict[str, Any], source: str) -> Latents | Styles:
+    """What a shape is made from: styles for every layer, latents, or a seed."""
+    if "styles" not in entry:
+        return _latents(generator, entry, source)
+    parts = [_decoded(entry["styles"][kind], f"{source}, {kind}") for kind in ("geometry", "texture")]
+    try:
+        return generator.require_styles(Styles(*(part.to(generator.device) for part in parts)))
+    except ValueError as error:
+        raise InputError(f"{source}: {error}; give the model they were made with") from error
+
+
+def _encoded(style: Float[Tensor, "*layers w"]) -> dict[str, Any]:
+    values = style.detach().cpu().numpy().astype("<f4")
+    return {"shape": list(values.shape), "float32": base64.b64encode(values.tobytes()).decode("ascii")}
+
+
+def _decoded(value: dict[str, Any], source: str) -> Float[Tensor, "1 *layers w"]:
+    shape, text = value["shape"], value["float32"]
+    if not isinstance(shape, list) or len(shape) not in (1, 2) or not all(type(n) is int and n > 0 for n in shape):
+        raise InputError(f"{source} styles have the shape {shape}; it must be [w] or [layers, w]")
+    try:
+        content = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise InputError(f"{source} styles are no base64 ({error}); write the list again") from error
+    if len(content) != 4 * math.prod(shape):
+        raise InputError(f"{source} styles are {len(content)} bytes, but {shape} float32 take {4 * math.prod(shape)}")
+    style = torch.from_numpy(np.frombuffer(content, dtype="<f4").astype(np.float32).reshape(1, *shape))
+    if not style.isfinite().all():
+        raise InputError(f"{source} styles are not finite; correct them")
+    return style
 
 
 def _latents(generator: Generator, entry: dict[str, Any], source: str) -> Latents:
-    config, device = generator.config, generator.mapping_geometry.w_avg.device
+    config, device = generator.config, generator.device
     label = entry.get("label")
     if "latents" not in entry:
         return generator.sample_latents(1, int(entry["seed"]), label)

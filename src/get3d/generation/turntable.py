@@ -1,12 +1,12 @@
 """Sheets of images and videos, for people to look at."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from get3d.cameras import Cameras
@@ -19,6 +19,9 @@ __all__ = ["columns_for", "seen_from", "sheet", "turning", "write_sheet", "write
 FRAMES_PER_SECOND = 18
 TURN = 36
 """Frames of a full turn."""
+
+_SMALLEST_LABEL = 8
+"""Height in pixels of letters that can still be read."""
 
 STILL = 3
 """The frame of a turn that stands for all of it: 30° from the front."""
@@ -54,10 +57,17 @@ def sheet(images: UInt8[Tensor, "n 3 r r"] | Float[Tensor, "n 3 r r"], columns: 
     return contact_sheet(images, columns=columns, background=1.0)
 
 
-def write_sheet(path: Path, images: UInt8[Tensor, "n 3 r r"], columns: int) -> None:
-    """Writes images side by side, row by row, as a PNG."""
+def write_sheet(path: Path, images: UInt8[Tensor, "n 3 r r"], columns: int, labels: Sequence[str] = ()) -> None:
+    """Writes images side by side, row by row, as a PNG; where there are labels, each stands in an image's corner."""
+    whole = sheet(images, columns)
+    side = images.shape[-1]
+    font = ImageFont.load_default(max(_SMALLEST_LABEL, side // 18))
+    draw = ImageDraw.Draw(whole)
+    for number, label in enumerate(labels):
+        corner = (number % columns * side + side // 32, number // columns * side + side // 32)
+        draw.text(corner, label, fill=(90, 90, 90), font=font)
     with writing(path) as temporary:
-        sheet(images, columns).save(temporary)
+        whole.save(temporary)
 
 
 def write_video(path: Path, frames: Iterable[Image.Image]) -> None:

@@ -5,13 +5,14 @@ the grid's vertices by the field's deformation, and extracts a batch of meshes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from get3d.generator_config import REGULARIZERS, IsosurfaceName
 from get3d.isosurface.flexicubes import CubeGrid, flexicubes
 from get3d.isosurface.tetrahedra import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
 from get3d.meshes import MeshBatch
@@ -33,14 +34,17 @@ class Surfaces:
     """The surfaces of n shapes.
 
     Attributes:
-        meshes: the surfaces.
-        empty: [n] shapes whose field has one sign; their mesh is a placeholder without gradient.
+        meshes: the surfaces; that of a shape whose field has one sign is a placeholder without gradient.
         regularizers: by name, scalars that training keeps small; those that the method names in its `regularizers`.
     """
 
     meshes: MeshBatch
-    empty: Bool[Tensor, " n"]
     regularizers: dict[str, Float[Tensor, ""]]
+
+    @property
+    def empty(self) -> Bool[Tensor, " n"]:
+        """[n] shapes without a surface."""
+        return self.meshes.empty
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,8 @@ class GridMemory:
 class Isosurface(nn.Module):
     """A grid, and the way from fields on it to surfaces: all that the rest of the package knows of a method.
 
-    A method of one's own is a subclass and a row of `ISOSURFACES`.
+    A method of one's own is a subclass, a row of `ISOSURFACES`, and its name with the weights of its regularisers in
+    `generator_config.py`, from which options are made.
 
     Args:
         resolution: of the grid.
@@ -113,7 +118,7 @@ class MarchingTetrahedra(Isosurface):
     """
 
     memory = GridMemory(built=1000, held=160, shape=120)
-    regularizers: ClassVar[Mapping[str, float]] = {"sdf": 0.01}
+    regularizers: ClassVar[Mapping[str, float]] = REGULARIZERS["tetrahedra"]
 
     def __init__(self, resolution: int, size: float, trained: int) -> None:
         super().__init__(resolution, size, trained)
@@ -127,7 +132,7 @@ class MarchingTetrahedra(Isosurface):
         solid, empty = self._solid(sdf)
         vertices = grid.vertices + self.reach * torch.tanh(raw)
         meshes = marching_tetrahedra(vertices, solid, grid.tetrahedra, grid.topology)
-        return Surfaces(meshes, empty, {"sdf": self._sign_loss(sdf, empty)})
+        return Surfaces(replace(meshes, placeholder=empty), {"sdf": self._sign_loss(sdf, empty)})
 
 
 class FlexibleCubes(Isosurface):
@@ -140,7 +145,7 @@ class FlexibleCubes(Isosurface):
 
     cell_values = 21
     memory = GridMemory(built=350, held=130, shape=450)
-    regularizers: ClassVar[Mapping[str, float]] = {"sdf": 0.01, "deviation": 0.5, "weights": 0.1}
+    regularizers: ClassVar[Mapping[str, float]] = REGULARIZERS["flexicubes"]
 
     def __init__(self, resolution: int, size: float, trained: int) -> None:
         super().__init__(resolution, size, trained)
@@ -163,10 +168,9 @@ class FlexibleCubes(Isosurface):
             "deviation": deviation.mean(),
             "weights": weights.square().mean(),
         }
-        return Surfaces(meshes, empty, regularizers)
+        return Surfaces(replace(meshes, placeholder=empty), regularizers)
 
 
-IsosurfaceName = Literal["tetrahedra", "flexicubes"]
 ISOSURFACES: dict[IsosurfaceName, type[Isosurface]] = {
     "tetrahedra": MarchingTetrahedra,
     "flexicubes": FlexibleCubes,

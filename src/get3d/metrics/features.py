@@ -7,7 +7,6 @@ Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule" (Fréchet dis
 import hashlib
 import os
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,10 +42,10 @@ def inception_path() -> Path:
 
 
 class FeatureNetwork:
-    """A TorchScript network from images to features.
+    """The Inception network, from images to features, as TorchScript.
 
     Attributes:
-        sha256: of its file.
+        key: the SHA-256 of its file.
     """
 
     def __init__(self, path: Path | str | None = None, sha256: str = INCEPTION_SHA256) -> None:
@@ -59,7 +58,7 @@ class FeatureNetwork:
         Raises:
             InputError: there is no such file, or it is another one.
         """
-        self.sha256 = sha256
+        self.key = sha256
         path = inception_path() if path is None else Path(path)
         fix = f"download {INCEPTION_URL} to {path}, or give another place with --inception"
         try:
@@ -79,10 +78,6 @@ class FeatureNetwork:
         """Features of images of any size, on their device; the network resizes them in its own, customary way."""
         self._network.to(images.device)
         return self._network(images, return_features=True).float()
-
-    def of_batches(self, batches: Iterable[UInt8[Tensor, "_ 3 h w"]]) -> Float32[Tensor, "n d"]:
-        """Features of all images of the batches, on the CPU."""
-        return torch.cat([self(images).cpu() for images in batches])
 
 
 def frechet_distance(

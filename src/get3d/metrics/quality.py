@@ -1,5 +1,6 @@
 """Whether meshes are fit for use: closed, in one part, without faces that cut each other, slivers or thin sheets."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from get3d.topology import joined
 
 __all__ = ["MAIN", "THIN", "VERSION", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
 
-VERSION = 3
+VERSION = 4
 """Of the examination: numbers of another version are measured anew."""
 
 THIN = 0.01
@@ -43,10 +44,11 @@ class MeshQuality:
         watertight: closed, every edge between two faces, facing outward.
         manifold: no edge has more than two faces.
         components: parts that no edge joins.
-        main: share of the area that the largest part has; what hangs together by vertices is a part.
+        largest_component_area: share of the area that the largest part has; what hangs together by vertices is a part.
         genus: handles, all parts together; None where the mesh is not closed and manifold.
         intersecting: share of the faces that cut a face which they have no vertex in common with.
         thin: share of the area behind which the shape is thinner than 1 % of its longest side.
+        roughness: degrees by which the surface turns, in all, along a path of 1 % of the longest side.
         smallest_angle: [F] degrees, of each face; 60 is best.
         aspect: [F] longest side of each face over its least height, scaled so that 1 is best.
     """
@@ -55,10 +57,11 @@ class MeshQuality:
     watertight: bool
     manifold: bool
     components: int
-    main: float
+    largest_component_area: float
     genus: int | None
     intersecting: float
     thin: float
+    roughness: float
     smallest_angle: Float[Tensor, " f"]
     aspect: Float[Tensor, " f"]
 
@@ -80,10 +83,11 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
         watertight=report.watertight,
         manifold=report.manifold,
         components=report.components,
-        main=float(main_share(unit)),
+        largest_component_area=float(main_share(unit)),
         genus=_genus(unit.faces, report.components) if closed else None,
         intersecting=float(solid.intersecting().float().mean()),
         thin=float((solid.thickness() < THIN).float().mean()),
+        roughness=_roughness(unit),
         smallest_angle=angle,
         aspect=aspect,
     )
@@ -116,6 +120,28 @@ def _face_shapes(corners: Float[Tensor, "f 3 3"]) -> tuple[Float[Tensor, " f"], 
     angle = torch.rad2deg(torch.atan2(twice_area[:, None].expand_as(dot), dot)).amin(dim=1)
     longest = length.amax(dim=1)
     return angle, 0.75**0.5 * longest.square() / twice_area.clamp_min(torch.finfo(corners.dtype).tiny)
+
+
+def _roughness(unit: MeshBatch) -> float:
+    """The mean sum of angles between neighbouring faces along a path of 1 % of the longest side, in degrees.
+
+    A straight path of length t crosses 2/π · t · (length of edges) / area edges on average (Buffon), so this is
+    2/π · t · Σ angle · length / area. Faces that are cut finer do not change it, unlike the plain mean of the angles:
+    the objects of people have few, large faces, and those of a grid many small ones.
+    """
+    ends = torch.stack([unit.faces, unit.faces.roll(-1, 1)], dim=-1).flatten(0, 1)
+    forward = ends[:, 0] < ends[:, 1]
+    edges, edge, count = ends.sort(dim=1).values.unique(dim=0, return_inverse=True, return_counts=True)
+    order = edge.argsort(stable=True)
+    pairs = order[(count == 2)[edge[order]]].view(-1, 2)
+    normals = unit.face_crosses().double()
+    first, second = (normals[pairs[:, side] // 3] for side in (0, 1))
+    # Where two faces run along their edge in the same direction, one of them is turned over.
+    second = torch.where((forward[pairs[:, 0]] == forward[pairs[:, 1]])[:, None], -second, second)
+    angle = torch.rad2deg(torch.atan2(torch.linalg.cross(first, second).norm(dim=1), (first * second).sum(dim=1)))
+    start, end = unit.vertices.double()[edges[edge[pairs[:, 0]]]].unbind(1)
+    turned = (angle * (end - start).norm(dim=1)).sum()
+    return float(0.01 * 2 / math.pi * turned / (0.5 * normals.norm(dim=1).sum()))
 
 
 class _Solid:

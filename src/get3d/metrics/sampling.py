@@ -18,12 +18,13 @@ OUTER_TRIES = 8
 """Points drawn for each one wanted; interiors of cars take up to three quarters of the area."""
 
 
-def in_unit_cube(meshes: MeshBatch, first: int = 0) -> MeshBatch:
+def in_unit_cube(meshes: MeshBatch, first: int = 0, *, centred: bool = True) -> MeshBatch:
     """Each mesh with the middle of its bounding box at the origin and its longest side 1; lone vertices do not count.
 
     Args:
         meshes: the shapes.
         first: the number that an error gives to the first mesh.
+        centred: False leaves out the move to the origin, so that only the scale changes.
 
     Raises:
         ValueError: a mesh has no face, no extent, or a vertex that is not finite.
@@ -41,7 +42,8 @@ def in_unit_cube(meshes: MeshBatch, first: int = 0) -> MeshBatch:
             f"{len(unusable) - 1} more"
         )
     of_vertex = meshes.vertex_shape
-    vertices = (meshes.vertices - ((low + high) / 2)[of_vertex]) / longest[of_vertex][:, None]
+    middle = (low + high) / 2 if centred else torch.zeros_like(low)
+    vertices = (meshes.vertices - middle[of_vertex]) / longest[of_vertex][:, None]
     return MeshBatch(vertices, meshes.faces, meshes.vertex_offsets, meshes.face_offsets)
 
 

@@ -1,24 +1,8 @@
-"""The networks: mapping, planes, volumes, fields, discriminators. No geometry in here."""
+"""The networks: mapping, planes, volumes, fields, discriminators. No geometry in here.
 
-from get3d.networks.discriminator import Discriminator, DiscriminatorConfig, Logits
-from get3d.networks.fields import Fields, GeometryField, GeometryValues, PlaneTexture, UnifiedConfig, UnifiedSynthesis
-from get3d.networks.mapping import MappingNetwork
-from get3d.networks.planes import PlanesConfig
-from get3d.networks.volume import SeparateConfig, SeparateSynthesis, VolumeConfig
+`__init__.pyi` names what is public; each is imported when it is first asked for.
+"""
 
-__all__ = [
-    "Discriminator",
-    "DiscriminatorConfig",
-    "Fields",
-    "GeometryField",
-    "GeometryValues",
-    "Logits",
-    "MappingNetwork",
-    "PlaneTexture",
-    "PlanesConfig",
-    "SeparateConfig",
-    "SeparateSynthesis",
-    "UnifiedConfig",
-    "UnifiedSynthesis",
-    "VolumeConfig",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

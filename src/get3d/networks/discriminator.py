@@ -2,15 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from get3d.networks.config import DiscriminatorConfig
 from get3d.networks.layers import Conv, Dense, channels_per_resolution, downsample
 from get3d.networks.mapping import LR_MULTIPLIER, normalized, one_hot
-from get3d.ranges import Range
 
 __all__ = ["Discriminator", "DiscriminatorConfig", "Logits", "camera_features", "minibatch_deviation"]
 
@@ -26,34 +25,6 @@ class Logits:
 
     rgb: Float[Tensor, "n 1"]
     mask: Float[Tensor, "n 1"]
-
-
-@dataclass(frozen=True)
-class DiscriminatorConfig:
-    """Sizes of a discriminator.
-
-    Attributes:
-        channel_base: a block of resolution r has channel_base / r channels, …
-        channel_max: … but no more than this.
-        condition: size of the mapped condition.
-        condition_layers: dense layers that map the condition.
-        group: images that are compared with each other (minibatch standard deviation).
-    """
-
-    channel_base: Annotated[int, Range(1, 2**24)] = 32768
-    channel_max: Annotated[int, Range(1, 65_536)] = 512
-    condition: Annotated[int, Range(1, 65_536)] = 512
-    condition_layers: Annotated[int, Range(1, 64)] = 8
-    group: Annotated[int, Range(1, 65_536)] = 4
-
-    def build(self, *, resolution: int, label_dim: int = 0) -> "Discriminator":
-        """The discriminator of images of a resolution, with random weights.
-
-        Args:
-            resolution: side of the images, a power of two, at least 4.
-            label_dim: number of classes; 0 for none.
-        """
-        return Discriminator(self, resolution=resolution, label_dim=label_dim)
 
 
 def camera_features(angles: Float[Tensor, "n 2"]) -> Float[Tensor, "n 14"]:

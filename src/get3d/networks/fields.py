@@ -1,25 +1,26 @@
 """Fields: what a generator knows of its shapes as functions of space — signed distance, deformation, colour.
 
 A synthesis network turns styles into `Fields`: plain tensors that can be evaluated at points, on lattices and at the
-visible points of images. Points are looked up relative to the cube [−size/2, size/2]³. As in the paper, no gradient
-flows to points.
+visible points of images. Points are looked up relative to the cube [−size/2, size/2]³. Gradients flow to points too,
+where they ask for them.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise, product
-from typing import Annotated, ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from get3d.devices import full_precision
+from get3d.networks.config import UnifiedConfig
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
-from get3d.networks.planes import PlanesConfig, PlaneSynthesis
-from get3d.ranges import Range
+from get3d.networks.planes import PlaneSynthesis
 
 __all__ = [
     "Fields",
@@ -166,7 +167,7 @@ class TriPlanes:
 
     def _corners(self, coordinates: Float[Tensor, "*c p"]) -> Corners:
         resolution = self.features.shape[-1]
-        position = (coordinates.detach() / self.size + 0.5).clamp(0, 1) * resolution - 0.5
+        position = (coordinates / self.size + 0.5).clamp(0, 1) * resolution - 0.5
         return linear_corners(position, resolution)
 
 
@@ -185,10 +186,12 @@ class PlaneGeometry:
     head: Head
     cell_head: Head | None
 
+    @full_precision
     def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
         """Values at points of each shape."""
         return _geometry(self.head(self.planes.at(points, _all_shapes(points))))
 
+    @full_precision
     def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
         """Values of all shapes on lattices of m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k.
 
@@ -201,6 +204,7 @@ class PlaneGeometry:
             values.append(_geometry(separable_head(xy + first.bias, yz, xz, last.weights, last.bias)))
         return values
 
+    @full_precision
     def cell_values(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c k"]:
         """Values of the (m − 1)³ cubic cells between the points of a lattice, numbered in the same order.
 
@@ -234,10 +238,12 @@ class PlaneTexture:
     head: Head
     to_rgb: Linear
 
+    @full_precision
     def at(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 3"]:
         """RGB, about in [−1, 1], at points of each shape."""
         return self._of_shapes(points, _all_shapes(points))
 
+    @full_precision
     def at_packed(self, points: Float[Tensor, "p 3"], shape: Int[Tensor, " p"]) -> Float[Tensor, "p 3"]:
         """RGB, about in [−1, 1], at points of many shapes, one after the other.
 
@@ -250,7 +256,7 @@ class PlaneTexture:
         block_shape = torch.repeat_interleave(blocks)
         shift = (blocks.cumsum(0) - blocks) * BLOCK - (counts.cumsum(0) - counts)
         slot = torch.arange(len(points), device=points.device) + shift[shape]
-        filled = points.new_zeros(len(block_shape) * BLOCK, 3).index_copy(0, slot, points.detach())
+        filled = points.new_zeros(len(block_shape) * BLOCK, 3).index_copy(0, slot, points)
         return self._of_shapes(filled.view(-1, BLOCK, 3), block_shape).flatten(0, 1)[slot]
 
     def _of_shapes(self, points: Float[Tensor, "b p 3"], shape: Int[Tensor, " b"]) -> Float[Tensor, "b p 3"]:
@@ -284,32 +290,6 @@ class HeadNetwork(nn.Module):
         """The head for given styles, the first for the first layer; styles left over are not used."""
         layers = [layer(styles[:, number]) for number, layer in enumerate(self.layers)]
         return Head((*(layer.scaled(math.sqrt(2)) for layer in layers[:-1]), layers[-1].scaled(self.gain)))
-
-
-@dataclass(frozen=True)
-class UnifiedConfig:
-    """One network for both kinds of tri-planes, as in the paper's improved generator and its published checkpoints.
-
-    Attributes:
-        planes: sizes of the tri-plane network.
-        texture_features: size of what the texture head gives to the colour layer.
-    """
-
-    planes: PlanesConfig = field(default_factory=PlanesConfig)
-    texture_features: Annotated[int, Range(1, 65_536)] = 16
-
-    memory_factor: ClassVar[int] = 1
-    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
-
-    def build(self, *, style: int, size: float, cell_values: int) -> "UnifiedSynthesis":
-        """The network, with random weights.
-
-        Args:
-            style: size of the style codes.
-            size: side of the cube that the fields fill.
-            cell_values: how many values the isosurface wants for each cell of its grid; 0 makes none.
-        """
-        return UnifiedSynthesis(self, style=style, size=size, cell_values=cell_values)
 
 
 class UnifiedSynthesis(nn.Module):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from get3d.networks import winograd
+from get3d.networks.config import channels_per_resolution
 
 __all__ = [
     "SLOPE",
@@ -44,18 +45,6 @@ BAND = 2**18
 
 CLAMP = 256.0
 """Activations of convolutions are kept within ±CLAMP, so that half precision cannot overflow."""
-
-
-def channels_per_resolution(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
-    """The resolutions 4, 8, … of a network's blocks up to its own, and their channels: min(base / resolution, most).
-
-    Raises:
-        ValueError: the resolution is no power of two, or less than 4.
-    """
-    if resolution < 4 or resolution & (resolution - 1):
-        raise ValueError(f"a network's resolution of {resolution} must be a power of two, at least 4")
-    sides = [2**k for k in range(2, resolution.bit_length())]
-    return {side: max(min(channel_base // side, channel_max), 1) for side in sides}
 
 
 class _Activation(torch.autograd.Function):
@@ -150,23 +139,33 @@ def clamped(x: Tensor) -> Tensor:
 class WeightCache:
     """What follows from weights alone, made anew when they change or gradients are asked for.
 
+    It is made of ordinary tensors whatever mode PyTorch is in, so that what is kept serves every later mode.
+
     Args:
         make: makes it of the weights.
     """
 
     def __init__(self, make: Callable[[Tensor], Tensor]) -> None:
         self._make = make
-        self._of: tuple[int, int] | None = None
+        # The weights themselves are held, so that no others can come to lie at their address.
+        self._of: Tensor | None = None
+        self._version = 0
         self._made = torch.empty(0)
 
     def __call__(self, weight: Tensor) -> Tensor:
         """What follows from these weights."""
-        if torch.is_grad_enabled() and weight.requires_grad:
+        # Tensors made in inference mode do not count their changes.
+        if (torch.is_grad_enabled() and weight.requires_grad) or weight.is_inference():
             return self._make(weight)
-        of = weight.data_ptr(), weight._version
-        if self._of != of:
-            self._of, self._made = of, self._make(weight)
+        of = self._of
+        if of is None or of.data_ptr() != weight.data_ptr() or self._version != weight._version:
+            with torch.inference_mode(False), torch.no_grad(), torch.autocast(weight.device.type, enabled=False):
+                self._of, self._version, self._made = weight.detach(), weight._version, self._make(weight)
         return self._made
+
+    def __reduce__(self) -> tuple[type["WeightCache"], tuple[Callable[[Tensor], Tensor]]]:
+        """Copies begin empty: their weights lie elsewhere."""
+        return WeightCache, (self._make,)
 
 
 def energy(weight: Float[Tensor, "o i *taps"]) -> Float[Tensor, "o i"]:

@@ -49,20 +49,28 @@ class _WeightedRows(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: FunctionCtx, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
-        ctx.save_for_backward(rows, weights)
+        # The table is large, and only the weights' gradient needs it.
+        ctx.save_for_backward(rows, weights, *([table] if ctx.needs_input_grad[2] else []))  # type: ignore[attr-defined]
         ctx.table_rows = table.shape[0]  # type: ignore[attr-defined]
         return F.embedding_bag(rows, table, mode="sum", per_sample_weights=weights)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None, None]:
-        rows, weights = ctx.saved_tensors  # type: ignore[attr-defined]
+    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:
+        rows, weights, *saved = ctx.saved_tensors  # type: ignore[attr-defined]
+        of_weights = None
+        if saved:
+            # Column by column, so that no more than one row of the table for each point is held at once.
+            columns = [(saved[0].index_select(0, column) * gradient).sum(1) for column in rows.unbind(1)]
+            of_weights = torch.stack(columns, dim=1)
+        if not ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
+            return None, None, of_weights
         flat = rows.flatten()
         order = flat.argsort(stable=True)
         counts = torch.bincount(flat, minlength=ctx.table_rows)  # type: ignore[attr-defined]
         starts, weights = counts.cumsum(0) - counts, weights.flatten().index_select(0, order)
         table = F.embedding_bag(order // rows.shape[1], gradient, starts, mode="sum", per_sample_weights=weights)
-        return table, None, None
+        return table, None, of_weights
 
 
 def weighted_rows(
@@ -70,7 +78,7 @@ def weighted_rows(
 ) -> Float[Tensor, "p c"]:
     """For each point, the weighted sum of k rows of a table: Σ_k weights[p, k] · table[rows[p, k]].
 
-    Differentiable once, in the table alone; deterministic, forward and backward.
+    Differentiable once, in the table and in the weights; deterministic, forward and backward.
     """
     return _WeightedRows.apply(table, rows, weights)
 

@@ -1,37 +1,13 @@
 """Tri-plane synthesis: styles become three planes of features, with the skip architecture of StyleGAN2."""
 
-from dataclasses import dataclass
-from typing import Annotated
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from get3d.networks.layers import ModulatedConv, ModulatedOutput, channels_per_resolution, upsample
-from get3d.ranges import Range
+from get3d.networks.config import PlanesConfig
+from get3d.networks.layers import ModulatedConv, ModulatedOutput, upsample
 
 __all__ = ["PlaneSynthesis", "PlanesConfig"]
-
-
-@dataclass(frozen=True)
-class PlanesConfig:
-    """Sizes of a tri-plane network.
-
-    Attributes:
-        resolution: side of a plane, a power of two, at least 4.
-        channels: features of a plane.
-        channel_base: a block of resolution r has channel_base / r channels inside, …
-        channel_max: … but no more than this.
-    """
-
-    resolution: Annotated[int, Range(4, 4096, power_of_two=True)] = 256
-    channels: Annotated[int, Range(1, 65_536)] = 32
-    channel_base: Annotated[int, Range(1, 2**24)] = 32768
-    channel_max: Annotated[int, Range(1, 65_536)] = 512
-
-    def widths(self) -> dict[int, int]:
-        """The resolution of each block, and the number of channels inside it."""
-        return channels_per_resolution(self.resolution, self.channel_base, self.channel_max)
 
 
 class PlaneBlock(nn.Module):

@@ -2,15 +2,16 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import product
-from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from get3d.devices import full_precision
+from get3d.networks.config import SeparateConfig, VolumeConfig
 from get3d.networks.fields import (
     CELL_GAIN,
     Fields,
@@ -20,18 +21,9 @@ from get3d.networks.fields import (
     PlaneTexture,
     TriPlanes,
 )
-from get3d.networks.layers import (
-    SLOPE,
-    Dense,
-    ModulatedOutput,
-    channels_per_resolution,
-    clamped_lrelu,
-    demodulation,
-    energy,
-)
+from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, clamped_lrelu, demodulation, energy
 from get3d.networks.lookup import linear_corners, weighted_rows
-from get3d.networks.planes import PlanesConfig, PlaneSynthesis
-from get3d.ranges import Range
+from get3d.networks.planes import PlaneSynthesis
 
 __all__ = ["SeparateConfig", "SeparateSynthesis", "Volume", "VolumeConfig", "VolumeGeometry", "VolumeSynthesis"]
 
@@ -40,27 +32,6 @@ POSITION = 6
 
 CHUNK = 2**16
 """Points that go through the wide heads at once."""
-
-
-@dataclass(frozen=True)
-class VolumeConfig:
-    """Sizes of a volume network.
-
-    Attributes:
-        resolution: side of a volume, a power of two, at least 4.
-        channel_base: a block of resolution r has channel_base / r channels, …
-        channel_max: … but no more than this.
-        hidden: width of the dense layers that follow.
-    """
-
-    resolution: Annotated[int, Range(4, 512, power_of_two=True)] = 32
-    channel_base: Annotated[int, Range(1, 2**24)] = 2048
-    channel_max: Annotated[int, Range(1, 65_536)] = 256
-    hidden: Annotated[int, Range(1, 65_536)] = 256
-
-    def widths(self) -> dict[int, int]:
-        """The resolution of each block, and its number of channels."""
-        return channels_per_resolution(self.resolution, self.channel_base, self.channel_max)
 
 
 @dataclass(frozen=True)
@@ -78,7 +49,7 @@ class Volume:
     def at(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p c"]:
         """Features at points of each shape."""
         n, resolution = self.features.shape[0], self.features.shape[-1]
-        position = (points.detach() / self.size + 0.5).clamp(0, 1) * (resolution - 1)
+        position = (points / self.size + 0.5).clamp(0, 1) * (resolution - 1)
         corners = linear_corners(position.flatten(0, 1).T.contiguous(), resolution)
         (x, y, z), (x_weight, y_weight, z_weight) = corners.texel.unbind(1), corners.weight.unbind(1)
         shape = torch.arange(n, device=points.device, dtype=torch.int32).repeat_interleave(points.shape[1])
@@ -108,17 +79,20 @@ class VolumeGeometry:
     deformation_head: Head
     cell_head: Head | None
 
+    @full_precision
     def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
         """Values at points of each shape."""
-        chunks = points.detach().split(CHUNK, dim=1)
+        chunks = points.split(CHUNK, dim=1)
         sdf = [self.sdf_head(_located(self.sdf, chunk)) for chunk in chunks]
         deformation = [self.deformation_head(_located(self.deformation, chunk)) for chunk in chunks]
         return GeometryValues(torch.cat(sdf, dim=1), torch.cat(deformation, dim=1))
 
+    @full_precision
     def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
         """Values of all shapes on lattices of m³ points (axis[i], axis[j], axis[k]), numbered (i·m + j)·m + k."""
         return [self.at(self._lattice(axis)) for axis in axes]
 
+    @full_precision
     def cell_values(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c k"]:
         """Values of the (m − 1)³ cubic cells between the points of a lattice, numbered in the same order.
 
@@ -221,34 +195,6 @@ class VolumeSynthesis(nn.Module):
         for number, block in enumerate(self.blocks[1:]):
             x = block(x, [styles[:, 2 * number + 1], styles[:, 2 * number + 2]])
         return Volume(x.to(next(self.parameters()).dtype), self.size), self.head(styles[:, self.num_convolutions :])
-
-
-@dataclass(frozen=True)
-class SeparateConfig:
-    """Volumes for geometry and tri-planes for texture, as in the paper's first generator.
-
-    Attributes:
-        volume: sizes of each of the two volume networks.
-        planes: sizes of the texture's tri-plane network.
-        texture_features: size of what the texture head gives to the colour layer.
-    """
-
-    volume: VolumeConfig = field(default_factory=VolumeConfig)
-    planes: PlanesConfig = field(default_factory=PlanesConfig)
-    texture_features: Annotated[int, Range(1, 65_536)] = 16
-
-    memory_factor: ClassVar[int] = 5
-    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
-
-    def build(self, *, style: int, size: float, cell_values: int) -> "SeparateSynthesis":
-        """The network, with random weights.
-
-        Args:
-            style: size of the style codes.
-            size: side of the cube that the fields fill.
-            cell_values: how many values the isosurface wants for each cell of its grid; 0 makes none.
-        """
-        return SeparateSynthesis(self, style=style, size=size, cell_values=cell_values)
 
 
 class SeparateSynthesis(nn.Module):

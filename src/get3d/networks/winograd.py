@@ -31,6 +31,7 @@ def worthwhile(x: Float[Tensor, "n i h w"], weight: Float[Tensor, "o i 3 3"], sc
 
 
 @functools.cache
+@torch.inference_mode(False)
 def _transforms() -> tuple[Tensor, Tensor, Tensor]:
     """Of tiles [36, 36], filters [36, 9] and products [16, 36], for the points 0, ±1, ±2 and infinity."""
     tile = [

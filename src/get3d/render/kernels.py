@@ -15,6 +15,8 @@ import torch
 import warp as wp
 from torch import Tensor
 
+from get3d.render.kernel_cache import use_writable_cache
+
 __all__ = ["faces_of", "keys_below", "start_warp", "visible_faces"]
 
 wp.set_module_options({"enable_backward": False})
@@ -123,6 +125,8 @@ def _draw(
 @functools.cache
 def start_warp() -> None:
     """Starts Warp, silently."""
+    if wp.config.kernel_cache_dir is None:
+        use_writable_cache()
     wp.config.log_level = wp.LOG_WARNING
     with contextlib.nullcontext() if torch.cuda.is_available() else _muted_stderr():
         wp.init()

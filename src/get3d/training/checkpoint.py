@@ -122,7 +122,7 @@ class CheckpointWriter:
         except InputError as problem:
             if error is None:
                 raise
-            self._console.print(f"[yellow]{problem}[/]", highlight=False, soft_wrap=True)
+            self._console.print(str(problem), style="yellow", highlight=False, markup=False, soft_wrap=True)
         finally:
             self._thread.shutdown()
 
@@ -244,7 +244,8 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             stored = load_tensors(path)
         except InputError as error:
             problems.append(str(error))
-            console.print(f"[yellow]{error}; going back to the checkpoint before[/]", highlight=False, soft_wrap=True)
+            text = f"{error}; going back to the checkpoint before"
+            console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue
         for part in ("generator", "discriminator"):
             _require_same(path, f"its {part} has", stored.description.get(part), description[part])

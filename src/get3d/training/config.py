@@ -2,151 +2,32 @@
 
 import os
 import shutil
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import torch
-import tyro
-from torch import nn
-from torch.optim import Adam
 
-from get3d.datasets.index import Assumed
 from get3d.datasets.loader import ImageDataset
 from get3d.devices import device_named
-from get3d.distributed.processes import RanksConfig
-from get3d.evaluation.snapshot_metrics import SnapshotMetricName, default_metrics
+from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
 from get3d.files import InputError, require_writable
-from get3d.generator import GeneratorConfig, model_file, read_config
+from get3d.generator import model_file, read_config
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.networks import DiscriminatorConfig
-from get3d.ranges import SEED, Range, require_ranges
+from get3d.ranges import Range, require_ranges
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
-from get3d.training.objective import ObjectiveConfig
-from get3d.training.trackers import TrackerName, require_trackers
+from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
+from get3d.training.trackers import require_trackers
 
 __all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run"]
 
-GRID_MARGIN = 0.1
-"""The published grids are this much larger than their objects: 1.0 for 0.9, 0.8 for chairs of 0.7."""
 
 _COMPARED = 16
 """Images by whose content processes see that they have the same dataset."""
-
-
-@dataclass(frozen=True)
-class OptimizerConfig:
-    """Adam, corrected for terms that are taken lazily (Karras et al. 2020, appendix B).
-
-    Attributes:
-        learning_rate: of both networks.
-        betas: of both networks.
-        generator_interval: steps between the generator's lazy terms that its settings are corrected for; 0 for none.
-    """
-
-    learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.002
-    betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.0, 0.99)
-    generator_interval: Annotated[int, Range(0)] = 4
-
-    def build(self, network: nn.Module, interval: int) -> Adam:
-        """The optimiser of a network, one of whose terms is taken every `interval` steps."""
-        ratio = interval / (interval + 1) if interval else 1.0
-        first, second = (beta**ratio for beta in self.betas)
-        return Adam(network.parameters(), lr=self.learning_rate * ratio, betas=(first, second), eps=1e-8)
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """A training run.
-
-    Attributes:
-        data: dataset folder.
-        splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
-        assumed: what the dataset is taken to be where it does not say so itself.
-        out: folder of the run; the same folder again goes on.
-        init_from: a model or run whose networks to start from, all three of them, with their sizes. Images of a
-            higher resolution than its own make the discriminator grow.
-        grow_planes: side of the planes that the networks of --init-from grow to, a power of two.
-        grow_grid: steps of the grid along a side, in place of those of --init-from.
-        resolution: side of the images in pixels, a power of two; images of the dataset must have it.
-        batch: images of a step.
-        grad_accum_steps: micro-batches in which a process takes its share of the batch, to need less memory; the course
-            of the run stays the same.
-        kimg: length of the run, in thousands of real images shown.
-        grid_size: side of the cube that shapes live in; by default 0.1 more than the dataset's objects are long.
-        generator: the generator's sizes.
-        discriminator: the discriminator's sizes.
-        objective: weights of the terms.
-        optimizer: settings of Adam.
-        ema_half_life: images, in thousands, after which a past generator counts half in the average.
-        ema_ramp_up: share of the images shown that bounds the half-life early on.
-        log_kimg: how often statistics are written.
-        snapshot_kimg: how often images are drawn, the metric is taken and a checkpoint is written.
-        checkpoint_minutes: a checkpoint is also written whenever the last one is older than this.
-        metrics: what is measured at snapshots: swd (images and masks), fid, kid, or cov, mmd, 1nna of shapes by the
-            Chamfer distance (cd) or the light field distance (lfd). The first says which checkpoint is the best. By
-            default swd, and before it fid where its network is in the cache folder.
-        metric_images: images that are compared with as many held-out ones.
-        metric_objects: held-out objects, at most, that shapes are compared with; five shapes are made for each.
-        keep: how many checkpoints are kept, besides the best.
-        trackers: where the run is followed besides TensorBoard: wandb, mlflow.
-        max_nonfinite_steps: steps in a row with a gradient that is not finite after which the run stops.
-        precision: of the convolutions: fp32, bf16, or "auto", which is bf16 on GPUs that have it. All else, the weights
-            too, is fp32.
-        compile: compile the networks first, which takes minutes and a C++ compiler; R1 is not compiled.
-        device: "auto" takes a GPU where there is one.
-        seed: of everything random.
-        take_over: go on in a folder whose lock a process on another machine has left, which you know to be gone.
-        ranks: how processes train together; the batch is that of all of them.
-    """
-
-    data: Path = Path("data")
-    splits: Path | None = None
-    assumed: Assumed = field(default_factory=Assumed)
-    out: Path = Path("runs/model")
-    init_from: Annotated[Path | None, tyro.conf.arg(name="init-from")] = None
-    grow_planes: Annotated[int | None, Range(4, 4096, power_of_two=True)] = None
-    grow_grid: Annotated[int | None, Range(2, 1024)] = None
-    resolution: Annotated[int, Range(8, 4096, power_of_two=True)] = 64
-    batch: Annotated[int, Range(1, 65_536)] = 32
-    grad_accum_steps: Annotated[int, Range(1)] = 1
-    kimg: Annotated[float, Range(0, 1e9, above=True)] = 1000.0
-    grid_size: Annotated[float | None, Range(0, 2, above=True, below=True)] = None
-    generator: GeneratorConfig = field(default_factory=GeneratorConfig)
-    discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
-    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
-    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
-    ema_half_life: Annotated[float, Range(0)] = 10.0
-    ema_ramp_up: Annotated[float, Range(0)] = 0.05
-    log_kimg: Annotated[float, Range(0, above=True)] = 1.0
-    snapshot_kimg: Annotated[float, Range(0, above=True)] = 10.0
-    checkpoint_minutes: Annotated[float, Range(0)] = 15.0
-    metrics: tuple[SnapshotMetricName, ...] | None = None
-    metric_images: Annotated[int, Range(2)] = 512
-    metric_objects: Annotated[int, Range(2)] = 40
-    keep: Annotated[int, Range(1)] = 2
-    trackers: tuple[TrackerName, ...] = ()
-    max_nonfinite_steps: Annotated[int, Range(1)] = 10
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    compile: bool = False
-    device: str = "auto"
-    seed: Annotated[int, SEED] = 0
-    take_over: bool = False
-    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
-
-    @property
-    def total(self) -> int:
-        """Length of the run in real images shown."""
-        return round(self.kimg * 1000)
-
-    def autocast(self, device: torch.device) -> torch.autocast:
-        """Where the convolutions are, so that they have the run's precision on a device."""
-        able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-        wanted = able if self.precision == "auto" else self.precision == "bf16"
-        return torch.autocast(device.type, torch.bfloat16, enabled=wanted)
 
 
 @dataclass(frozen=True)
@@ -156,7 +37,7 @@ class PreparedRun:
     Attributes:
         config: with what follows from the dataset filled in.
         images: to train on.
-        held_out: images of objects that training never sees.
+        held_out: images of objects that training never sees; where there are none, those that it sees.
         dataset: what tells the dataset from others: how many images to train on, and a fingerprint of some.
     """
 
@@ -195,21 +76,23 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     parted = f", in {config.grad_accum_steps} parts (--grad-accum-steps)" if config.grad_accum_steps > 1 else ""
     groups = f"a multiple of --discriminator.group, {group}{shared}{parted}"
     _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
-    _require(config.metrics != (), "--metrics", "empty", "one metric or more, swd for one")
+    if config.metrics is not None:
+        require_metrics(config.metrics)
     require_trackers(config.trackers)
     taken = grid_memory(config.generator.isosurface, config.generator.synthesis)
     option, device = "--generator.grid-resolution", device_named(config.device)
     require_grid_fits(option, config.generator.grid_resolution, taken, device)
     if config.compile and not _compilers():
         raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
-    images = ImageDataset(config.data, "train", config.splits, assumed=config.assumed)
-    if config.init_from is not None and images.resolution > config.resolution:
-        config = replace(config, resolution=images.resolution)
-    if images.resolution != config.resolution:
+    # What starts from a model takes a dataset's larger images as they are, and grows.
+    side = None if config.init_from is not None else config.resolution
+    images = ImageDataset(config.data, "train", config.splits, assumed=config.assumed, resolution=side)
+    if images.resolution < config.resolution:
         raise InputError(
-            f"{config.data}: its images are {images.resolution}², this run asks for {config.resolution}²; "
-            f"use --resolution {images.resolution}, or make the dataset again at {config.resolution}²"
+            f"{config.data}: its images are {images.resolution}², {config.init_from} is of {config.resolution}²; "
+            f"make the dataset again at {config.resolution}²"
         )
+    config = replace(config, resolution=images.resolution)
     require_writable(config.out)
     dataset = _known_by(images)
     require_own(config.out, config.seed, dataset)
@@ -222,7 +105,10 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
         metrics=default_metrics() if config.metrics is None else config.metrics,
         generator=replace(config.generator, cameras=images.prior, grid_size=grid_size, classes=images.classes),
     )
-    held_out = ImageDataset(config.data, "val", config.splits, assumed=config.assumed)
+    held_out = images
+    # Sets of a few objects have none to hold out; `get3d check` says so.
+    if "val" in images.filled:
+        held_out = ImageDataset(config.data, "val", config.splits, assumed=config.assumed, resolution=images.resolution)
     return PreparedRun(resolved, images, held_out, dataset)
 
 

@@ -48,6 +48,8 @@ def train(config: TrainConfig, console: Console) -> Path:
             another process's at present, or its disk has no room for checkpoints; said before any work starts.
         FloatingPointError: gradients stayed non-finite; names the tensor.
         RanksError: a process that trains with this one is lost or hangs; names it.
+        KeyboardInterrupt: it was told to stop by SIGINT (Ctrl-C), and has written its last checkpoint; says so. SIGTERM
+            ends the same way, but without an error, as schedulers expect it.
     """
     with joined(config.ranks, config.device) as ranks:
         console = ranks.console(console)
@@ -63,13 +65,15 @@ def train(config: TrainConfig, console: Console) -> Path:
                 batches = run.images.batches(config.batch, config.seed, state.cur_nimg, ranks.rank, ranks.world)
                 while not finished:
                     train_step(state, next(batches), config, ranks)
-                    stopped, late = ranks.any(stop.asked, logger.late)
+                    stopped, late = ranks.any(stop.signal is not None, logger.late)
                     finished = stopped or state.cur_nimg >= config.total
                     logger.log_step(state, finished=finished, late=late)
         path = logger.folder / f"checkpoint-{state.cur_nimg:012d}.safetensors"
         if state.cur_nimg < config.total:
-            done = f"stopped at {state.cur_nimg / 1000:.2f} kimg; the same command goes on"
-            console.print(f"{path}: {done}", highlight=False, soft_wrap=True)
+            done = f"{path}: stopped at {state.cur_nimg / 1000:.2f} kimg; repeat the command to resume"
+            if stop.signal == signal.SIGINT:
+                raise KeyboardInterrupt(done)
+            console.print(done, soft_wrap=True, markup=False, highlight=False)
     return path
 
 
@@ -103,7 +107,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
             drawn = _drawn(state.generator, part, config)
         images = to_network(part.images.to(device))
         with config.autocast(device):
-            fake = state.discriminator(drawn.fakes.detach(), part.cameras.angles, part.label)
+            fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
             real = state.discriminator(images, part.angles, part.label)
         loss = discriminator_loss(real, fake)
         note("loss/discriminator", loss)
@@ -127,7 +131,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         if part is not last:
             drawn = _drawn(state.generator, part, config)
         with config.autocast(device):
-            judged = state.discriminator(drawn.fakes, part.cameras.angles, part.label)
+            judged = state.discriminator(drawn.fakes, part.fake_angles, part.label)
         loss = generator_loss(judged)
         note("loss/generator", loss)
         surfaces = drawn.surfaces
@@ -179,6 +183,7 @@ class _Part:
     images: Tensor
     angles: Tensor
     label: Tensor | None
+    fake_angles: Tensor
     cameras: Cameras
     latents: Latents
     others: Latents
@@ -193,7 +198,8 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     """
     generator = torch.Generator().manual_seed(_mixed(config.seed, cur_nimg))
     count, z_dim = config.batch, config.generator.z_dim
-    cameras = config.generator.cameras.sample(count, generator)
+    prior = config.generator.cameras
+    drawn_angles = prior.sample_angles(count, generator)
     codes = torch.randn(2, 2, count, z_dim, generator=generator).to(device)
     kept = torch.rand(count, 2, generator=generator)
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
@@ -206,8 +212,9 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
         label = None if batch.label is None else batch.label[mine].to(device)
         latents, others = (Latents(geometry[rows], texture[rows], label) for geometry, texture in codes)
         angles = batch.angles[mine].to(device)
-        moved = cameras[rows].to(device)
-        parts.append(_Part(batch.images[mine], angles, label, moved, latents, others, kept[rows].to(device)))
+        fake_angles = drawn_angles[rows].to(device)
+        cameras, share_kept = prior.at(fake_angles), kept[rows].to(device)
+        parts.append(_Part(batch.images[mine], angles, label, fake_angles, cameras, latents, others, share_kept))
     return parts
 
 
@@ -260,7 +267,7 @@ def start(config: TrainConfig) -> TrainingState:
 
 @dataclass
 class _Stop:
-    asked: bool = False
+    signal: int | None = None
 
 
 @contextmanager
@@ -274,7 +281,7 @@ def _stop_signals() -> Iterator[_Stop]:
     before = {number: signal.getsignal(number) for number in signals}
 
     def ask(number: int, frame: FrameType | None) -> None:
-        stop.asked = True
+        stop.signal = stop.signal or number
         if not is_torchelastic_launched():
             signal.signal(number, before[signal.Signals(number)])
 

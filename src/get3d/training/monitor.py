@@ -12,7 +12,6 @@ from types import TracebackType
 import torch
 from rich.console import Console
 from rich.live import Live
-from rich.markup import escape
 from rich.text import Text
 from torch import Tensor
 
@@ -21,7 +20,7 @@ from get3d.images import contact_sheet
 from get3d.training.alarms import alarms
 from get3d.training.trackers import TensorBoard, Tracker, TrackerError
 
-__all__ = ["HEARTBEAT", "Monitor", "add_statistic"]
+__all__ = ["HEARTBEAT", "Monitor", "add_statistic", "progress_text"]
 
 HEARTBEAT = "heartbeat"
 """The file of a run that is touched while it goes on, and is not there after it has ended well."""
@@ -85,7 +84,7 @@ class Monitor:
         try:
             yield
         except TrackerError as error:
-            self.say(f"[yellow]{escape(str(error))}; training goes on[/]")
+            self.say(f"{error}; training goes on", alarming=True)
 
     def _drop_after(self, cur_nimg: int) -> None:
         if not self._stats.exists():
@@ -100,9 +99,10 @@ class Monitor:
         with writing(self._stats) as temporary:
             temporary.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
-    def say(self, message: str) -> None:
+    def say(self, message: str, *, alarming: bool = False) -> None:
         """A line above the progress line."""
-        self._console.print(message, highlight=False, soft_wrap=True)
+        style = "yellow" if alarming else None
+        self._console.print(message, style=style, highlight=False, markup=False, soft_wrap=True)
 
     def progress(self, cur_nimg: int) -> None:
         """Moves the progress line on, and shows that the run is alive."""
@@ -114,9 +114,7 @@ class Monitor:
                 (self._folder / HEARTBEAT).touch()
             self._beaten = now
         rate = (cur_nimg - before) / max(now - since, 1e-9)
-        left = (self._total - cur_nimg) / rate if rate > 0 else float("inf")
-        done = f"{cur_nimg / 1000:.2f} of {self._total / 1000:g} kimg"
-        self._live.update(Text(f"{done}  {rate:.1f} img/s  {_clock(left)} left  {self._last}"))
+        self._live.update(Text(f"{progress_text(cur_nimg, self._total, rate)}  {self._last}"))
 
     def write(self, sums: dict[str, Tensor], cur_nimg: int, extra: dict[str, float] | None = None) -> None:
         """Writes the means of the statistics since the last tick, and clears them; says what is alarming of them.
@@ -154,9 +152,9 @@ class Monitor:
         self._last = "  ".join(f"{name.removeprefix('loss/')} {value:.3g}" for name, value in values.items())
         self.progress(cur_nimg)
         if not self._console.is_terminal:
-            self.say(f"{cur_nimg / 1000:.2f} kimg  {rate:.1f} img/s  {self._last}")
+            self.say(f"{progress_text(cur_nimg, self._total, rate)}  {self._last}")
         for alarm in found:
-            self.say(f"[yellow]{cur_nimg / 1000:.2f} kimg: {alarm}[/]")
+            self.say(f"{cur_nimg / 1000:.2f} kimg: {alarm}", alarming=True)
 
     def images(self, name: str, images: Tensor, cur_nimg: int, *, columns: int) -> None:
         """Saves a sheet of images [n, 3, r, r] in [−1, 1] as `name.png`, and shows it to those who follow the run."""
@@ -168,8 +166,25 @@ class Monitor:
                 tracker.images(name.split("-")[0], sheet, cur_nimg)
 
 
-def _clock(seconds: float) -> str:
-    if seconds == float("inf"):
-        return "?"
-    minutes = int(seconds // 60)
-    return f"{minutes // 60}:{minutes % 60:02d} h" if minutes >= 60 else f"{minutes} min"
+def progress_text(cur_nimg: int, total: int, rate: float) -> str:
+    """How far a run is, how fast, and how long it still takes: "12.3 of 80 kimg, 14 img/s, 1 h 20 min left".
+
+    Args:
+        shown: real images shown so far.
+        total: length of the run in real images.
+        rate: images a second.
+    """
+    # Short runs move by hundredths of a thousand images.
+    done = f"{cur_nimg / 1000:.{1 if total >= 10_000 else 2}f} of {total / 1000:g} kimg"
+    speed = f"{rate:.{0 if rate >= 10 else 1}f} img/s"
+    return f"{done}, {speed}, {_duration((total - cur_nimg) / rate)} left" if rate > 0 else f"{done}, {speed}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{math.ceil(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    return f"{hours} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"

@@ -4,50 +4,22 @@ Non-saturating logistic loss on the logits of both branches, a penalty on the di
 (R1, Mescheder et al. 2018), and regularisers on the surface (GET3D, section 3.3; FlexiCubes, section 4.4).
 """
 
-from dataclasses import dataclass, field
-from typing import Annotated
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from get3d.isosurface import ISOSURFACES, Surfaces
+from get3d.isosurface import Surfaces
 from get3d.networks import Logits
-from get3d.ranges import Range
+from get3d.training.run_config import ObjectiveConfig
 
 __all__ = [
     "ObjectiveConfig",
-    "default_weights",
     "discriminator_loss",
     "generator_loss",
     "gradient_penalty",
     "surface_loss",
 ]
-
-
-def default_weights(**changes: float) -> dict[str, float]:
-    """The weights that the isosurfaces give their regularisers, with changes."""
-    weights = {name: weight for method in ISOSURFACES.values() for name, weight in method.regularizers.items()}
-    return weights | changes
-
-
-@dataclass(frozen=True)
-class ObjectiveConfig:
-    """Weights of the terms.
-
-    Attributes:
-        r1_gamma: strength of R1; it grows with the number of pixels and shrinks with the batch.
-        r1_interval: R1 is taken every so many steps, that many times as strong.
-        style_mixing: share of shapes whose later layers take the styles of a second latent.
-        regularizers: weights of the surfaces' regularisers by name: "sdf", the agreement of signs along grid edges,
-            and of FlexiCubes "deviation" (L_dev) and "weights" (the mean square of its raw weights).
-    """
-
-    r1_gamma: Annotated[float, Range(0)] = 40.0
-    r1_interval: Annotated[int, Range(1)] = 16
-    style_mixing: Annotated[float, Range(0, 1)] = 0.9
-    regularizers: Annotated[dict[str, float], Range(0)] = field(default_factory=default_weights)
 
 
 def generator_loss(fake: Logits) -> Float[Tensor, ""]:

@@ -82,11 +82,19 @@ class RunLogger:
             ) as self._monitor,
             self._checkpoints,
         ):
-            beginning = f"{'goes on' if resumed else 'starts'} at {state.cur_nimg / 1000:.2f} kimg"
-            self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
+            before = state.cur_nimg
+            if before >= config.total:
+                self._monitor.say(f"{config.out}: finished already, at {before / 1000:g} kimg; a larger --kimg goes on")
+            else:
+                beginning = f"{'goes on' if resumed else 'starts'} at {before / 1000:.2f} kimg"
+                self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
             if not resumed:
                 _show_reals(self._monitor, self._images)
             yield
+        if before < config.total <= state.cur_nimg:
+            files = "checkpoints/, fakes-*.png, reals.png, stats.jsonl, config.json and TensorBoard's events"
+            done = f"{config.out}: finished at {state.cur_nimg / 1000:g} kimg: {files}; now get3d generate {config.out}"
+            self._console.print(done, highlight=False, markup=False, soft_wrap=True)
 
     @property
     def late(self) -> bool:
@@ -150,7 +158,7 @@ class RunLogger:
         name = f"fakes-{state.cur_nimg / 1000:09.2f}"
         monitor.images(name, drawn[:_GRID, :3], state.cur_nimg, columns=_COLUMNS)
         monitor.write(state.sums, state.cur_nimg, measured.values)
-        best = state.best is None or measured.badness < state.best
+        best = measured.badness is not None and (state.best is None or measured.badness < state.best)
         state.best = measured.badness if best else state.best
         return best
 

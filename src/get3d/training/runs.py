@@ -1,35 +1,25 @@
 """The runs of a folder in a table: how far each is, how fast, how good, and whether it still goes on."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
+from get3d.console import print_json
+from get3d.evaluation.metric_table import METRICS
 from get3d.files import InputError, parse_json
 from get3d.training.checkpoint import checkpoints_in, shown_of
 from get3d.training.folder import read_config
 from get3d.training.monitor import HEARTBEAT
+from get3d.training.run_config import RunsConfig
 
 __all__ = ["RunsConfig", "Status", "list_runs", "status"]
 
 _SILENT = 600.0
 """Seconds without a heartbeat after which a run is taken for ended: longer than most steps and snapshots."""
-
-
-@dataclass(frozen=True)
-class RunsConfig:
-    """The runs of a folder in a table.
-
-    Attributes:
-        folder: of the runs, or of one.
-    """
-
-    folder: tyro.conf.Positional[Path]
 
 
 @dataclass(frozen=True)
@@ -56,7 +46,7 @@ class Status:
 
 
 def list_runs(config: RunsConfig, console: Console) -> None:
-    """Prints a table of the runs in a folder.
+    """Prints a table of the runs in a folder, or JSON.
 
     Raises:
         InputError: there are none.
@@ -68,28 +58,41 @@ def list_runs(config: RunsConfig, console: Console) -> None:
         raise InputError(
             f"{config.folder}: holds no run; give the folder that `get3d train --out` writes to, or its parent"
         )
+    names = [folder.name if folder == config.folder else str(folder.relative_to(config.folder)) for folder in found]
+    rows = {name: _status(folder, name) for folder, name in zip(found, names, strict=True)}
+    if config.json:
+        print_json(console, {"runs": [_as_json(name, row) for name, row in rows.items()]})
+        return
     table = Table("run", "state", box=None)
     for title in ("kimg", "of", "img/s", "checkpoint"):
         table.add_column(title, justify="right")
     table.add_column("metrics")
-    for folder in found:
-        name = folder.name if folder == config.folder else str(folder.relative_to(config.folder))
-        try:
-            row = status(folder, name)
-        except InputError as error:
-            # One run that was damaged, or is of another version, does not hide the others.
-            table.add_row(escape(name), "unreadable", *["–"] * 4, escape(str(error)))
+    for name, row in rows.items():
+        if isinstance(row, InputError):
+            table.add_row(name, "unreadable", *["–"] * 4, str(row))
             continue
         table.add_row(
-            escape(row.name),
+            row.name,
             row.state,
             f"{row.cur_nimg / 1000:.2f}",
             f"{row.total / 1000:g}",
             f"{row.speed:.1f}",
             "–" if row.checkpoint is None else f"{row.checkpoint / 1000:.2f}",
-            "  ".join(f"{name.removeprefix('metrics/')} {value:.3g}" for name, value in row.metrics.items()),
+            "  ".join(f"{name} {value:.3g}" for name, value in row.metrics.items()),
         )
-    console.print(table)
+    console.print(table, markup=False)
+
+
+def _status(folder: Path, name: str) -> Status | InputError:
+    """One run that was damaged, or is of another version, does not hide the others."""
+    try:
+        return status(folder, name)
+    except InputError as error:
+        return error
+
+
+def _as_json(name: str, row: Status | InputError) -> dict[str, Any]:
+    return {"name": name, "state": "unreadable", "problem": str(row)} if isinstance(row, InputError) else asdict(row)
 
 
 def status(folder: Path, name: str) -> Status:
@@ -107,7 +110,7 @@ def status(folder: Path, name: str) -> Status:
     paths = checkpoints_in(folder / "checkpoints")
     checkpoint = shown_of(paths[0]) if paths else None
     last: dict[str, Any] = lines[-1] if lines else {"cur_nimg": 0, "images_per_second": 0.0}
-    measured = [{name: line[name] for name in _shown_of(line)[1:]} for line in lines]
+    measured = [{key: line[key] for key in line if key in METRICS} for line in lines]
     if checkpoint is not None and checkpoint >= total:
         state: Literal["running", "stopped", "finished"] = "finished"
     else:

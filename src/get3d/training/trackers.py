@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 from uuid import uuid4
 
 import numpy as np
 from PIL import Image
 
 from get3d.files import InputError, read_json, write_json
+from get3d.training.run_config import TrackerName
 
 __all__ = [
     "MLflow",
@@ -29,7 +30,6 @@ __all__ = [
     "require_trackers",
 ]
 
-TrackerName = Literal["wandb", "mlflow"]
 
 PROJECT = "get3d"
 """The W&B project and the MLflow experiment, where the environment names no other."""

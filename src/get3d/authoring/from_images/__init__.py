@@ -1,5 +1,8 @@
-"""Datasets of images that one has, with their cameras: `get3d import`."""
+"""Datasets of images that one has, with their cameras: `get3d import`.
 
-from get3d.authoring.from_images.command import ImportConfig, import_images
+`__init__.pyi` names what is public; each is imported when it is first asked for.
+"""
 
-__all__ = ["ImportConfig", "import_images"]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

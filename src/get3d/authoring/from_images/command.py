@@ -7,96 +7,38 @@ import shlex
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-import tyro
 from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
+from get3d.authoring.from_images.config import ImportConfig
 from get3d.authoring.from_images.crop import Made, UnusableImageError, Window, write_image
-from get3d.authoring.from_images.matching import Left, Matched, Tolerances, match
+from get3d.authoring.from_images.matching import Left, Matched, match
 from get3d.authoring.from_images.report import make_report, nothing_left, print_report
 from get3d.authoring.from_images.visual_hull import hull_size
-from get3d.authoring.from_images.windows import Fit, fit_windows
+from get3d.authoring.from_images.windows import fit_windows
 from get3d.cameras import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
+from get3d.datasets.advice import border_notes
 from get3d.datasets.alpha import framing
-from get3d.datasets.index import SPLITS, Description, require_prior, split_of, write_cameras
+from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
 from get3d.datasets.loader import decode
 from get3d.datasets.validation import RESOLUTIONS
-from get3d.files import InputError, make_name, require_name, require_writable, write_json
-from get3d.ranges import Range, require_ranges
+from get3d.files import InputError, make_name, require_writable, write_json
 
 __all__ = ["ImportConfig", "import_images"]
 
 _MEASURED = 12
 _BEYOND = 1.25
 """An object is at most so many times as long as the longest side of its box in an image, at its centre's distance."""
+_ENOUGH = 6
+"""From fewer images of an object its length in depth is not known: the hull is up to twice as long as the object."""
 _GAP = 60.0
 """Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
-
-
-@dataclass(frozen=True)
-class ImportConfig:
-    """A dataset of images that one has, with their cameras; those that are not of its kind are left out and named.
-
-    Attributes:
-        images: folder of the images, RGBA, or any with --masks; a folder within it for each object.
-        cameras: a .csv table, a transforms.json, or a folder with a COLMAP text model or azimuth.npy and elevation.npy;
-            or a folder of such, one for each object, in folders named as those of the images.
-        out: folder of the dataset.
-        masks: folder with a mask for each image, of the same name; white is the object.
-        object: name of the object, where all images show one; by default an object for each folder.
-        up: the cameras' world axis that is upward, as in --up=-y; "cameras": to which they are level. By default z for
-            transforms.json, and "cameras" for COLMAP.
-        centre: of the object, in the cameras' world; by default the point nearest to all their optical axes.
-        turn: degrees added to all azimuths.
-        radius: distance of the cameras in the dataset; by default such that images show as much as 1.2 away through
-            the lens of the published sets, which is 1.097 of the dataset's units high.
-        fov: vertical field of view in degrees, for tables; other files say it.
-        scale: longest side of the objects in the dataset; by default measured from their silhouettes.
-        azimuth: range of azimuths in degrees that cameras are drawn from; by default that of the images.
-        polar: range of polar angles, likewise.
-        fit: what happens to images that are not square, of the same field of view and centred on the optical axis:
-            "exact" leaves them out, "crop" cuts all to the largest square that each has, "pad" surrounds them.
-        resolution: side of the dataset's images, a power of two; by default that of the images.
-        tolerance: how far a camera may be from one of the dataset's.
-        kind: what the objects are; by default the name of the folder.
-        licence: of the images.
-    """
-
-    images: tyro.conf.Positional[Path]
-    cameras: Path
-    out: Path
-    masks: Path | None = None
-    object: str | None = None
-    up: Literal["x", "y", "z", "-x", "-y", "-z", "cameras"] | None = None
-    centre: tuple[float, float, float] | None = None
-    turn: Annotated[float, Range(-1e6, 1e6)] = 0.0
-    radius: Annotated[float | None, Range(0.01, 1e6)] = None
-    fov: Annotated[float, Range(1, 179)] = math.degrees(DEFAULT_FOV)
-    scale: Annotated[float | None, Range(0.01, 1e6)] = None
-    azimuth: tuple[float, float] | None = None
-    polar: tuple[float, float] | None = None
-    fit: Fit = "exact"
-    resolution: Annotated[int | None, Range(16, 2048, power_of_two=True)] = None
-    tolerance: Tolerances = field(default_factory=Tolerances)
-    kind: str | None = None
-    licence: str = "unknown"
-
-    def __post_init__(self) -> None:
-        for name in ("object", "kind"):
-            if getattr(self, name) is not None:
-                require_name(getattr(self, name), f"--{name}")
-        require_ranges(self)
-        default = CameraPrior()
-        try:
-            require_prior(CameraPrior(self.azimuth or default.azimuth, self.polar or default.polar))
-        except ValueError as error:
-            raise InputError(f"--azimuth or --polar: {error}") from error
 
 
 def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
@@ -129,7 +71,7 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
     kept = sorted(made, key=lambda number: names[number])
     images, degrees = [names[number] for number in kept], degrees[kept]
     prior = _prior(config, degrees, radius, fov)
-    measured = _measure(root, images, degrees, prior, resolution)
+    measured = _measure(root, images, degrees, prior, resolution, scaled=config.scale is not None)
     objects = sorted({name.rpartition("/")[0] for name in images})
     description = _description(config, resolution, config.scale or measured.size, prior, objects)
     description.write(root)
@@ -139,7 +81,7 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
             f"the silhouettes of {measured.odd} of {measured.objects} objects have no point in common: their cameras "
             "may follow another convention"
         )
-    report = make_report(matched, description, made, left, notes)
+    report = make_report(matched, description, made, left, notes + matched.notes + measured.notes)
     write_json(root / "report.json", report)
     write_cameras(root, images, degrees)
     print_report(report, root, console)
@@ -284,27 +226,46 @@ def _prior(config: ImportConfig, degrees: Float[np.ndarray, "n 2"], radius: floa
 
 @dataclass(frozen=True)
 class _Measured:
-    """How long the longest of some objects is, of how many, and how many have silhouettes that fit no object."""
+    """What silhouettes say: how long the longest object is, how many have none that fit, and what else to know."""
 
     size: float
     objects: int
     odd: int
+    notes: list[str]
 
 
 def _measure(
-    root: Path, images: list[str], degrees: Float[np.ndarray, "n 2"], prior: CameraPrior, resolution: int
+    root: Path,
+    images: list[str],
+    degrees: Float[np.ndarray, "n 2"],
+    prior: CameraPrior,
+    resolution: int,
+    *,
+    scaled: bool,
 ) -> _Measured:
     owners = np.array([name.rpartition("/")[0] for name in images])
     objects = np.unique(owners)
     chosen = objects[:: max(1, len(objects) // _MEASURED)][:_MEASURED]
-    sizes, odd = [], 0
+    sizes, odd, fewest, framings = [], 0, len(images), []
     for name in chosen:
         views = np.flatnonzero(owners == name)
         views = views[:: max(1, len(views) // (2 * _MEASURED))][: 2 * _MEASURED]
         alpha = np.stack([decode(root / "images" / images[view], resolution)[3] for view in views])
+        framings += [framing(one) for one in alpha]
         hull = hull_size(alpha, degrees[views], prior.radius, prior.fov)
-        shown = max(framing(one).extent for one in alpha) * 2 * prior.radius * math.tan(math.radians(prior.fov) / 2)
+        extent = max(one.extent for one in framings[-len(alpha) :])
+        shown = extent * 2 * prior.radius * math.tan(math.radians(prior.fov) / 2)
         odd += hull == 0
+        fewest = min(fewest, len(views))
         # What few images have in common reaches far in depth, so that what an image shows bounds it.
-        sizes.append(min(hull, _BEYOND * shown) if hull else shown)
-    return _Measured(round(max(sizes), 3), len(chosen), odd)
+        bound = shown if len(views) < _ENOUGH else _BEYOND * shown
+        sizes.append(min(hull, bound) if hull else shown)
+    notes = []
+    if fewest < _ENOUGH and not scaled:
+        seen = "one image" if fewest == 1 else f"{fewest} images"
+        notes.append(
+            f"the objects' length cannot be measured well from {seen} of an object, so {max(sizes):.3g} is a guess by "
+            "what images show; say the true one with --scale"
+        )
+    notes += border_notes(framings, prior)
+    return _Measured(round(max(sizes), 3), len(chosen), odd, notes)

@@ -1,21 +1,24 @@
 """Images with the cameras that took them, as cameras of a dataset; and those left out, with how far they are off."""
 
-from collections.abc import Mapping
+import posixpath
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from get3d.authoring.from_images.config import Tolerances
 from get3d.authoring.from_images.crop import Head, UnusableImageError, read_head
 from get3d.authoring.from_images.poses import Lens, Orbit, Poses, fit_orbit
-from get3d.authoring.from_images.sources import Source, find_sources, list_images, look_up
-from get3d.files import InputError
-from get3d.ranges import Range
+from get3d.authoring.from_images.sources import Present, Source, find_sources, list_images, without_copies
+from get3d.files import InputError, contained
 
 __all__ = ["Left", "Matched", "Tolerances", "match"]
 
+_KEPT_APART = re.compile(r"(images?|masks?|rgb|color)(_\d+)?", re.IGNORECASE)
 _POLE = 0.05
 """Within so many degrees of straight above or below an azimuth means nothing."""
 _SIDES = {
@@ -26,25 +29,6 @@ _SIDES = {
     "-y": (0.0, -1.0, 0.0),
     "-z": (0.0, 0.0, -1.0),
 }
-
-
-@dataclass(frozen=True)
-class Tolerances:
-    """How far a camera may be from one of the dataset's, which look at the object's centre, level, from one distance.
-
-    Attributes:
-        aim: degrees that it may look past the centre.
-        roll: degrees that it may be turned about its axis.
-        distance: per cent that its distance may differ from the median.
-        fov: per cent that its focal length, in images' sides, may differ from the median.
-        centre: per cent of the image's side that its axis may lie off the image's middle.
-    """
-
-    aim: Annotated[float, Range(0)] = 0.5
-    roll: Annotated[float, Range(0)] = 0.5
-    distance: Annotated[float, Range(0)] = 1.0
-    fov: Annotated[float, Range(0)] = 1.0
-    centre: Annotated[float, Range(0)] = 0.5
 
 
 @dataclass(frozen=True)
@@ -78,6 +62,7 @@ class Matched:
         deviations: [n, 3] as fitted: aim and roll in degrees, distance in per cent.
         left: what is left out so far.
         worlds: for each camera file what was found of its world.
+        notes: what else is worth knowing.
     """
 
     images: list[str]
@@ -89,6 +74,7 @@ class Matched:
     deviations: Float[np.ndarray, "n 3"]
     left: list[Left]
     worlds: list[dict[str, Any]]
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -127,12 +113,13 @@ def match(
     Raises:
         InputError: images or cameras cannot be read, or the cameras name none of the images.
     """
-    images = list_images(root, masks)
+    listed = list_images(root, masks)
+    images, notes = without_copies(listed)
     sources = find_sources(cameras, images, fov)
     if len(sources) == 1 and isinstance(sources[0].poses, InputError):
         raise sources[0].poses
     masked = None if masks is None else _masks(masks)
-    present = frozenset(images)
+    present = Present(root, images)
     found: dict[str, _Found] = {}
     left: list[Left] = []
     worlds: list[dict[str, Any]] = []
@@ -140,7 +127,9 @@ def match(
     for source in sources:
         try:
             poses = _readable(source)
-            names = [look_up(name, poses.file, source.object, root, present) for name in poses.names]
+            names = present.look_up(poses.names, poses.file, source.object)
+            if masks is None and poses.masks:
+                masked = (masked or {}) | _named_masks(poses, names, root)
             orbit = _orbit(poses, up, centre)
         except InputError as error:
             if len(sources) == 1:
@@ -150,8 +139,8 @@ def match(
             named.update(lost)
             continue
         worlds.append(_world(source, poses, orbit))
-        for name, why in poses.refused.items():
-            refused = look_up(name, poses.file, source.object, root, present)
+        refused_names = present.look_up(list(poses.refused), poses.file, source.object)
+        for (name, why), refused in zip(poses.refused.items(), refused_names, strict=True):
             left.append(Left(refused or name, "camera", why))
             named.update([refused] if refused else [])
         for number, image in enumerate(names):
@@ -173,7 +162,15 @@ def match(
             f"{cameras}: names other images than {root} holds, like {first!r} in place of {images[0]!r}; "
             "names are looked up in the folder of the images"
         )
-    left += [Left(image, "no camera", f"{cameras} has no camera for it") for image in images if image not in named]
+    used = frozenset() if masks is not None or masked is None else frozenset(masked.values())
+    left += [
+        Left(image, "no camera", f"{cameras} has no camera for it")
+        for image in images
+        if image not in named and root / image not in used
+    ]
+    turned = sum(one.head.turned for one in found.values())
+    if turned:
+        notes.append(f"{turned} images are stored sideways and were turned as their EXIF data says")
     kept = [found[image] for image in images if image in found]
     return Matched(
         images=[one.image for one in kept],
@@ -185,6 +182,7 @@ def match(
         deviations=np.array([one.deviations for one in kept]).reshape(-1, 3),
         left=left,
         worlds=worlds,
+        notes=notes,
     )
 
 
@@ -212,9 +210,37 @@ def _world(source: Source, poses: Poses, orbit: Orbit | None) -> dict[str, Any]:
 
 
 def _masks(folder: Path) -> dict[str, Path]:
-    """Masks by the names that images may have: with or without the suffix of the mask's own."""
+    """Masks by the names that images may have, see `_mask_names`."""
+    found: dict[str, Path] = {}
     names = list_images(folder, None)
-    return {name.rpartition(".")[0]: folder / name for name in names} | {name: folder / name for name in names}
+    # Names that are nearer to the mask's own come first, whatever mask they are of.
+    for keys in zip(*map(_mask_names, names), strict=True):
+        for key, name in zip(keys, names, strict=True):
+            found.setdefault(key, folder / name)
+    return found
+
+
+def _mask_names(name: str) -> tuple[str, ...]:
+    """A name itself, without its suffix, and both without the folders that masks and images are often kept apart in."""
+    parts = name.split("/")
+    plain = "/".join([*(part for part in parts[:-1] if not _KEPT_APART.fullmatch(part)), parts[-1]])
+    return tuple(way for each in (name, plain) for way in (each, posixpath.splitext(each)[0]))
+
+
+def _named_masks(poses: Poses, images: Sequence[str | None], root: Path) -> dict[str, Path]:
+    """The masks that a camera file names, which must lie beside the file or in the folder of images."""
+    folder = poses.file if poses.file.is_dir() else poses.file.parent
+    found: dict[str, Path] = {}
+    for image, name in zip(images, poses.names, strict=True):
+        if image is not None and name in poses.masks:
+            for place in (folder, root):
+                try:
+                    mask = contained(place, poses.masks[name])
+                    if mask.is_file():
+                        found.setdefault(image, mask)
+                except (OSError, ValueError):
+                    continue  # It is no path, or leads out of the folder: the image has no mask.
+    return found
 
 
 def _judge(
@@ -244,11 +270,11 @@ def _judge(
         return Left(image, "pole", "its camera looks straight down or up, where azimuth means nothing", values)
     mask = None
     if masks is not None:
-        mask = masks.get(image, masks.get(image.rpartition(".")[0]))
+        mask = next((masks[name] for name in _mask_names(image) if name in masks), None)
         if mask is None:
             return Left(image, "no mask", "there is no mask of its name")
     try:
-        head = read_head(root / image, mask)
+        head = read_head(root / image, mask, lens.aspect)
     except UnusableImageError as error:
         return Left(image, "image", str(error))
     if lens.aspect is not None and abs(lens.aspect * head.height / head.width - 1) > 0.01:

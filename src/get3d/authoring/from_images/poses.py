@@ -3,6 +3,7 @@
 World axes are the file's; images' axes are ours: a camera's right, up and backward (away from what it sees).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,12 @@ from jaxtyping import Float
 
 from get3d.files import InputError
 
-__all__ = ["Lens", "Orbit", "Poses", "fit_orbit", "joined", "look_at"]
+__all__ = ["MOST_IMAGES", "Lens", "Orbit", "Poses", "fit_orbit", "joined", "lens_fault", "look_at"]
+
+MOST_IMAGES = 1_000_000
+"""Images that a camera file may name."""
+_NARROWEST, _WIDEST = 0.1, 179.0
+"""Degrees of fields of view that a pinhole camera has."""
 
 _ROUNDS = 30
 _FLOOR = 1e-4
@@ -52,6 +58,7 @@ class Poses:
         up: the world's axis that the format says is upward; None where it does not say.
         centre: the point around which the cameras stand; None where the format does not say.
         refused: images whose camera cannot be used, and why.
+        masks: the mask that the file names for an image, by the image's name in the file.
     """
 
     file: Path
@@ -63,6 +70,7 @@ class Poses:
     up: tuple[float, float, float] | None
     centre: tuple[float, float, float] | None = None
     refused: dict[str, str] = field(default_factory=dict)
+    masks: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,7 +108,23 @@ def joined(file: Path, parts: Sequence[Poses]) -> Poses:
         up=parts[0].up,
         centre=parts[0].centre,
         refused={name: why for part in parts for name, why in part.refused.items()},
+        masks={name: mask for part in parts for name, mask in part.masks.items()},
     )
+
+
+def lens_fault(lens: Lens) -> str | None:
+    """Why a lens is no pinhole's, if so: fields of view of 180° and more, or next to nothing."""
+    for side, focal in (("across", lens.focal_x), ("down", lens.focal_y)):
+        if focal is None:
+            continue
+        fov = math.degrees(2 * math.atan2(0.5, focal)) if math.isfinite(focal) else 0.0
+        if not _NARROWEST <= fov <= _WIDEST:
+            return f"its field of view is {fov:.4g}° {side}, a pinhole camera's is {_NARROWEST:g}° to {_WIDEST:g}°"
+    if not all(abs(part) <= 100 for part in lens.centre):
+        return f"its principal point is {lens.centre[0]:g} widths and {lens.centre[1]:g} heights from the corner"
+    if lens.aspect is not None and not 1e-3 <= lens.aspect <= 1e3:
+        return f"its images are {lens.aspect:g} times as wide as high"
+    return None
 
 
 def look_at(degrees: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3 3"]:

@@ -16,6 +16,8 @@ from get3d.datasets.index import Description
 __all__ = ["make_report", "nothing_left", "print_report"]
 
 _SHOWN = 10
+_UNRELATED = ("no camera", "no image")
+"""Reasons of images without a camera and of cameras without an image."""
 
 
 def make_report(
@@ -77,24 +79,28 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
         f"objects {report['scale']:g} long",
     ]
     for line in [*lines, *report["notes"]]:
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
     entries = report["images_left_out"]
     if entries:
         table = Table("left out", "why", "what", box=None)
         for entry in entries[:_SHOWN]:
             table.add_row(entry["image"], entry["reason"], entry["text"])
-        console.print(table)
+        console.print(table, markup=False)
         if len(entries) > _SHOWN:
             reasons = ", ".join(f"{reason} {count}" for reason, count in report["reasons"].items())
             console.print(f"and {len(entries) - _SHOWN} more ({reasons})", highlight=False, soft_wrap=True)
-    console.print(f"{out / 'report.json'}; now check it: get3d check {out}", highlight=False, soft_wrap=True)
+    console.print(
+        f"{out / 'report.json'}; now check it: get3d check {out}", highlight=False, markup=False, soft_wrap=True
+    )
 
 
 def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
     """Why not one image could be used: the most frequent reason, an example of it, and what may be the matter."""
-    reasons = [entry.reason for entry in left]
+    # Files that have nothing to do with one another say nothing of those that belong together.
+    telling = [entry for entry in left if entry.reason not in _UNRELATED] or list(left)
+    reasons = [entry.reason for entry in telling]
     most = max(sorted(set(reasons)), key=reasons.count)
-    example = next(entry for entry in left if entry.reason == most)
+    example = next(entry for entry in telling if entry.reason == most)
     aims = [entry.values["aim"] for entry in left if "aim" in entry.values]
     hint = ""
     if most == "aim" and np.median(aims) > 90:
@@ -105,6 +111,6 @@ def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
     elif most == "roll":
         hint = ". Another axis may be upward: say it with --up, as in --up=-z, or --up=cameras"
     return (
-        f"{cameras}: not one of {len(left)} images can be used; {reasons.count(most)} for their {most}, "
+        f"{cameras}: not one of {len(telling)} images can be used; {reasons.count(most)} are left out for {most!r}, "
         f"as {example.image}: {example.text}{hint}"
     )

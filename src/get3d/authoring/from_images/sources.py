@@ -2,6 +2,8 @@
 
 import os
 import posixpath
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +13,13 @@ from get3d.authoring.from_images.tables import AZIMUTH_FILES, LEVEL_FILES, read_
 from get3d.authoring.from_images.transforms import read_transforms
 from get3d.files import InputError
 
-__all__ = ["SUFFIXES", "Source", "find_sources", "list_images", "look_up"]
+__all__ = ["SUFFIXES", "Present", "Source", "find_sources", "list_images", "without_copies"]
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 """Of images that can be read."""
+_IMAGES = re.compile(r"images(_\d+)?")
+_REDUCED = re.compile(r"images_\d+")
+"""Folders of nerfstudio, of images and of smaller copies of them."""
 _KNOWN = (
     "cameras are read from a .csv table, a transforms.json, or a folder with a COLMAP text model (cameras.txt, "
     "images.txt) or a pair of tables (azimuth.npy, elevation.npy)"
@@ -126,28 +131,86 @@ def _object_of(name: str) -> str:
     return "/".join(parts)
 
 
-def look_up(name: str, file: Path, owner: str | None, root: Path, images: frozenset[str]) -> str | None:
-    """The image that a camera file names: as seen from the folder of images, the object's, or the file's own.
-
-    Only images that were found in the folder can be named, so no path leads out of it.
-
-    Args:
-        name: as the file has it, with or without its suffix.
-        file: the camera file, or its folder.
-        owner: the object that the file is of, if of one.
-        root: the folder of images.
-        images: names of all that are there.
+def without_copies(images: list[str]) -> tuple[list[str], list[str]]:
+    """The images without the smaller copies of them that nerfstudio writes: images_2, images_4 … beside images.
 
     Returns:
-        Its name among `images`; None where there is no such image.
+        The images that are left, and a note for each folder of copies.
     """
-    bases = [""] if owner is None else [owner, f"{owner}/images", ""]
-    folder = file if file.is_dir() else file.parent
-    if folder.resolve().is_relative_to(root.resolve()):
-        bases.append(folder.resolve().relative_to(root.resolve()).as_posix())
-    for base in bases:
-        path = posixpath.normpath(posixpath.join(base, name.replace("\\", "/")))
-        for candidate in (path, *(path + suffix for suffix in SUFFIXES)):
-            if candidate in images:
-                return candidate
-    return None
+    present = frozenset(images)
+    kept: list[str] = []
+    copies: dict[str, int] = {}
+    for name in images:
+        parts = name.split("/")
+        place = next((number for number, part in enumerate(parts[:-1]) if _REDUCED.fullmatch(part)), None)
+        if place is not None and "/".join([*parts[:place], "images", *parts[place + 1 :]]) in present:
+            folder = "/".join(parts[: place + 1])
+            copies[folder] = copies.get(folder, 0) + 1
+        else:
+            kept.append(name)
+    notes = [
+        f"{folder}: its {count} images are smaller copies of those of images, and were not read"
+        for folder, count in copies.items()
+    ]
+    return kept, notes
+
+
+class Present:
+    """The images that are there, found by the names that camera files have for them.
+
+    Only these can be named, so no path leads out of their folder.
+    """
+
+    def __init__(self, root: Path, images: Sequence[str]) -> None:
+        """Takes the names of the images in the folder `root`."""
+        self._root = root.resolve()
+        # Of images that differ only in their suffix, the first of SUFFIXES is taken.
+        rank = {suffix: number for number, suffix in enumerate(SUFFIXES)}
+        ordered = sorted(images, key=lambda name: rank[posixpath.splitext(name)[1].lower()])
+        self._names = {name: name for name in ordered}
+        self._stems: dict[str, str] = {}
+        self._folded: dict[str, str] = {}
+        for name in ordered:
+            stem = posixpath.splitext(name)[0]
+            self._stems.setdefault(stem, name)
+            self._folded.setdefault(name.casefold(), name)
+            self._folded.setdefault(stem.casefold(), name)
+
+    def look_up(self, names: Sequence[str], file: Path, owner: str | None) -> list[str | None]:
+        """The images that a camera file names: as seen from the folder of images, the object's, or the file's own.
+
+        Args:
+            names: as the file has them, with or without a suffix, or with that of another format, in any case.
+            file: the camera file, or its folder.
+            owner: the object that the file is of, if of one.
+
+        Returns:
+            Their names; None where there is no such image.
+        """
+        bases = [""] if owner is None else [owner, f"{owner}/images", ""]
+        above = ""
+        folder = (file if file.is_dir() else file.parent).resolve()
+        if folder.is_relative_to(self._root):
+            bases.append(folder.relative_to(self._root).as_posix())
+        else:
+            # Seen from a file above it, names begin with the folder of images.
+            above = self._root.relative_to(folder).as_posix() if self._root.is_relative_to(folder) else ""
+        return [self._find(posixpath.normpath(name.replace("\\", "/")), bases, above) for name in names]
+
+    def _find(self, name: str, bases: Sequence[str], above: str) -> str | None:
+        paths = [posixpath.normpath(posixpath.join(base, name)) for base in bases]
+        if above and name.startswith(f"{above}/"):
+            paths.append(name.removeprefix(f"{above}/"))
+        first, _, rest = name.partition("/")
+        if _IMAGES.fullmatch(first) and _IMAGES.fullmatch(self._root.name):
+            paths.append(rest)  # The folder of images is a copy in another size of the one that the file names.
+        for found in (self._names, self._stems):
+            for path in paths:
+                if path in found:
+                    return found[path]
+        for path in paths:
+            stem, suffix = posixpath.splitext(path)
+            for way in (path, *([stem] if suffix.lower() in SUFFIXES else [])):
+                if way.casefold() in self._folded:
+                    return self._folded[way.casefold()]
+        return None

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from get3d.arrays import read_npy
-from get3d.authoring.from_images.poses import Lens, Poses, look_at
-from get3d.files import InputError
+from get3d.arrays import read_numbers
+from get3d.authoring.from_images.poses import MOST_IMAGES, Lens, Poses, look_at
+from get3d.files import InputError, text_lines
 
 __all__ = ["AZIMUTH_FILES", "LEVEL_FILES", "read_csv", "read_pair"]
 
@@ -31,8 +31,8 @@ def read_csv(path: Path, fov: float) -> Poses:
     """
     names: list[str] = []
     rows: list[tuple[float, float]] = []
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file, skipinitialspace=True)
+    table = csv.DictReader(text_lines(path, MOST_IMAGES + 1), skipinitialspace=True)
+    try:
         columns = [name.strip() for name in table.fieldnames or []]
         table.fieldnames = columns
         level = next((name for name in ("polar", "elevation") if name in columns), None)
@@ -49,7 +49,9 @@ def read_csv(path: Path, fov: float) -> Poses:
                     f"{path}: line {table.line_num} gives azimuth {row['azimuth']!r} and {level} {row[level]!r}, "
                     "which are not two angles in degrees"
                 ) from error
-            names.append(row["image"].strip())
+            names.append((row["image"] or "").strip())
+    except csv.Error as error:
+        raise InputError(f"{path}: line {table.line_num} is no line of a table ({error}); write it again") from error
     if not rows:
         raise InputError(f"{path}: lists no image; write a line for each")
     return _poses(path, names, np.array(rows), level == "polar", fov)
@@ -79,14 +81,13 @@ def _array(folder: Path, names: Sequence[str]) -> Float[np.ndarray, " n"]:
     path = next((folder / name for name in names if (folder / name).is_file()), None)
     if path is None:
         raise InputError(f"{folder}: holds neither {' nor '.join(names)}; a pair of tables needs one of them")
-    try:
-        return read_npy(path).astype(np.float64).ravel()
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path}: is not a readable array of numbers ({error}); write it again") from error
+    return read_numbers(path)
 
 
 def _poses(path: Path, names: list[str], degrees: Float[np.ndarray, "n 2"], polar: bool, fov: float) -> Poses:
     finite = np.isfinite(degrees).all(axis=1)
+    if np.abs(degrees[finite]).max(initial=0.0) > 1e6:
+        raise InputError(f"{path}: an angle is {np.abs(degrees[finite]).max():g}; write degrees, from 0 to 360")
     largest = np.abs(degrees[finite]).max(initial=0.0)
     if len(degrees) >= 8 and 0 < largest <= 2 * math.pi + 1e-3:
         raise InputError(f"{path}: no angle is larger than {largest:.3f}, so they seem to be radians; write degrees")

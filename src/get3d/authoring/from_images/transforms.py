@@ -6,12 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from get3d.authoring.from_images.poses import Lens, Poses
+from get3d.authoring.from_images.poses import MOST_IMAGES, Lens, Poses, lens_fault
 from get3d.files import InputError, read_json
 
 __all__ = ["read_transforms"]
 
-_DISTORTION = ("k1", "k2", "k3", "k4", "p1", "p2")
+_DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "distortion_params")
+_MODELS = ("", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "OPENCV", "SIMPLE_RADIAL", "RADIAL")
+"""Camera models that are a pinhole's where nothing distorts."""
+_LARGEST = 1e9
+"""Positions are no farther from the world's origin, so that nothing overflows."""
 _SKEW = 1e-3
 """How far axes may be from orthogonal and of one length, as a share of their length."""
 
@@ -26,20 +30,26 @@ def read_transforms(path: Path) -> Poses:
     frames = values.get("frames") if isinstance(values, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path}: has no list of `frames`; a transforms.json holds `frames` and the lens")
+    if len(frames) > MOST_IMAGES:
+        raise InputError(f"{path}: has {len(frames):,} frames, at most {MOST_IMAGES:,} are read; divide it")
     names: list[str] = []
-    matrices, lenses, refused = [], [], {}
+    matrices, lenses = [], []
+    refused: dict[str, str] = {}
+    masks: dict[str, str] = {}
     for number, frame in enumerate(frames):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
             raise InputError(f"{path}: frame {number} has no file_path; name the image that it is of")
         name = frame["file_path"]
         try:
             matrix = np.array(frame.get("transform_matrix"), dtype=np.float64)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             matrix = np.zeros(0)
         fault = _fault(matrix)
         if fault is not None:
             refused[name] = fault
             continue
+        if isinstance(frame.get("mask_path"), str):
+            masks[name] = frame["mask_path"]
         names.append(name)
         matrices.append(matrix[:3])
         lenses.append(_lens(path, number, values | frame))
@@ -54,6 +64,7 @@ def read_transforms(path: Path) -> Poses:
         lenses=lenses,
         up=(0.0, 0.0, 1.0),
         refused=refused,
+        masks=masks,
     )
 
 
@@ -63,8 +74,12 @@ def _fault(matrix: np.ndarray) -> str | None:
         return f"its transform_matrix is of shape {list(matrix.shape)}, not 4 × 4"
     if not np.isfinite(matrix).all():
         return "its transform_matrix holds values that are not finite"
+    if np.abs(matrix[:3]).max() > _LARGEST:
+        return f"its transform_matrix holds the value {np.abs(matrix[:3]).max():g}, more than {_LARGEST:g}"
     axes = matrix[:3, :3]
     scale = np.cbrt(np.linalg.det(axes))
+    if abs(scale) < 1e-6:
+        return "its transform_matrix has axes of no length"
     if scale <= 0:
         return "its transform_matrix mirrors, a camera's axes are right-handed"
     skew = np.abs(axes.T @ axes / scale**2 - np.eye(3)).max()
@@ -75,9 +90,14 @@ def _fault(matrix: np.ndarray) -> str | None:
 
 def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
     """The lens of a frame, whose own values come before the file's."""
+    model = values.get("camera_model", "")
+    if values.get("is_fisheye") or not isinstance(model, str) or model.upper() not in _MODELS:
+        kind = "is_fisheye" if values.get("is_fisheye") else f"camera_model {str(model)[:40]!r}"
+        raise InputError(f"{path}: the lens is no pinhole ({kind}); undistort the images to a PINHOLE first")
     for name in _DISTORTION:
-        if values.get(name):
-            raise InputError(f"{path}: the lens distorts ({name} is {values[name]}); undistort the images first")
+        value = values.get(name)
+        if any(value) if isinstance(value, list) else value:
+            raise InputError(f"{path}: the lens distorts ({name} is {str(value)[:80]}); undistort the images first")
     try:
         width, height = (float(values[name]) if name in values else None for name in ("w", "h"))
         focal_x = focal_y = None
@@ -87,7 +107,7 @@ def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
             focal_y = float(values["fl_y"]) / height
         if focal_x is None and focal_y is None:
             focal_x, focal_y = (
-                0.5 / math.tan(0.5 * float(values[name])) if name in values else None
+                _focal_of_angle(path, name, float(values[name])) if name in values else None
                 for name in ("camera_angle_x", "camera_angle_y")
             )
         known = [focal for focal in (focal_x, focal_y) if focal is not None]
@@ -104,4 +124,16 @@ def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
         raise
     except (TypeError, ValueError, ArithmeticError) as error:
         raise InputError(f"{path}: the lens of frame {number} cannot be read ({error})") from error
-    return Lens(focal_x, focal_y, centre, aspect)
+    lens = Lens(focal_x, focal_y, centre, aspect)
+    fault = lens_fault(lens)
+    if fault is not None:
+        raise InputError(f"{path}: the lens of frame {number} is no pinhole's: {fault}; write its true values")
+    return lens
+
+
+def _focal_of_angle(path: Path, name: str, angle: float) -> float:
+    if not 0 < angle < math.pi:
+        raise InputError(
+            f"{path}: {name} is {angle:g}, a pinhole camera's field of view is above 0 and below π; write radians"
+        )
+    return 0.5 / math.tan(0.5 * angle)

@@ -38,7 +38,7 @@ def hull_size(alpha: UInt8[np.ndarray, "v r r"], degrees: Float[np.ndarray, "v 2
     axis = ((torch.arange(_CELLS) + 0.5) / _CELLS - 0.5) * side
     points = torch.cartesian_prod(axis, axis, axis)
     angles = torch.from_numpy(np.radians(degrees)).float()
-    cameras = Cameras(angles[:, 0], angles[:, 1], radius, math.radians(fov))
+    cameras = Cameras.orbit(angles[:, 0], angles[:, 1], radius, math.radians(fov))
     for view in range(len(alpha)):
         silhouette = torch.from_numpy(alpha[view])[None, None].float() / 255
         silhouette = adaptive_max_pool2d(silhouette, min(_SILHOUETTE, alpha.shape[-1]))

@@ -1,17 +1,15 @@
 """Which square of each image becomes the dataset's, so that all are of one field of view around the optical axis."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from get3d.authoring.from_images.config import Fit
 from get3d.authoring.from_images.crop import Window
 from get3d.authoring.from_images.matching import Left, Matched, Tolerances
 from get3d.files import InputError
 
 __all__ = ["Fit", "Fitted", "fit_windows"]
-
-Fit = Literal["exact", "crop", "pad"]
 
 
 @dataclass(frozen=True)

@@ -4,57 +4,38 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
-from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from rich.console import Console
-from rich.table import Table
 from torch import Tensor
 
 from get3d.assets.asset import Asset
 from get3d.assets.blender import draw_in_blender, find_blender
+from get3d.assets.files import LIMITS, time_limit
 from get3d.assets.loading import load_asset
 from get3d.assets.shading import shade
-from get3d.authoring.dataset_writer import begin, draw_cameras, in_processes, progress_bar, worker_count, write_images
+from get3d.authoring.dataset_writer import begin, draw_angles, in_processes, progress_bar, worker_count, write_images
 from get3d.authoring.from_meshes.config import RenderConfig, command_line, settings
+from get3d.authoring.from_meshes.fit import largest_fit
 from get3d.authoring.from_meshes.model_files import Found, Source, find_models
+from get3d.authoring.from_meshes.outcome import Outcome, done, mesh_path, note, show
+from get3d.authoring.from_meshes.transforms import write_transforms
 from get3d.cameras import Cameras
 from get3d.datasets.index import SPLITS, Description, read_splits, write_cameras, write_published_cameras
 from get3d.devices import device_named
 from get3d.distributed.processes import Ranks, joined
-from get3d.files import InputError, read_json, write_json, writing
+from get3d.files import InputError, contained, writing
 
 __all__ = ["Outcome", "render_models", "validate"]
 
 _NOTED_EVERY = 10.0
 """Seconds after which what is done is written down: as much work is done again when a run is killed."""
-_SHOWN = 30
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of a file.
-
-    Attributes:
-        file: relative to the folder of models.
-        object: its name in the dataset; empty where it has none.
-        reason: why it is left out; empty where it is not.
-        faces: of the object.
-        missing: files it names that could not be read; what they colour has its base colour.
-    """
-
-    file: str
-    object: str = ""
-    reason: str = ""
-    faces: int = 0
-    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -129,8 +110,8 @@ def _begin(config: RenderConfig) -> _Begun:
     if before is None:
         description.write(root)
     (root / "cameras.csv").unlink(missing_ok=True)
-    outcomes = {outcome.file: outcome for outcome in [*_done(root), *left]}
-    _note(root, config, outcomes.values())
+    outcomes = {outcome.file: outcome for outcome in [*done(root), *left]}
+    note(root, config, outcomes.values())
     for path in root.glob("report-*.json"):
         path.unlink()
     todo = [source for source in chosen if source.file not in outcomes]
@@ -158,10 +139,10 @@ def _made(config: RenderConfig, begun: _Begun, console: Console, ranks: Ranks) -
                 reached = max(reached, place[outcome.file])
                 progress.update(task, completed=reached)
                 if time.monotonic() > noted + _NOTED_EVERY:
-                    _note(root, config, [*begun.outcomes, *made], ranks.rank)
+                    note(root, config, [*begun.outcomes, *made], ranks.rank)
                     noted = time.monotonic()
         finally:
-            _note(root, config, [*begun.outcomes, *made], ranks.rank)
+            note(root, config, [*begun.outcomes, *made], ranks.rank)
     return made
 
 
@@ -169,11 +150,11 @@ def _end(config: RenderConfig, begun: _Begun, made: list[Outcome], console: Cons
     """Writes what belongs to all objects, and says what was left out."""
     root = config.out
     outcomes = {outcome.file: outcome for outcome in made}
-    _note(root, config, outcomes.values())
+    note(root, config, outcomes.values())
     for path in root.glob("report-*.json"):
         path.unlink()
     rendered = sorted(outcome.object for outcome in made if outcome.object)
-    _show(outcomes, root, console)
+    show(outcomes, config, console)
     if not rendered:
         first = next(iter(outcomes.values()))
         raise InputError(f"{config.assets}: no model could be rendered; {first.file}: {first.reason}")
@@ -203,24 +184,6 @@ def _chosen(sources: list[Source], found: Found, config: RenderConfig) -> tuple[
     return sources[: config.limit], left
 
 
-def _done(root: Path) -> list[Outcome]:
-    """What a run before has rendered; where several processes were stopped, each has left a report."""
-    known = []
-    for path in [root / "report.json", *sorted(root.glob("report-*.json"))]:
-        if not path.is_file():
-            continue
-        try:
-            entries = read_json(path)["models"]
-            known += [Outcome(**{**entry, "missing": tuple(entry["missing"])}) for entry in entries]
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: is not a report of this command; choose another --out") from error
-    return [outcome for outcome in known if outcome.object and _mesh_path(root, outcome.object).is_file()]
-
-
-def _mesh_path(root: Path, name: str) -> Path:
-    return root / "meshes" / f"{name}.glb"
-
-
 def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], workers: int) -> Iterator[Outcome]:
     """Renders the models. When one kills its process, those in hand then get a process of their own, each in turn."""
     in_hand: dict[str, Source] = {}
@@ -242,7 +205,7 @@ def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], worker
                 try:
                     (outcome,) = in_processes(render, [source], 1, isolated=True)
                 except BrokenProcessPool:
-                    outcome = Outcome(source.file, reason="it killed the process that read it; memory may have run out")
+                    outcome = Outcome(source.file, reason="it killed its process; memory or time may have run out")
                 del in_hand[source.file]
                 yield outcome
 
@@ -250,17 +213,24 @@ def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], worker
 def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> Outcome:
     """Writes the images of one object, then its cameras and its mesh: the mesh's file says that it is done."""
     try:
-        loaded = load_asset(
-            root / source.file,
-            root,
-            scale=config.scale,
-            up=config.up,
-            max_faces=config.max_faces,
-            texture=config.texture,
-        )
+        with time_limit(LIMITS.seconds):
+            loaded = load_asset(
+                root / source.file,
+                root,
+                scale=config.scale,
+                up=config.up,
+                max_faces=config.max_faces,
+                texture=config.texture,
+                blender=config.blender,
+                centred=config.light != "published",
+            )
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
-        asset, cameras = loaded.asset, _cameras(config, source.name)
+        asset, angles = loaded.asset, _angles(config, source.name)
+        cameras = config.prior.at(angles)
+        factor = largest_fit(asset.vertices, config.prior) if config.fit else 1.0
+        if factor < 1:
+            asset = replace(asset, vertices=asset.vertices * factor)
         images = _draw(config, asset, cameras, threads)
         if not images[:, 3].any():
             raise InputError("nothing of it is seen; its surfaces may be clear")
@@ -269,16 +239,24 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
     except Exception as error:  # One bad object must not stop the others.
         return Outcome(source.file, reason=f"it cannot be drawn ({type(error).__name__}: {error})")
     folder = "images" if config.layout == "own" else "img"
-    write_images(config.out / folder / source.name, images)
+    write_images(contained(config.out / folder, source.name), images)
     if config.layout == "published":
-        write_published_cameras(config.out, source.name, _degrees(cameras))
-    asset.save(_mesh_path(config.out, source.name))
-    return Outcome(source.file, source.name, faces=len(asset.faces), missing=loaded.missing)
+        write_published_cameras(config.out, source.name, _degrees(angles))
+        write_transforms(contained(config.out / folder, source.name), cameras, config.prior.fov)
+    asset.save(mesh_path(config.out, source.name))
+    return Outcome(
+        source.file,
+        source.name,
+        faces=len(asset.faces),
+        scale=round(config.scale * factor, 6),
+        missing=loaded.missing,
+    )
 
 
 def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) -> UInt8[Tensor, "n 4 r r"]:
     device = device_named(config.device)
     if config.renderer == "builtin":
+        assert config.light != "published"
         return shade(asset.to(device), cameras, config.resolution, config.supersample, config.light)
     return draw_in_blender(
         find_blender(config.blender),
@@ -291,12 +269,12 @@ def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) ->
     )
 
 
-def _cameras(config: RenderConfig, name: str) -> Cameras:
-    return draw_cameras(config.prior, config.views, [config.seed, *name.encode()])
+def _angles(config: RenderConfig, name: str) -> Float[Tensor, "v 2"]:
+    return draw_angles(config.prior, config.views, [config.seed, *name.encode()])
 
 
-def _degrees(cameras: Cameras) -> Float[np.ndarray, "v 2"]:
-    return np.degrees(cameras.angles.double().numpy())
+def _degrees(angles: Float[Tensor, "v 2"]) -> Float[np.ndarray, "v 2"]:
+    return np.degrees(angles.double().numpy())
 
 
 def _describe(config: RenderConfig, splits: dict[str, list[str]]) -> Description:
@@ -321,7 +299,7 @@ def _finish(config: RenderConfig, rendered: list[str], before: Description | Non
     _describe(config, splits).write(config.out)
     if config.layout == "own":
         names = [f"{name}/{view:03d}.png" for name in rendered for view in range(config.views)]
-        write_cameras(config.out, names, np.concatenate([_degrees(_cameras(config, name)) for name in rendered]))
+        write_cameras(config.out, names, np.concatenate([_degrees(_angles(config, name)) for name in rendered]))
         return
     for split, members in splits.items():
         with writing(config.out / "splits" / f"{split}.txt") as temporary:
@@ -341,39 +319,3 @@ def _shared_out(
             lacking = [share * count - len(splits[split]) for split, share in zip(SPLITS, ratio, strict=True)]
             splits[SPLITS[int(np.argmax(lacking))]].append(name)
     return splits
-
-
-def _note(root: Path, config: RenderConfig, outcomes: Iterable[Outcome], rank: int = 0) -> None:
-    """Writes down what is done: the whole of it, or what one of several processes knows."""
-    ordered: list[dict[str, Any]] = [asdict(outcome) for outcome in sorted(outcomes, key=attrgetter("file"))]
-    rendered = [entry for entry in ordered if entry["object"]]
-    write_json(
-        root / (f"report-{rank}.json" if rank else "report.json"),
-        {
-            "format": 1,
-            "command": command_line(config),
-            "rendered": len(rendered),
-            "with_missing_files": sum(bool(entry["missing"]) for entry in rendered),
-            "left_out": len(ordered) - len(rendered),
-            "models": ordered,
-        },
-    )
-
-
-def _show(outcomes: dict[str, Outcome], root: Path, console: Console) -> None:
-    rendered = [outcome for outcome in outcomes.values() if outcome.object]
-    left = sorted((outcome.file, outcome.reason) for outcome in outcomes.values() if not outcome.object)
-    lacking = sorted((outcome.file, outcome.missing) for outcome in rendered if outcome.missing)
-    console.print(f"{root}: {len(rendered)} objects rendered, {len(left)} files left out", highlight=False)
-    if lacking:
-        console.print(f"{len(lacking)} objects lack files, and have their base colour there", highlight=False)
-    rows = [(file, reason) for file, reason in left]
-    rows += [(file, f"rendered without {', '.join(names)}") for file, names in lacking]
-    if not rows:
-        return
-    table = Table("file", "what is wrong")
-    for file, reason in rows[:_SHOWN]:
-        table.add_row(file, reason)
-    console.print(table, highlight=False, markup=False)
-    if len(rows) > _SHOWN:
-        console.print(f"and {len(rows) - _SHOWN} more, see {root / 'report.json'}", highlight=False)

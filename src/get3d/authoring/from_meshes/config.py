@@ -5,14 +5,12 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import tyro
-
-from get3d.assets.loading import Up
-from get3d.assets.shading import Light
-from get3d.authoring.dataset_writer import require_images
-from get3d.cameras import CameraPrior
-from get3d.distributed.processes import RanksConfig
+from get3d.assets.names import BlenderLight, Up
+from get3d.camera_prior import CameraPrior
+from get3d.datasets.config import require_images
+from get3d.distributed.config import RanksConfig
 from get3d.files import InputError, require_name
+from get3d.options import Option
 from get3d.ranges import SEED, Range, require_ranges
 
 __all__ = ["RenderConfig", "command_line", "settings"]
@@ -23,21 +21,24 @@ class RenderConfig:
     """A dataset of 3D models that one has: images with cameras, and the meshes they show.
 
     Attributes:
-        assets: folder of models, at any depth; or a text file that lists models, one a line, relative to itself.
+        assets: folder of models, at any depth; or a text file that lists models in its folder, one a line.
         out: folder of the dataset. An unfinished one is gone on with; so are new and fixed models taken in.
         views: images of each object.
         resolution: side of the images in pixels, a power of two.
         prior: where the cameras are drawn from.
         scale: longest side of the objects; the camera stands 1.2 away.
+        fit: make an object smaller where it would not fit the images, as boxes would not: `--no-fit` cuts it off.
         up: the direction that is up in all files, as in --up=-y; "file": as the format says, +Y where it says nothing.
-        light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are.
-        renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised, as the paper's script does.
-        blender: the Blender program, or a Python that has the module bpy; by default the Blender installed.
+        light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are; "published",
+            of Blender only, has the lamps, tone and bounces of the paper's script, which does not centre objects.
+        renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised.
+        blender: the Blender program, or a Python that has the module bpy; by default the Blender installed. It reads
+            .blend, too.
         supersample: samples per pixel and axis of the built-in renderer.
         texture: side in texels to which larger textures are reduced.
         ratio: shares of objects for training, validation and testing.
         splits: folder with train.txt, val.txt and test.txt that name the objects to render, in place of the ratio.
-        layout: "published" writes img/ and camera/ as the paper's scripts do.
+        layout: "published" writes img/, with transforms.json beside the images, and camera/ as the paper's scripts do.
         limit: render only so many models, the first by name.
         strict: leave out objects with a missing texture, in place of showing their base colour.
         max_faces: leave out objects with more faces.
@@ -45,18 +46,19 @@ class RenderConfig:
         licence: of the models (an SPDX identifier where there is one).
         seed: another seed, other cameras; an object's depend on the seed and its name only.
         workers: processes that work side by side, for each of `--processes`; 0: one for each processor core.
-        device: where images are drawn: cpu, cuda, or auto.
+        device: where images are drawn; "auto" takes a GPU where there is one.
         ranks: how processes share the models; of GPUs each takes one.
     """
 
-    assets: tyro.conf.Positional[Path]
+    assets: Annotated[Path, Option(positional="ASSETS")]
     out: Path
     views: Annotated[int, Range(1, 1000)] = 24
     resolution: Annotated[int, Range(16, 2048, power_of_two=True)] = 256
     prior: CameraPrior = field(default_factory=CameraPrior)
     scale: Annotated[float, Range(0.01, 1)] = 0.9
+    fit: bool = True
     up: Up = "file"
-    light: Light = "studio"
+    light: BlenderLight = "studio"
     renderer: Literal["builtin", "blender"] = "builtin"
     blender: Path | None = None
     supersample: Annotated[int, Range(1, 8)] = 3
@@ -71,13 +73,15 @@ class RenderConfig:
     licence: str = "unknown"
     seed: Annotated[int, SEED] = 0
     workers: Annotated[int, Range(0, 1024)] = 0
-    device: str = "cpu"
-    ranks: Annotated[RanksConfig, tyro.conf.arg(name="")] = field(default_factory=RanksConfig)
+    device: str = "auto"
+    ranks: Annotated[RanksConfig, Option(flat=True)] = field(default_factory=RanksConfig)
 
     def __post_init__(self) -> None:
         if self.kind is not None:
             require_name(self.kind, "--kind")
         require_ranges(self)
+        if self.light == "published" and self.renderer != "blender":
+            raise InputError("--light published is Blender's; add --renderer blender, or take --light studio")
         require_images(self.prior)
         if not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")
@@ -91,7 +95,10 @@ def command_line(config: RenderConfig) -> str:
         value = getattr(config, option.name)
         if option.name in ("assets", "out", "prior", "ranks") or value == option.default:
             continue
-        words += [f"--{option.name}"] if value is True else _words(_flag(option.name), value)
+        if isinstance(value, bool):
+            words.append(f"--{option.name}" if value else f"--no-{option.name}")
+        else:
+            words += _words(_flag(option.name), value)
     for part in ("azimuth", "polar", "radius", "fov"):
         value = getattr(config.prior, part)
         words += [] if value == getattr(plain, part) else _words(f"prior.{part}", value)
@@ -100,7 +107,7 @@ def command_line(config: RenderConfig) -> str:
 
 def settings(config: RenderConfig) -> dict[str, Any]:
     """What must be the same to go on with a dataset, beside what `dataset.json` says of every dataset."""
-    names = ("views", "up", "light", "renderer", "supersample", "texture", "layout")
+    names = ("views", "fit", "up", "light", "renderer", "supersample", "texture", "layout")
     return {name: getattr(config, name) for name in names}
 
 

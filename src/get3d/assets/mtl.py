@@ -1,0 +1,128 @@
+"""Materials of .obj files: the colour and the textures of each, with the options that place them."""
+
+import codecs
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import trimesh
+from jaxtyping import Float
+
+from get3d.assets.files import FolderResolver
+
+__all__ = ["Paint", "decoded", "read_mtl"]
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_OPTIONS = {
+    **dict.fromkeys(("-blendu", "-blendv", "-cc", "-clamp", "-texres", "-imfchan", "-boost", "-bm", "-type"), 1),
+    "-mm": 2,
+}
+"""Options of textures, and how many words follow each; `-o`, `-s` and `-t` have one to three numbers."""
+
+
+def decoded(content: bytes) -> str:
+    """Text of a file in any encoding: its byte order mark counts; bytes that are no UTF-8 become surrogates."""
+    for mark, encoding in _MARKS:
+        if content.startswith(mark):
+            errors = "surrogateescape" if encoding == "utf-8" else "replace"
+            return content[len(mark) :].decode(encoding, errors)
+    return content.decode("utf-8", "surrogateescape")
+
+
+@dataclass
+class Paint:
+    """A material as the file says.
+
+    Attributes:
+        color: sRGB, 0 to 1.
+        texture: name of the image of colours; empty: there is none.
+        holes: name of the image of opacity.
+        scale: by which places in textures are multiplied.
+        offset: that is then added.
+        clamped: whether the texture is meant not to repeat.
+    """
+
+    color: tuple[float, float, float] = (0.8, 0.8, 0.8)
+    texture: str = ""
+    holes: str = ""
+    scale: Float[np.ndarray, " 2"] | float = 1.0
+    offset: Float[np.ndarray, " 2"] | float = 0.0
+    clamped: bool = False
+
+    def material(self, resolver: FolderResolver) -> Any:
+        """As trimesh has it, images not yet decoded; what cannot be read is noted as missing."""
+        image = resolver.image(self.texture) if self.texture else None
+        holes = resolver.image(self.holes) if self.holes else None
+        color = np.rint(np.clip([*self.color, 1.0], 0, 1) * 255).astype(np.uint8)
+        return trimesh.visual.material.SimpleMaterial(image=image, diffuse=color, holes=holes)
+
+
+def read_mtl(text: str) -> dict[str, Paint]:
+    """The materials of a file, by name. Lines that cannot be understood are passed over, as all readers do."""
+    found: dict[str, Paint] = {}
+    paint = Paint()
+    for line in text.replace("\r", "\n").split("\n"):
+        words = line.split(None, 1)
+        if len(words) < 2:
+            continue
+        key, rest = words[0].lower(), words[1].strip()
+        if key == "newmtl":
+            paint = Paint()
+            found.setdefault(rest, paint)
+        elif key == "kd":
+            numbers = _leading_numbers(rest.split(), 3)
+            if numbers:
+                # One number stands for all three.
+                paint.color = (numbers * 3)[0], (numbers * 3)[1], (numbers * 3)[2]
+        elif key == "map_kd":
+            paint.texture, options = _split(rest)
+            _place(paint, options)
+        elif key in ("map_d", "map_opacity"):
+            paint.holes, options = _split(rest)
+            if not paint.texture:
+                _place(paint, options)
+    return found
+
+
+def _place(paint: Paint, options: dict[str, list[str]]) -> None:
+    scale, offset = (_leading_numbers(options.get(name, []), 3) for name in ("-s", "-o"))
+    paint.scale = np.array([*scale, 1.0, 1.0][:2]) if scale else 1.0
+    paint.offset = np.array([*offset, 0.0, 0.0][:2]) if offset else 0.0
+    paint.clamped = options.get("-clamp") == ["on"]
+
+
+def _split(rest: str) -> tuple[str, dict[str, list[str]]]:
+    """The file's name, and the words of each option before it."""
+    options: dict[str, list[str]] = {}
+    while rest.startswith("-"):
+        word, _, after = rest.partition(" ") if "\t" not in rest else rest.replace("\t", " ").partition(" ")
+        words = after.split()
+        if word in ("-o", "-s", "-t"):
+            count = len(_leading_numbers(words[:-1], 3))
+        elif word in _OPTIONS:
+            count = min(_OPTIONS[word], len(words) - 1)
+        else:
+            break
+        options[word] = words[:count]
+        parts = after.split(None, count)
+        rest = parts[count].strip() if len(parts) > count else ""
+    return rest, options
+
+
+def _leading_numbers(words: list[str], most: int) -> list[float]:
+    numbers: list[float] = []
+    for word in words[:most]:
+        try:
+            number = float(word)
+        except ValueError:
+            break
+        if not np.isfinite(number):
+            break
+        numbers.append(number)
+    return numbers

@@ -1,0 +1,175 @@
+"""Preview surfaces of USD: the base colour, and where in which texture it is."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from get3d.assets.asset import bytes_of_linear
+from get3d.assets.files import FolderResolver
+from get3d.assets.materials import PlainMaterial, base_material, texels_of
+from get3d.assets.usd_budget import require_within
+
+__all__ = ["Paint", "UsdMaterials"]
+
+_GREY = (0.18, 0.18, 0.18)
+"""The preview surface's own default."""
+_DEEPEST = 16
+"""Shaders one after the other."""
+
+
+@dataclass(frozen=True)
+class Paint:
+    """A material and where its texture is.
+
+    Attributes:
+        material: the texture itself, times the colour.
+        uv: the variable of the mesh that it takes; "": the usual one; None: it has no texture.
+        transform: [2, 3] what is applied to it, v upwards.
+        repeats: whether the texture repeats beyond its edge.
+        colors: the variable that colours it in place of a texture; None: there is none.
+    """
+
+    material: PlainMaterial
+    uv: str | None = None
+    transform: Float[np.ndarray, "2 3"] = field(default_factory=lambda: np.eye(2, 3))
+    repeats: bool = True
+    colors: str | None = None
+
+
+class UsdMaterials:
+    """The materials of a package, each made when it is first used.
+
+    Attributes:
+        white: a material for what has colours of its own.
+    """
+
+    def __init__(self, path: Path, resolver: FolderResolver, texture: int) -> None:
+        self._path, self._resolver, self._largest = path, resolver, texture
+        self._paints: dict[str, Paint | None] = {}
+        self._images: dict[str, UInt8[np.ndarray, "h w 4"] | None] = {}
+        self.white = base_material(None, np.ones(4), "OPAQUE", None)
+
+    def paint(self, binding: Any) -> Paint | None:
+        """What a prim, or a binding of its parts, is bound to; None where there is nothing, or no preview surface."""
+        from pxr import UsdShade
+
+        bound = UsdShade.MaterialBindingAPI(binding).ComputeBoundMaterial()[0]
+        key = str(bound.GetPath()) if bound else ""
+        if key not in self._paints:
+            surface = bound.ComputeSurfaceSource()[0] if bound else None
+            self._paints[key] = self._preview(surface) if surface else None
+            if bound and not surface:
+                self._resolver.missing.append(f"material {bound.GetPrim().GetName()}")
+        return self._paints[key]
+
+    def _preview(self, surface: Any) -> Paint:
+        """What is black all over, and mirrors or shines, has its colour from that."""
+        names = ["diffuseColor", "emissiveColor"]
+        if _value(surface, "useSpecularWorkflow", 0):
+            names.insert(1, "specularColor")
+        first = self._colored(surface, names[0], _GREY)
+        paint = first
+        for name in names[1:]:
+            if paint.material.texture[..., :3].any() or paint.colors:
+                return paint
+            paint = self._colored(surface, name, (0.0, 0.0, 0.0))
+        return paint if paint.material.texture[..., :3].any() else first
+
+    def _colored(self, surface: Any, name: str, default: tuple[float, float, float]) -> Paint:
+        threshold = float(_value(surface, "opacityThreshold", 0.0) or 0.0)
+        opacity, see_through = _value(surface, "opacity", 1.0), _source(surface, "opacity")
+        alpha = float(opacity) if isinstance(opacity, float | int) and see_through is None else 1.0
+        mode = "MASK" if threshold > 0 else "BLEND" if see_through or alpha < 1 else "OPAQUE"
+        texture = _source(surface, name)
+        if texture is None:
+            color = np.array(_value(surface, name, default) or default, np.float64)[:3]
+            return Paint(base_material(None, np.append(color, alpha), mode, threshold))
+        kind = texture.GetIdAttr().Get()
+        if kind in ("UsdPrimvarReader_float3", "UsdPrimvarReader_float4"):
+            white = base_material(None, np.array([1, 1, 1, alpha]), mode, threshold)
+            return Paint(white, colors=str(_value(texture, "varname", "displayColor")))
+        if kind != "UsdUVTexture":
+            self._resolver.missing.append(f"shader {kind or texture.GetPrim().GetName()}")
+            return Paint(base_material(None, np.append(default, alpha), mode, threshold))
+        if see_through is not None and see_through.GetPrim() != texture.GetPrim():
+            self._resolver.missing.append(f"opacity of {surface.GetPrim().GetParent().GetName()}")
+        texels = self._texels(texture)
+        if texels is None:
+            fallback = np.array(_value(texture, "fallback", None) or (1.0, 1.0, 1.0), np.float64)[:3]
+            return Paint(base_material(None, np.append(fallback, alpha), mode, threshold))
+        if see_through is None:
+            texels = np.concatenate([texels[..., :3], np.full_like(texels[..., :1], 255)], axis=2)
+        factor = np.array(_value(texture, "scale", None) or (1.0, 1.0, 1.0, 1.0), np.float64)[:4]
+        if any(_value(texture, "bias", None) or ()):
+            self._resolver.missing.append(f"bias of {texture.GetPrim().GetName()}")
+        factor[3] *= alpha
+        material = base_material(texels, factor, mode, threshold)
+        name_, transform = self._place(texture)
+        wraps = [str(_value(texture, axis, "repeat")) for axis in ("wrapS", "wrapT")]
+        return Paint(material, name_, transform, not {"clamp", "mirror", "black"} & set(wraps))
+
+    def _place(self, texture: Any) -> tuple[str, Float[np.ndarray, "2 3"]]:
+        """The variable that a texture takes, and what is applied to it on the way."""
+        moved, shader = np.eye(3), _source(texture, "st")
+        for _ in range(_DEEPEST):
+            kind = None if shader is None else shader.GetIdAttr().Get()
+            if kind == "UsdPrimvarReader_float2":
+                return str(_value(shader, "varname", "") or ""), moved[:2]
+            if kind != "UsdTransform2d":
+                break
+            angle = np.radians(float(_value(shader, "rotation", 0.0) or 0.0))
+            across, up = _value(shader, "scale", None) or (1.0, 1.0)
+            x, y = _value(shader, "translation", None) or (0.0, 0.0)
+            cosine, sine = np.cos(angle), np.sin(angle)
+            # The last shader of the chain is met first.
+            moved = moved @ [[cosine * across, -sine * up, x], [sine * across, cosine * up, y], [0, 0, 1]]
+            shader = _source(shader, "in")
+        if shader is not None:
+            self._resolver.missing.append(f"shader {shader.GetIdAttr().Get() or shader.GetPrim().GetName()}")
+        return "", moved[:2]
+
+    def _texels(self, texture: Any) -> UInt8[np.ndarray, "h w 4"] | None:
+        from pxr import Ar
+
+        file = _value(texture, "file", None)
+        if file is None:
+            return None
+        if not file.resolvedPath:
+            self._resolver.missing.append(file.path)
+            return None
+        place = file.resolvedPath
+        require_within(self._path, place)
+        if place not in self._images:
+            asset = Ar.GetResolver().OpenAsset(Ar.ResolvedPath(place))
+            content = (asset.GetBuffer() if asset else None) or b""
+            self._images[place] = texels_of(content, file.path, self._resolver, self._largest)
+        texels = self._images[place]
+        if texels is not None and _value(texture, "sourceColorSpace", "auto") == "raw":
+            texels = np.concatenate([bytes_of_linear(texels[..., :3] / 255), texels[..., 3:]], axis=2)
+        return texels
+
+
+def _value(shader: Any, name: str, default: Any) -> Any:
+    """The value of an input, through the interfaces of materials."""
+    found = shader.GetInput(name)
+    if not found:
+        return default
+    for attribute in found.GetValueProducingAttributes():
+        value = attribute.Get()
+        if value is not None:
+            return value
+    return default
+
+
+def _source(shader: Any, name: str) -> Any:
+    """The shader that an input takes its value from, through the interfaces of materials; None where none does."""
+    from pxr import UsdShade
+
+    found = shader.GetInput(name)
+    for attribute in found.GetValueProducingAttributes() if found else ():
+        if UsdShade.Output.IsOutput(attribute):
+            return UsdShade.Shader(attribute.GetPrim())
+    return None

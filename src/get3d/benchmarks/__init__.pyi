@@ -1,0 +1,2 @@
+from .command import run as run
+from .config import BenchConfig as BenchConfig

@@ -1,0 +1,69 @@
+"""The terminal. What is printed is never read as markup: names and messages come from users and their files."""
+
+import _thread
+import json
+import os
+import sys
+import threading
+import warnings
+from typing import Any
+
+from rich.console import Console
+
+__all__ = ["end_quietly", "prepare_process", "print_json", "terminal"]
+
+
+class _Terminal(Console):
+    """Leaves it to the command how to end when nobody reads on."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
+def terminal(*, quiet: bool = False) -> Console:
+    """The console that commands print to: `[…]` stands for itself in all that is printed, table cells included.
+
+    Args:
+        quiet: print nothing.
+    """
+    return _Terminal(markup=False, highlight=False, emoji=False, quiet=quiet)
+
+
+def print_json(console: Console, value: Any) -> None:
+    """Prints JSON, for programs: in ASCII, and no line of it broken at the terminal's width.
+
+    Raises:
+        ValueError: it holds a number that is not finite, which JSON does not know.
+    """
+    console.print(json.dumps(value, indent=1, allow_nan=False), soft_wrap=True, markup=False, highlight=False)
+
+
+def prepare_process() -> None:
+    """Lets standard output and error take every character, warnings be a line each, and Ctrl-C never be lost.
+
+    What an output's encoding cannot say, and the bytes of file names that are no text, are written as escapes. For
+    programs, not for libraries: it holds for the whole process.
+    """
+    sys.unraisablehook = _interrupt_again
+    for stream in (sys.stdout, sys.stderr):
+        # Streams that stand in for these, as in notebooks, take text as it is.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _say_warning
+
+
+def _say_warning(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
+    sys.stderr.write(f"warning: {message}\n")
+
+
+def _interrupt_again(unraisable: Any) -> None:
+    """Ctrl-C that came where nothing can be raised, as in a callback while modules are imported, comes again."""
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def end_quietly() -> None:
+    """Throws away what is still to be printed, so that the end of the process does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,54 @@
+"""The sizes of a generator. This module imports nothing heavy: options are made from it."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from get3d.camera_prior import CameraPrior
+from get3d.networks.config import SeparateConfig, UnifiedConfig
+from get3d.options import Option
+from get3d.ranges import Range
+
+__all__ = ["PSI", "REGULARIZERS", "GeneratorConfig", "IsosurfaceName", "default_weights"]
+
+PSI = 0.7
+"""Truncation where nothing else is said."""
+
+IsosurfaceName = Literal["tetrahedra", "flexicubes"]
+REGULARIZERS: dict[IsosurfaceName, dict[str, float]] = {
+    "tetrahedra": {"sdf": 0.01},
+    "flexicubes": {"sdf": 0.01, "deviation": 0.5, "weights": 0.1},
+}
+"""The regularisers of each isosurface's surfaces, with the weights that training gives them by default."""
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes of a generator.
+
+    Attributes:
+        z_dim: size of a latent, for geometry and for texture.
+        w_dim: size of a style.
+        mapping_layers: dense layers from latent to style.
+        synthesis: the synthesis network and its sizes.
+        isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
+        grid_resolution: steps of the grid along a side, while training.
+        grid_size: side of the cube that shapes live in. Training sets it from the dataset.
+        cameras: the cameras of the images it learns from. Training sets them from the dataset.
+        classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
+    """
+
+    z_dim: Annotated[int, Range(1, 65_536)] = 512
+    w_dim: Annotated[int, Range(1, 65_536)] = 512
+    mapping_layers: Annotated[int, Range(1, 64)] = 8
+    synthesis: Annotated[UnifiedConfig | SeparateConfig, Option(fixed=True)] = field(default_factory=UnifiedConfig)
+    isosurface: IsosurfaceName = "tetrahedra"
+    grid_resolution: Annotated[int, Range(2, 1024)] = 90
+    grid_size: Annotated[float, Option(hidden=True), Range(0, 2, above=True, below=True)] = 1.0
+    cameras: Annotated[CameraPrior, Option(hidden=True)] = field(default_factory=CameraPrior)
+    classes: Annotated[tuple[str, ...], Option(hidden=True)] = ()
+
+
+def default_weights(**changes: float) -> dict[str, float]:
+    """The weights that the isosurfaces give their regularisers, with changes."""
+    weights = {name: weight for method in REGULARIZERS.values() for name, weight in method.items()}
+    return weights | changes

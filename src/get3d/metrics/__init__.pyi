@@ -1,0 +1,13 @@
+from .features import frechet_distance as frechet_distance
+from .lightfield import LightFieldDescriptors as LightFieldDescriptors
+from .lightfield import light_field_descriptors as light_field_descriptors
+from .lightfield import light_field_distance as light_field_distance
+from .point_clouds import chamfer_distance as chamfer_distance
+from .point_clouds import coverage as coverage
+from .point_clouds import minimum_matching_distance as minimum_matching_distance
+from .point_clouds import nearest_neighbour_accuracy as nearest_neighbour_accuracy
+from .sampling import in_unit_cube as in_unit_cube
+from .sampling import sample_outer_surface as sample_outer_surface
+from .sampling import sample_surface as sample_surface
+from .sliced_wasserstein import sliced_wasserstein_distance as sliced_wasserstein_distance
+from .sliced_wasserstein import sliced_wasserstein_levels as sliced_wasserstein_levels

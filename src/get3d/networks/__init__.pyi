@@ -1,0 +1,14 @@
+from .config import DiscriminatorConfig as DiscriminatorConfig
+from .config import PlanesConfig as PlanesConfig
+from .config import SeparateConfig as SeparateConfig
+from .config import UnifiedConfig as UnifiedConfig
+from .config import VolumeConfig as VolumeConfig
+from .discriminator import Discriminator as Discriminator
+from .discriminator import Logits as Logits
+from .fields import Fields as Fields
+from .fields import GeometryField as GeometryField
+from .fields import GeometryValues as GeometryValues
+from .fields import PlaneTexture as PlaneTexture
+from .fields import UnifiedSynthesis as UnifiedSynthesis
+from .mapping import MappingNetwork as MappingNetwork
+from .volume import SeparateSynthesis as SeparateSynthesis

@@ -1,0 +1,163 @@
+"""The sizes of networks. This module imports nothing heavy: options are made from it."""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, ClassVar
+
+from get3d.ranges import Range
+
+if TYPE_CHECKING:
+    from get3d.networks.discriminator import Discriminator
+    from get3d.networks.fields import UnifiedSynthesis
+    from get3d.networks.volume import SeparateSynthesis
+
+
+__all__ = [
+    "DiscriminatorConfig",
+    "PlanesConfig",
+    "SeparateConfig",
+    "UnifiedConfig",
+    "VolumeConfig",
+    "channels_per_resolution",
+]
+
+
+def channels_per_resolution(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
+    """The resolutions 4, 8, … of a network's blocks up to its own, and their channels: min(base / resolution, most).
+
+    Raises:
+        ValueError: the resolution is no power of two, or less than 4.
+    """
+    if resolution < 4 or resolution & (resolution - 1):
+        raise ValueError(f"a network's resolution of {resolution} must be a power of two, at least 4")
+    sides = [2**k for k in range(2, resolution.bit_length())]
+    return {side: max(min(channel_base // side, channel_max), 1) for side in sides}
+
+
+@dataclass(frozen=True)
+class PlanesConfig:
+    """Sizes of a tri-plane network.
+
+    Attributes:
+        resolution: side of a plane, a power of two, at least 4.
+        channels: features of a plane.
+        channel_base: a block of resolution r has channel_base / r channels inside, …
+        channel_max: … but no more than this.
+    """
+
+    resolution: Annotated[int, Range(4, 4096, power_of_two=True)] = 256
+    channels: Annotated[int, Range(1, 65_536)] = 32
+    channel_base: Annotated[int, Range(1, 2**24)] = 32768
+    channel_max: Annotated[int, Range(1, 65_536)] = 512
+
+    def widths(self) -> dict[int, int]:
+        """The resolution of each block, and the number of channels inside it."""
+        return channels_per_resolution(self.resolution, self.channel_base, self.channel_max)
+
+
+@dataclass(frozen=True)
+class UnifiedConfig:
+    """One network for both kinds of tri-planes, as in the paper's improved generator and its published checkpoints.
+
+    Attributes:
+        planes: sizes of the tri-plane network.
+        texture_features: size of what the texture head gives to the colour layer.
+    """
+
+    planes: PlanesConfig = field(default_factory=PlanesConfig)
+    texture_features: Annotated[int, Range(1, 65_536)] = 16
+
+    memory_factor: ClassVar[int] = 1
+    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
+
+    def build(self, *, style: int, size: float, cell_values: int) -> "UnifiedSynthesis":
+        """The network, with random weights.
+
+        Args:
+            style: size of the style codes.
+            size: side of the cube that the fields fill.
+            cell_values: how many values the isosurface wants for each cell of its grid; 0 makes none.
+        """
+        from get3d.networks.fields import UnifiedSynthesis
+
+        return UnifiedSynthesis(self, style=style, size=size, cell_values=cell_values)
+
+
+@dataclass(frozen=True)
+class VolumeConfig:
+    """Sizes of a volume network.
+
+    Attributes:
+        resolution: side of a volume, a power of two, at least 4.
+        channel_base: a block of resolution r has channel_base / r channels, …
+        channel_max: … but no more than this.
+        hidden: width of the dense layers that follow.
+    """
+
+    resolution: Annotated[int, Range(4, 512, power_of_two=True)] = 32
+    channel_base: Annotated[int, Range(1, 2**24)] = 2048
+    channel_max: Annotated[int, Range(1, 65_536)] = 256
+    hidden: Annotated[int, Range(1, 65_536)] = 256
+
+    def widths(self) -> dict[int, int]:
+        """The resolution of each block, and its number of channels."""
+        return channels_per_resolution(self.resolution, self.channel_base, self.channel_max)
+
+
+@dataclass(frozen=True)
+class SeparateConfig:
+    """Volumes for geometry and tri-planes for texture, as in the paper's first generator.
+
+    Attributes:
+        volume: sizes of each of the two volume networks.
+        planes: sizes of the texture's tri-plane network.
+        texture_features: size of what the texture head gives to the colour layer.
+    """
+
+    volume: VolumeConfig = field(default_factory=VolumeConfig)
+    planes: PlanesConfig = field(default_factory=PlanesConfig)
+    texture_features: Annotated[int, Range(1, 65_536)] = 16
+
+    memory_factor: ClassVar[int] = 5
+    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
+
+    def build(self, *, style: int, size: float, cell_values: int) -> "SeparateSynthesis":
+        """The network, with random weights.
+
+        Args:
+            style: size of the style codes.
+            size: side of the cube that the fields fill.
+            cell_values: how many values the isosurface wants for each cell of its grid; 0 makes none.
+        """
+        from get3d.networks.volume import SeparateSynthesis
+
+        return SeparateSynthesis(self, style=style, size=size, cell_values=cell_values)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Sizes of a discriminator.
+
+    Attributes:
+        channel_base: a block of resolution r has channel_base / r channels, …
+        channel_max: … but no more than this.
+        condition: size of the mapped condition.
+        condition_layers: dense layers that map the condition.
+        group: images that are compared with each other (minibatch standard deviation).
+    """
+
+    channel_base: Annotated[int, Range(1, 2**24)] = 32768
+    channel_max: Annotated[int, Range(1, 65_536)] = 512
+    condition: Annotated[int, Range(1, 65_536)] = 512
+    condition_layers: Annotated[int, Range(1, 64)] = 8
+    group: Annotated[int, Range(1, 65_536)] = 4
+
+    def build(self, *, resolution: int, label_dim: int = 0) -> "Discriminator":
+        """The discriminator of images of a resolution, with random weights.
+
+        Args:
+            resolution: side of the images, a power of two, at least 4.
+            label_dim: number of classes; 0 for none.
+        """
+        from get3d.networks.discriminator import Discriminator
+
+        return Discriminator(self, resolution=resolution, label_dim=label_dim)

@@ -1,0 +1,80 @@
+"""Where compiled kernels are kept: Warp's own folder, or one that can be written to where that cannot."""
+
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+from get3d.files import InputError
+
+__all__ = ["VARIABLE", "use_writable_cache"]
+
+VARIABLE = "WARP_CACHE_PATH"
+"""The environment variable by which Warp, and every process that this one starts, finds the folder."""
+
+
+def use_writable_cache() -> None:
+    """Sees to it, before Warp starts, that it can keep compiled kernels; says so, once, where its own folder is no use.
+
+    That is so for users without a home folder, and in containers whose file system is read-only. Kernels are then kept
+    in a folder of this user's among the temporary files, which the next process finds again.
+
+    Raises:
+        InputError: there is no folder at all that can be written to.
+    """
+    if sys.platform == "win32":
+        return
+    own = os.environ.get(VARIABLE)
+    folder = Path(own) if own else _usual()
+    problem = _problem(folder)
+    if problem is None:
+        return
+    instead = _temporary()
+    os.environ[VARIABLE] = str(instead)
+    if os.environ.get("RANK", "0") != "0":
+        return
+    warnings.warn(
+        f"{folder}: compiled kernels cannot be kept there ({problem}); they are kept in {instead}. "
+        f"Set {VARIABLE} to a folder that can be written to",
+        RuntimeWarning,
+        stacklevel=2,
+    )
+
+
+def _usual() -> Path:
+    """Where Warp keeps them if nobody says another folder."""
+    base = os.environ.get("XDG_CACHE_HOME")
+    try:
+        if sys.platform == "darwin":
+            return Path.home() / "Library" / "Caches" / "warp"
+        return (Path(base) if base else Path.home() / ".cache") / "warp"
+    except RuntimeError:  # a user that the system does not know, without HOME
+        return Path("/.cache/warp")
+
+
+def _problem(folder: Path) -> str | None:
+    """Why files cannot be written in a folder, if so; it is made where it is missing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return None
+    except OSError as error:
+        return error.strerror
+
+
+def _temporary() -> Path:
+    """A folder that only this user can write to: what lies in it is executed."""
+    user = os.getuid()
+    try:
+        folder = Path(tempfile.gettempdir()) / f"get3d-kernels-{user}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        state = folder.lstat()
+        foreign = folder.is_symlink() or not folder.is_dir() or state.st_mode & 0o022
+        if foreign or state.st_uid != user or _problem(folder) is not None:
+            return Path(tempfile.mkdtemp(prefix="get3d-kernels-"))
+        return folder
+    except OSError as error:
+        raise InputError(
+            f"no folder can be written to for compiled kernels ({error.strerror}); set {VARIABLE} to one that can"
+        ) from error
