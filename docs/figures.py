@@ -7,6 +7,7 @@ A test compares `docs/images/house.svg` with what this draws today.
 
 import ast
 import html
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ def rooms() -> list[list[str]]:
     """The layers of the import contract, top to bottom; each is a list of rooms."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     contract = next(each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers")
-    return [[room.strip().removeprefix("get3d.") for room in layer.split("|")] for layer in contract["layers"]]
+    return [[room.strip().removeprefix("get3d.") for room in re.split("[|:]", layer)] for layer in contract["layers"]]
 
 
 def imports(package: Path) -> dict[str, set[str]]:
