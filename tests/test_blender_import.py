@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from get3d.export import TexturedMesh, textured_mesh
-from solids import ripples, torus
+from solids import painted_ripples, ripples, torus
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parent / ".venv-blender/bin/python"
@@ -24,7 +24,7 @@ RING, TUBE = 0.3, 0.12
 
 @pytest.fixture(scope="module")
 def painted() -> TexturedMesh:
-    return textured_mesh(torus(40, RING, TUBE), ripples, 256, 4000)
+    return textured_mesh(torus(40, RING, TUBE), painted_ripples, 256, 4000)
 
 
 def opened(mesh: TexturedMesh, file: Path) -> tuple[dict, np.ndarray]:

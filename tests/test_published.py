@@ -62,7 +62,7 @@ def test_unified_generator_gives_the_published_numbers() -> None:
     _assert_published(values.sdf, "unified.sdf")
     _assert_published(values.deformation, "unified.deformation_raw")
     _assert_published(fields.texture.head(planes.at(points, torch.arange(2))), "unified.tex_feature")
-    _assert_published(fields.texture.at(points), "unified.rgb")
+    _assert_published(fields.texture.at(points)["base_color"], "unified.rgb")
 
 
 def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
@@ -86,7 +86,7 @@ def test_separate_generators_give_the_published_numbers() -> None:
     values = fields.geometry.at(points)
     _assert_published(values.sdf, "separate.sdf")
     _assert_published(values.deformation, "separate.deformation_raw")
-    _assert_published(fields.texture.at(points), "separate.rgb")
+    _assert_published(fields.texture.at(points)["base_color"], "separate.rgb")
 
 
 @pytest.mark.parametrize("resolution", [256, 1024])

@@ -15,12 +15,12 @@ from PIL import Image
 from get3d.export import FORMATS, TexturedMesh, mesh_report, sample_texture, textured_mesh
 from get3d.files import InputError
 from get3d.meshes import Mesh
-from solids import ripples, torus
+from solids import painted_ripples, ripples, torus
 
 
 @functools.cache
 def painted() -> TexturedMesh:
-    return textured_mesh(torus(), ripples, 128, 1000)
+    return textured_mesh(torus(), painted_ripples, 128, 1000)
 
 
 def true_colors(points: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_glb_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_glb_says_what_it_holds(tmp_path: Path) -> None:
-    dataclasses.replace(painted(), metallic=1.0, roughness=0.25).save(tmp_path / "chair.glb")
+    dataclasses.replace(painted(), constants={"metallic": (1.0,), "roughness": (0.25,)}).save(tmp_path / "chair.glb")
     document = glb_json(tmp_path / "chair.glb")
     (material,) = document["materials"]
     assert material["pbrMetallicRoughness"]["metallicFactor"] == 1.0
@@ -67,15 +67,33 @@ def test_an_open_surface_is_seen_from_both_sides(tmp_path: Path) -> None:
     assert glb_json(tmp_path / "open.glb")["materials"][0]["doubleSided"] is True
 
 
+def obj_rows(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, texture coordinates, normals and the corners of faces [F, 3, 3], as the format defines them."""
+    rows: dict[str, list] = {"v": [], "vt": [], "vn": [], "f": []}
+    for line in path.read_text().splitlines():
+        key, *rest = line.split()
+        if key in rows:
+            rows[key].append([part.split("/") for part in rest] if key == "f" else rest)
+    positions, places, normals = (np.array(rows[key], dtype=float) for key in ("v", "vt", "vn"))
+    return positions, places, normals, np.array(rows["f"], dtype=int) - 1
+
+
 def test_obj_comes_back_as_it_was(tmp_path: Path) -> None:
     mesh = painted()
     mesh.save(tmp_path / "chair.obj")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chair.mtl", "chair.obj", "chair.png"]
-    back = trimesh.load_mesh(tmp_path / "chair.obj", process=False, maintain_order=True)
+    positions, places, normals, faces = obj_rows(tmp_path / "chair.obj")
+    assert len(positions) < len(places) <= len(mesh.uv)
+    assert len(np.unique(positions, axis=0)) == len(positions)
+    np.testing.assert_array_equal(positions[faces[..., 0]].astype(np.float32), mesh.vertices[mesh.faces])
+    np.testing.assert_allclose(places[faces[..., 1]], mesh.uv[mesh.faces], atol=1e-7)
+    np.testing.assert_allclose(normals[faces[..., 2]], mesh.normals[mesh.faces], atol=1e-5)
+    shape = trimesh.Trimesh(positions, faces[..., 0], process=False)
+    assert shape.is_watertight
+    assert shape.body_count == 1
+    back = trimesh.load_mesh(tmp_path / "chair.obj", process=False)
     np.testing.assert_allclose(back.vertices[back.faces], mesh.vertices[mesh.faces], atol=1e-7)
     np.testing.assert_allclose(back.visual.uv[back.faces], mesh.uv[mesh.faces], atol=1e-6)
-    rows = [line.split()[1:] for line in (tmp_path / "chair.obj").read_text().splitlines() if line.startswith("vn ")]
-    np.testing.assert_allclose(np.array(rows, dtype=float), mesh.normals, atol=1e-5)
     np.testing.assert_array_equal(np.asarray(back.visual.material.image), mesh.texture)
 
 
@@ -120,7 +138,7 @@ def test_same_object_same_bytes(tmp_path: Path, suffix: str) -> None:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["chair.stl", "chair", "chair.glb.zip"])
+@pytest.mark.parametrize("name", ["chair.fbx", "chair", "chair.glb.zip"])
 def test_unknown_formats_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"unknown format .*\.glb, \.obj, \.ply"):
         painted().save(tmp_path / name)
@@ -141,7 +159,9 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path, suffix: str, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    changed = dataclasses.replace(painted(), vertices=painted().vertices + 1, texture=255 - painted().texture)
+    changed = dataclasses.replace(
+        painted(), vertices=painted().vertices + 1, textures={"base_color": 255 - painted().texture}
+    )
     with pytest.raises(InputError, match="No space left"):
         changed.save(tmp_path / f"x{suffix}")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

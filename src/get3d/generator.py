@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from get3d.bundled import MODEL_FILE, bundled
 from get3d.cameras import CameraPrior, Cameras
 from get3d.devices import device_named
-from get3d.export import Color, TexturedMesh, textured_mesh
+from get3d.export import TexturedMesh, textured_mesh
 from get3d.files import InputError, require_names
 from get3d.isosurface import ISOSURFACES, IsosurfaceName, Surfaces
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.latents import Latents
+from get3d.materials import BASE_COLOR, Material, require_channels
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork, SeparateConfig, UnifiedConfig
 from get3d.ranges import Range
@@ -116,14 +117,14 @@ class Shapes:
     surfaces: Surfaces
     fields: Fields
 
-    def color(self, number: int) -> Color:
-        """The colours of one of them, at points [p, 3]."""
+    def material(self, number: int) -> Material:
+        """What the surface of one of them looks like, at points [p, 3]."""
 
-        def color(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        def material(points: Float[Tensor, "p 3"]) -> dict[str, Float[Tensor, "p _"]]:
             shape = torch.full(points.shape[:1], number, device=points.device)
             return self.fields.texture.at_packed(points, shape)
 
-        return color
+        return material
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ class Field:
 
     def color(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 3"]:
         """RGB in about [−1, 1]."""
-        return self.fields.texture.at(points)
+        return self.fields.texture.at(points)[BASE_COLOR]
 
 
 class Generator(nn.Module):
@@ -239,7 +240,7 @@ class Generator(nn.Module):
         fragments = rasterize(meshes, cameras, resolution)
         with torch.no_grad():
             points = interpolate(meshes.vertices, meshes.faces, fragments)
-        colors = shapes.fields.texture.at_packed(points, fragments.shape)
+        colors = shapes.fields.texture.at_packed(points, fragments.shape)[BASE_COLOR]
         return Images(fragments.scatter(colors, BACKGROUND), mask_of(meshes, fragments))
 
     @torch.no_grad()
@@ -271,7 +272,7 @@ class Generator(nn.Module):
         """
         shapes = self.shapes(self.styles(latents, psi))
         meshes = shapes.surfaces.meshes.split()
-        return [textured_mesh(mesh, shapes.color(i), texture_resolution, faces) for i, mesh in enumerate(meshes)]
+        return [textured_mesh(mesh, shapes.material(i), texture_resolution, faces) for i, mesh in enumerate(meshes)]
 
 
 def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
@@ -325,6 +326,7 @@ def read_config(path: Path) -> GeneratorConfig:
     """
     config = restore(GeneratorConfig, read_description(path).get("generator"), path)
     require_names(config.classes, f"{path}: generator.classes")
+    require_channels(config.synthesis.channels, f"{path}: generator.synthesis.channels")
     # The grid is no part of the weights, and is built.
     small = replace(config, grid_resolution=4)
     require_same_shapes(path, WEIGHTS, lambda: Generator(small))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from get3d.devices import free_memory, keep_memory
+from get3d.export.formats import require_savable
 from get3d.files import InputError, require_writable
 from get3d.generator import Generator, load
 from get3d.isosurface.memory import grid_memory, require_grid_fits
@@ -37,7 +38,9 @@ class Settings:
         small_components: parts that have less than this share of an object's area are left out; 0 keeps all.
         faces: at most this many triangles an object; None keeps all.
         texture: side of the texture in pixels.
-        format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices.
+        format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices; stl and 3mf are for
+            printing; usdz is for Apple's viewers.
+        size: longest side in millimetres, of stl and 3mf; default: 100.
         video: gif or mp4 for what moves, or none.
         device: "auto" takes a GPU where there is one.
     """
@@ -51,7 +54,8 @@ class Settings:
     small_components: Annotated[float, Range(0, 1)] = 0.01
     faces: Annotated[int | None, Range(4, 10_000_000)] = 20_000
     texture: Annotated[int, Range(16, 8192)] = 1024
-    format: Literal["glb", "obj", "ply"] = "glb"
+    format: Literal["glb", "obj", "ply", "stl", "3mf", "usdz"] = "glb"
+    size: Annotated[float | None, Range(0, 100_000, above=True)] = None
     video: Literal["gif", "mp4", "none"] = "gif"
     device: str = "auto"
 
@@ -78,6 +82,7 @@ def validated_generator(settings: Settings) -> Generator:
     require_ranges(settings)
     if settings.video == "mp4" and find_spec("av") is None:
         raise InputError("--video mp4 needs PyAV; pip install 'get3d[video]', or take gif")
+    require_savable(f".{settings.format}", settings.size, "--format" if settings.size is None else "--size")
     keep_memory()
     generator = load(settings.model, settings.device)
     require_writable(settings.out)

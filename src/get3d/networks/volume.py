@@ -8,9 +8,11 @@ from typing import Annotated, ClassVar
 
 import torch
 import torch.nn.functional as F
+import tyro
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from get3d.materials import BASE_COLOR, outputs
 from get3d.networks.fields import (
     CELL_GAIN,
     Fields,
@@ -231,11 +233,13 @@ class SeparateConfig:
         volume: sizes of each of the two volume networks.
         planes: sizes of the texture's tri-plane network.
         texture_features: size of what the texture head gives to the colour layer.
+        channels: what the texture field gives, rows of `get3d.materials.CHANNELS`.
     """
 
     volume: VolumeConfig = field(default_factory=VolumeConfig)
     planes: PlanesConfig = field(default_factory=PlanesConfig)
     texture_features: Annotated[int, Range(1, 65_536)] = 16
+    channels: Annotated[tuple[str, ...], tyro.conf.Suppress] = (BASE_COLOR,)
 
     memory_factor: ClassVar[int] = 5
     """Memory of a shape on a grid, as a multiple of what tri-planes take."""
@@ -273,7 +277,8 @@ class SeparateSynthesis(nn.Module):
         )
         self.planes = PlaneSynthesis(config.planes, style=2 * style)
         self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=2 * style)
-        self.to_rgb = ModulatedOutput(config.texture_features, 3, style=style)
+        self.channels = config.channels
+        self.to_rgb = ModulatedOutput(config.texture_features, outputs(config.channels), style=style)
         self.num_geometry_styles = self.sdf.num_styles
         self.num_texture_styles = self.planes.num_styles + 2
 
@@ -295,7 +300,10 @@ class SeparateSynthesis(nn.Module):
                 self.cell_head(of_heads) if self.cell_head is not None else None,
             ),
             texture=PlaneTexture(
-                TriPlanes(planes, self.size), self.texture_head(both[:, -2:]), self.to_rgb.at(texture[:, -1])
+                TriPlanes(planes, self.size),
+                self.texture_head(both[:, -2:]),
+                self.to_rgb.at(texture[:, -1]),
+                self.channels,
             ),
         )
 
