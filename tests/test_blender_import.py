@@ -88,6 +88,20 @@ def test_obj(painted: TexturedMesh, tmp_path: Path) -> None:
     check(facts, image, painted)
 
 
+def test_usdz(painted: TexturedMesh, tmp_path: Path) -> None:
+    facts, image = opened(painted, tmp_path / "a torus.usdz")
+    check(facts, image, painted)
+
+
+def test_stl(painted: TexturedMesh, tmp_path: Path) -> None:
+    """Blender takes a unit for a metre and +Z up, as printers do."""
+    facts, _ = opened(painted, tmp_path / "torus.stl")
+    assert facts["faces"] == painted.faces.shape[0]
+    assert min(facts["low"]) == pytest.approx(0, abs=1e-4)
+    assert max(facts["high"]) == pytest.approx(100, abs=1e-3)
+    assert facts["high"][2] == min(facts["high"])
+
+
 def test_ply(painted: TexturedMesh, tmp_path: Path) -> None:
     facts, _ = opened(painted, tmp_path / "torus.ply")
     assert facts["faces"] == painted.faces.shape[0]

@@ -33,8 +33,11 @@ def objects() -> dict[str, TexturedMesh]:
     flat = torch.tensor([[0, 1, 2]]) + len(torus(20).vertices)
     torn = dataclasses.replace(torus(20), faces=torch.cat([torus(20).faces[3:], flat]))
     torn = dataclasses.replace(torn, vertices=torch.cat([torn.vertices, line]))
+    rough = {"roughness": smooth.texture[..., :1], "metallic": smooth.texture[..., 1:2]}
     return {
         "smooth": smooth,
+        "a texture for each channel": dataclasses.replace(smooth, textures=dict(smooth.textures) | rough),
+        "constants": dataclasses.replace(smooth, textures=dict(smooth.textures), constants={"roughness": (0.1,)}),
         "wild": textured_mesh(sponge(0), painted_ripples, 256, 3000),
         "all faces": textured_mesh(sponge(1), painted_ripples, 64),
         "open, with a face without area": textured_mesh(torn, painted_ripples, 16),

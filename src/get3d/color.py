@@ -17,6 +17,7 @@ from torch import Tensor
 
 __all__ = [
     "bytes_to_linear",
+    "bytes_to_unit",
     "linear_to_bytes",
     "linear_to_srgb",
     "signed_to_bytes",
@@ -60,6 +61,11 @@ def unit_to_signed(color: Values) -> Values:
 def signed_to_unit(color: Values) -> Values:
     """[−1, 1] as [0, 1]."""
     return color * 0.5 + 0.5
+
+
+def bytes_to_unit(values: Values) -> Values:
+    """Bytes as [0, 1], in single precision."""
+    return values.float() / 255 if isinstance(values, Tensor) else values.astype(np.float32) / np.float32(255)
 
 
 def unit_to_bytes(values: Values) -> Values:
