@@ -304,7 +304,7 @@ def test_prints_are_as_long_as_asked(model, tmp_path, said):
     ("changes", "message"),
     [
         ({"size": 50.0}, r"--size: a size of 50 mm is for printing, \.glb has none; take \.stl or \.3mf"),
-        ({"size": 0.0, "format": "stl"}, "size: 0"),
+        ({"size": 0.0, "format": "stl"}, "--size is 0.0; it must be above 0"),
         ({"format": "stl", "geometry_only": True}, "--format stl: bare meshes are glb or obj or ply"),
     ],
 )
