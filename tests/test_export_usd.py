@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from pxr import Usd, UsdGeom, UsdShade, UsdValidation
 
+from get3d.assets.loading import load_asset
 from get3d.export import TexturedMesh, formats, textured_mesh
 from get3d.files import InputError
 from solids import painted_ripples, torus
@@ -119,3 +120,13 @@ def test_objects_of_one_name_do_not_share_what_usd_keeps(painted: TexturedMesh, 
     moved.save(tmp_path / "x.usdz")
     moved.save(tmp_path / "y.usdz")
     assert (tmp_path / "x.usdz").read_bytes() == (tmp_path / "y.usdz").read_bytes()
+
+
+def test_our_own_reader_sees_the_object(painted: TexturedMesh, tmp_path: Path) -> None:
+    painted.save(tmp_path / "x.usdz")
+    low, high = painted.vertices.amin(dim=0), painted.vertices.amax(dim=0)
+    asset = load_asset(tmp_path / "x.usdz", tmp_path, scale=float((high - low).max())).asset
+    centred = painted.vertices - (low + high) / 2
+    torch.testing.assert_close(asset.vertices[asset.faces], centred[painted.faces], atol=1e-5, rtol=0)
+    assert len(asset.material.unique()) == 1
+    assert torch.equal(asset.textures[int(asset.material[0])][..., :3], painted.texture)

@@ -304,5 +304,8 @@ def test_only_whole_models_of_published_kinds_convert_back(tmp_path: Path) -> No
     config = GeneratorConfig(synthesis=SMALL["separate"], isosurface="flexicubes")
     with pytest.raises(InputError, match="no published model has separate generators and FlexiCubes"):
         official.generator_names(config)
+    shiny = replace(config, synthesis=replace(SMALL["unified"], channels=("base_color", "roughness")))
+    with pytest.raises(InputError, match="no published model makes the channels base_color, roughness"):
+        official.generator_names(shiny)
     unified = replace(config, synthesis=SMALL["unified"])
     assert any("mlp_synthesis_weight" in name for name in official.generator_names(unified))
