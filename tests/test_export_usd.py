@@ -1,6 +1,8 @@
 """Packages for USD viewers, read by the validators that usdchecker runs, and by our own reader of others' models."""
 
+import contextlib
 import dataclasses
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -111,6 +113,18 @@ def test_without_usd_core_the_extra_is_named(
     with pytest.raises(InputError, match=r"get3d\[usd\]"):
         painted.save(tmp_path / "x.usdz")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_layer_that_cannot_be_written_is_one_error(
+    painted: TexturedMesh, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk: USD's own exception does not come through, and nothing is left."""
+    (tmp_path / "file").write_text("")
+    nowhere = contextlib.nullcontext(str(tmp_path / "file" / "folder"))
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", lambda **options: nowhere)
+    with pytest.raises(InputError, match=r"x\.usdz: not written"):
+        painted.save(tmp_path / "x.usdz")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_objects_of_one_name_do_not_share_what_usd_keeps(painted: TexturedMesh, tmp_path: Path) -> None:

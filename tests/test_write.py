@@ -173,6 +173,22 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
         painted().save(tmp_path / "file" / "x.glb")
 
 
+def test_constants_go_to_obj_as_linear_factors(tmp_path: Path) -> None:
+    """IEC 61966-2-1: 0.5 is ((0.5 + 0.055) / 1.055)^2.4 of the light. Where there is no texture, none is named."""
+    plain = dataclasses.replace(painted(), textures={}, constants={"base_color": (1.0, 0.5, 0.0), "roughness": (0.25,)})
+    plain.save(tmp_path / "x.obj")
+    rows = dict(line.split(maxsplit=1) for line in (tmp_path / "x.mtl").read_text().splitlines())
+    np.testing.assert_allclose(np.array(rows["Kd"].split(), dtype=float), [1, 0.214041, 0], atol=1e-6)
+    assert (rows["Pr"], rows["Pm"]) == ("0.25", "0")
+    assert "map_Kd" not in rows
+    plain.save(tmp_path / "x.glb")
+    factors = glb_json(tmp_path / "x.glb")["materials"][0]["pbrMetallicRoughness"]
+    np.testing.assert_allclose(factors["baseColorFactor"], [1, 0.214041, 0, 1], atol=1e-6)
+    plain.save(tmp_path / "x.ply")
+    colors = trimesh.load_mesh(tmp_path / "x.ply", process=False).visual.vertex_colors
+    assert (colors[:, :3] == [255, 128, 0]).all()
+
+
 def test_what_no_program_could_read_is_not_written(tmp_path: Path) -> None:
     mesh = painted()
     with pytest.raises(ValueError, match="without faces"):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import distance_transform_edt
@@ -76,7 +77,8 @@ def bake(unwrapped: UnwrappedMesh, material: Material, resolution: int) -> dict[
     seen[touched] = 0
     square = (resolution, resolution)
     nearest = _nearest((seen < 0).view(square).cpu())
-    return {name: texture.cpu().view(*square, -1)[nearest] for name, texture in textures.items()}
+    filled = {name: texture.cpu().view(*square, -1).numpy()[nearest] for name, texture in textures.items()}
+    return {name: torch.from_numpy(texture) for name, texture in filled.items()}
 
 
 def _visible(place: Float[Tensor, "v 2"], faces: Int[Tensor, "f 3"], resolution: int) -> Int[Tensor, "r r"]:
@@ -136,7 +138,7 @@ def _encode(values: Mapping[str, Float[Tensor, "p _"]]) -> dict[str, UInt8[Tenso
     return encoded
 
 
-def _nearest(empty: Bool[Tensor, "h w"]) -> tuple[Int[Tensor, "h w"], Int[Tensor, "h w"]]:
+def _nearest(empty: Bool[Tensor, "h w"]) -> tuple[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]]:
     """For every texel row and column of the nearest that is not empty."""
     rows, columns = distance_transform_edt(empty.numpy(), return_distances=False, return_indices=True)
-    return torch.from_numpy(rows).long(), torch.from_numpy(columns).long()
+    return rows, columns

@@ -8,7 +8,6 @@ import trimesh
 from PIL import Image
 from torch import Tensor
 
-from get3d.color import srgb_to_linear
 from get3d.export.encoding import image_of
 from get3d.export.report import mesh_report
 from get3d.export.write import TexturedMesh
@@ -70,11 +69,8 @@ def _set_factors(material: dict[str, Any], textured: TexturedMesh) -> None:
         slot = channel.gltf
         if slot is None or slot.factor is None:
             continue
-        value = torch.tensor(textured.constant(channel.name), dtype=torch.float64)
-        if channel.name in textured.textures:
-            value = torch.ones_like(value)
-        elif channel.color_space == "srgb":
-            value = srgb_to_linear(value)
-        numbers = value.tolist() + [1.0] * slot.alpha
+        painted = channel.name in textured.textures
+        numbers = [1.0] * channel.components if painted else textured.linear_constant(channel.name)
+        numbers += [1.0] * slot.alpha
         place = material.setdefault("pbrMetallicRoughness", {}) if slot.inside else material
         place[slot.factor] = numbers if len(numbers) > 1 else numbers[0]

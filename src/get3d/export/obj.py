@@ -9,12 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from get3d.color import srgb_to_linear
 from get3d.export.encoding import png_bytes
 from get3d.export.welded import WeldedMesh
 from get3d.export.write import TexturedMesh
 from get3d.files import writing
-from get3d.materials import BASE_COLOR, CHANNELS, Channel
+from get3d.materials import BASE_COLOR, CHANNELS
 
 __all__ = ["companions", "write_obj"]
 
@@ -70,16 +69,10 @@ def _material(textured: TexturedMesh, stem: str) -> str:
             numbers = [1.0] * channel.components
             maps.append(f"{channel.mtl.map} {_image_name(stem, channel.name)}")
         else:
-            numbers = _constant(textured, channel)
+            # The format does not say how colours are encoded; Blender reads and writes them linear.
+            numbers = textured.linear_constant(channel.name)
         lines.append(f"{channel.mtl.value} {' '.join(f'{number:.6g}' for number in numbers)}")
     return "\n".join([*lines, *maps]) + "\n"
-
-
-def _constant(textured: TexturedMesh, channel: Channel) -> list[float]:
-    """Colours of an .mtl are linear, as Blender reads and writes them; the format itself does not say."""
-    value = torch.tensor(textured.constant(channel.name), dtype=torch.float64)
-    numbers: list[float] = (srgb_to_linear(value) if channel.color_space == "srgb" else value).tolist()
-    return numbers
 
 
 def _image_name(stem: str, channel: str) -> str:

@@ -5,14 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from get3d.color import srgb_to_linear
 from get3d.export.encoding import archive_bytes, png_bytes
 from get3d.export.report import mesh_report
 from get3d.export.welded import WeldedMesh
 from get3d.export.write import TexturedMesh
-from get3d.files import writing
+from get3d.files import not_written, writing
 from get3d.materials import CHANNELS
 
 __all__ = ["write_usdz"]
@@ -23,19 +21,25 @@ _ALIGNMENT = 64
 
 def write_usdz(textured: TexturedMesh, path: Path) -> None:
     """Writes a .usdz: one mesh with a UsdPreviewSurface and its textures; a unit is a metre, +Y is up."""
+    from pxr import Tf
+
     textures = {
         f"textures/{name}.png": png_bytes(texture)
         for name, texture in textured.textures.items()
         if CHANNELS[name].usd is not None
     }
-    # The stage must outlive what is asked of its layer.
+    # The stage must outlive what is asked of its layer, which can only be written to a file.
     stage = _stage(textured)
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        writing(path) as temporary,
+        tempfile.TemporaryDirectory(dir=temporary.parent, prefix=f".{path.stem}.") as folder,
+    ):
         layer = Path(folder) / "object.usdc"
-        stage.GetRootLayer().Export(str(layer))
-        files = {layer.name: layer.read_bytes(), **textures}
-    with writing(path) as temporary:
-        temporary.write_bytes(archive_bytes(files, align=_ALIGNMENT))
+        try:
+            stage.GetRootLayer().Export(str(layer))
+        except Tf.ErrorException as error:
+            raise not_written(path, "the disk is full, or fails") from error
+        temporary.write_bytes(archive_bytes({layer.name: layer.read_bytes(), **textures}, align=_ALIGNMENT))
 
 
 def _stage(textured: TexturedMesh) -> Any:
@@ -80,8 +84,7 @@ def _stage(textured: TexturedMesh) -> Any:
         kind = Sdf.ValueTypeNames.Float if scalar else Sdf.ValueTypeNames.Color3f
         given = surface.CreateInput(channel.usd, kind)
         if channel.name not in textured.textures:
-            value = torch.tensor(textured.constant(channel.name), dtype=torch.float64)
-            numbers = (srgb_to_linear(value) if channel.color_space == "srgb" else value).tolist()
+            numbers = textured.linear_constant(channel.name)
             given.Set(numbers[0] if scalar else Gf.Vec3f(*numbers))
             continue
         image = UsdShade.Shader.Define(stage, f"/object/material/{channel.name}")

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from get3d.color import unit_to_bytes
+from get3d.color import srgb_to_linear, unit_to_bytes
 from get3d.materials import BASE_COLOR, CHANNELS
 from get3d.meshes import Mesh
 
@@ -54,6 +54,12 @@ class TexturedMesh:
     def constant(self, channel: str) -> tuple[float, ...]:
         """What a channel is wherever no texture says it."""
         return tuple(self.constants.get(channel, CHANNELS[channel].default))
+
+    def linear_constant(self, channel: str) -> list[float]:
+        """The same as data and light are: a colour is decoded, as the factors of all formats want it."""
+        value = torch.tensor(self.constant(channel), dtype=torch.float64)
+        numbers: list[float] = (srgb_to_linear(value) if CHANNELS[channel].color_space == "srgb" else value).tolist()
+        return numbers
 
     def save(self, path: Path | str, size: float | None = None) -> None:
         """Writes the object in the format of the suffix.
