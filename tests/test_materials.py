@@ -71,8 +71,10 @@ def test_network_values_are_taken_apart_in_the_order_of_their_names() -> None:
     ],
 )
 def test_channels_that_cannot_be_are_refused(names: tuple[str, ...], message: str) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=f"here: .*{message}"):
         require_channels(names, "here")
+    with pytest.raises(InputError, match=message):
+        tiny_generator(channels=names)
 
 
 def test_baked_channels_are_where_networks_put_them(shiny: TexturedMesh) -> None:

@@ -7,7 +7,6 @@ import struct
 import zipfile
 from pathlib import Path
 
-import lib3mf
 import numpy as np
 import pytest
 import torch
@@ -83,6 +82,7 @@ def test_any_size_is_closed_and_as_long_as_asked(tmp_path_factory: pytest.TempPa
 
 
 def test_3mf_is_what_its_makers_read(tmp_path: Path) -> None:
+    lib3mf = pytest.importorskip("lib3mf", reason="needs lib3mf: pip install lib3mf")
     ball().save(tmp_path / "ball.3mf", size=50.0)
     model = lib3mf.get_wrapper().CreateModel()
     reader = model.QueryReader("3mf")

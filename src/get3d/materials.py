@@ -133,7 +133,12 @@ def require_channels(names: Sequence[str], where: object) -> None:
 
 
 def outputs(names: Sequence[str]) -> int:
-    """How many numbers a network gives at a point for these channels."""
+    """How many numbers a network gives at a point for these channels.
+
+    Raises:
+        InputError: as `require_channels`.
+    """
+    require_channels(names, "channels")
     return sum(CHANNELS[name].components for name in names)
 
 
