@@ -95,7 +95,7 @@ FLOW = (
         ("Images: RGB, mask", ""),
     ),
     (("Images", ""), ("discriminators", "networks/discriminator.py"), ("logits, loss", "training/objective.py")),
-    (("MeshBatch, colour field", ""), ("simplify, unwrap, bake, write", "export/"), (".glb, .obj, .ply", "")),
+    (("MeshBatch, material", ""), ("simplify, unwrap, bake, write", "export/"), (".glb, .obj, .3mf, .usdz …", "")),
 )
 
 

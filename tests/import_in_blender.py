@@ -16,6 +16,10 @@ if file.suffix == ".glb":
     bpy.ops.import_scene.gltf(filepath=str(file))
 elif file.suffix == ".obj":
     bpy.ops.wm.obj_import(filepath=str(file))
+elif file.suffix == ".usdz":
+    bpy.ops.wm.usd_import(filepath=str(file), import_textures_mode="IMPORT_PACK")
+elif file.suffix == ".stl":
+    bpy.ops.wm.stl_import(filepath=str(file))
 else:
     bpy.ops.wm.ply_import(filepath=str(file))
 (thing,) = (thing for thing in bpy.data.objects if thing.type == "MESH")

@@ -37,5 +37,10 @@ def ripples(points: Tensor) -> Tensor:
     return 0.1 + 0.6 * torch.sin(points @ mix)
 
 
+def painted_ripples(points: Tensor) -> dict[str, Tensor]:
+    """A material of that colour."""
+    return {"base_color": ripples(points)}
+
+
 def soup(triangles: list[list[int]], positions: list[list[float]]) -> Mesh:
     return Mesh(torch.tensor(positions, dtype=torch.float32), torch.tensor(triangles))

@@ -1,4 +1,5 @@
 import functools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +12,11 @@ from get3d.export import UnwrappedMesh, bake, sample_texture, simplify, unwrap
 from get3d.files import InputError
 from get3d.meshes import Mesh
 from solids import ripples, sponge, torus
+
+
+def baked(unwrapped: UnwrappedMesh, color: Callable[[Tensor], Tensor], resolution: int) -> Tensor:
+    """The texture of a base colour."""
+    return bake(unwrapped, lambda points: {"base_color": color(points)}, resolution)["base_color"]
 
 
 @functools.cache
@@ -56,7 +62,7 @@ def errors(texture: Tensor, uv: Tensor, points: Tensor) -> Tensor:
 @pytest.mark.parametrize("points_of", ["inside", "seams"])
 def test_smooth_shape_shows_the_true_colour_everywhere(points_of: str) -> None:
     unwrapped = unwrapped_torus()
-    texture = bake(unwrapped, ripples, 512)
+    texture = baked(unwrapped, ripples, 512)
     uv, points = inner_points(unwrapped, 100_000) if points_of == "inside" else seam_points(unwrapped, 20)
     error = errors(texture, uv, points)
     assert float(error.mean()) < 0.5
@@ -68,7 +74,7 @@ def test_smooth_shape_shows_the_true_colour_everywhere(points_of: str) -> None:
 @pytest.mark.parametrize("points_of", ["inside", "seams"])
 def test_wild_shape_of_many_charts_shows_nearly_the_true_colour(points_of: str) -> None:
     unwrapped = unwrapped_sponge()
-    texture = bake(unwrapped, ripples, 1024)
+    texture = baked(unwrapped, ripples, 1024)
     uv, points = inner_points(unwrapped, 100_000) if points_of == "inside" else seam_points(unwrapped, 10)
     error = errors(texture, uv, points)
     assert float(error.mean()) < 1
@@ -79,7 +85,7 @@ def test_wild_shape_of_many_charts_shows_nearly_the_true_colour(points_of: str) 
 def test_no_texel_is_black_and_smaller_copies_keep_the_colours() -> None:
     """As mip-mapping reads a texture from afar: down to one texel, no colour that the surface has not."""
     unwrapped = unwrapped_sponge()
-    texture = bake(unwrapped, ripples, 1024)
+    texture = baked(unwrapped, ripples, 1024)
     lowest = ((ripples(unwrapped.vertices) + 1) / 2 * 255).amin(dim=0)
     level = texture.permute(2, 0, 1)[None].float()
     while level.shape[-1] > 1:
@@ -97,7 +103,7 @@ def test_no_chart_is_too_small_to_be_painted() -> None:
     def color(points: Tensor) -> Tensor:
         return torch.where(points[:, 2:] > 0.5, points.new_tensor([1.0, 0, 0]), points.new_tensor([0.0, 0, 1]))
 
-    texture = bake(unwrapped, color, 16)
+    texture = baked(unwrapped, color, 16)
     assert sample_texture(texture, uv[3:]).argmax(dim=1).tolist() == [0, 0, 0]
     assert sample_texture(texture, uv[:3]).argmax(dim=1).tolist() == [2, 2, 2]
 
@@ -108,7 +114,7 @@ def test_texels_hold_the_colour_of_their_centres_upright() -> None:
     square = UnwrappedMesh(
         torch.cat([uv, torch.zeros(4, 1)], dim=1), torch.tensor([[0, 1, 2], [0, 2, 3]]), uv, torch.arange(4)
     )
-    texture = bake(square, lambda points: points * 2 - 1, 20)
+    texture = baked(square, lambda points: points * 2 - 1, 20)
     steps = ((torch.arange(20) + 0.5) / 20 * 255).round()
     assert torch.equal(texture[..., 0], steps.expand(20, 20).byte())
     assert torch.equal(texture[..., 1], steps.flip(0)[:, None].expand(20, 20).byte())
@@ -116,9 +122,9 @@ def test_texels_hold_the_colour_of_their_centres_upright() -> None:
 
 
 def test_colours_out_of_range_are_clamped() -> None:
-    texture = bake(unwrapped_torus(), lambda points: torch.full_like(points, 3.0), 64)
+    texture = baked(unwrapped_torus(), lambda points: torch.full_like(points, 3.0), 64)
     assert texture.unique().tolist() == [255]
-    texture = bake(unwrapped_torus(), lambda points: torch.full_like(points, -3.0), 64)
+    texture = baked(unwrapped_torus(), lambda points: torch.full_like(points, -3.0), 64)
     assert texture.unique().tolist() == [0]
 
 
@@ -130,7 +136,7 @@ def test_asks_for_bounded_numbers_of_points_and_no_gradient() -> None:
         sizes.append(points.shape[0])
         return points
 
-    bake(unwrapped_torus(), color, 1024)
+    baked(unwrapped_torus(), color, 1024)
     assert max(sizes) <= 2**16
     assert sum(sizes) > 400_000
 
@@ -138,7 +144,7 @@ def test_asks_for_bounded_numbers_of_points_and_no_gradient() -> None:
 @settings(max_examples=10, deadline=None)
 @given(st.integers(16, 400))
 def test_any_size_is_possible(resolution: int) -> None:
-    texture = bake(unwrapped_torus(), ripples, resolution)
+    texture = baked(unwrapped_torus(), ripples, resolution)
     assert texture.shape == (resolution, resolution, 3)
     assert int(texture.min()) > 40
 
@@ -146,7 +152,7 @@ def test_any_size_is_possible(resolution: int) -> None:
 def test_same_surface_same_texture(device: torch.device) -> None:
     parts = unwrapped_torus()
     unwrapped = UnwrappedMesh(*(part.to(device) for part in (parts.vertices, parts.faces, parts.uv, parts.source)))
-    once, again = (bake(unwrapped, ripples, 256) for _ in range(2))
+    once, again = (baked(unwrapped, ripples, 256) for _ in range(2))
     assert once.device.type == "cpu"
     assert torch.equal(once, again)
 
@@ -154,17 +160,17 @@ def test_same_surface_same_texture(device: torch.device) -> None:
 @pytest.mark.parametrize("resolution", [0, 15, 8193, -1])
 def test_sizes_out_of_range_are_refused(resolution: int) -> None:
     with pytest.raises(InputError, match=f"texture resolution: {resolution} .* choose 16 to 8192"):
-        bake(unwrapped_torus(), ripples, resolution)
+        baked(unwrapped_torus(), ripples, resolution)
 
 
 def test_colours_that_are_not_finite_are_refused() -> None:
     with pytest.raises(ValueError, match="not finite"):
-        bake(unwrapped_torus(), lambda points: points * float("nan"), 64)
+        baked(unwrapped_torus(), lambda points: points * float("nan"), 64)
 
 
 def test_faces_without_area_do_no_harm() -> None:
     mesh = simplify(torus(), 500)
     corner = mesh.faces[0, 0]
     pointed = Mesh(mesh.vertices, torch.cat([mesh.faces, corner.expand(1, 3)]))
-    texture = bake(unwrap(pointed), ripples, 128)
+    texture = baked(unwrap(pointed), ripples, 128)
     assert int(texture.min()) > 40

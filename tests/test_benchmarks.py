@@ -107,7 +107,7 @@ def test_a_staged_step_has_the_gradients_of_a_whole_one(isosurface: str, tmp_pat
 
     def loss(fields, surfaces) -> torch.Tensor:
         points = torch.linspace(-0.3, 0.3, 12).view(1, 4, 3).expand(4, 4, 3)
-        colors = fields.texture.at(points)
+        colors = fields.texture.at(points)["base_color"]
         return surfaces.meshes.vertices.sin().sum() + colors.square().sum() + sum(surfaces.regularizers.values())
 
     shapes = generator.shapes(generator.styles(latents))

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from get3d.export import TexturedMesh, textured_mesh
-from solids import ripples, torus
+from solids import painted_ripples, ripples, torus
 
 HERE = Path(__file__).parent
 PYTHON = HERE.parent / ".venv-blender/bin/python"
@@ -24,7 +24,7 @@ RING, TUBE = 0.3, 0.12
 
 @pytest.fixture(scope="module")
 def painted() -> TexturedMesh:
-    return textured_mesh(torus(40, RING, TUBE), ripples, 256, 4000)
+    return textured_mesh(torus(40, RING, TUBE), painted_ripples, 256, 4000)
 
 
 def opened(mesh: TexturedMesh, file: Path) -> tuple[dict, np.ndarray]:
@@ -86,6 +86,20 @@ def test_glb(painted: TexturedMesh, tmp_path: Path) -> None:
 def test_obj(painted: TexturedMesh, tmp_path: Path) -> None:
     facts, image = opened(painted, tmp_path / "a torus.obj")
     check(facts, image, painted)
+
+
+def test_usdz(painted: TexturedMesh, tmp_path: Path) -> None:
+    facts, image = opened(painted, tmp_path / "a torus.usdz")
+    check(facts, image, painted)
+
+
+def test_stl(painted: TexturedMesh, tmp_path: Path) -> None:
+    """Blender takes a unit for a metre and +Z up, as printers do."""
+    facts, _ = opened(painted, tmp_path / "torus.stl")
+    assert facts["faces"] == painted.faces.shape[0]
+    assert min(facts["low"]) == pytest.approx(0, abs=1e-4)
+    assert max(facts["high"]) == pytest.approx(100, abs=1e-3)
+    assert facts["high"][2] == min(facts["high"])
 
 
 def test_ply(painted: TexturedMesh, tmp_path: Path) -> None:

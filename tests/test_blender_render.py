@@ -97,7 +97,7 @@ def _pixels(path: Path) -> torch.Tensor:
 def test_published_light_lights_from_above_cuts_edges_hard_and_has_other_tones(tmp_path):
     trimesh.creation.box((1, 1, 1)).export(tmp_path / "box.stl")
     box = load_asset(tmp_path / "box.stl", tmp_path, scale=0.8).asset
-    ends = Cameras(torch.zeros(2), torch.tensor([0.02, math.pi - 0.02]))
+    ends = Cameras.orbit(torch.zeros(2), torch.tensor([0.02, math.pi - 0.02]))
     top, bottom = (
         image[:3, 28:36, 28:36].float().mean() for image in draw_in_blender(PYTHON, box, ends, 64, "published")
     )
@@ -136,7 +136,7 @@ def test_cameras_beside_published_images_are_those_of_the_dataset(tmp_path):
     poses = read_transforms(tmp_path / "out/img/things/a/transforms.json")
     assert poses.names == ["000.png", "001.png", "002.png"]
     angles = torch.from_numpy(np.asarray(listing.angles)).float()
-    cameras = Cameras(angles[:, 0], angles[:, 1])
+    cameras = Cameras.orbit(angles[:, 0], angles[:, 1])
     x, y, z = torch.from_numpy(poses.positions).float().unbind(1)
     torch.testing.assert_close(torch.stack([x, z, -y], dim=1), cameras.positions, rtol=1e-5, atol=1e-5)
     for ours, theirs in zip(cameras.rotations, torch.from_numpy(poses.rotations).float(), strict=True):

@@ -68,7 +68,7 @@ def bodies(asset: Asset) -> int:
 
 
 def seen(asset: Asset, azimuth: float = 0.0) -> np.ndarray:
-    cameras = Cameras(torch.tensor([azimuth]), torch.tensor([math.pi / 2]))
+    cameras = Cameras.orbit(torch.tensor([azimuth]), torch.tensor([math.pi / 2]))
     return shade(asset, cameras, 32, 1, "even")[0].permute(1, 2, 0).int().numpy()
 
 

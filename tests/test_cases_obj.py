@@ -39,7 +39,7 @@ def load(case: str) -> Loaded:
 
 def colors(loaded: Loaded) -> tuple[tuple[tuple[int, ...] | None, ...], ...]:
     """What is seen from the front at 4 × 4 places of the object: colours, or None where there is none."""
-    camera = Cameras(torch.zeros(1), torch.full((1,), math.pi / 2), radius=3.0)
+    camera = Cameras.orbit(torch.zeros(1), torch.full((1,), math.pi / 2), radius=3.0)
     image = shade(loaded.asset, camera, 64, 1, "even")[0].permute(1, 2, 0).int().numpy()
     rows, columns = np.nonzero(image[..., 3])
     assert len(rows), "nothing is seen"

@@ -129,8 +129,8 @@ def test_packed_colours_are_the_colours_of_each_shape(monkeypatch: pytest.Monkey
     points = _points(3, 9)
     shape = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
     packed = torch.cat([points[number, :count] for number, count in enumerate(counts)])
-    found = made.texture.at_packed(packed, shape)
-    dense = made.texture.at(points)
+    found = made.texture.at_packed(packed, shape)["base_color"]
+    dense = made.texture.at(points)["base_color"]
     expected = torch.cat([dense[number, :count] for number, count in enumerate(counts)])
     torch.testing.assert_close(found, expected)
     weights = torch.randn(len(shape), 3)
@@ -147,13 +147,13 @@ def test_colours_are_the_rgb_layer_of_texture_features() -> None:
     texture, points = made.texture, _points(2, 50)
     features = _evaluated(texture.head, _sampled(texture.planes, points))
     expected = features @ texture.to_rgb.weights.transpose(1, 2) + texture.to_rgb.bias
-    torch.testing.assert_close(texture.at(points), expected)
+    torch.testing.assert_close(texture.at(points)["base_color"], expected)
 
 
 def test_gradients_flow_to_points_as_to_planes() -> None:
     _, made = _made()
     points = _points(2, 10).requires_grad_()
-    found = made.texture.at(points)
+    found = made.texture.at(points)["base_color"]
     features = _evaluated(made.texture.head, _sampled(made.texture.planes, points))
     expected = features @ made.texture.to_rgb.weights.transpose(1, 2) + made.texture.to_rgb.bias
     outward = torch.randn(found.shape, generator=torch.Generator().manual_seed(0))
@@ -165,6 +165,11 @@ def test_every_parameter_has_a_gradient() -> None:
     network, made = _made()
     axis = torch.linspace(-0.5, 0.5, 4) * SIZE
     values = made.geometry.on_lattices([axis])[0]
-    parts = [values.sdf, values.deformation, made.geometry.cell_values(axis), made.texture.at(_points(2, 30))]
+    parts = [
+        values.sdf,
+        values.deformation,
+        made.geometry.cell_values(axis),
+        made.texture.at(_points(2, 30))["base_color"],
+    ]
     sum(part.square().sum() for part in parts).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters() if parameter.ndim)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from rich.console import Console
 
 import tiny
 from get3d.datasets.index import Description
+from get3d.export import FORMATS
 from get3d.files import InputError
-from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
+from get3d.generation.config import GenerateConfig, InterpolateConfig, Settings, VaryConfig
 from get3d.generation.generate import generate
 from get3d.generation.interpolation import interpolate, vary
 from get3d.generation.shape_list import _decoded
@@ -295,6 +297,45 @@ def test_points_lie_on_the_meshes_with_their_normals(model, tmp_path, said):
     assert distance.max() < 1e-6
     agree = (mesh.face_normals[face] * drawn["normals"]).sum(1)
     assert (agree > 0.999).mean() > 0.9  # points near an edge may be nearer to the other face
+
+
+def test_every_format_that_can_be_saved_is_offered_in_the_same_order():
+    assert get_args(get_type_hints(Settings)["format"]) == tuple(suffix[1:] for suffix in FORMATS)
+
+
+@pytest.mark.parametrize("format", [suffix[1:] for suffix in FORMATS])
+def test_all_files_of_a_format_are_in_the_record(model, tmp_path, said, format):
+    """Those, and no others, are written; the next command in another format takes them away."""
+    config = GenerateConfig(model, out=tmp_path, num=2, format=format, **QUICK)
+    generate(config, said)
+    there = {entry.name for entry in tmp_path.iterdir()}
+    assert there == {*_shapes(tmp_path)["files"], "shapes.json"}
+    assert f"000001.{format}" in there
+    generate(replace(config, format="glb"), said)
+    names = {"000000.glb", "000001.glb", "contact-sheet.png", "shapes.json"}
+    assert {entry.name for entry in tmp_path.iterdir()} == names
+
+
+def test_prints_are_as_long_as_asked(model, tmp_path, said):
+    generate(GenerateConfig(model, out=tmp_path, num=1, format="stl", size=42.0, **QUICK), said)
+    assert trimesh.load_mesh(tmp_path / "000000.stl").extents.max() == pytest.approx(42, rel=1e-5)
+    interpolate(InterpolateConfig(model, out=tmp_path / "way", num=2, frames=2, swaps=0, format="3mf", **QUICK), said)
+    vary(VaryConfig(model, out=tmp_path / "like", num=1, format="usdz", **QUICK), said)
+    assert len(list((tmp_path / "way").glob("*.3mf"))) == len(list((tmp_path / "like").glob("*.usdz"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"size": 50.0}, r"--size: a size of 50 mm is for printing, \.glb has none; take \.stl or \.3mf"),
+        ({"size": 0.0, "format": "stl"}, "--size is 0.0; it must be above 0"),
+        ({"format": "stl", "geometry_only": True}, "--format stl: bare meshes are glb or obj or ply"),
+    ],
+)
+def test_formats_that_do_not_go_with_an_option_are_refused_before_work(model, tmp_path, said, changes, message):
+    with pytest.raises(InputError, match=message):
+        generate(GenerateConfig(model, out=tmp_path / "out", num=1, **QUICK, **changes), said)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("format", ["obj", "ply"])

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from get3d.export import TexturedMesh, textured_mesh
-from solids import ripples, sponge, torus
+from solids import painted_ripples, sponge, torus
 
 HERE = Path(__file__).parent
 
@@ -28,17 +28,20 @@ def reports(*files: Path) -> list[dict]:
 
 
 def objects() -> dict[str, TexturedMesh]:
-    smooth = textured_mesh(torus(), ripples, 128, 1000)
+    smooth = textured_mesh(torus(), painted_ripples, 128, 1000)
     line = torch.tensor([[0.0, 0, 0], [1, 0, 0], [2, 0, 0]])
     flat = torch.tensor([[0, 1, 2]]) + len(torus(20).vertices)
     torn = dataclasses.replace(torus(20), faces=torch.cat([torus(20).faces[3:], flat]))
     torn = dataclasses.replace(torn, vertices=torch.cat([torn.vertices, line]))
+    rough = {"roughness": smooth.texture[..., :1], "metallic": smooth.texture[..., 1:2]}
     return {
         "smooth": smooth,
-        "wild": textured_mesh(sponge(0), ripples, 256, 3000),
-        "all faces": textured_mesh(sponge(1), ripples, 64),
-        "open, with a face without area": textured_mesh(torn, ripples, 16),
-        "metal": dataclasses.replace(smooth, metallic=1.0, roughness=0.0),
+        "a texture for each channel": dataclasses.replace(smooth, textures=dict(smooth.textures) | rough),
+        "constants": dataclasses.replace(smooth, textures=dict(smooth.textures), constants={"roughness": (0.1,)}),
+        "wild": textured_mesh(sponge(0), painted_ripples, 256, 3000),
+        "all faces": textured_mesh(sponge(1), painted_ripples, 64),
+        "open, with a face without area": textured_mesh(torn, painted_ripples, 16),
+        "metal": dataclasses.replace(smooth, constants={"metallic": (1.0,), "roughness": (0.0,)}),
     }
 
 

@@ -87,7 +87,7 @@ def test_an_empty_shape_shows_nothing():
         generator.synthesis.sdf_head.layers[-1].bias -= 1000
     shapes = Sampling().shapes(generator, range(2))
     assert shapes.surfaces.empty.all()
-    images = images_of(generator, shapes, Cameras(torch.zeros(2), torch.ones(2)), 16)
+    images = images_of(generator, shapes, Cameras.orbit(torch.zeros(2), torch.ones(2)), 16)
     assert (images[:, :3] == -1).all()
     assert (images[:, 3] == 0).all()
 

@@ -128,7 +128,9 @@ def test_angles_and_aspect_of_a_triangle(a, b, angle):
 def quad(texture: torch.Tensor, uv: list[list[float]]) -> TexturedMesh:
     vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]])
     faces = torch.tensor([[0, 1, 2], [0, 2, 3]])
-    return TexturedMesh(vertices, faces, torch.tensor([[0.0, 0, 1]]).expand(4, 3), torch.tensor(uv), texture)
+    return TexturedMesh(
+        vertices, faces, torch.tensor([[0.0, 0, 1]]).expand(4, 3), torch.tensor(uv), {"base_color": texture}
+    )
 
 
 def test_texels_that_are_used_black_or_at_a_seam():

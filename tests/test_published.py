@@ -62,7 +62,7 @@ def test_unified_generator_gives_the_published_numbers() -> None:
     _assert_published(values.sdf, "unified.sdf")
     _assert_published(values.deformation, "unified.deformation_raw")
     _assert_published(fields.texture.head(planes.at(points, torch.arange(2))), "unified.tex_feature")
-    _assert_published(fields.texture.at(points), "unified.rgb")
+    _assert_published(fields.texture.at(points)["base_color"], "unified.rgb")
 
 
 def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
@@ -86,7 +86,7 @@ def test_separate_generators_give_the_published_numbers() -> None:
     values = fields.geometry.at(points)
     _assert_published(values.sdf, "separate.sdf")
     _assert_published(values.deformation, "separate.deformation_raw")
-    _assert_published(fields.texture.at(points), "separate.rgb")
+    _assert_published(fields.texture.at(points)["base_color"], "separate.rgb")
 
 
 @pytest.mark.parametrize("resolution", [256, 1024])
@@ -320,5 +320,8 @@ def test_only_whole_models_of_published_kinds_convert_back(tmp_path: Path) -> No
     config = GeneratorConfig(synthesis=SMALL["separate"], isosurface="flexicubes")
     with pytest.raises(InputError, match="no published model has separate generators and FlexiCubes"):
         official.generator_names(config)
+    shiny = replace(config, synthesis=replace(SMALL["unified"], channels=("base_color", "roughness")))
+    with pytest.raises(InputError, match="no published model makes the channels base_color, roughness"):
+        official.generator_names(shiny)
     unified = replace(config, synthesis=SMALL["unified"])
     assert any("mlp_synthesis_weight" in name for name in official.generator_names(unified))

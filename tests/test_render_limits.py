@@ -148,7 +148,7 @@ def test_the_largest_fit_is_seen_whole_and_no_larger_one(seed):
     factor = largest_fit(points, prior)
     assert 0 < factor <= 1
     azimuth, polar = torch.meshgrid(torch.arange(0, 361, 3.0), torch.arange(60, 91, 3.0), indexing="ij")
-    cameras = Cameras(torch.deg2rad(azimuth.ravel()), torch.deg2rad(polar.ravel()), prior.radius)
+    cameras = Cameras.orbit(torch.deg2rad(azimuth.ravel()), torch.deg2rad(polar.ravel()), prior.radius)
     outermost = float(projected(points * factor, cameras).max())
     assert outermost <= 1 - MARGIN + 0.004
     if factor < 1:

@@ -20,7 +20,7 @@ def square(side: float, texture: torch.Tensor, normal: tuple[float, float, float
         faces=torch.tensor([[0, 1, 2], [0, 2, 3]]),
         normals=torch.tensor(normal).expand(4, 3).clone(),
         uv=torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0], [0.0, 1.0]]),
-        texture=texture,
+        textures={"base_color": texture},
     )
 
 

@@ -102,7 +102,7 @@ def test_it_is_used_as_the_unified_one_is() -> None:
     with pytest.raises(ValueError, match="build it with cell_values"):
         made.geometry.cell_values(torch.zeros(2))
     points = _points(2, 10)
-    assert made.texture.at(points).shape == (2, 10, 3)
+    assert made.texture.at(points)["base_color"].shape == (2, 10, 3)
     assert network.num_texture_styles > network.num_geometry_styles
 
 
@@ -115,7 +115,9 @@ def test_texture_depends_on_geometry_styles_and_geometry_not_on_texture_styles()
     assert made.geometry.at(points).sdf.equal(changed_texture.geometry.at(points).sdf)
     changed = geometry.clone()
     changed[:, -1] += 1
-    assert not network(changed, texture).texture.at(points).allclose(made.texture.at(points))
+    assert (
+        not network(changed, texture).texture.at(points)["base_color"].allclose(made.texture.at(points)["base_color"])
+    )
 
 
 def test_every_parameter_has_a_gradient(device: torch.device) -> None:
@@ -126,6 +128,6 @@ def test_every_parameter_has_a_gradient(device: torch.device) -> None:
     points = _points(2, 30).to(device)
     values = made.geometry.at(points)
     axis = torch.linspace(-0.5, 0.5, 4, device=device) * SIZE
-    parts = [values.sdf, values.deformation, made.geometry.cell_values(axis), made.texture.at(points)]
+    parts = [values.sdf, values.deformation, made.geometry.cell_values(axis), made.texture.at(points)["base_color"]]
     sum(part.square().sum() for part in parts).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters() if parameter.ndim)

@@ -15,12 +15,12 @@ from PIL import Image
 from get3d.export import FORMATS, TexturedMesh, mesh_report, sample_texture, textured_mesh
 from get3d.files import InputError
 from get3d.meshes import Mesh
-from solids import ripples, torus
+from solids import painted_ripples, ripples, torus
 
 
 @functools.cache
 def painted() -> TexturedMesh:
-    return textured_mesh(torus(), ripples, 128, 1000)
+    return textured_mesh(torus(), painted_ripples, 128, 1000)
 
 
 def true_colors(points: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ def test_glb_comes_back_as_it_was(tmp_path: Path) -> None:
 
 
 def test_glb_says_what_it_holds(tmp_path: Path) -> None:
-    dataclasses.replace(painted(), metallic=1.0, roughness=0.25).save(tmp_path / "chair.glb")
+    dataclasses.replace(painted(), constants={"metallic": (1.0,), "roughness": (0.25,)}).save(tmp_path / "chair.glb")
     document = glb_json(tmp_path / "chair.glb")
     (material,) = document["materials"]
     assert material["pbrMetallicRoughness"]["metallicFactor"] == 1.0
@@ -67,15 +67,33 @@ def test_an_open_surface_is_seen_from_both_sides(tmp_path: Path) -> None:
     assert glb_json(tmp_path / "open.glb")["materials"][0]["doubleSided"] is True
 
 
+def obj_rows(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Positions, texture coordinates, normals and the corners of faces [F, 3, 3], as the format defines them."""
+    rows: dict[str, list] = {"v": [], "vt": [], "vn": [], "f": []}
+    for line in path.read_text().splitlines():
+        key, *rest = line.split()
+        if key in rows:
+            rows[key].append([part.split("/") for part in rest] if key == "f" else rest)
+    positions, places, normals = (np.array(rows[key], dtype=float) for key in ("v", "vt", "vn"))
+    return positions, places, normals, np.array(rows["f"], dtype=int) - 1
+
+
 def test_obj_comes_back_as_it_was(tmp_path: Path) -> None:
     mesh = painted()
     mesh.save(tmp_path / "chair.obj")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chair.mtl", "chair.obj", "chair.png"]
-    back = trimesh.load_mesh(tmp_path / "chair.obj", process=False, maintain_order=True)
+    positions, places, normals, faces = obj_rows(tmp_path / "chair.obj")
+    assert len(positions) < len(places) <= len(mesh.uv)
+    assert len(np.unique(positions, axis=0)) == len(positions)
+    np.testing.assert_array_equal(positions[faces[..., 0]].astype(np.float32), mesh.vertices[mesh.faces])
+    np.testing.assert_allclose(places[faces[..., 1]], mesh.uv[mesh.faces], atol=1e-7)
+    np.testing.assert_allclose(normals[faces[..., 2]], mesh.normals[mesh.faces], atol=1e-5)
+    shape = trimesh.Trimesh(positions, faces[..., 0], process=False)
+    assert shape.is_watertight
+    assert shape.body_count == 1
+    back = trimesh.load_mesh(tmp_path / "chair.obj", process=False)
     np.testing.assert_allclose(back.vertices[back.faces], mesh.vertices[mesh.faces], atol=1e-7)
     np.testing.assert_allclose(back.visual.uv[back.faces], mesh.uv[mesh.faces], atol=1e-6)
-    rows = [line.split()[1:] for line in (tmp_path / "chair.obj").read_text().splitlines() if line.startswith("vn ")]
-    np.testing.assert_allclose(np.array(rows, dtype=float), mesh.normals, atol=1e-5)
     np.testing.assert_array_equal(np.asarray(back.visual.material.image), mesh.texture)
 
 
@@ -120,7 +138,7 @@ def test_same_object_same_bytes(tmp_path: Path, suffix: str) -> None:
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
 
 
-@pytest.mark.parametrize("name", ["chair.stl", "chair", "chair.glb.zip"])
+@pytest.mark.parametrize("name", ["chair.fbx", "chair", "chair.glb.zip"])
 def test_unknown_formats_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"unknown format .*\.glb, \.obj, \.ply"):
         painted().save(tmp_path / name)
@@ -141,7 +159,9 @@ def test_a_full_disk_leaves_the_older_file(tmp_path: Path, suffix: str, monkeypa
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    changed = dataclasses.replace(painted(), vertices=painted().vertices + 1, texture=255 - painted().texture)
+    changed = dataclasses.replace(
+        painted(), vertices=painted().vertices + 1, textures={"base_color": 255 - painted().texture}
+    )
     with pytest.raises(InputError, match="No space left"):
         changed.save(tmp_path / f"x{suffix}")
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -151,6 +171,22 @@ def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="file"):
         painted().save(tmp_path / "file" / "x.glb")
+
+
+def test_constants_go_to_obj_as_linear_factors(tmp_path: Path) -> None:
+    """IEC 61966-2-1: 0.5 is ((0.5 + 0.055) / 1.055)^2.4 of the light. Where there is no texture, none is named."""
+    plain = dataclasses.replace(painted(), textures={}, constants={"base_color": (1.0, 0.5, 0.0), "roughness": (0.25,)})
+    plain.save(tmp_path / "x.obj")
+    rows = dict(line.split(maxsplit=1) for line in (tmp_path / "x.mtl").read_text().splitlines())
+    np.testing.assert_allclose(np.array(rows["Kd"].split(), dtype=float), [1, 0.214041, 0], atol=1e-6)
+    assert (rows["Pr"], rows["Pm"]) == ("0.25", "0")
+    assert "map_Kd" not in rows
+    plain.save(tmp_path / "x.glb")
+    factors = glb_json(tmp_path / "x.glb")["materials"][0]["pbrMetallicRoughness"]
+    np.testing.assert_allclose(factors["baseColorFactor"], [1, 0.214041, 0, 1], atol=1e-6)
+    plain.save(tmp_path / "x.ply")
+    colors = trimesh.load_mesh(tmp_path / "x.ply", process=False).visual.vertex_colors
+    assert (colors[:, :3] == [255, 128, 0]).all()
 
 
 def test_what_no_program_could_read_is_not_written(tmp_path: Path) -> None:

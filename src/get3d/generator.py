@@ -20,13 +20,14 @@ from torch import Tensor, nn
 from get3d.bundled import MODEL_FILE, bundled
 from get3d.cameras import Cameras
 from get3d.devices import device_named
-from get3d.export import Color, TexturedMesh, textured_mesh
+from get3d.export import TexturedMesh, textured_mesh
 from get3d.files import InputError, require_names
 from get3d.generator_config import PSI, GeneratorConfig
 from get3d.images import Images
 from get3d.isosurface import ISOSURFACES, Surfaces
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.latents import Latents, Styles, mix
+from get3d.materials import BASE_COLOR, Material, require_channels
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork
 from get3d.render import interpolate, mask_of, rasterize
@@ -79,14 +80,14 @@ class Shapes:
         """[n] which of them have no surface, so that a placeholder stands in for it."""
         return self.surfaces.empty
 
-    def color(self, number: int) -> Color:
-        """The colours of one of them, at points [p, 3]."""
+    def material(self, number: int) -> Material:
+        """What the surface of one of them looks like, at points [p, 3]."""
 
-        def color(points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+        def material(points: Float[Tensor, "p 3"]) -> dict[str, Float[Tensor, "p _"]]:
             shape = torch.full(points.shape[:1], number, device=points.device)
             return self.fields.texture.at_packed(points, shape)
 
-        return color
+        return material
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ class Field:
 
     def color(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 3"]:
         """RGB in about [−1, 1]."""
-        return self.fields.texture.at(points)
+        return self.fields.texture.at(points)[BASE_COLOR]
 
 
 class Generator(nn.Module):
@@ -263,7 +264,7 @@ class Generator(nn.Module):
         with nullcontext() if through_positions else torch.no_grad():
             points = interpolate(meshes.vertices, meshes.faces, fragments)
         shape = torch.zeros_like(fragments.shape) if count < views else fragments.shape
-        colors = shapes.fields.texture.at_packed(points, shape)
+        colors = shapes.fields.texture.at_packed(points, shape)[BASE_COLOR]
         return Images(fragments.scatter(colors, BACKGROUND), mask_of(meshes, fragments), meshes.empty)
 
     def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
@@ -319,7 +320,7 @@ class Generator(nn.Module):
         return [
             TexturedMesh.nothing(self.device)
             if empty
-            else textured_mesh(mesh, shapes.color(i), texture_resolution, faces)
+            else textured_mesh(mesh, shapes.material(i), texture_resolution, faces)
             for i, (mesh, empty) in pairs
         ]
 
@@ -357,6 +358,7 @@ def read_config(path: Path) -> GeneratorConfig:
     """
     config = restore(GeneratorConfig, read_description(path).get("generator"), path)
     require_names(config.classes, f"{path}: generator.classes")
+    require_channels(config.synthesis.channels, f"{path}: generator.synthesis.channels")
     # The grid is no part of the weights, and is built.
     small = replace(config, grid_resolution=4)
     require_same_shapes(path, WEIGHTS, lambda: Generator(small))

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 from torch import Tensor
 
+from get3d.color import bytes_to_unit, signed_to_unit, unit_to_bytes
 from get3d.tensors import TensorDataclass
 
 __all__ = ["Images", "contact_sheet"]
@@ -44,14 +45,13 @@ def contact_sheet(
     if count == 0 or channels not in (3, 4):
         raise ValueError(f"a sheet needs images of 3 or 4 channels, not {list(images.shape)}")
     images = images.detach().cpu()
-    values = images.float() / 255 if images.dtype == torch.uint8 else images.float()
-    color, alpha = values[:, :3], values[:, 3:]
-    if images.dtype != torch.uint8:
-        color = color * 0.5 + 0.5
+    encoded = images.dtype == torch.uint8
+    values = bytes_to_unit(images) if encoded else images.float()
+    color, alpha = values[:, :3] if encoded else signed_to_unit(values[:, :3]), values[:, 3:]
     if channels == 4:
         color = color * alpha + background * (1 - alpha)
     rows = -(-count // columns)
     filled = torch.full((rows * columns, 3, height, width), background)
     filled[:count] = color
     sheet = filled.view(rows, columns, 3, height, width).permute(0, 3, 1, 4, 2).reshape(rows * height, -1, 3)
-    return Image.fromarray((sheet.clamp(0, 1) * 255).round().to(torch.uint8).numpy())
+    return Image.fromarray(unit_to_bytes(sheet).numpy())

@@ -65,7 +65,7 @@ def _generate(generator: Generator, seed: int, faces: int, texture: int, watch: 
     with watch.lap(STAGES[2]):
         unwrapped = unwrap(bare, texture)
     with watch.lap(STAGES[3]):
-        bake(unwrapped, shapes.color(0), texture)
+        bake(unwrapped, shapes.material(0), texture)
     with watch.lap(WHOLE):
         (textured,) = generator.textured(latents, PSI, texture, faces)
         textured.save(folder / "whole.glb")

@@ -23,6 +23,7 @@ from get3d.benchmarks.timing import Stopwatch
 from get3d.datasets.loader import Batch, ImageDataset, to_network
 from get3d.generator import BACKGROUND, mix
 from get3d.isosurface import Isosurface, Surfaces
+from get3d.materials import BASE_COLOR
 from get3d.networks import GeometryField, GeometryValues
 from get3d.render import interpolate, mask_of, rasterize
 from get3d.training.checkpoint import TrainingState
@@ -228,7 +229,7 @@ def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainCon
     with watch.lap(f"{TEXTURE} {FORWARD}"):
         with torch.no_grad():
             points = interpolate(surfaces.meshes.vertices, surfaces.meshes.faces, fragments)
-        colors = fields.texture.at_packed(points, fragments.shape)
+        colors = fields.texture.at_packed(points, fragments.shape)[BASE_COLOR]
         rgb = cuts[TEXTURE].copy(fragments.scatter(colors, BACKGROUND))
     fakes = torch.cat([rgb, mask], dim=1)
 

@@ -20,6 +20,7 @@ from get3d.files import InputError, writing
 from get3d.generator import WEIGHTS, Generator, GeneratorConfig
 from get3d.isosurface import ISOSURFACES
 from get3d.isosurface.memory import grid_memory, require_grid_fits
+from get3d.materials import BASE_COLOR
 from get3d.networks import Discriminator, DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
 from get3d.ranges import Range, require_ranges
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
@@ -234,6 +235,9 @@ def generator_names(config: GeneratorConfig) -> dict[str, str | None]:
         InputError: no published generator is like that.
     """
     synthesis, cells = config.synthesis, ISOSURFACES[config.isosurface].cell_values > 0
+    if synthesis.channels != (BASE_COLOR,):
+        channels = ", ".join(synthesis.channels)
+        raise InputError(f"no published model makes the channels {channels}; keep this one in our format")
     if isinstance(synthesis, UnifiedConfig):
         towers = {"sdf": "sdf_head", "def": "deformation_head", "tex": "texture_head"}
         towers |= {"weight": "cell_head"} if cells else {}

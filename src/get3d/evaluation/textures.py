@@ -20,4 +20,4 @@ def examine_texture(generator: Generator, sampling: Sampling, number: int) -> Te
     if shapes.surfaces.empty[0]:
         return None
     (mesh,) = shapes.surfaces.meshes.split()
-    return texture_quality(textured_mesh(mesh, shapes.color(0), _SIDE, _FACES))
+    return texture_quality(textured_mesh(mesh, shapes.material(0), _SIDE, _FACES))

@@ -1,19 +1,20 @@
-"""From a colour for every point in space to a texture for a surface."""
+"""From what a surface looks like at every point in space to textures for it."""
 
-from collections.abc import Callable
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from get3d.color import signed_to_bytes
 from get3d.export.unwrap import UnwrappedMesh
 from get3d.files import InputError
+from get3d.materials import CHANNELS, Material
 from get3d.render import visible_faces
 
-__all__ = ["RESOLUTIONS", "Color", "bake", "require_resolution"]
-
-Color = Callable[[Tensor], Tensor]
+__all__ = ["RESOLUTIONS", "bake", "require_resolution"]
 
 RESOLUTIONS = range(16, 8193)
 
@@ -33,35 +34,51 @@ def require_resolution(resolution: int) -> None:
 
 
 @torch.no_grad()
-def bake(unwrapped: UnwrappedMesh, color: Color, resolution: int) -> UInt8[Tensor, "r r 3"]:
-    """The texture that paints the surface with the colour function, without black or foreign colours at its seams.
+def bake(unwrapped: UnwrappedMesh, material: Material, resolution: int) -> dict[str, UInt8[Tensor, "r r _"]]:
+    """The textures that paint the surface with the material, without black or foreign colours at its seams.
 
-    Texels whose centre lies in a chart get the colour of the surface there, and those around them the colour where
+    Texels whose centre lies in a chart get the values of the surface there, and those around them the values where
     the plane of the next face goes on, so that bilinear reading is as exact at a seam as elsewhere. A vertex in a texel
-    that is still empty gives it its colour: no chart is too small to have one. All others take that of the nearest
+    that is still empty gives it its values: no chart is too small to have one. All others take those of the nearest
     texel, for smaller copies of the texture.
 
     Args:
         unwrapped: the surface, with its places in the texture.
-        color: takes points [P, 3] on the device of the surface, gives their colours [P, 3], sRGB-encoded, in [-1, 1].
-        resolution: side of the texture in texels.
+        material: takes points [P, 3] on the device of the surface, gives for each channel its values there, in the
+            network's range: for the base colour sRGB-encoded, in [-1, 1].
+        resolution: side of the textures in texels.
+
+    Returns:
+        A texture for each channel of the material.
 
     Raises:
         InputError: the resolution is out of range.
-        ValueError: the colour function gives numbers that are not finite.
+        ValueError: the material gives numbers that are not finite.
     """
     require_resolution(resolution)
     place = torch.stack([unwrapped.uv[:, 0], 1 - unwrapped.uv[:, 1]], dim=1) * resolution
     seen = _spread(_visible(place, unwrapped.faces, resolution)).flatten()
-    texture = torch.zeros(resolution * resolution, 3, dtype=torch.uint8, device=place.device)
-    (painted,) = torch.nonzero(seen >= 0, as_tuple=True)
-    for texel in painted.split(_CHUNK):
-        texture[texel] = _encode(color(_points(unwrapped, place, seen[texel].long(), texel, resolution)))
     touched, vertex = _touched(place, seen, resolution)
-    for texel, corner in zip(touched.split(_CHUNK), vertex.split(_CHUNK), strict=True):
-        texture[texel] = _encode(color(unwrapped.vertices[corner]))
+
+    def chunks() -> Iterator[tuple[Tensor, Tensor]]:
+        """Texels, and the points that they show."""
+        (painted,) = torch.nonzero(seen >= 0, as_tuple=True)
+        for texel in painted.split(_CHUNK):
+            yield texel, _points(unwrapped, place, seen[texel].long(), texel, resolution)
+        for texel, corner in zip(touched.split(_CHUNK), vertex.split(_CHUNK), strict=True):
+            yield texel, unwrapped.vertices[corner]
+
+    textures: dict[str, Tensor] = {}
+    for texel, points in chunks():
+        for name, values in _encode(material(points)).items():
+            if name not in textures:
+                textures[name] = values.new_zeros(resolution * resolution, values.shape[1])
+            textures[name][texel] = values
     seen[touched] = 0
-    return _fill((seen < 0).view(resolution, resolution).cpu(), texture.view(resolution, resolution, 3).cpu())
+    square = (resolution, resolution)
+    nearest = _nearest((seen < 0).view(square).cpu())
+    filled = {name: texture.cpu().view(*square, -1).numpy()[nearest] for name, texture in textures.items()}
+    return {name: torch.from_numpy(texture) for name, texture in filled.items()}
 
 
 def _visible(place: Float[Tensor, "v 2"], faces: Int[Tensor, "f 3"], resolution: int) -> Int[Tensor, "r r"]:
@@ -110,14 +127,18 @@ def _touched(
     return touched, torch.zeros_like(touched).scatter_reduce(0, slot, lonely, "amin", include_self=False)
 
 
-def _encode(color: Float[Tensor, "p 3"]) -> UInt8[Tensor, "p 3"]:
-    """Colours in [-1, 1] as 0..255."""
-    if not color.isfinite().all():
-        raise ValueError("the colour function gives numbers that are not finite; check the model")
-    return ((color.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+def _encode(values: Mapping[str, Float[Tensor, "p _"]]) -> dict[str, UInt8[Tensor, "p _"]]:
+    """What a network gives for each channel, as files hold it."""
+    encoded = {}
+    for name, value in values.items():
+        if not value.isfinite().all():
+            raise ValueError(f"the material gives numbers for {name} that are not finite; check the model")
+        low, high = CHANNELS[name].network_range
+        encoded[name] = signed_to_bytes((value.float() - (low + high) / 2) / ((high - low) / 2))
+    return encoded
 
 
-def _fill(empty: Bool[Tensor, "h w"], texture: UInt8[Tensor, "h w 3"]) -> UInt8[Tensor, "h w 3"]:
-    """The texture with every empty texel in the colour of the nearest that is not empty."""
+def _nearest(empty: Bool[Tensor, "h w"]) -> tuple[Int[np.ndarray, "h w"], Int[np.ndarray, "h w"]]:
+    """For every texel row and column of the nearest that is not empty."""
     rows, columns = distance_transform_edt(empty.numpy(), return_distances=False, return_indices=True)
-    return torch.from_numpy(texture.numpy()[rows, columns])
+    return rows, columns

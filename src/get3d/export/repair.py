@@ -2,13 +2,13 @@
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from get3d.meshes import Mesh
 from get3d.topology import joined
 
-__all__ = ["repair", "weld"]
+__all__ = ["distinct_rows", "has_three_corners", "repair", "weld"]
 
 _ROUNDS = 8
 _NUDGE = 0.02
@@ -20,16 +20,25 @@ def weld(mesh: Mesh) -> tuple[Mesh, Int[Tensor, " v"]]:
     Returns:
         The mesh, its vertices in the order of their first appearance, and for each the number of that first one.
     """
-    vertices = mesh.vertices.detach().cpu().numpy() + 0.0  # -0.0 becomes 0.0
-    words = np.ascontiguousarray(vertices).view(np.dtype((np.void, vertices.itemsize * 3))).ravel()
+    source, number = distinct_rows(mesh.vertices)
+    faces = number[mesh.faces.long()]
+    return Mesh(mesh.vertices[source], faces[has_three_corners(faces)]), source
+
+
+def distinct_rows(rows: Float[Tensor, "n k"]) -> tuple[Int[Tensor, " d"], Int[Tensor, " n"]]:
+    """Where each of the distinct rows comes first, in that order, and for every row which of them it is."""
+    values = np.ascontiguousarray(rows.detach().cpu().numpy() + 0.0)  # -0.0 becomes 0.0
+    words = values.view(np.dtype((np.void, values.itemsize * values.shape[1]))).ravel()
     _, first, number = np.unique(words, return_index=True, return_inverse=True)
     order = np.argsort(first)
     rank = np.empty_like(order)
     rank[order] = np.arange(len(order))
-    source = torch.from_numpy(first[order]).to(mesh.faces.device)
-    faces = torch.from_numpy(rank[number]).to(mesh.faces.device)[mesh.faces.long()]
-    distinct = (faces != faces.roll(1, dims=1)).all(dim=1)
-    return Mesh(mesh.vertices[source], faces[distinct]), source
+    return torch.from_numpy(first[order]).to(rows.device), torch.from_numpy(rank[number]).to(rows.device)
+
+
+def has_three_corners(faces: Int[Tensor, "f 3"]) -> Bool[Tensor, " f"]:
+    """Which faces have three different corners."""
+    return (faces != faces.roll(1, dims=1)).all(dim=1)
 
 
 def repair(mesh: Mesh) -> Mesh:

@@ -2,28 +2,32 @@
 
 import torch
 
-from get3d.export.bake import Color, bake, require_resolution
+from get3d.export.bake import bake, require_resolution
 from get3d.export.repair import repair
 from get3d.export.simplify import simplify
 from get3d.export.unwrap import unwrap
 from get3d.export.write import TexturedMesh
+from get3d.materials import Material
 from get3d.meshes import Mesh, MeshBatch
 
 __all__ = ["textured_mesh"]
 
 
-def textured_mesh(mesh: Mesh, color: Color, texture_resolution: int = 1024, faces: int | None = None) -> TexturedMesh:
-    """Simplifies a mesh, unwraps it and bakes its texture.
+def textured_mesh(
+    mesh: Mesh, material: Material, texture_resolution: int = 1024, faces: int | None = None
+) -> TexturedMesh:
+    """Simplifies a mesh, unwraps it and bakes its textures.
 
     Args:
         mesh: positions and faces as they come from the surface; all faces are kept when `faces` is None.
-        color: takes points [P, 3] on the device of the mesh, gives their colours [P, 3], sRGB-encoded, in [-1, 1].
-        texture_resolution: side of the texture in texels.
+        material: takes points [P, 3] on the device of the mesh, gives for each channel its values there, in the
+            network's range; `{"base_color": [P, 3]}`, sRGB-encoded, in [-1, 1], is all that an object needs.
+        texture_resolution: side of the textures in texels.
         faces: at most so many faces, 4 or more.
 
     Raises:
         InputError: `texture_resolution` or `faces` is out of range.
-        ValueError: the mesh is empty, or positions or colours are not finite.
+        ValueError: the mesh is empty, or positions or values of the material are not finite.
     """
     require_resolution(texture_resolution)
     if mesh.faces.shape[0] == 0:
@@ -40,5 +44,5 @@ def textured_mesh(mesh: Mesh, color: Color, texture_resolution: int = 1024, face
         faces=unwrapped.faces.cpu(),
         normals=normals[unwrapped.source].cpu(),
         uv=unwrapped.uv.cpu(),
-        texture=bake(unwrapped, color, texture_resolution),
+        textures=bake(unwrapped, material, texture_resolution),
     )

@@ -1,30 +1,23 @@
-"""A finished object, mesh and texture, and the files that other programs open: .glb, .obj and .ply."""
+"""A finished object: a mesh, and what its surface looks like, as textures. `formats` has the files it is saved to."""
 
-import hashlib
-import io
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
-import trimesh
 from jaxtyping import Float, Int, UInt8
-from PIL import Image
 from torch import Tensor
 
-from get3d.export.repair import weld
-from get3d.export.report import mesh_report
-from get3d.files import InputError, writing
+from get3d.color import srgb_to_linear, unit_to_bytes
+from get3d.materials import BASE_COLOR, CHANNELS
 from get3d.meshes import Mesh
 
-__all__ = ["FORMATS", "TexturedMesh", "files_of", "sample_texture"]
+__all__ = ["TexturedMesh", "sample_texture"]
 
 
 @dataclass(frozen=True)
 class TexturedMesh:
-    """A mesh with an image on it, ready to be saved. All tensors are on the CPU.
+    """A mesh with images on it, ready to be saved. All tensors are on the CPU.
 
     A vertex on a seam of the texture comes once for each side, at the same position and with the same normal.
 
@@ -32,26 +25,27 @@ class TexturedMesh:
         vertices: [V, 3] positions, +Y up.
         faces: [F, 3] vertex numbers, counter-clockwise seen from outside.
         normals: [V, 3] unit normals, outward.
-        uv: [V, 2] places in the texture; (0, 0) is its lower left corner, (1, 1) its upper right; outside, it repeats.
-        texture: [H, W, 3] sRGB colours 0..255, the first row on top.
-        metallic: 0 for paint, wood or cloth, 1 for bare metal (glTF 2.0, section 3.9.2).
-        roughness: 0 for a mirror, 1 for chalk.
+        uv: [V, 2] places in the textures; (0, 0) is their lower left corner, (1, 1) their upper right; outside, they
+            repeat.
+        textures: by the channel's name (`get3d.materials.CHANNELS`), [H, W, components] bytes, the first row on top;
+            encoded as the channel's files are: base colour is sRGB.
+        constants: by the channel's name, components in [0, 1], as files hold them: what channels without a texture are
+            everywhere; the channel's default where it is in neither.
     """
 
     vertices: Float[Tensor, "v 3"]
     faces: Int[Tensor, "f 3"]
     normals: Float[Tensor, "v 3"]
     uv: Float[Tensor, "v 2"]
-    texture: UInt8[Tensor, "h w 3"]
-    metallic: float = 0.0
-    roughness: float = 0.6
+    textures: Mapping[str, UInt8[Tensor, "_ _ _"]]
+    constants: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls, device: torch.device) -> "TexturedMesh":
         """What a shape without a surface comes to: no face."""
         none = torch.empty(0, 3, device=device)
         texture = torch.zeros(1, 1, 3, dtype=torch.uint8, device=device)
-        return cls(none, none.long(), none, none[:, :2], texture)
+        return cls(none, none.long(), none, none[:, :2], {BASE_COLOR: texture})
 
     @property
     def empty(self) -> bool:
@@ -63,30 +57,65 @@ class TexturedMesh:
         """The bare mesh, its vertices numbered as here (seams split them; `get3d.export.weld` joins them again)."""
         return Mesh(self.vertices, self.faces)
 
-    def save(self, path: Path | str) -> None:
-        """Writes the object in the format of the suffix: .glb, .obj (with an .mtl and a .png beside it) or .ply.
+    @property
+    def texture(self) -> UInt8[Tensor, "h w 3"]:
+        """The base colour, sRGB; a single texel where it is a constant."""
+        texture = self.textures.get(BASE_COLOR)
+        return unit_to_bytes(torch.tensor([[self.constant(BASE_COLOR)]])) if texture is None else texture
 
-        A .ply holds the colours at the vertices only. The same object gives the same bytes. A file is written whole or
-        not at all; of an .obj the files it needs are in place before it appears.
+    def constant(self, channel: str) -> tuple[float, ...]:
+        """What a channel is wherever no texture says it."""
+        return tuple(self.constants.get(channel, CHANNELS[channel].default))
+
+    def linear_constant(self, channel: str) -> list[float]:
+        """The same as data and light are: a colour is decoded, as the factors of all formats want it."""
+        value = torch.tensor(self.constant(channel), dtype=torch.float64)
+        numbers: list[float] = (srgb_to_linear(value) if CHANNELS[channel].color_space == "srgb" else value).tolist()
+        return numbers
+
+    def save(self, path: Path | str, size: float | None = None) -> None:
+        """Writes the object in the format of the suffix.
+
+        It is one of `get3d.export.FORMATS`. The same object gives the same bytes. A file is written whole or not at
+        all; where there are several, those that others name are in place before them.
+
+        Args:
+            path: the file.
+            size: longest side in millimetres, in the formats for printing (.stl, .3mf), which are made so large, and
+                turned to +Z up; 100 by default. The others keep the object's own units.
 
         Raises:
-            InputError: the suffix is none of these, or the file cannot be written.
-            ValueError: the object has no face, or numbers that are not finite.
+            InputError: the suffix is none of these, the size is not for it, a package that it needs is missing, or the
+                file cannot be written.
+            ValueError: the object has no face, numbers that are not finite, or channels that do not fit the table.
         """
-        path = Path(path)
-        write = _WRITERS.get(path.suffix.lower())
-        if write is None:
-            raise InputError(f"{path}: unknown format {path.suffix!r}; end the name in one of {', '.join(FORMATS)}")
-        if self.faces.shape[0] == 0:
-            raise ValueError("a textured mesh without faces cannot be saved; check the mesh before it is textured")
-        for name in ("vertices", "normals", "uv"):
-            if not getattr(self, name).isfinite().all():
-                raise ValueError(f"{name} of the textured mesh hold numbers that are not finite; it cannot be saved")
-        write(self, path)
+        # The writers take objects of this class, so they are looked up when it is known.
+        from get3d.export.formats import write
+
+        _require_complete(self)
+        write(self, Path(path), size)
 
 
-def sample_texture(texture: UInt8[Tensor, "h w 3"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p 3"]:
-    """Colours in [0, 1] at places of a texture, as renderers read it: bilinear between texel centres, repeating."""
+def _require_complete(textured: TexturedMesh) -> None:
+    if textured.faces.shape[0] == 0:
+        raise ValueError("a textured mesh without faces cannot be saved; check the mesh before it is textured")
+    for name in ("vertices", "normals", "uv"):
+        if not getattr(textured, name).isfinite().all():
+            raise ValueError(f"{name} of the textured mesh hold numbers that are not finite; it cannot be saved")
+    sizes = {name: texture.shape[2] for name, texture in textured.textures.items()}
+    sizes |= {name: len(value) for name, value in textured.constants.items()}
+    for name, components in sizes.items():
+        if name not in CHANNELS:
+            raise ValueError(f"no channel is called {name!r}; known are {', '.join(CHANNELS)}")
+        if components != CHANNELS[name].components:
+            raise ValueError(f"{name} has {components} components; the channel has {CHANNELS[name].components}")
+    for name, value in textured.constants.items():
+        if not all(0 <= component <= 1 for component in value):
+            raise ValueError(f"the constant of {name} is {value}; it must be in [0, 1]")
+
+
+def sample_texture(texture: UInt8[Tensor, "h w c"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p c"]:
+    """Values in [0, 1] at places of a texture, as renderers read it: bilinear between texel centres, repeating."""
     height, width = texture.shape[:2]
     x = uv[:, 0] * width - 0.5
     y = (1 - uv[:, 1]) * height - 0.5
@@ -96,106 +125,3 @@ def sample_texture(texture: UInt8[Tensor, "h w 3"], uv: Float[Tensor, "p 2"]) ->
     rows = [(top.long() + step) % height for step in (0, 1)]
     above, below = (texture[row, columns[0]] * (1 - across) + texture[row, columns[1]] * across for row in rows)
     return (above * (1 - down) + below * down) / 255
-
-
-def _write_glb(textured: TexturedMesh, path: Path) -> None:
-    report = mesh_report(textured.mesh)
-    material = trimesh.visual.material.PBRMaterial(
-        name="surface",
-        baseColorTexture=Image.fromarray(textured.texture.numpy()),
-        metallicFactor=textured.metallic,
-        roughnessFactor=textured.roughness,
-        doubleSided=not (report.closed and report.volume > 0),
-    )
-    shape = trimesh.Trimesh(
-        vertices=textured.vertices.numpy(),
-        faces=textured.faces.numpy(),
-        vertex_normals=textured.normals.numpy(),
-        visual=trimesh.visual.TextureVisuals(uv=textured.uv.numpy(), material=material),
-        process=False,
-        validate=False,
-    )
-    scene = trimesh.Scene({"object": shape})
-    with writing(path) as temporary:
-        temporary.write_bytes(trimesh.exchange.gltf.export_glb(scene, include_normals=True))
-
-
-def _write_obj(textured: TexturedMesh, path: Path) -> None:
-    name = _plain_name(path.stem)
-    material = [
-        "newmtl surface",
-        "Ka 0 0 0",
-        "Kd 1 1 1",
-        "Ks 0 0 0",
-        "illum 1",
-        f"Pm {textured.metallic:g}",
-        f"Pr {textured.roughness:g}",
-        f"map_Kd {name}.png",
-    ]
-    corners = textured.faces.numpy() + 1
-    lines = [
-        f"mtllib {name}.mtl",
-        "o object",
-        *_lines("v %.9g %.9g %.9g", textured.vertices),
-        *_lines("vt %.9g %.9g", textured.uv),
-        *_lines("vn %.6g %.6g %.6g", textured.normals),
-        "usemtl surface",
-        *["f {0}/{0}/{0} {1}/{1}/{1} {2}/{2}/{2}".format(*face) for face in corners.tolist()],
-    ]
-    # All three are written before the first is renamed; the one that names the others comes last.
-    with (
-        writing(path) as object_file,
-        writing(path.with_name(f"{name}.mtl")) as material_file,
-        writing(path.with_name(f"{name}.png")) as texture_file,
-    ):
-        object_file.write_text("\n".join(lines) + "\n", encoding="ascii")
-        material_file.write_text("\n".join(material) + "\n", encoding="ascii")
-        texture_file.write_bytes(_png(textured.texture))
-
-
-def _write_ply(textured: TexturedMesh, path: Path) -> None:
-    welded, source = weld(textured.mesh)
-    colors = sample_texture(textured.texture, textured.uv[source]).mul(255).round().to(torch.uint8)
-    shape = trimesh.Trimesh(
-        vertices=welded.vertices.numpy(),
-        faces=welded.faces.numpy(),
-        vertex_normals=textured.normals[source].numpy(),
-        vertex_colors=colors.numpy(),
-        process=False,
-        validate=False,
-    )
-    with writing(path) as temporary:
-        temporary.write_bytes(trimesh.exchange.ply.export_ply(shape, vertex_normal=True))
-
-
-_WRITERS: dict[str, Callable[[TexturedMesh, Path], None]] = {
-    ".glb": _write_glb,
-    ".obj": _write_obj,
-    ".ply": _write_ply,
-}
-
-FORMATS = tuple(_WRITERS)
-
-
-def files_of(stem: str, suffix: str) -> list[str]:
-    """The names of the files that `TexturedMesh.save` writes for `<stem>.<suffix>`."""
-    plain = _plain_name(stem)
-    return [f"{stem}.{suffix}", *([f"{plain}.mtl", f"{plain}.png"] if suffix == "obj" else [])]
-
-
-def _plain_name(stem: str) -> str:
-    """The stem itself where every reader of .obj and .mtl takes it as one word, otherwise a plain one of its own."""
-    if re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*", stem):
-        return stem
-    digest = hashlib.sha256(stem.encode("utf-8", "surrogateescape")).hexdigest()[:8]
-    return re.sub(r"[^A-Za-z0-9_.]+", "_", stem) + "_" + digest
-
-
-def _lines(form: str, rows: Tensor) -> list[str]:
-    return [form % tuple(row) for row in rows.tolist()]
-
-
-def _png(texture: UInt8[Tensor, "h w 3"]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(texture.numpy())).save(buffer, format="png")
-    return buffer.getvalue()

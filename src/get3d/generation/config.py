@@ -34,7 +34,9 @@ class Settings:
         small_components: parts that have less than this share of an object's area are left out; 0 keeps all.
         faces: at most this many triangles an object; None keeps all.
         texture: side of the texture in pixels.
-        format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices.
+        format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices; stl and 3mf are for
+            printing; usdz is for Apple's viewers.
+        size: longest side in millimetres, of stl and 3mf, 100 where nothing else is said.
         video: gif or mp4 for what moves, or none.
         device: "auto" takes a GPU where there is one.
     """
@@ -48,7 +50,8 @@ class Settings:
     small_components: Annotated[float, Range(0, 1)] = 0.01
     faces: Annotated[int | None, Range(4, 10_000_000)] = 20_000
     texture: Annotated[int, Range(16, 8192)] = 1024
-    format: Literal["glb", "obj", "ply"] = "glb"
+    format: Literal["glb", "obj", "ply", "stl", "3mf", "usdz"] = "glb"
+    size: Annotated[float | None, Range(0, 100_000, above=True)] = None
     video: Literal["gif", "mp4", "none"] = "gif"
     device: str = "auto"
 

@@ -8,7 +8,7 @@ from rich.console import Console
 from get3d.distributed.processes import joined
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
-from get3d.generation.geometry import write_geometry
+from get3d.generation.geometry import BARE_FORMATS, write_geometry
 from get3d.generation.objects import write_objects
 from get3d.generation.settings import PSI, set_grid, validated_generator
 from get3d.generation.shape_list import ShapeList, of_seeds, read_shape_list
@@ -49,6 +49,8 @@ def validate(config: GenerateConfig) -> None:
 
 
 def _opened(config: GenerateConfig) -> Generator:
+    if config.geometry_only and config.format not in BARE_FORMATS:
+        raise InputError(f"--format {config.format}: bare meshes are {' or '.join(BARE_FORMATS)}; take one of these")
     return validated_generator(config)
 
 

@@ -20,7 +20,10 @@ from get3d.meshes import Mesh, MeshBatch
 from get3d.sampling import sample_surface
 from get3d.storage import checksum
 
-__all__ = ["write_geometry"]
+__all__ = ["BARE_FORMATS", "write_geometry"]
+
+BARE_FORMATS = ("glb", "obj", "ply")
+"""Of meshes that are to be measured: those that keep an object's own units and direction."""
 
 
 def write_geometry(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small_components
-from get3d.export.write import files_of
+from get3d.export.formats import files_of
 from get3d.files import InputError
 from get3d.generation.record import RECORD, begin_record, finish_record
 from get3d.generation.settings import Settings, at_once
@@ -96,15 +96,15 @@ def write_objects(
                 progress.update(task, completed=number + 1)
             return _Made(records, *_images(generator, shapes, numbers, settings))
 
-        names = _files(plan, settings, others)
+        names = _files(plan, settings, generator.config.synthesis.channels, others)
         before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
     return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
 
 
-def _files(plan: ShapeList, settings: Settings, others: Sequence[str]) -> list[str]:
+def _files(plan: ShapeList, settings: Settings, channels: Sequence[str], others: Sequence[str]) -> list[str]:
     """All files that a command may write to its folder, but for the record of them."""
-    meshes = [name for stem in plan.names for name in files_of(stem, settings.format)]
+    meshes = [name for stem in plan.names for name in files_of(stem, settings.format, channels)]
     videos = [] if settings.video == "none" else [f"turntable.{settings.video}"]
     return [*meshes, "contact-sheet.png", *videos, *others]
 
@@ -116,7 +116,7 @@ def _written(
     facts, textured = _textured(shapes, offset, settings)
     if textured is not None:
         path = settings.out / f"{plan.names[number]}.{settings.format}"
-        textured.save(path)
+        textured.save(path, settings.size)
         facts = {"file": path.name} | facts
     return facts | record(generator, plan, number, codes=True)
 
@@ -153,7 +153,9 @@ def _finish(
         write_video(out / f"turntable.{settings.video}", (sheet(images, columns) for images in frames))
     grid = generator.isosurface.grid.resolution
     description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
-    finish_record(out, _files(plan, settings, others), description, before, console)
+    finish_record(
+        out, _files(plan, settings, generator.config.synthesis.channels, others), description, before, console
+    )
     paths = [out / entry["file"] for entry in records if "file" in entry]
     videos = [f"turntable.{settings.video}"] if turns else []
     _say(paths, [*_in_short(others), "contact-sheet.png", *videos, RECORD], records, out, console)
@@ -167,7 +169,7 @@ def _textured(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str
         return {"problem": "its field has one sign everywhere, so there is no surface"}, None
     mesh = shapes.surfaces.meshes.select(torch.tensor([number], device=shapes.surfaces.empty.device)).split()[0]
     try:
-        textured = textured_mesh(mesh, shapes.color(number), settings.texture, settings.faces)
+        textured = textured_mesh(mesh, shapes.material(number), settings.texture, settings.faces)
     except ValueError as error:
         return {"problem": str(error)}, None
     report = mesh_report(textured.mesh)

@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 
 from get3d.devices import free_memory, keep_memory
+from get3d.export.formats import require_savable
 from get3d.files import InputError, require_writable
 from get3d.generation.config import PSI, Settings
 from get3d.generator import Generator, load
@@ -37,6 +38,7 @@ def validated_generator(settings: Settings) -> Generator:
     require_ranges(settings)
     if settings.video == "mp4" and find_spec("av") is None:
         raise InputError("--video mp4 needs PyAV; pip install 'get3d[video]', or take gif")
+    require_savable(f".{settings.format}", settings.size, "--format" if settings.size is None else "--size")
     keep_memory()
     generator = load(settings.model, settings.device)
     require_writable(settings.out)

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from get3d.cameras import Cameras
+from get3d.color import signed_to_bytes
 from get3d.files import writing
 from get3d.generator import Generator, Shapes
 from get3d.images import contact_sheet
@@ -44,7 +45,7 @@ def _images(generator: Generator, shapes: Shapes, frame: int, resolution: int) -
     cameras: Cameras = generator.config.cameras.orbit(TURN)[place].to(meshes.vertices.device)
     images = generator.draw(shapes, cameras, resolution)
     over_white = images.rgb.clamp(-1, 1) * images.mask + (1 - images.mask)
-    return ((over_white + 1) * 127.5).round().to(torch.uint8).cpu()
+    return signed_to_bytes(over_white).cpu()
 
 
 def columns_for(count: int) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
+from get3d.options import Option
 from get3d.ranges import Range
 
 if TYPE_CHECKING:
@@ -61,10 +62,12 @@ class UnifiedConfig:
     Attributes:
         planes: sizes of the tri-plane network.
         texture_features: size of what the texture head gives to the colour layer.
+        channels: what the texture field gives, rows of `get3d.materials.CHANNELS`.
     """
 
     planes: PlanesConfig = field(default_factory=PlanesConfig)
     texture_features: Annotated[int, Range(1, 65_536)] = 16
+    channels: Annotated[tuple[str, ...], Option(hidden=True)] = ("base_color",)
 
     memory_factor: ClassVar[int] = 1
     """Memory of a shape on a grid, as a multiple of what tri-planes take."""
@@ -111,11 +114,13 @@ class SeparateConfig:
         volume: sizes of each of the two volume networks.
         planes: sizes of the texture's tri-plane network.
         texture_features: size of what the texture head gives to the colour layer.
+        channels: what the texture field gives, rows of `get3d.materials.CHANNELS`.
     """
 
     volume: VolumeConfig = field(default_factory=VolumeConfig)
     planes: PlanesConfig = field(default_factory=PlanesConfig)
     texture_features: Annotated[int, Range(1, 65_536)] = 16
+    channels: Annotated[tuple[str, ...], Option(hidden=True)] = ("base_color",)
 
     memory_factor: ClassVar[int] = 5
     """Memory of a shape on a grid, as a multiple of what tri-planes take."""

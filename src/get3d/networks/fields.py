@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from get3d.devices import full_precision
+from get3d.materials import BASE_COLOR, outputs, split
 from get3d.networks.config import UnifiedConfig
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
@@ -226,26 +227,28 @@ class PlaneGeometry:
 
 @dataclass(frozen=True)
 class PlaneTexture:
-    """Colours of n shapes, from tri-planes.
+    """What the surfaces of n shapes look like, from tri-planes.
 
     Attributes:
         planes: the features.
         head: features → texture features.
-        to_rgb: texture features → RGB.
+        to_rgb: texture features → values of the channels, one after the other.
+        channels: names of the channels, rows of `get3d.materials.CHANNELS`; base colour, RGB, is the first.
     """
 
     planes: TriPlanes
     head: Head
     to_rgb: Linear
+    channels: tuple[str, ...] = (BASE_COLOR,)
 
     @full_precision
-    def at(self, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p 3"]:
-        """RGB, about in [−1, 1], at points of each shape."""
-        return self._of_shapes(points, _all_shapes(points))
+    def at(self, points: Float[Tensor, "n p 3"]) -> dict[str, Float[Tensor, "n p _"]]:
+        """Of each channel its values, about in the network's range, at points of each shape."""
+        return split(self._of_shapes(points, _all_shapes(points)), self.channels)
 
     @full_precision
-    def at_packed(self, points: Float[Tensor, "p 3"], shape: Int[Tensor, " p"]) -> Float[Tensor, "p 3"]:
-        """RGB, about in [−1, 1], at points of many shapes, one after the other.
+    def at_packed(self, points: Float[Tensor, "p 3"], shape: Int[Tensor, " p"]) -> dict[str, Float[Tensor, "p _"]]:
+        """The same at points of many shapes, one after the other.
 
         Args:
             points: positions.
@@ -257,16 +260,17 @@ class PlaneTexture:
         shift = (blocks.cumsum(0) - blocks) * BLOCK - (counts.cumsum(0) - counts)
         slot = torch.arange(len(points), device=points.device) + shift[shape]
         filled = points.new_zeros(len(block_shape) * BLOCK, 3).index_copy(0, slot, points)
-        return self._of_shapes(filled.view(-1, BLOCK, 3), block_shape).flatten(0, 1)[slot]
+        values = self._of_shapes(filled.view(-1, BLOCK, 3), block_shape)
+        return split(values.flatten(0, 1)[slot], self.channels)
 
-    def _of_shapes(self, points: Float[Tensor, "b p 3"], shape: Int[Tensor, " b"]) -> Float[Tensor, "b p 3"]:
+    def _of_shapes(self, points: Float[Tensor, "b p 3"], shape: Int[Tensor, " b"]) -> Float[Tensor, "b p c"]:
         features = self.head.select(shape)(self.planes.at(points, shape))
         return clamped(self.to_rgb.select(shape)(features))
 
 
 @dataclass(frozen=True)
 class Fields:
-    """All that a synthesis network makes of n pairs of styles: where surfaces are, and what colour they have."""
+    """All that a synthesis network makes of n pairs of styles: where surfaces are, and what they look like."""
 
     geometry: GeometryField
     texture: PlaneTexture
@@ -314,7 +318,8 @@ class UnifiedSynthesis(nn.Module):
             HeadNetwork(8 * channels, channels, cell_values, style=style, gain=CELL_GAIN) if cell_values else None
         )
         self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=style)
-        self.to_rgb = ModulatedOutput(config.texture_features, 3, style=style)
+        self.channels = config.channels
+        self.to_rgb = ModulatedOutput(config.texture_features, outputs(config.channels), style=style)
         self.num_geometry_styles = self.planes.num_styles + 2
         self.num_texture_styles = self.planes.num_extra_styles + 2
 
@@ -333,6 +338,7 @@ class UnifiedSynthesis(nn.Module):
                 TriPlanes(texture_planes, self.size),
                 self.texture_head(of_texture),
                 self.to_rgb.at(of_texture[:, -1]),
+                self.channels,
             ),
         )
 

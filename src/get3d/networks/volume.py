@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from get3d.devices import full_precision
+from get3d.materials import outputs
 from get3d.networks.config import SeparateConfig, VolumeConfig
 from get3d.networks.fields import (
     CELL_GAIN,
@@ -219,7 +220,8 @@ class SeparateSynthesis(nn.Module):
         )
         self.planes = PlaneSynthesis(config.planes, style=2 * style)
         self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=2 * style)
-        self.to_rgb = ModulatedOutput(config.texture_features, 3, style=style)
+        self.channels = config.channels
+        self.to_rgb = ModulatedOutput(config.texture_features, outputs(config.channels), style=style)
         self.num_geometry_styles = self.sdf.num_styles
         self.num_texture_styles = self.planes.num_styles + 2
 
@@ -241,7 +243,10 @@ class SeparateSynthesis(nn.Module):
                 self.cell_head(of_heads) if self.cell_head is not None else None,
             ),
             texture=PlaneTexture(
-                TriPlanes(planes, self.size), self.texture_head(both[:, -2:]), self.to_rgb.at(texture[:, -1])
+                TriPlanes(planes, self.size),
+                self.texture_head(both[:, -2:]),
+                self.to_rgb.at(texture[:, -1]),
+                self.channels,
             ),
         )
 

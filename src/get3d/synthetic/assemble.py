@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 
 from get3d.assets.smooth_normals import corner_normals
 from get3d.export.write import TexturedMesh
+from get3d.materials import BASE_COLOR
 from get3d.synthetic.parts import Grid, Part, outward
 
 __all__ = ["assemble"]
@@ -57,9 +58,8 @@ def assemble(
         faces=torch.from_numpy(np.concatenate(faces)),
         normals=torch.from_numpy(np.concatenate(normals).astype(np.float32)),
         uv=torch.from_numpy(np.stack([texel[:, 0], 1 - texel[:, 1]], axis=1).astype(np.float32)),
-        texture=torch.from_numpy(texture),
-        metallic=metallic,
-        roughness=roughness,
+        textures={BASE_COLOR: torch.from_numpy(texture)},
+        constants={"metallic": (metallic,), "roughness": (roughness,)},
     )
 
 

@@ -1,0 +1,76 @@
+"""Objects as glTF 2.0, in one binary file."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import trimesh
+from PIL import Image
+from torch import Tensor
+
+from get3d.export.encoding import image_of
+from get3d.export.report import mesh_report
+from get3d.export.write import TexturedMesh
+from get3d.files import writing
+from get3d.materials import CHANNELS
+
+__all__ = ["write_glb"]
+
+
+def write_glb(textured: TexturedMesh, path: Path) -> None:
+    """Writes a .glb: one mesh, with a metallic-roughness material and its textures."""
+    report = mesh_report(textured.mesh)
+    material = trimesh.visual.material.PBRMaterial(
+        name="surface", doubleSided=not (report.closed and report.volume > 0), **_images(textured)
+    )
+    shape = trimesh.Trimesh(
+        vertices=textured.vertices.numpy(),
+        faces=textured.faces.numpy(),
+        vertex_normals=textured.normals.numpy(),
+        visual=trimesh.visual.TextureVisuals(uv=textured.uv.numpy(), material=material),
+        process=False,
+        validate=False,
+    )
+
+    def set_factors(tree: dict[str, Any]) -> None:
+        """In the file itself: trimesh would round those of colours to bytes."""
+        _set_factors(tree["materials"][0], textured)
+
+    scene = trimesh.Scene({"object": shape})
+    content = trimesh.exchange.gltf.export_glb(scene, include_normals=True, tree_postprocessor=set_factors)
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def _images(textured: TexturedMesh) -> dict[str, Image.Image]:
+    """The images of the material by their names in glTF; components that no channel gives leave their factor as it is.
+
+    Raises:
+        ValueError: channels that share an image have textures of different sizes.
+    """
+    images: dict[str, Tensor] = {}
+    for name, texture in textured.textures.items():
+        channel = CHANNELS[name]
+        if channel.gltf is None:
+            continue
+        size = texture.shape[:2]
+        image = images.setdefault(channel.gltf.texture, torch.full((*size, 3), 255, dtype=torch.uint8))
+        if image.shape[:2] != size:
+            raise ValueError(
+                f"{name} has a texture of {list(size)} texels, and one of {list(image.shape[:2])} is in the same image"
+                f" of a .glb ({channel.gltf.texture}); give both one size"
+            )
+        image[..., channel.gltf.lane : channel.gltf.lane + channel.components] = texture
+    return {name: image_of(image) for name, image in images.items()}
+
+
+def _set_factors(material: dict[str, Any], textured: TexturedMesh) -> None:
+    for channel in CHANNELS.values():
+        slot = channel.gltf
+        if slot is None or slot.factor is None:
+            continue
+        painted = channel.name in textured.textures
+        numbers = [1.0] * channel.components if painted else textured.linear_constant(channel.name)
+        numbers += [1.0] * slot.alpha
+        place = material.setdefault("pbrMetallicRoughness", {}) if slot.inside else material
+        place[slot.factor] = numbers if len(numbers) > 1 else numbers[0]
