@@ -251,8 +251,8 @@ class _RoundGeometry:
         lattices = [torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), dim=-1).view(-1, 3) for axis in axes]
         return [self._round(*pair) for pair in zip(lattices, self.inner.on_lattices(axes), strict=True)]
 
-    def cube_weights(self, axis):
-        return self.inner.cube_weights(axis)
+    def cell_values(self, axis):
+        return self.inner.cell_values(axis)
 
 
 class _Round(nn.Module):

@@ -224,7 +224,11 @@ def test_json_that_is_no_file_or_not_text_is_named(tmp_path):
 
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "bytes").write_bytes(b"\xff\xfe{}")
-    for name, message in (("pipe", "is not a file"), ("bytes", "is not readable JSON"), (".", "is not a file")):
+    for name, message in (
+        ("pipe", "not a regular file"),
+        ("bytes", "is not readable JSON"),
+        (".", "not a regular file"),
+    ):
         with pytest.raises(InputError, match=message):
             read_json(tmp_path / name)
 
