@@ -226,7 +226,7 @@ def test_json_that_is_no_file_or_not_text_is_named(tmp_path):
     (tmp_path / "bytes").write_bytes(b"\xff\xfe{}")
     for name, message in (
         ("pipe", "not a regular file"),
-        ("bytes", "is not readable JSON"),
+        ("bytes", "is not UTF-8 text"),
         (".", "not a regular file"),
     ):
         with pytest.raises(InputError, match=message):

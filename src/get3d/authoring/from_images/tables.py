@@ -19,6 +19,10 @@ LEVEL_FILES = ("elevation.npy", "polar.npy")
 """Names of the files of a pair, of which each has one."""
 
 
+_IMAGE_COLUMNS = ("image", "picture", "file")
+"""What the column with the names of the images may be called."""
+
+
 def read_csv(path: Path, fov: float) -> Poses:
     """Reads a table whose first line names its columns: `image`, `azimuth`, and `elevation` or `polar`.
 
@@ -36,7 +40,8 @@ def read_csv(path: Path, fov: float) -> Poses:
         columns = [name.strip() for name in table.fieldnames or []]
         table.fieldnames = columns
         level = next((name for name in ("polar", "elevation") if name in columns), None)
-        if level is None or not {"image", "azimuth"} <= set(columns):
+        file = next((name for name in _IMAGE_COLUMNS if name in columns), None)
+        if level is None or file is None or "azimuth" not in columns:
             raise InputError(
                 f"{path}: the first line is {','.join(columns)!r}; it must name the columns image, azimuth, and "
                 "elevation or polar"
@@ -49,7 +54,7 @@ def read_csv(path: Path, fov: float) -> Poses:
                     f"{path}: line {table.line_num} gives azimuth {row['azimuth']!r} and {level} {row[level]!r}, "
                     "which are not two angles in degrees"
                 ) from error
-            names.append((row["image"] or "").strip())
+            names.append((row[file] or "").strip())
     except csv.Error as error:
         raise InputError(f"{path}: line {table.line_num} is no line of a table ({error}); write it again") from error
     if not rows:
