@@ -9,13 +9,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import TypeVar
 
 import psutil
 
+from get3d.training.checkpoint import checkpoints_in
 from get3d.training.loop import train
 
+FILLER = "something-else"
 T = TypeVar("T")
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -81,16 +84,29 @@ class Command:
 
 
 def train_on_a_small_disk(size, kept, config, console):
-    """Trains; the first rank's folder is a disk of so many bytes, of which it leaves a copy."""
+    """Trains; the first rank's folder is a disk of so many bytes, of which it leaves a copy.
+
+    There is room for the run when it starts; something else fills the disk as soon as it has a checkpoint.
+    """
     if os.environ["RANK"] != "0":
         train(config, console)
         return
     config.out.mkdir(parents=True)
     _mount_disk(config.out, size)
+    Thread(target=_fill_disk, args=(config.out,), daemon=True).start()
     try:
         train(config, console)
     finally:
-        shutil.copytree(config.out, kept)
+        shutil.copytree(config.out, kept, ignore=shutil.ignore_patterns(FILLER))
+
+
+def _fill_disk(folder: Path) -> None:
+    while not checkpoints_in(folder / "checkpoints"):
+        time.sleep(0.001)
+    with suppress(OSError), (folder / FILLER).open("wb") as file:
+        while True:
+            file.write(bytes(4096))
+            file.flush()
 
 
 def train_as_nobody_special(config, console):

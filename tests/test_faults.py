@@ -144,7 +144,7 @@ def test_two_nodes_train_start_again_and_stop_together(data, undisturbed, tmp_pa
 
 
 def _fill(ranks, out, size):
-    """Nothing: the disk is small."""
+    """Nothing: the disk is small, and something else fills it."""
 
 
 def _limit(ranks, out, size):
@@ -170,7 +170,7 @@ def test_what_cannot_be_written_stops_the_run_and_leaves_the_checkpoints(data, u
     work = train_as_nobody_special
     if fault is _fill:
         kept = tmp_path / "kept"
-        work = partial(train_on_a_small_disk, 2 * size, kept)
+        work = partial(train_on_a_small_disk, 8 * size, kept)
     ranks = Ranks([_config(data, out)] * 2, work=work)
     while fault is not _fill and not checkpoints_in(out / "checkpoints"):
         assert ranks.processes[0].is_alive(), ranks.end()
