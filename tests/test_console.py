@@ -1,7 +1,6 @@
 """What is printed: any character, never markup, and an end in one line however the command is ended."""
 
 import ast
-import gc
 import io
 import json
 import os
@@ -95,7 +94,6 @@ def test_ctrl_c_that_nothing_could_raise_comes_again(process):
     console.prepare_process()
     with pytest.raises(KeyboardInterrupt):
         Interrupted()
-        gc.collect()
         time.sleep(10)
 
 

@@ -40,7 +40,7 @@ def _tensor(name: str) -> Tensor:
 
 def _fields(generator: Generator) -> Fields:
     with torch.no_grad():
-        return generator.field(Latents(_tensor("z_geo"), _tensor("z_tex"))).fields
+        return generator.field(Latents(_tensor("z_geo"), _tensor("z_tex")), 1.0).fields
 
 
 def _assert_published(found: Tensor, name: str, tolerance: float = 1e-4) -> None:
@@ -149,8 +149,8 @@ def test_a_converted_model_is_the_average_with_its_mean_styles_estimated(tmp_pat
     assert converted.config.grid_size == 0.8
     latents = loaded.sample_latents(2, seed=0)
     points = 0.8 * (torch.rand(2, 30, 3) - 0.5)
-    assert converted.field(latents).color(points).equal(loaded.field(latents).color(points))
-    assert converted.field(latents).sdf(points).equal(loaded.field(latents).sdf(points))
+    assert converted.field(latents, 1.0).color(points).equal(loaded.field(latents, 1.0).color(points))
+    assert converted.field(latents, 1.0).sdf(points).equal(loaded.field(latents, 1.0).sdf(points))
     loaded.estimate_mean_styles()
     assert converted.styles(latents, psi=0.5).texture.equal(loaded.styles(latents, psi=0.5).texture)
 

@@ -107,7 +107,7 @@ def test_a_run_does_not_go_on_with_another_seed_or_dataset(data, run, tmp_path):
     changed = tmp_path / "changed"
     shutil.copytree(data, changed)
     shutil.copy(data / "images/000/001.png", changed / "images/000/000.png")
-    with pytest.raises(InputError, match="give the same --data to go on with it, or begin a new run with --from"):
+    with pytest.raises(InputError, match="give the same --data to go on with it, or begin a new run with --init-from"):
         train(tiny.run_config(changed, run, kimg=1.0), QUIET)
     assert _content(run) == before
 

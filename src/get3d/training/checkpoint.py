@@ -216,7 +216,7 @@ def start_from(path: Path, state: TrainingState) -> None:
         try:
             network.load_state_dict(grown(network, without_prefix(prefix, tensors)))
         except RuntimeError as error:
-            raise InputError(f"{path}: its networks do not fit this run ({error}); give another --from") from error
+            raise InputError(f"{path}: its networks do not fit this run ({error}); give another --init-from") from error
 
 
 def resume(

@@ -65,7 +65,7 @@ def require_own(folder: Path, seed: int, dataset: str) -> None:
     if saved.get("dataset") != dataset:
         raise InputError(
             f"{path}: the run there is of a dataset of {saved.get('dataset')} images, asked for is one of {dataset}; "
-            f"give the same --data to go on with it, or begin a new run with --from {folder} and another --out"
+            f"give the same --data to go on with it, or begin a new run with --init-from {folder} and another --out"
         )
 
 

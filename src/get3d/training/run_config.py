@@ -78,8 +78,8 @@ class TrainConfig:
         out: folder of the run; the same folder again goes on.
         init_from: a model or run whose networks to start from, all three of them, with their sizes. Images of a
             higher resolution than its own make the discriminator grow.
-        grow_planes: side of the planes that the networks of --from grow to, a power of two.
-        grow_grid: steps of the grid along a side, in place of those of --from.
+        grow_planes: side of the planes that the networks of --init-from grow to, a power of two.
+        grow_grid: steps of the grid along a side, in place of those of --init-from.
         resolution: side of the images in pixels, a power of two; larger ones of the dataset are reduced to it.
         batch: images of a step.
         grad_accum_steps: micro-batches in which a process takes its share of the batch, to need less memory; the
