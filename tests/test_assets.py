@@ -10,10 +10,11 @@ import torch
 import trimesh
 
 from get3d.assets import loading
-from get3d.assets.asset import Asset, Textures, bytes_of_linear, linear_of_bytes
+from get3d.assets.asset import Asset, Textures
 from get3d.assets.loading import Loaded, load_asset
 from get3d.assets.shading import shade
 from get3d.cameras import Cameras
+from get3d.color import bytes_to_linear, linear_to_bytes
 from get3d.export.write import sample_texture
 from get3d.files import InputError
 from models import (
@@ -198,7 +199,7 @@ def test_each_material_has_its_own_texture(tmp_path):
 def test_base_colour_tints_the_texture_in_linear_light(tmp_path):
     mesh = textured(square(), plain((200, 200, 200)), baseColorFactor=[0.5, 1.0, 0.0, 1.0])
     image = seen(load(saved(mesh, tmp_path / "a.glb")).asset)
-    half = int(bytes_of_linear(linear_of_bytes(np.array([200], np.uint8)) * (128 / 255))[0])
+    half = int(linear_to_bytes(bytes_to_linear(np.array([200], np.uint8)) * (128 / 255))[0])
     assert abs(image[16, 16, :3] - [half, 200, 0]).max() <= 1
 
 
@@ -223,7 +224,7 @@ def test_colours_of_vertices_and_faces(tmp_path):
     mesh = textured(arrays, plain((255, 255, 255)))
     mesh.visual.vertex_attributes["color"] = plain((128, 255, 0, 255), 2).reshape(4, 4)
     image = seen(load(saved(mesh, tmp_path / "a.glb")).asset)
-    assert abs(image[16, 16, :3] - [int(bytes_of_linear(np.array([128 / 255]))[0]), 255, 0]).max() <= 1
+    assert abs(image[16, 16, :3] - [int(linear_to_bytes(np.array([128 / 255]))[0]), 255, 0]).max() <= 1
 
 
 @pytest.mark.parametrize("mode", ["MASK", "BLEND", "OPAQUE"])

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 import trimesh
 from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
+from get3d.color import unit_to_bytes
 from get3d.export.write import TexturedMesh
 from get3d.files import writing
 from get3d.meshes import Mesh
@@ -100,7 +100,7 @@ class Asset:
         colors = self.colors[vertices]
         if (colors < 1).any():
             opaque = torch.cat([colors, torch.ones_like(colors[:, :1])], dim=1)
-            visual.vertex_attributes["color"] = opaque.mul(255).round().to(torch.uint8).cpu().numpy()
+            visual.vertex_attributes["color"] = unit_to_bytes(opaque).cpu().numpy()
         return trimesh.Trimesh(
             vertices=self.vertices[vertices].cpu().numpy(),
             faces=faces.cpu().numpy(),
@@ -147,17 +147,3 @@ class Textures:
         weights = torch.stack([a * b for a in (1 - down, down) for b in (1 - across, across)])[..., None]
         texels = self.texels.index_select(0, places).view(4, len(uv), 4)
         return (texels * weights).sum(0) / 255
-
-
-def linear_of_bytes(values: UInt8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """sRGB bytes as linear light (IEC 61966-2-1)."""
-    color = np.arange(256) / 255
-    table = np.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
-    return table[values]
-
-
-def bytes_of_linear(light: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    """Linear light, cut at 0 and 1, as sRGB bytes (IEC 61966-2-1)."""
-    light = np.clip(light, 0, 1)
-    color = np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 1e-9) ** (1 / 2.4) - 0.055)
-    return np.rint(color * 255).astype(np.uint8)

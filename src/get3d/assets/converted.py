@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from get3d.assets.asset import linear_of_bytes
 from get3d.assets.blender import find_blender
 from get3d.assets.files import LIMITS, FolderResolver
 from get3d.assets.gltf_scene import load_gltf
 from get3d.assets.placed import Placed
+from get3d.color import bytes_to_linear
 from get3d.files import InputError
 
 __all__ = ["CONVERTED", "load_converted"]
@@ -135,4 +135,4 @@ def _make_linear(path: Path) -> None:
 
 
 def _linear(color: Any) -> list[float]:
-    return linear_of_bytes(np.rint(np.clip(np.array(color, float), 0, 1) * 255).astype(np.uint8)).tolist()
+    return bytes_to_linear(np.rint(np.clip(np.array(color, float), 0, 1) * 255).astype(np.uint8)).tolist()

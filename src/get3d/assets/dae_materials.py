@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from get3d.assets.asset import linear_of_bytes
 from get3d.assets.files import FolderResolver
 from get3d.assets.materials import PlainMaterial, base_material, texels_of
+from get3d.color import bytes_to_linear
 
 __all__ = ["DaeMaterials", "Paint"]
 
@@ -39,7 +39,7 @@ class DaeMaterials:
     @staticmethod
     def linear(colors: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
         """Colours in a file are sRGB, though it does not say so."""
-        return linear_of_bytes(np.rint(np.nan_to_num(colors).clip(0, 1) * 255).astype(np.uint8))
+        return bytes_to_linear(np.rint(np.nan_to_num(colors).clip(0, 1) * 255).astype(np.uint8))
 
     def paint(self, material: Any, bound: Any, *, colored: bool) -> Paint | None:
         """A material as it is bound to a mesh.

@@ -11,7 +11,7 @@ import torch
 import trimesh
 from jaxtyping import Float, Int
 
-from get3d.assets.asset import Asset, linear_of_bytes
+from get3d.assets.asset import Asset
 from get3d.assets.converted import CONVERTED, load_converted
 from get3d.assets.dae import load_dae
 from get3d.assets.files import FolderResolver, careful_images, require_loadable
@@ -24,6 +24,7 @@ from get3d.assets.placed import Placed, placed_in, require_few
 from get3d.assets.ply import load_ply
 from get3d.assets.smooth_normals import corner_normals
 from get3d.assets.usd import load_usdz, up_of_usdz
+from get3d.color import bytes_to_linear
 from get3d.files import InputError, contained
 
 __all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
@@ -237,9 +238,9 @@ def _colors(shape: trimesh.Trimesh, used: Int[np.ndarray, " k"]) -> tuple[np.nda
     """Linear colours at the used vertices, or at the corners of the faces in order, and whether it is the latter."""
     visual = shape.visual
     if visual.kind == "face":
-        return linear_of_bytes(np.repeat(visual.face_colors[:, :3], 3, axis=0)), True
+        return bytes_to_linear(np.repeat(visual.face_colors[:, :3], 3, axis=0)), True
     if visual.kind == "vertex":
-        return linear_of_bytes(visual.vertex_colors[used, :3]), False
+        return bytes_to_linear(visual.vertex_colors[used, :3]), False
     values = getattr(visual, "vertex_attributes", {}).get("color")
     if values is None or len(values) != len(shape.vertices):
         return None, False

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from get3d.assets.asset import bytes_of_linear, linear_of_bytes
 from get3d.assets.files import IMAGE_FORMATS, FolderResolver
+from get3d.color import bytes_to_linear, linear_to_bytes
 
 __all__ = ["PLAIN", "PlainMaterial", "base_material", "plain_material", "texels_of"]
 
@@ -103,7 +103,7 @@ def _tinted(texels: UInt8[np.ndarray, "h w 4"], factor: Float[np.ndarray, " 4"])
     if (factor == 1).all():
         return texels
     values = np.arange(256, dtype=np.uint8)
-    tables = [bytes_of_linear(linear_of_bytes(values) * part) for part in factor[:3]]
+    tables = [linear_to_bytes(bytes_to_linear(values) * part) for part in factor[:3]]
     tables.append(np.rint(values * np.clip(factor[3], 0, 1)).astype(np.uint8))
     return np.stack([table[texels[..., channel]] for channel, table in enumerate(tables)], axis=2)
 

@@ -10,6 +10,7 @@ from torch.nn.functional import avg_pool2d, normalize
 from get3d.assets.asset import Asset, Textures
 from get3d.assets.names import Light
 from get3d.cameras import Cameras
+from get3d.color import linear_to_srgb, srgb_to_linear, unit_to_bytes
 from get3d.export.write import TexturedMesh
 from get3d.meshes import MeshBatch
 from get3d.render import Fragments, interpolate, rasterize, rasterize_through
@@ -120,7 +121,7 @@ def _shade(
     face = surface.face(fragments)
     uv, normals, colors = surface.values(fragments).split((2, 3, 3), dim=1)
     texels = surface.textures.sample(surface.material.index_select(0, face), uv)
-    color = _linear(texels[:, :3]) * colors
+    color = srgb_to_linear(texels[:, :3]) * colors
     if light == "studio":
         plane = surface.planes.index_select(0, face)
         seen_from = (plane[:, :3] * cameras.positions.index_select(0, fragments.shape)).sum(1) + plane[:, 3]
@@ -130,16 +131,5 @@ def _shade(
 
     radiance = avg_pool2d(fragments.scatter(color, background=0.0), supersample)
     alpha = avg_pool2d(fragments.covered.float(), supersample)
-    rgb = _encoded(radiance / alpha.clamp(min=1e-6))
-    return (torch.cat([rgb, alpha], dim=1) * 255).round().to(torch.uint8)
-
-
-def _linear(color: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
-    """sRGB to linear light (IEC 61966-2-1)."""
-    return torch.where(color <= 0.04045, color / 12.92, ((color + 0.055) / 1.055) ** 2.4)
-
-
-def _encoded(light: Float[Tensor, "n 3 r r"]) -> Float[Tensor, "n 3 r r"]:
-    """Linear light, cut at 1, to sRGB (IEC 61966-2-1)."""
-    light = light.clamp(0, 1)
-    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp(min=1e-9) ** (1 / 2.4) - 0.055)
+    rgb = linear_to_srgb(radiance / alpha.clamp(min=1e-6))
+    return unit_to_bytes(torch.cat([rgb, alpha], dim=1))

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from get3d.assets.asset import bytes_of_linear
 from get3d.assets.files import FolderResolver
 from get3d.assets.materials import PlainMaterial, base_material, texels_of
 from get3d.assets.usd_budget import require_within
+from get3d.color import linear_to_bytes
 
 __all__ = ["Paint", "UsdMaterials"]
 
@@ -148,7 +148,7 @@ class UsdMaterials:
             self._images[place] = texels_of(content, file.path, self._resolver, self._largest)
         texels = self._images[place]
         if texels is not None and _value(texture, "sourceColorSpace", "auto") == "raw":
-            texels = np.concatenate([bytes_of_linear(texels[..., :3] / 255), texels[..., 3:]], axis=2)
+            texels = np.concatenate([linear_to_bytes(texels[..., :3] / 255), texels[..., 3:]], axis=2)
         return texels
 
 

@@ -11,6 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from get3d.color import unit_to_bytes
 from get3d.datasets.advice import AXES, in_range
 from get3d.datasets.check import Details, Report
 from get3d.datasets.ground_truth import read_mesh
@@ -115,7 +116,7 @@ def _disagreements(details: Details, resolution: int) -> list[str]:
         shown = torch.from_numpy(decode_listed(listing, view, resolution)[3]).float() / 255
         # Agreement is dark; what the image alone shows is blue, and what the mesh alone shows red.
         color = torch.stack([1 - shown, 1 - torch.maximum(shown, seen), 1 - seen])
-        pixels.append((color * 255).round().to(torch.uint8))
+        pixels.append(unit_to_bytes(color))
         names.append(f"{listing.images[view]} ({found.overlap.min():.2f})")
     if not pixels:
         return []

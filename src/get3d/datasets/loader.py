@@ -16,6 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.cameras import CameraPrior
+from get3d.color import bytes_to_unit, unit_to_signed
 from get3d.datasets.image_files import read_image
 from get3d.datasets.index import Assumed, Listing, read, remember
 from get3d.datasets.resizing import reduced
@@ -33,9 +34,9 @@ def to_network(images: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
 
     The colour under a partly covered pixel stays whole; it is not darkened by the mask.
     """
-    values = images.float() / 255
+    values = bytes_to_unit(images)
     color, mask = values[:, :3], values[:, 3:]
-    return torch.cat([torch.where(mask > 0, color * 2 - 1, -1.0), mask], dim=1)
+    return torch.cat([torch.where(mask > 0, unit_to_signed(color), -1.0), mask], dim=1)
 
 
 def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
+from get3d.color import signed_to_bytes, unit_to_signed
 from get3d.datasets.loader import ImageDataset, to_network
 from get3d.distributed.processes import Ranks
 from get3d.evaluation.drawing import Sampling, images_of
@@ -14,7 +15,7 @@ from get3d.evaluation.resumable import Arrays, digest, in_blocks
 from get3d.generator import Generator
 from get3d.metrics.feature_networks import FeatureNetwork, features_of
 
-__all__ = ["Drawn", "as_bytes", "generated_features", "real_features", "real_images"]
+__all__ = ["Drawn", "generated_features", "real_features", "real_images"]
 
 _AT_ONCE = 32
 _FEATURES_IN_BLOCK = 128
@@ -52,7 +53,7 @@ class Drawn:
             shapes = self._sampling.shapes(self._generator, range(first, last))
             cameras = self._cameras[first:last].to(shapes.surfaces.empty.device)
             images = images_of(self._generator, shapes, cameras, self._resolution)
-            found.append(as_bytes(_mask_from_minus_one(images)).cpu())
+            found.append(signed_to_bytes(_mask_from_minus_one(images)).cpu())
             progress(last)
         return torch.cat(found)
 
@@ -88,17 +89,12 @@ def _on_black(images: ImageDataset, numbers: Tensor, binary_masks: bool) -> UInt
     drawn = to_network(images.load(numbers))
     if binary_masks:
         drawn[:, 3:] = (drawn[:, 3:] > 0).to(drawn)
-    return as_bytes(_mask_from_minus_one(drawn))
+    return signed_to_bytes(_mask_from_minus_one(drawn))
 
 
 def _mask_from_minus_one(images: Float[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
     """The mask, which is in [0, 1], in the range of the colours."""
-    return torch.cat([images[:, :3], 2 * images[:, 3:] - 1], dim=1)
-
-
-def as_bytes(images: Float[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h w"]:
-    """Images of [−1, 1] as bytes."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return torch.cat([images[:, :3], unit_to_signed(images[:, 3:])], dim=1)
 
 
 def generated_features(

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from get3d.assets.shading import irradiance
 from get3d.cameras import Cameras
+from get3d.color import linear_to_srgb, unit_to_bytes
 from get3d.datasets.ground_truth import read_mesh
 from get3d.evaluation.drawing import Sampling, images_of
 from get3d.evaluation.shape_sets import mesh_path
@@ -75,5 +76,5 @@ def _grey(meshes: MeshBatch) -> UInt8[Tensor, "n 4 r r"]:
     light = 0.5 * irradiance(normals).expand(-1, 3)
     color = torch.nn.functional.avg_pool2d(fragments.scatter(light.contiguous(), 0.0), _SUPERSAMPLE)
     alpha = torch.nn.functional.avg_pool2d(fragments.covered.float(), _SUPERSAMPLE)
-    straight: Float[Tensor, "n 3 r r"] = (color / alpha.clamp_min(1e-6)).clamp(0, 1) ** (1 / 2.2)
-    return (torch.cat([straight, alpha], dim=1) * 255).round().to(torch.uint8)
+    straight: Float[Tensor, "n 3 r r"] = linear_to_srgb(color / alpha.clamp_min(1e-6))
+    return unit_to_bytes(torch.cat([straight, alpha], dim=1))

@@ -8,10 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from get3d.color import signed_to_bytes
 from get3d.datasets.index import read
 from get3d.evaluation.drawing import Sampling
 from get3d.evaluation.evidence import Evidence, Features, ImageSets
-from get3d.evaluation.image_metrics import as_bytes
 from get3d.evaluation.metric_table import METRICS, compute, needs_of, worse
 from get3d.evaluation.shape_metrics import DistanceName, Distances, distances
 from get3d.evaluation.shape_sets import Measures, ShapeSet, generated_set, mesh_set
@@ -157,7 +157,7 @@ class SnapshotMetrics:
         return Measured(values, worse(first, values[first], None) if first in values else None)
 
     def _features_of(self, network: FeatureNetwork, images: Float[Tensor, "n 4 r r"]) -> Float[Tensor, "n d"]:
-        return features_of(network, as_bytes(images[:, :3]), self._device)
+        return features_of(network, signed_to_bytes(images[:, :3]), self._device)
 
     def _shapes(self, generator: Generator) -> ShapeSet | None:
         if not self._distances and "meshes" not in self._needs:
