@@ -1,0 +1,42 @@
+"""What docs/extending.md adds, in a process of its own, is used by the rest of the package."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+DOC = Path(__file__).parent.parent / "docs" / "extending.md"
+
+USE = """
+import numpy as np
+from types import SimpleNamespace
+import torch
+from get3d.evaluation.metric_table import compute
+from get3d.generator import Generator
+from get3d.generator_config import GeneratorConfig
+from get3d.networks.config import PlanesConfig, UnifiedConfig
+from get3d.training.objective import surface_loss
+from get3d.training.run_config import ObjectiveConfig
+
+planes = PlanesConfig(resolution=8, channels=4, channel_base=64, channel_max=8)
+synthesis = UnifiedConfig(planes=planes, texture_features=4, channels=("base_color", "emission"))
+sizes = dict(z_dim=8, w_dim=8, mapping_layers=2, grid_resolution=8)
+torch.manual_seed(0)
+generator = Generator(GeneratorConfig(synthesis=synthesis, isosurface="small", **sizes))
+shapes = generator.shapes(generator.sample_latents(2, 0), 1.0)
+found = shapes.surfaces.regularizers
+objective = ObjectiveConfig()
+assert objective.regularizers["area"] == 0.001
+expected = 0.01 * found["sdf"] + 0.001 * found["area"]
+assert torch.isclose(surface_loss(shapes.surfaces, objective), expected)
+made = generator.textured(generator.sample_latents(16, 0), 1.0, texture_resolution=32, faces=100)
+assert {frozenset(mesh.textures) for mesh in made if not mesh.empty} == {frozenset(("base_color", "emission"))}
+evidence = SimpleNamespace(quality={"faces": np.array([9_000, 12_000])}, asked=4)
+assert compute(["many_faces"], evidence)["many_faces"].value == 25
+"""
+
+
+def test_the_examples_are_used():
+    code = "\n".join(re.findall(r"```python\n(.*?)```", DOC.read_text(), re.DOTALL)) + USE
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
