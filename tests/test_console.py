@@ -4,6 +4,7 @@ import ast
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -91,10 +92,15 @@ def test_ctrl_c_that_nothing_could_raise_comes_again(process):
         def __del__(self):
             raise KeyboardInterrupt
 
-    console.prepare_process()
-    with pytest.raises(KeyboardInterrupt):
-        Interrupted()
-        time.sleep(10)
+    # Launchers that tests before this one ran leave handlers of their own.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        console.prepare_process()
+        with pytest.raises(KeyboardInterrupt):
+            Interrupted()
+            time.sleep(10)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _command(*arguments, **changes):
