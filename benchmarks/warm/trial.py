@@ -96,8 +96,8 @@ class Data:
         self.count = int(self.object.max()) + 1
         kept = out.parent / f"images_{root.name}.pt"
         if not kept.exists():
-            images = images.load(torch.arange(len(images)))
-            torch.save((images, thin_parts(images[:, 3:].float() / 255).to(torch.uint8)), kept)
+            pixels = images.load(torch.arange(len(images)))
+            torch.save((pixels, thin_parts(pixels[:, 3:].float() / 255).to(torch.uint8)), kept)
         self.images, self.thin = torch.load(kept, weights_only=True)
         self.angles, self.prior, self.scale = images.angles, images.prior, images.scale
         views = [torch.nonzero(self.object == i).flatten() for i in range(self.count)]
