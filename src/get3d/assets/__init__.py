@@ -1,1 +1,1 @@
-"""From models of many formats to images of them: `get3d render`."""
+"""Mesh files of many formats as assets, the shading of assets, and Blender as the other renderer."""

@@ -1,1 +1,1 @@
-"""Datasets: what a folder is, how it is made, checked and read."""
+"""What a dataset is and how it is read: index, loader, shards, packing, cache, validation, deep check."""

@@ -18,8 +18,8 @@ from get3d.generation.record import begin_record
 from get3d.generation.settings import PSI, Settings, open_generator
 from get3d.generation.shape_list import ShapeList
 from get3d.generation.turntable import seen_from, sheet, write_sheet, write_video
-from get3d.generator import Generator, Styles
-from get3d.latents import Latents, between, joined, near
+from get3d.generator import Generator
+from get3d.latents import Latents, Styles, between, joined, near
 
 __all__ = ["InterpolateConfig", "VaryConfig", "interpolate", "vary"]
 
