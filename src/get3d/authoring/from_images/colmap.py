@@ -33,6 +33,10 @@ def read_colmap(folder: Path) -> Poses:
     Raises:
         InputError: a file is missing, too large or cannot be read, or a lens distorts.
     """
+    if (folder / "images.bin").exists() and not (folder / "images.txt").exists():
+        raise InputError(
+            f"{folder / 'images.bin'}: is a binary model; make it text with `colmap model_converter --output_type TXT`"
+        )
     if not (folder / "cameras.txt").exists():
         raise InputError(
             f"{folder / 'cameras.txt'}: no such file; a COLMAP text model is cameras.txt and images.txt, written by "

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from get3d.authoring.from_images.colmap import read_colmap
-from get3d.authoring.from_images.poses import Poses, joined
-from get3d.authoring.from_images.tables import AZIMUTH_FILES, LEVEL_FILES, read_csv, read_pair
-from get3d.authoring.from_images.transforms import read_transforms
+from get3d.authoring.from_images.formats import format_of_file, format_of_folder, known_formats
+from get3d.authoring.from_images.poses import Poses
 from get3d.files import InputError
 
 __all__ = ["SUFFIXES", "Present", "Source", "find_sources", "list_images", "without_copies"]
@@ -20,10 +18,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _IMAGES = re.compile(r"images(_\d+)?")
 _REDUCED = re.compile(r"images_\d+")
 """Folders of nerfstudio, of images and of smaller copies of them."""
-_KNOWN = (
-    "cameras are read from a .csv table, a transforms.json, or a folder with a COLMAP text model (cameras.txt, "
-    "images.txt) or a pair of tables (azimuth.npy, elevation.npy)"
-)
 
 
 @dataclass(frozen=True)
@@ -64,7 +58,7 @@ def find_sources(cameras: Path, images: list[str], fov: float) -> list[Source]:
     """Reads the cameras of one file, or of a file in each object's folder.
 
     Args:
-        cameras: the file, the folder of a model or pair, or a folder of such folders, each named after its object.
+        cameras: the file, a folder of one of `CAMERA_FORMATS`, or a folder of such folders, each named after its object.
         images: names of all images.
         fov: vertical field of view in degrees, for tables.
 
@@ -72,55 +66,31 @@ def find_sources(cameras: Path, images: list[str], fov: float) -> list[Source]:
         InputError: there is no such file, or it is of no known kind or cannot be used.
     """
     if cameras.is_file():
-        if cameras.name in ("cameras.txt", "images.txt"):
-            return [Source(None, read_colmap(cameras.parent))]
-        return [Source(None, _read_file(cameras, fov))]
+        known = format_of_file(cameras.name)
+        if known is None:
+            raise InputError(f"{cameras}: is of no known kind; {known_formats()}")
+        return [Source(None, known.read(cameras, images, fov))]
     if not cameras.is_dir():
-        raise InputError(f"{cameras}: no such file or folder; {_KNOWN}")
+        raise InputError(f"{cameras}: no such file or folder; {known_formats()}")
     found = []
     for place, folders, files in os.walk(cameras):
         folders.sort()
+        known = format_of_folder(files)
+        if known is None:
+            continue
         name = Path(place).relative_to(cameras).as_posix()
         if name == ".":
-            poses = _read_folder(cameras, files, images, fov)
-            if poses is not None:
-                return [Source(None, poses)]
-            continue
+            return [Source(None, known.read(cameras, images, fov))]
         owner = _object_of(name)
         own = [image for image in images if image.startswith(f"{owner}/")]
         try:
-            poses = _read_folder(Path(place), files, own, fov)
+            found.append(Source(owner, known.read(Path(place), own, fov)))
         except InputError as error:
             # The cameras of one object do not stop the others.
             found.append(Source(owner, error))
-            continue
-        if poses is not None:
-            found.append(Source(owner, poses))
     if not found:
-        raise InputError(f"{cameras}: holds no cameras; {_KNOWN}")
+        raise InputError(f"{cameras}: holds no cameras; {known_formats()}")
     return found
-
-
-def _read_file(path: Path, fov: float) -> Poses:
-    if path.suffix.lower() == ".csv":
-        return read_csv(path, fov)
-    if path.suffix.lower() == ".json":
-        return read_transforms(path)
-    raise InputError(f"{path}: is of no known kind; {_KNOWN}")
-
-
-def _read_folder(folder: Path, files: list[str], images: list[str], fov: float) -> Poses | None:
-    if "images.txt" in files:
-        return read_colmap(folder)
-    if "images.bin" in files:
-        raise InputError(
-            f"{folder / 'images.bin'}: is a binary model; make it text with `colmap model_converter --output_type TXT`"
-        )
-    if any(name in files for name in AZIMUTH_FILES) and any(name in files for name in LEVEL_FILES):
-        return read_pair(folder, images, fov)
-    # NeRF's sets have a file for each split, all of one world.
-    transforms = sorted(name for name in files if name.startswith("transforms") and name.endswith(".json"))
-    return joined(folder, [read_transforms(folder / name) for name in transforms]) if transforms else None
 
 
 def _object_of(name: str) -> str:

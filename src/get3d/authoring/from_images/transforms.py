@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from get3d.authoring.from_images.poses import MOST_IMAGES, Lens, Poses, lens_fault
+from get3d.authoring.from_images.poses import MOST_IMAGES, Lens, Poses, joined, lens_fault
 from get3d.files import InputError, read_json
 
-__all__ = ["read_transforms"]
+__all__ = ["read_split_transforms", "read_transforms"]
 
 _DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "distortion_params")
 _MODELS = ("", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "OPENCV", "SIMPLE_RADIAL", "RADIAL")
@@ -66,6 +66,15 @@ def read_transforms(path: Path) -> Poses:
         refused=refused,
         masks=masks,
     )
+
+
+def read_split_transforms(folder: Path) -> Poses:
+    """Reads all `transforms*.json` of a folder: NeRF's sets have a file for each split, all of one world.
+
+    Raises:
+        InputError: as `read_transforms`.
+    """
+    return joined(folder, [read_transforms(path) for path in sorted(folder.glob("transforms*.json"))])
 
 
 def _fault(matrix: np.ndarray) -> str | None:
