@@ -58,7 +58,7 @@ def find_sources(cameras: Path, images: list[str], fov: float) -> list[Source]:
     """Reads the cameras of one file, or of a file in each object's folder.
 
     Args:
-        cameras: the file, a folder of one of `CAMERA_FORMATS`, or a folder of such folders, each named after its object.
+        cameras: the file, a folder of one of `CAMERA_FORMATS`, or a folder of such folders, named after the objects.
         images: names of all images.
         fov: vertical field of view in degrees, for tables.
 
