@@ -20,6 +20,7 @@ from torch import Tensor
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.benchmarks.rows import Row, at_most
 from get3d.benchmarks.timing import Stopwatch
+from get3d.cameras import Cameras
 from get3d.datasets.loader import Batch, ImageDataset, to_network
 from get3d.generator import BACKGROUND, mix
 from get3d.isosurface import Isosurface, Surfaces
@@ -206,7 +207,7 @@ def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainCon
     """What `train_step` does, stage by stage, R1 included; gives the mean number of faces of its shapes."""
     generator, discriminator = state.generator, state.discriminator
     device, count = watch.device, config.batch
-    cameras = config.generator.cameras.sample(count, torch.Generator().manual_seed(0)).to(device)
+    cameras = Cameras.sample(config.generator.cameras, count, torch.Generator().manual_seed(0)).to(device)
     fake_angles = cameras.angles
     latents = [generator.sample_latents(count, seed) for seed in (0, count)]
     with watch.lap(f"{DATA} {FORWARD}"):

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from torch.distributed import is_torchelastic_launched
 from torch.optim import Optimizer
 
-from get3d.cameras import Cameras
+from get3d.cameras import Cameras, sample_angles
+from get3d.checkpoints.model import model_file
 from get3d.datasets.loader import Batch, to_network
 from get3d.devices import device_named
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
-from get3d.generator import Generator, mix, model_file
+from get3d.generator import Generator, mix
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
 from get3d.training.checkpoint import TrainingState, resume, start_from
@@ -199,7 +200,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     generator = torch.Generator().manual_seed(_mixed(config.seed, cur_nimg))
     count, z_dim = config.batch, config.generator.z_dim
     prior = config.generator.cameras
-    drawn_angles = prior.sample_angles(count, generator)
+    drawn_angles = sample_angles(prior, count, generator)
     codes = torch.randn(2, 2, count, z_dim, generator=generator).to(device)
     kept = torch.rand(count, 2, generator=generator)
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
@@ -213,7 +214,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
         latents, others = (Latents(geometry[rows], texture[rows], label) for geometry, texture in codes)
         angles = batch.angles[mine].to(device)
         fake_angles = drawn_angles[rows].to(device)
-        cameras, share_kept = prior.at(fake_angles), kept[rows].to(device)
+        cameras, share_kept = Cameras.of_prior(prior, fake_angles), kept[rows].to(device)
         parts.append(_Part(batch.images[mine], angles, label, fake_angles, cameras, latents, others, share_kept))
     return parts
 
