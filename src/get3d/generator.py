@@ -15,7 +15,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.profiler import record_function
 
+from get3d import spans
 from get3d.cameras import Cameras
 from get3d.export import TexturedMesh, textured_mesh
 from get3d.files import InputError
@@ -167,6 +169,7 @@ class Generator(nn.Module):
             labels = (drawn if label is None else torch.full((n,), classes.index(label))).to(device)
         return Latents(codes[:, 0], codes[:, 1], labels)
 
+    @record_function(spans.PLANES)
     def styles(self, latents: Latents, psi: float = 1.0, *, per_layer: bool = True) -> Styles:
         """The styles of latents, the same for every layer.
 
@@ -212,6 +215,7 @@ class Generator(nn.Module):
             generator = torch.Generator(mapping.w_avg.device).manual_seed(seed)
             mapping.w_avg.copy_(mapping.mean_style(samples, generator))
 
+    @record_function(spans.PLANES)
     def fields(self, styles: Styles) -> Fields:
         """The fields of styles; differentiable.
 
@@ -222,6 +226,7 @@ class Generator(nn.Module):
         fields: Fields = self.synthesis(styles.geometry, styles.texture)
         return fields
 
+    @record_function(spans.EXTRACTION)
     def extract(self, fields: Fields) -> Shapes:
         """Fields with their surfaces; differentiable."""
         return Shapes(self.isosurface(fields.geometry), fields)
@@ -248,12 +253,16 @@ class Generator(nn.Module):
             meshes = meshes.select(torch.zeros(views, dtype=torch.long, device=meshes.device))
         elif views < count:
             cameras = cameras[torch.zeros(count, dtype=torch.long, device=cameras.device)]
-        fragments = rasterize(meshes, cameras, resolution)
-        with nullcontext() if through_positions else torch.no_grad():
-            points = interpolate(meshes.vertices, meshes.faces, fragments)
-        shape = torch.zeros_like(fragments.shape) if count < views else fragments.shape
-        colors = shapes.fields.texture.at_packed(points, shape)[BASE_COLOR]
-        return Images(fragments.scatter(colors, BACKGROUND), mask_of(meshes, fragments), meshes.empty)
+        with record_function(spans.RASTER):
+            fragments = rasterize(meshes, cameras, resolution)
+            mask = mask_of(meshes, fragments)
+        with record_function(spans.TEXTURE):
+            with nullcontext() if through_positions else torch.no_grad():
+                points = interpolate(meshes.vertices, meshes.faces, fragments)
+            shape = torch.zeros_like(fragments.shape) if count < views else fragments.shape
+            colors = shapes.fields.texture.at_packed(points, shape)[BASE_COLOR]
+            rgb = fragments.scatter(colors, BACKGROUND)
+        return Images(rgb, mask, meshes.empty)
 
     def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
         """Shapes as functions of space; differentiable."""
