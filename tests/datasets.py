@@ -6,7 +6,7 @@ import numpy as np
 import trimesh
 from PIL import Image
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
 
 VIEWS = 3

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.spatial import ConvexHull
 from torch.nn.functional import avg_pool2d
 
-from get3d.cameras import CameraPrior, Cameras
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import Cameras
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import mask_of, rasterize, render_mask
 from screen import flat_mesh, front_cameras, random_meshes
@@ -86,7 +87,7 @@ def test_small_images_agree_with_large_ones(name, resolution):
     meshes = MeshBatch.from_meshes([to_mesh(SHAPES[name]())]).select(torch.zeros(views).long())
     shift = 0.05 * torch.rand(views, 3, generator=generator)
     meshes = with_vertices(meshes, meshes.vertices + shift[meshes.vertex_shape])
-    cameras = CameraPrior(polar=(40.0, 120.0), radius=2.0).sample(views, generator)
+    cameras = Cameras.sample(CameraPrior(polar=(40.0, 120.0), radius=2.0), views, generator)
     mask = render_mask(meshes, cameras, resolution)
     # The finer images have 512 lines.
     reference = avg_pool2d(sharp_mask(meshes, cameras, 512), 512 // resolution)
@@ -103,7 +104,7 @@ def test_gradients_agree_with_differences_of_large_images(name):
     views = 16
     meshes = MeshBatch.from_meshes([to_mesh(SHAPES[name]())]).select(torch.zeros(views).long())
     shift = 0.05 * torch.rand(views, 3, generator=generator)
-    cameras = CameraPrior(polar=(40.0, 120.0), radius=2.0).sample(views, generator)
+    cameras = Cameras.sample(CameraPrior(polar=(40.0, 120.0), radius=2.0), views, generator)
 
     def integral(motion: torch.Tensor, resolution: int) -> torch.Tensor:
         moved = (meshes.vertices + shift[meshes.vertex_shape]) * (1 + motion[0]) + motion[1:]
@@ -124,7 +125,7 @@ def test_gradients_agree_with_differences_of_large_images(name):
 def test_stays_between_nothing_and_everything(seed, resolution):
     meshes = random_meshes(3, seed)
     vertices = meshes.vertices.clone().requires_grad_()
-    cameras = CameraPrior().sample(3, torch.Generator().manual_seed(seed))
+    cameras = Cameras.sample(CameraPrior(), 3, torch.Generator().manual_seed(seed))
     mask = render_mask(with_vertices(meshes, vertices), cameras, resolution)
     assert mask.shape == (3, 1, resolution, resolution)
     assert 0 <= mask.min() <= mask.max() <= 1
@@ -189,7 +190,7 @@ def test_area_of_a_triangle_and_its_gradient():
 def test_faces_need_not_share_vertices():
     """A mesh cut into lone triangles, and one with each face twice, from both sides, look the same."""
     meshes = MeshBatch.from_meshes([to_mesh(SHAPES["torus"]()), to_mesh(chair())])
-    cameras = CameraPrior().sample(2, torch.Generator().manual_seed(0))
+    cameras = Cameras.sample(CameraPrior(), 2, torch.Generator().manual_seed(0))
     alone = [Mesh(m.vertices[m.faces].view(-1, 3), torch.arange(m.faces.numel()).view(-1, 3)) for m in meshes.split()]
     twice = [Mesh(m.vertices, torch.cat([m.faces, m.faces.flip(1)])) for m in meshes.split()]
     expected = render_mask(meshes, cameras, 64)
@@ -200,7 +201,7 @@ def test_faces_need_not_share_vertices():
 
 def test_fragments_give_the_same_mask(device):
     meshes = random_meshes(3, seed=0, device=device)
-    cameras = CameraPrior().sample(3, torch.Generator().manual_seed(0)).to(device)
+    cameras = Cameras.sample(CameraPrior(), 3, torch.Generator().manual_seed(0)).to(device)
     gradients = []
     for draw in (render_mask, lambda m, c, r: mask_of(m, rasterize(m, c, r))):
         vertices = meshes.vertices.clone().requires_grad_()
@@ -214,7 +215,7 @@ def test_empty_meshes_and_nothing_in_sight(device):
     empty = Mesh(torch.zeros(0, 3, device=device), torch.zeros(0, 3, dtype=torch.long, device=device))
     triangle = Mesh(torch.eye(3, device=device) * 0.3, torch.tensor([[0, 1, 2]], device=device))
     away = Mesh(triangle.vertices + 100, triangle.faces)
-    cameras = CameraPrior().orbit(4).to(device)
+    cameras = Cameras.turntable(CameraPrior(), 4).to(device)
     mask = render_mask(MeshBatch.from_meshes([empty, triangle, away, triangle]), cameras, 16)
     assert (mask.sum((1, 2, 3)) > 1).tolist() == [False, True, False, True]
     assert mask[0].abs().max() == mask[2].abs().max() == 0

@@ -19,10 +19,11 @@ import tiny
 from get3d.authoring.from_meshes.config import RenderConfig
 from get3d.benchmarks import BenchConfig
 from get3d.cameras import Cameras
+from get3d.checkpoints.model import WEIGHTS, load
 from get3d.evaluation.evaluator import EvaluateConfig
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.generation.shape_list import read_shape_list
-from get3d.generator import WEIGHTS, Generator, load
+from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Latents, Styles
 from get3d.meshes import Mesh, MeshBatch
@@ -64,7 +65,7 @@ def generator(request):
 
 
 def some_cameras(n: int) -> Cameras:
-    return tiny.GENERATOR.cameras.sample(n, tiny.seeded())
+    return Cameras.sample(tiny.GENERATOR.cameras, n, tiny.seeded())
 
 
 def same_images(one: Images, other: Images, atol: float = 1e-3) -> None:

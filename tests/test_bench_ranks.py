@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from scaling import Fabric, Link, Pass, Step, all_reduce, compared, exposed, fitted, meeting, predicted
 
 from get3d import benchmarks as bench
 from get3d import presets
 from get3d.benchmarks import step
 from get3d.benchmarks.profiles import ASKING, Profiled, Span, given, windows
-from get3d.benchmarks.scaling import Fabric, Link, Pass, Step, all_reduce, exposed, fitted, meeting, predicted
+from get3d.benchmarks.ranks import SIZES, Measured, Team
 from get3d.files import InputError
 from get3d.training.gradients import MEETING, RECEIVING, SENDING
 from tiny import run_config, write_dataset
@@ -28,11 +29,11 @@ def test_shares_a_step_among_processes_and_prints_it_beside_the_formula(monkeypa
     found = {row.name: row for row in rows}
     assert len(found) == len(rows)
     sizes = ["0.00391 MiB", "0.0625 MiB", "1 MiB", "4 MiB", "16 MiB"]
-    shared = "2 processes: communication with nothing computed beside"
+    shared = "2 processes: communication with nothing computed at the same time"
     assert list(found) == [
         *("gradients of a step", "1 process", "2 processes", shared),
         *(f"{size} over 2 processes" for size in sizes),
-        "a meeting of 2 processes",
+        "a barrier of 2 processes",
     ]
     for row in rows:
         for seconds in (row.seconds, *row.beside.values()):
@@ -43,7 +44,7 @@ def test_shares_a_step_among_processes_and_prints_it_beside_the_formula(monkeypa
     assert 0 < found[shared].result < 1
     assert found[shared].goal.bound == 0.1
     text = console.export_text()
-    assert all(name in text for name in ("predicted", "waiting for slower processes", "gloo"))
+    assert all(name in text for name in ("waiting for slower processes", "gloo"))
 
 
 def test_refuses_a_batch_that_cannot_be_shared():
@@ -129,3 +130,29 @@ def test_a_link_is_found_again_in_its_times():
     found = fitted(sizes, [all_reduce(size, 3, FABRIC) for size in sizes], 3)
     assert found.bandwidth == pytest.approx(100.0)
     assert found.latency == pytest.approx(0.5)
+
+
+def test_predictions_stand_beside_what_was_measured():
+    """Times that follow the formula are predicted from those of two processes."""
+    link = Link(1e6, 1e-3)
+    fabric = Fabric(link, link, node=4, meeting=0.01)
+    step = Step(fixed=0.5, each=0.25, passes=(Pass((4000,), 0.0), Pass((8000,), 0.0)), meetings=3)
+    teams = tuple(
+        Team(
+            count,
+            predicted(step, 8, count, fabric, 4),
+            tuple(all_reduce(size, count, fabric) for size in SIZES),
+            meeting(count, fabric),
+            communication=0.1,
+            waiting=0.0,
+            windows=(0.0, 0.0),
+        )
+        for count in (2, 4)
+    )
+    found = Measured(((4000,), (8000,)), step.computing(8), step.computing(2), teams)
+    table = compared(found, batch=8, there=4)
+    names, seconds, guesses = (list(column.cells) for column in table.columns)
+    assert seconds == guesses
+    assert names[0] == "a step of 2 processes"
+    assert names[-1] == "a barrier of 4 processes"
+    assert seconds[0] == f"{1000 * teams[0].step:,.1f}"

@@ -6,16 +6,20 @@ from pathlib import Path
 import pytest
 import torch
 from rich.console import Console
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
 
 from get3d import benchmarks as bench
-from get3d import presets
+from get3d import presets, spans
 from get3d.benchmarks import full, plain_fields, step
 from get3d.benchmarks.rows import Row, at_least, at_most, compared, to_table
+from get3d.benchmarks.step import stage_seconds
 from get3d.benchmarks.timing import Stopwatch, side_by_side
 from get3d.files import InputError
 from get3d.generator import Generator
 from get3d.networks.fields import Head, TriPlanes
 from get3d.networks.layers import Linear
+from get3d.training.config import prepare_run
 from get3d.training.loop import start
 from tiny import GENERATOR, run_config, seeded, write_dataset
 
@@ -97,33 +101,59 @@ def test_refuses_what_cannot_be_measured(change: dict[str, object], said: str):
         bench.run(bench.BenchConfig(**change), Console(quiet=True))
 
 
+def _event(name: str, start: float, end: float, *, number: int = -1, backward: bool = False) -> FunctionEvent:
+    threads = {"thread": 2, "fwd_thread": 1} if backward else {"thread": 1, "fwd_thread": 0}
+    return FunctionEvent(0, name, start_us=start, end_us=end, sequence_nr=number, **threads)
+
+
+def test_a_moment_counts_for_the_innermost_stage_and_a_gradient_for_the_stage_it_differentiates():
+    second = 1e6
+    events = [
+        _event("a step", 0, 20 * second),
+        _event(spans.EXTRACTION, 1 * second, 7 * second),
+        _event(spans.FIELDS, 2 * second, 4 * second),
+        _event("aten::mul", 2 * second, 3 * second, number=5),
+        # Its number is only that of the next operation with a gradient.
+        _event("aten::detach", 3 * second, 4 * second, number=6),
+        _event("aten::sin", 5 * second, 6 * second, number=6),
+        _event("SinBackward", 10 * second, 12 * second, number=6, backward=True),
+        _event("aten::cos", 10 * second, 11 * second, number=7),
+        _event("MulBackward", 12 * second, 15 * second, number=5, backward=True),
+    ]
+    assert stage_seconds(events) == {
+        "the rest": {"forward": pytest.approx(20 - 6 - 5)},
+        spans.EXTRACTION: {"forward": pytest.approx(4), "backward": pytest.approx(2)},
+        spans.FIELDS: {"forward": pytest.approx(2), "backward": pytest.approx(3)},
+    }
+
+
+def test_the_profiler_tells_whose_gradient_is_computed():
+    """A slow product and a quick sine: nearly all of the forward pass, and of the backward pass, is the product's."""
+    a, b = (torch.randn(300, 300, generator=seeded(i)).requires_grad_(True) for i in range(2))
+    with profile(activities=[ProfilerActivity.CPU]) as recorded:
+        with record_function(spans.PLANES):
+            product = a @ b
+            for _ in range(8):
+                product = product @ b
+        with record_function(spans.TEXTURE):
+            value = product[0].sin().sum()
+        value.backward()
+    found = stage_seconds(recorded.events())
+    for way in ("forward", "backward"):
+        assert found[spans.PLANES][way] > found[spans.TEXTURE][way] > 0
+    assert found[spans.PLANES]["backward"] > found["the rest"]["forward"]
+
+
 @pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
-def test_a_staged_step_has_the_gradients_of_a_whole_one(isosurface: str, tmp_path: Path):
-    """Without the optimisers' steps, the parameters' gradients are those of one graph that is not cut."""
-    config = run_config(tmp_path, tmp_path, generator=replace(GENERATOR, isosurface=isosurface))
-    state = start(config)
-    generator = state.generator
-    latents = generator.sample_latents(4, 0)
-
-    def loss(fields, surfaces) -> torch.Tensor:
-        points = torch.linspace(-0.3, 0.3, 12).view(1, 4, 3).expand(4, 4, 3)
-        colors = fields.texture.at(points)["base_color"]
-        return surfaces.meshes.vertices.sin().sum() + colors.square().sum() + sum(surfaces.regularizers.values())
-
-    shapes = generator.shapes(generator.styles(latents))
-    want = torch.autograd.grad(loss(shapes.fields, shapes.surfaces), list(generator.parameters()), allow_unused=True)
-
-    cuts = [step._Cut() for _ in range(3)]
-    fields = cuts[0].copy(generator.fields(generator.styles(latents)))
-    looked_up = cuts[1].copy(step._look_up(fields.geometry, generator.isosurface))
-    surfaces = cuts[2].copy(generator.isosurface(looked_up))
-    loss(fields, surfaces).backward()
-    for cut in reversed(cuts):
-        cut.backward()
-    for (name, parameter), gradient in zip(generator.named_parameters(), want, strict=True):
-        assert (parameter.grad is None) == (gradient is None), name
-        if gradient is not None:
-            torch.testing.assert_close(parameter.grad, gradient, msg=lambda text, name=name: f"{name}: {text}")
+def test_a_training_step_marks_every_stage(isosurface: str, tmp_path: Path):
+    write_dataset(tmp_path / "data")
+    changed = replace(GENERATOR, isosurface=isosurface)
+    config = prepare_run(run_config(tmp_path / "data", tmp_path / "out", generator=changed)).config
+    state, batch = start(config), next(prepare_run(config).images.batches(config.batch, 0))
+    found = step._watched(state, batch, config, 0)
+    for stage in set(step.STAGES) - {step.DATA, step.REST, spans.UPDATE}:
+        assert set(found[stage]) == {"forward", "backward"}, stage
+    assert set(found) == set(step.STAGES) - {step.DATA}
 
 
 def test_convolution_flops_by_hand():

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from get3d.bundled import bundled
+from get3d.checkpoints.model import load
 from get3d.export import mesh_report
-from get3d.generator import load
 from get3d.storage import load_tensors, read_description
 
 ROOT = Path(__file__).parents[1]

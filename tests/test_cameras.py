@@ -5,7 +5,8 @@ import pytest
 import torch
 import trimesh
 
-from get3d.cameras import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior, Cameras
+from get3d.camera_prior import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
+from get3d.cameras import Cameras, sample_angles
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import rasterize
 
@@ -60,7 +61,7 @@ def test_polar_angle_is_measured_from_above():
 
 
 def test_rotations_are_orthonormal():
-    cameras = CameraPrior(polar=(1.0, 179.0)).sample(50, torch.Generator().manual_seed(0))
+    cameras = Cameras.sample(CameraPrior(polar=(1.0, 179.0)), 50, torch.Generator().manual_seed(0))
     rotations = cameras.rotations
     torch.testing.assert_close(rotations @ rotations.mT, torch.eye(3).expand(50, 3, 3), atol=1e-5, rtol=0)
     torch.testing.assert_close(rotations[:, 0, 1], torch.zeros(50))
@@ -70,7 +71,7 @@ def test_rotations_are_orthonormal():
 
 def test_project_follows_the_pinhole_formula(device):
     generator = torch.Generator().manual_seed(0)
-    cameras = CameraPrior().sample(3, generator).to(device)
+    cameras = Cameras.sample(CameraPrior(), 3, generator).to(device)
     points = (torch.rand(20, 3, generator=generator) - 0.5).to(device)
     camera = torch.randint(0, 3, (20,), generator=generator).to(device)
     projected = cameras.project(points, camera, 48)
@@ -206,18 +207,20 @@ def test_a_float_serves_all_cameras():
 
 def test_prior_stays_in_its_ranges_and_follows_the_generator():
     prior = CameraPrior(azimuth=(30.0, 60.0), polar=(80.0, 85.0), radius=3.0, fov=20.0)
-    cameras = prior.sample(1000, torch.Generator().manual_seed(5))
+    cameras = Cameras.sample(prior, 1000, torch.Generator().manual_seed(5))
     azimuth, polar = torch.rad2deg(cameras.angles).unbind(1)
     assert 30 <= azimuth.min() < 31 < 59 < azimuth.max() <= 60
     assert 80 <= polar.min() < 80.1 < 84.9 < polar.max() <= 85.001
     torch.testing.assert_close(torch.rad2deg(torch.as_tensor(cameras.fov)), torch.full((1000,), 20.0))
-    again = prior.sample_angles(1000, torch.Generator().manual_seed(5))
+    again = sample_angles(prior, 1000, torch.Generator().manual_seed(5))
     torch.testing.assert_close(again, cameras.angles, atol=1e-5, rtol=0)
-    torch.testing.assert_close(prior.at(again).positions, cameras.positions, atol=0, rtol=0)
+    torch.testing.assert_close(Cameras.of_prior(prior, again).positions, cameras.positions, atol=0, rtol=0)
 
 
 def test_orbit_goes_around_evenly():
-    cameras = CameraPrior(polar=(60.0, 90.0)).orbit(4)
+    cameras = Cameras.turntable(CameraPrior(polar=(60.0, 90.0)), 4)
     torch.testing.assert_close(torch.rad2deg(cameras.angles[:, 0]), torch.tensor([0.0, 90.0, 180.0, 270.0]))
     torch.testing.assert_close(torch.rad2deg(cameras.angles[:, 1]), torch.full((4,), 75.0))
-    torch.testing.assert_close(torch.rad2deg(CameraPrior().orbit(2, polar=45.0).angles[:, 1]), torch.full((2,), 45.0))
+    torch.testing.assert_close(
+        torch.rad2deg(Cameras.turntable(CameraPrior(), 2, polar=45.0).angles[:, 1]), torch.full((2,), 45.0)
+    )

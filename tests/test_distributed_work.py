@@ -20,11 +20,12 @@ import tiny
 from get3d import cli
 from get3d.authoring.from_meshes.command import render_models
 from get3d.authoring.from_meshes.config import RenderConfig
+from get3d.checkpoints.model import WEIGHTS
 from get3d.distributed.processes import RanksConfig, joined
 from get3d.evaluation.report import EvaluateConfig, evaluate
 from get3d.files import InputError
 from get3d.generation.generate import GenerateConfig, generate
-from get3d.generator import WEIGHTS, Generator
+from get3d.generator import Generator
 from get3d.metrics.feature_networks import NETWORKS
 from get3d.storage import describe, save_tensors, with_prefix
 from models import save_wedge

@@ -20,7 +20,7 @@ from get3d.authoring.from_meshes.command import render_models
 from get3d.authoring.from_meshes.config import RenderConfig, command_line
 from get3d.authoring.from_meshes.model_files import find_models
 from get3d.authoring.procedural import make
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets.check import check
 from get3d.datasets.index import read
 from get3d.files import InputError

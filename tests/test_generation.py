@@ -17,6 +17,7 @@ from PIL import Image
 from rich.console import Console
 
 import tiny
+from get3d.checkpoints.model import WEIGHTS, load
 from get3d.datasets.index import Description
 from get3d.export import FORMATS
 from get3d.files import InputError
@@ -24,7 +25,7 @@ from get3d.generation.config import GenerateConfig, InterpolateConfig, Settings,
 from get3d.generation.generate import generate
 from get3d.generation.interpolation import interpolate, vary
 from get3d.generation.shape_list import _decoded
-from get3d.generator import WEIGHTS, Generator, load
+from get3d.generator import Generator
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
 

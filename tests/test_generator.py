@@ -6,8 +6,9 @@ import torch
 
 import tiny
 from get3d.cameras import Cameras
+from get3d.checkpoints.model import WEIGHTS, load
 from get3d.files import InputError
-from get3d.generator import WEIGHTS, Generator, load
+from get3d.generator import Generator
 from get3d.render import render_mask
 from get3d.storage import describe, save_tensors, with_prefix
 
@@ -21,7 +22,7 @@ def generator(request):
 
 
 def _cameras(n):
-    return tiny.GENERATOR.cameras.sample(n, tiny.seeded())
+    return Cameras.sample(tiny.GENERATOR.cameras, n, tiny.seeded())
 
 
 def test_a_seed_is_one_shape_however_many_are_asked_for(generator):

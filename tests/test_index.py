@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from datasets import VIEWS, degrees, make_dataset, make_published
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets.index import Assumed, Description, read, split_of
 from get3d.files import InputError
 

@@ -1,6 +1,7 @@
 import torch
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import Cameras
 from get3d.meshes import MeshBatch
 from get3d.render import interpolate, rasterize
 from screen import flat_mesh, front_cameras, random_meshes
@@ -8,7 +9,7 @@ from screen import flat_mesh, front_cameras, random_meshes
 
 def test_seen_positions_project_to_their_pixels(device):
     meshes = random_meshes(3, seed=0, device=device)
-    cameras = CameraPrior().sample(3, torch.Generator().manual_seed(0)).to(device)
+    cameras = Cameras.sample(CameraPrior(), 3, torch.Generator().manual_seed(0)).to(device)
     fragments = rasterize(meshes, cameras, 32)
     points = interpolate(meshes.vertices, meshes.faces, fragments)
     screen = cameras.project(points, fragments.shape, 32)
@@ -39,7 +40,7 @@ def test_reads_attributes_with_faces_of_their_own():
 
 def test_has_the_gradient_of_finite_differences():
     meshes = random_meshes(2, seed=3)
-    cameras = CameraPrior().sample(2, torch.Generator().manual_seed(3))
+    cameras = Cameras.sample(CameraPrior(), 2, torch.Generator().manual_seed(3))
     cameras = cameras.to(dtype=torch.float64)
     vertices = meshes.vertices.double().requires_grad_()
     attributes = torch.randn(len(vertices), 2, dtype=torch.float64).requires_grad_()

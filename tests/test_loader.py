@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from datasets import VIEWS, degrees, image, make_dataset, make_published
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets.index import Description, read
 from get3d.datasets.loader import ImageDataset, decode, to_network
 from get3d.files import InputError

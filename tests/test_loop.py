@@ -15,9 +15,11 @@ from PIL import Image
 from rich.console import Console
 
 import tiny
+from get3d.cameras import Cameras
+from get3d.checkpoints.model import load
 from get3d.datasets.loader import Batch
 from get3d.files import InputError
-from get3d.generator import GeneratorConfig, Styles, load, mix
+from get3d.generator import GeneratorConfig, Styles, mix
 from get3d.storage import describe, load_tensors, save_tensors
 from get3d.training.checkpoint import checkpoints_in, shown_of
 from get3d.training.config import prepare_run
@@ -181,7 +183,7 @@ def test_the_generator_learns_where_the_discriminator_leads(data, tmp_path):
     config = tiny.run_config(data, tmp_path)
     state = start(config)
     latents = state.generator.sample_latents(8, 0)
-    cameras = config.generator.cameras.sample(8, tiny.seeded())
+    cameras = Cameras.sample(config.generator.cameras, 8, tiny.seeded())
     optimizer = torch.optim.Adam(state.generator.parameters(), lr=0.01)
     masks = []
     for _ in range(20):

@@ -7,8 +7,8 @@ import torch
 from rich.console import Console
 
 from get3d.checkpoints import published as official
+from get3d.checkpoints.model import load
 from get3d.generation.generate import GenerateConfig, generate
-from get3d.generator import load
 from published import state_dict
 
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import tiny
 from datasets import VIEWS, degrees, make_dataset, make_published
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets import pack as packing
 from get3d.datasets.index import Assumed, Description, read
 from get3d.datasets.loader import ImageDataset

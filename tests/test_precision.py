@@ -12,6 +12,7 @@ import torch
 from rich.console import Console
 
 import tiny
+from get3d.cameras import Cameras
 from get3d.datasets.loader import Batch
 from get3d.files import InputError
 from get3d.generator import Generator
@@ -66,7 +67,7 @@ def test_networks_in_bf16_are_near_those_in_full_precision(kind, device):
     torch.manual_seed(0)
     generator = Generator(replace(tiny.GENERATOR, synthesis=SYNTHESIS[kind], grid_resolution=12)).to(device)
     discriminator = tiny.DISCRIMINATOR.build(resolution=16).to(device)
-    cameras = tiny.GENERATOR.cameras.sample(4, tiny.seeded()).to(device)
+    cameras = Cameras.sample(tiny.GENERATOR.cameras, 4, tiny.seeded()).to(device)
     points = (torch.rand(4, 50, 3, generator=tiny.seeded()) * 0.6 - 0.3).to(device)
     images = torch.rand(4, 4, 16, 16, generator=tiny.seeded()).to(device)
     found = {}

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 
 from get3d.authoring.procedural import KINDS, SynthConfig, make, synthesize
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets.check import check
 from get3d.datasets.index import SPLITS, read
 from get3d.export.write import sample_texture

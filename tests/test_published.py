@@ -16,10 +16,12 @@ from torch import Tensor
 
 import published
 from conftest import FIXTURES
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.checkpoints import published as official
+from get3d.checkpoints.model import load
+from get3d.checkpoints.published_names import discriminator_names, generator_names
 from get3d.files import InputError
-from get3d.generator import Generator, GeneratorConfig, load
+from get3d.generator import Generator, GeneratorConfig
 from get3d.latents import Latents
 from get3d.networks import DiscriminatorConfig, Fields, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
 from published import relative_error
@@ -111,8 +113,8 @@ def _checkpoint(kind: str = "unified", isosurface: str = "tetrahedra") -> dict[s
         z_dim=10, w_dim=9, mapping_layers=3, synthesis=SMALL[kind], isosurface=isosurface, grid_resolution=GRID
     )
     judge = DiscriminatorConfig(channel_base=64, channel_max=10, condition=6, condition_layers=2)
-    generators = [(Generator(config), official.generator_names(config)) for _ in range(2)]
-    networks = [*generators, (judge.build(resolution=16), official.discriminator_names(judge, 16))]
+    generators = [(Generator(config), generator_names(config)) for _ in range(2)]
+    networks = [*generators, (judge.build(resolution=16), discriminator_names(judge, 16))]
     return {
         part: {name: FILTER if own is None else network.state_dict()[own] for name, own in names.items()}
         for part, (network, names) in zip(("G", "G_ema", "D"), networks, strict=True)
@@ -319,9 +321,9 @@ def test_missing_extra_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
 def test_only_whole_models_of_published_kinds_convert_back(tmp_path: Path) -> None:
     config = GeneratorConfig(synthesis=SMALL["separate"], isosurface="flexicubes")
     with pytest.raises(InputError, match="no published model has separate generators and FlexiCubes"):
-        official.generator_names(config)
+        generator_names(config)
     shiny = replace(config, synthesis=replace(SMALL["unified"], channels=("base_color", "roughness")))
     with pytest.raises(InputError, match="no published model makes the channels base_color, roughness"):
-        official.generator_names(shiny)
+        generator_names(shiny)
     unified = replace(config, synthesis=SMALL["unified"])
-    assert any("mlp_synthesis_weight" in name for name in official.generator_names(unified))
+    assert any("mlp_synthesis_weight" in name for name in generator_names(unified))

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from get3d.benchmarks import plain_render as plain
-from get3d.cameras import CameraPrior, Cameras
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import Cameras
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import interpolate, rasterize, rasterize_through, visible_faces
 from get3d.render.kernels import keys_below
@@ -117,7 +118,7 @@ def test_looking_behind_passes_opcheck(device):
 def test_agrees_with_embree():
     scene = trimesh.creation.icosphere(subdivisions=4, radius=0.4)
     scene.vertices *= 1 + 0.2 * torch.sin(torch.tensor(scene.vertices @ [[13.0], [17.0], [11.0]])).numpy()
-    cameras = CameraPrior().sample(3, torch.Generator().manual_seed(0))
+    cameras = Cameras.sample(CameraPrior(), 3, torch.Generator().manual_seed(0))
     fragments = rasterize(to_batch(scene).select(torch.zeros(3).long()), cameras, 128)
     for number in range(3):
         rays = plain.pixel_rays(cameras.positions[number], cameras.rotations[number], float(cameras.fov[number]), 128)
@@ -130,7 +131,7 @@ def test_agrees_with_embree():
 
 def test_fragments_hang_together(device):
     meshes = random_meshes(4, seed=1, device=device)
-    fragments = rasterize(meshes, CameraPrior().sample(4, torch.Generator().manual_seed(1)).to(device), 32)
+    fragments = rasterize(meshes, Cameras.sample(CameraPrior(), 4, torch.Generator().manual_seed(1)).to(device), 32)
     assert fragments.resolution == 32
     assert fragments.covered.shape == (4, 1, 32, 32)
     torch.testing.assert_close(fragments.face_index.flatten()[fragments.pixel], fragments.face)
@@ -147,7 +148,7 @@ def test_fragments_hang_together(device):
 
 def test_many_views_of_one_mesh():
     meshes = random_meshes(3, seed=2)
-    cameras = CameraPrior().sample(2, torch.Generator().manual_seed(2))
+    cameras = Cameras.sample(CameraPrior(), 2, torch.Generator().manual_seed(2))
     views = rasterize(meshes.select(torch.tensor([2, 2])), cameras, 32)
     for number in range(2):
         alone = rasterize(meshes.select(torch.tensor([2])), cameras[number : number + 1], 32)
@@ -160,7 +161,7 @@ def test_empty_meshes_and_nothing_in_sight(device):
     triangle = Mesh(torch.eye(3, device=device) * 0.1, torch.tensor([[0, 1, 2]], device=device))
     empty = Mesh(torch.zeros(0, 3, device=device), torch.zeros(0, 3, dtype=torch.long, device=device))
     lone = Mesh(torch.zeros(2, 3, device=device), torch.zeros(0, 3, dtype=torch.long, device=device))
-    cameras = CameraPrior().orbit(4).to(device)
+    cameras = Cameras.turntable(CameraPrior(), 4).to(device)
     meshes = MeshBatch.from_meshes([empty, triangle, lone, triangle])
     fragments = rasterize(meshes, cameras, 16)
     assert fragments.covered.sum((1, 2, 3)).bool().tolist() == [False, True, False, True]
@@ -201,7 +202,7 @@ def test_barycentric_is_perspective_correct():
 
 def test_barycentric_has_the_gradient_of_finite_differences():
     generator = torch.Generator().manual_seed(3)
-    cameras = CameraPrior().sample(2, generator)
+    cameras = Cameras.sample(CameraPrior(), 2, generator)
     cameras = cameras.to(dtype=torch.float64)
     meshes = random_meshes(2, seed=3)
     vertices = meshes.vertices.double().requires_grad_()

@@ -12,9 +12,9 @@ import tiny
 from get3d import bundled as packaged
 from get3d.bundled import bundled
 from get3d.checkpoints.config import ModelsConfig, ReleaseConfig
+from get3d.checkpoints.model import load, model_file
 from get3d.checkpoints.release import list_models, release
 from get3d.files import InputError
-from get3d.generator import load, model_file
 from get3d.storage import load_tensors
 from get3d.training.loop import train
 

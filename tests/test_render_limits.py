@@ -25,7 +25,8 @@ from get3d.assets.materials import _reduced
 from get3d.authoring.from_meshes.command import render_models
 from get3d.authoring.from_meshes.config import RenderConfig
 from get3d.authoring.from_meshes.fit import MARGIN, largest_fit
-from get3d.cameras import CameraPrior, Cameras
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import Cameras
 from get3d.files import InputError
 from models import RED, plain, png, save_wedge, write_obj
 

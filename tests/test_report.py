@@ -12,12 +12,13 @@ import torch
 from rich.console import Console
 
 import datasets
+from get3d.checkpoints.model import WEIGHTS, load
 from get3d.evaluation import evaluator as comparison
 from get3d.evaluation import shape_sets
 from get3d.evaluation.metric_table import METRICS
 from get3d.evaluation.report import EvaluateConfig, evaluate
 from get3d.files import InputError
-from get3d.generator import WEIGHTS, Generator, load
+from get3d.generator import Generator
 from get3d.metrics.feature_networks import NETWORKS, EfficientNetLite
 from get3d.storage import describe, save_tensors, with_prefix
 from tiny import GENERATOR

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
+from scaling import Fabric, Link, Pass, Step, all_reduce, exposed, meeting, predicted
 
 from get3d import presets
-from get3d.benchmarks.scaling import Fabric, Link, Pass, Step, all_reduce, exposed, meeting, predicted
 from get3d.generator import Generator
 from get3d.training.gradients import buckets
 

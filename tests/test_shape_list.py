@@ -12,11 +12,12 @@ import torch
 from rich.console import Console
 
 import tiny
+from get3d.checkpoints.model import WEIGHTS, load
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
 from get3d.generation.shape_list import read_shape_list, write_shape_list
-from get3d.generator import WEIGHTS, Generator, load
+from get3d.generator import Generator
 from get3d.latents import Latents, Styles
 from get3d.storage import describe, save_tensors, with_prefix
 

@@ -6,7 +6,8 @@ import torch
 
 from get3d.assets.shading import shade
 from get3d.authoring.procedural import make
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import Cameras
 from get3d.datasets.silhouette_consistency import CONVENTIONS, better_convention, compare, silhouettes
 
 PRIOR = CameraPrior()
@@ -19,7 +20,7 @@ def chairs():
     found = []
     for number in (0, 2):
         mesh = make("chair", 0, number, texture=256)
-        cameras = PRIOR.sample(6, torch.Generator().manual_seed(number))
+        cameras = Cameras.sample(PRIOR, 6, torch.Generator().manual_seed(number))
         alpha = {side: shade(mesh, cameras, side)[:, 3].numpy() for side in SIDES}
         found.append((mesh.mesh, np.degrees(cameras.angles.double().numpy()), alpha))
     return found

@@ -12,13 +12,14 @@ from rich.console import Console
 
 import datasets
 import tiny
+from get3d.checkpoints.model import load
 from get3d.evaluation.drawing import Sampling
 from get3d.evaluation.metric_table import METRICS, Metric
 from get3d.evaluation.report import EvaluateConfig, evaluate
 from get3d.evaluation.shape_sets import Measures, generated_set, mesh_set
 from get3d.evaluation.snapshot_metrics import SnapshotMetrics, default_metrics
 from get3d.files import InputError
-from get3d.generator import Generator, load
+from get3d.generator import Generator
 from get3d.metrics.feature_networks import NETWORKS
 from get3d.metrics.features import FeatureNetwork, frechet_feature_distance
 from get3d.metrics.point_clouds import chamfer_distance, coverage, minimum_matching_distance

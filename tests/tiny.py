@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets.index import Description, write_cameras
 from get3d.generator import GeneratorConfig
 from get3d.networks import DiscriminatorConfig, PlanesConfig, UnifiedConfig

@@ -50,7 +50,7 @@ def main(teach: Teach) -> None:
     with torch.no_grad():
         latents = g.sample_latents(32, 0)
         shapes = g.shapes(g.styles(latents, teach.psi))
-        cameras = d.prior.sample(32, torch.Generator().manual_seed(3))
+        cameras = Cameras.sample(d.prior, 32, torch.Generator().manual_seed(3))
         save_rows(
             list(draw_views(shapes, torch.arange(32), cameras, 128).rgb[:16].split(8)), teach.folder / "taught.png"
         )

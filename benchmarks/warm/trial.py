@@ -257,7 +257,9 @@ class Run:
         meshes, images = [], []
         for start in range(0, 128, 32):
             shapes = self.shapes(random_codes(self.trial.codes, self.codes, 32, 100 + start))
-            drawn = draw_views(shapes, torch.arange(32), d.prior.sample(32, torch.Generator().manual_seed(start)), 64)
+            drawn = draw_views(
+                shapes, torch.arange(32), Cameras.sample(d.prior, 32, torch.Generator().manual_seed(start)), 64
+            )
             images.append(drawn.rgb * (drawn.mask > 0) - 1.0 * (drawn.mask == 0))
             if start < 32:
                 meshes += shapes.surfaces.meshes.split()
@@ -273,7 +275,7 @@ class Run:
         real = F.interpolate(to_network(d.images[pick])[:, :3], scale_factor=2)
         made = draw_views(self.shapes(self.codes.mean[o]), o, d.cameras(pick), 128).rgb
         code = random_codes(self.trial.codes, self.codes, 16, 1)
-        cameras = d.prior.sample(16, torch.Generator().manual_seed(3))
+        cameras = Cameras.sample(d.prior, 16, torch.Generator().manual_seed(3))
         random = draw_views(self.shapes(code), torch.arange(16), cameras, 128).rgb
         # Swap grid: 4 geometries (rows) by 8 textures, all from one camera.
         g, x = code[:4, 0].repeat_interleave(8, 0), code[:8, 1].repeat(4, 1)

@@ -15,7 +15,7 @@ from torch import Tensor
 from get3d.camera_prior import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
 from get3d.tensors import TensorDataclass
 
-__all__ = ["DEFAULT_FOV", "DEFAULT_RADIUS", "CameraPrior", "Cameras"]
+__all__ = ["Cameras", "sample_angles"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,25 @@ class Cameras(TensorDataclass):
         right = torch.stack([-torch.cos(azimuth), torch.zeros_like(azimuth), torch.sin(azimuth)], dim=1)
         rotations = torch.stack([right, torch.linalg.cross(backward, right), backward], dim=1)
         return cls(positions, _rolled(rotations, roll), *_lens(_for_each(fov, azimuth)))
+
+    @classmethod
+    def of_prior(cls, prior: CameraPrior, angles: Float[Tensor, "n 2"]) -> "Cameras":
+        """The cameras of a dataset's prior at (azimuth, polar) in radians."""
+        azimuth, polar = angles.T.contiguous()
+        return cls.orbit(azimuth, polar, prior.radius, math.radians(prior.fov))
+
+    @classmethod
+    def sample(cls, prior: CameraPrior, count: int, generator: torch.Generator) -> "Cameras":
+        """Draws `count` cameras of a dataset's prior, on the generator's device."""
+        return cls.of_prior(prior, sample_angles(prior, count, generator))
+
+    @classmethod
+    def turntable(cls, prior: CameraPrior, count: int, polar: float | None = None) -> "Cameras":
+        """`count` cameras evenly around the object, at one polar angle in degrees (default: the middle)."""
+        low, high = prior.azimuth
+        azimuth = torch.deg2rad(low + (high - low) * torch.arange(count) / count)
+        middle = math.radians(sum(prior.polar) / 2 if polar is None else polar)
+        return cls.orbit(azimuth, torch.full((count,), middle), prior.radius, math.radians(prior.fov))
 
     @classmethod
     def look_at(
@@ -149,6 +168,15 @@ class Cameras(TensorDataclass):
         local = constant + x_part * points[:, :1] + y_part * points[:, 1:2] + z_part * points[:, 2:]
         inverse = 1 / local[:, 2:]
         return torch.cat([middle[:, :2] + local[:, :2] * inverse, inverse], dim=1)
+
+
+def sample_angles(prior: CameraPrior, count: int, generator: torch.Generator) -> Float[Tensor, "n 2"]:
+    """Draws (azimuth, polar) of `count` cameras of a dataset's prior in radians, on the generator's device."""
+    uniform = torch.rand(count, 2, generator=generator, device=generator.device)
+    angles = [
+        torch.deg2rad(low + (high - low) * uniform[:, i]) for i, (low, high) in enumerate((prior.azimuth, prior.polar))
+    ]
+    return torch.stack(angles, dim=1)
 
 
 def _for_each(value: Tensor | float, like: Float[Tensor, " n"]) -> Float[Tensor, " n"]:

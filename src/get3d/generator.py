@@ -10,46 +10,36 @@ depends on the mode it was made in, and autocast lowers the precision of convolu
 
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.profiler import record_function
 
-from get3d.bundled import MODEL_FILE, bundled
+from get3d import spans
 from get3d.cameras import Cameras
-from get3d.devices import device_named
 from get3d.export import TexturedMesh, textured_mesh
-from get3d.files import InputError, require_names
+from get3d.files import InputError
 from get3d.generator_config import PSI, GeneratorConfig
 from get3d.images import Images
 from get3d.isosurface import ISOSURFACES, Surfaces
-from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.latents import Latents, Styles, mix
-from get3d.materials import BASE_COLOR, Material, require_channels
+from get3d.materials import BASE_COLOR, Material
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork
 from get3d.render import interpolate, mask_of, rasterize
-from get3d.storage import load_tensors, read_description, require_same_shapes, restore, without_prefix
 
 __all__ = [
     "PSI",
-    "WEIGHTS",
     "Field",
     "Generator",
     "GeneratorConfig",
     "Images",
     "Shapes",
     "Styles",
-    "load",
     "mix",
-    "model_file",
-    "read_config",
 ]
-
-WEIGHTS = "generator_ema."
-"""What the names of a model's tensors begin with in its file."""
 
 BACKGROUND = -1.0
 """Colour where nothing is seen: black."""
@@ -179,6 +169,7 @@ class Generator(nn.Module):
             labels = (drawn if label is None else torch.full((n,), classes.index(label))).to(device)
         return Latents(codes[:, 0], codes[:, 1], labels)
 
+    @record_function(spans.PLANES)
     def styles(self, latents: Latents, psi: float = 1.0, *, per_layer: bool = True) -> Styles:
         """The styles of latents, the same for every layer.
 
@@ -224,6 +215,7 @@ class Generator(nn.Module):
             generator = torch.Generator(mapping.w_avg.device).manual_seed(seed)
             mapping.w_avg.copy_(mapping.mean_style(samples, generator))
 
+    @record_function(spans.PLANES)
     def fields(self, styles: Styles) -> Fields:
         """The fields of styles; differentiable.
 
@@ -234,6 +226,7 @@ class Generator(nn.Module):
         fields: Fields = self.synthesis(styles.geometry, styles.texture)
         return fields
 
+    @record_function(spans.EXTRACTION)
     def extract(self, fields: Fields) -> Shapes:
         """Fields with their surfaces; differentiable."""
         return Shapes(self.isosurface(fields.geometry), fields)
@@ -260,12 +253,16 @@ class Generator(nn.Module):
             meshes = meshes.select(torch.zeros(views, dtype=torch.long, device=meshes.device))
         elif views < count:
             cameras = cameras[torch.zeros(count, dtype=torch.long, device=cameras.device)]
-        fragments = rasterize(meshes, cameras, resolution)
-        with nullcontext() if through_positions else torch.no_grad():
-            points = interpolate(meshes.vertices, meshes.faces, fragments)
-        shape = torch.zeros_like(fragments.shape) if count < views else fragments.shape
-        colors = shapes.fields.texture.at_packed(points, shape)[BASE_COLOR]
-        return Images(fragments.scatter(colors, BACKGROUND), mask_of(meshes, fragments), meshes.empty)
+        with record_function(spans.RASTER):
+            fragments = rasterize(meshes, cameras, resolution)
+            mask = mask_of(meshes, fragments)
+        with record_function(spans.TEXTURE):
+            with nullcontext() if through_positions else torch.no_grad():
+                points = interpolate(meshes.vertices, meshes.faces, fragments)
+            shape = torch.zeros_like(fragments.shape) if count < views else fragments.shape
+            colors = shapes.fields.texture.at_packed(points, shape)[BASE_COLOR]
+            rgb = fragments.scatter(colors, BACKGROUND)
+        return Images(rgb, mask, meshes.empty)
 
     def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
         """Shapes as functions of space; differentiable."""
@@ -323,66 +320,3 @@ class Generator(nn.Module):
             else textured_mesh(mesh, shapes.material(i), texture_resolution, faces)
             for i, (mesh, empty) in pairs
         ]
-
-
-@torch.inference_mode(False)
-def load(path_or_name: str | Path, device: torch.device | str = "auto") -> Generator:
-    """Reads a model.
-
-    Args:
-        path_or_name: a model file, its folder, the folder of a training run (its newest checkpoint), a checkpoint, or
-            the name of a model that comes with the package.
-        device: where to put it; "auto" takes a GPU where there is one.
-
-    Raises:
-        InputError: there is no model, its file is damaged or another program's, its grid does not fit into memory, or
-            there is no such device.
-    """
-    path, place = model_file(path_or_name), device_named(str(device))
-    config = read_config(path)
-    taken = grid_memory(config.isosurface, config.synthesis)
-    resolution = f"{path}: generator.grid_resolution"
-    require_grid_fits(resolution, config.grid_resolution, taken, place, "convert it with --grid")
-    generator = Generator(config)
-    generator.load_state_dict(without_prefix(WEIGHTS, load_tensors(path, prefix=WEIGHTS).tensors))
-    return generator.to(place).eval().requires_grad_(False)
-
-
-def read_config(path: Path) -> GeneratorConfig:
-    """The sizes of a model, or of a checkpoint's generators, which are those of the averaged weights in it.
-
-    Nothing is built of what a file says before it was compared with what the file holds.
-
-    Raises:
-        InputError: the file is no model's, a size is out of its range, or the weights have other sizes.
-    """
-    config = restore(GeneratorConfig, read_description(path).get("generator"), path)
-    require_names(config.classes, f"{path}: generator.classes")
-    require_channels(config.synthesis.channels, f"{path}: generator.synthesis.channels")
-    # The grid is no part of the weights, and is built.
-    small = replace(config, grid_resolution=4)
-    require_same_shapes(path, WEIGHTS, lambda: Generator(small))
-    return config
-
-
-def model_file(path_or_name: str | Path) -> Path:
-    """The file that `load` reads.
-
-    Raises:
-        InputError: there is none.
-    """
-    path = Path(path_or_name)
-    if path.is_file():
-        return path
-    if (path / MODEL_FILE).is_file():
-        return path / MODEL_FILE
-    checkpoints = sorted(path.glob("checkpoints/checkpoint-*.safetensors"))
-    if checkpoints:
-        return checkpoints[-1]
-    named = bundled()
-    if str(path_or_name) in named:
-        return named[str(path_or_name)]
-    fix = f"train first, or give a model file, its folder, the folder of a training run, or one of {', '.join(named)}"
-    if path.is_dir():
-        raise InputError(f"{path}: holds neither {MODEL_FILE} nor checkpoints; {fix}")
-    raise InputError(f"{path}: no such model; {fix}")

@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import sample_angles
 from get3d.datasets.config import require_images
 from get3d.datasets.index import Description
 from get3d.files import InputError, require_writable, writing
@@ -139,7 +140,7 @@ def progress_bar(console: Console) -> Progress:
 def draw_angles(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Float[Tensor, "n 2"]:
     """(azimuth, polar) of cameras drawn from the prior, in radians; the same numbers always give the same."""
     seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
-    return prior.sample_angles(views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
+    return sample_angles(prior, views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
 
 
 def write_images(folder: Path, images: UInt8[Tensor, "n 4 r r"]) -> None:

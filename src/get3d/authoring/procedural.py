@@ -22,7 +22,8 @@ from get3d.authoring.dataset_writer import (
     worker_count,
     write_images,
 )
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import Cameras
 from get3d.datasets.config import SynthConfig
 from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
 from get3d.export.write import TexturedMesh
@@ -154,7 +155,7 @@ def _describe(config: SynthConfig) -> Description:
 def _render(config: SynthConfig, item: _Object) -> _Object:
     """Writes the images of one object, then its mesh: the mesh's file says that the object is done."""
     mesh = make(item.kind, config.seed, item.number, config.scale, config.texture)
-    images = shade(mesh, config.prior.at(_angles(config, item)), config.resolution)
+    images = shade(mesh, Cameras.of_prior(config.prior, _angles(config, item)), config.resolution)
     write_images(config.out / "images" / item.name, images)
     mesh.save(_mesh_path(config.out, item))
     return item

@@ -13,9 +13,9 @@ from rich.text import Text
 from get3d.benchmarks import extraction, fields, full, generation, loading, ranks, start, step, visibility
 from get3d.benchmarks.config import BenchConfig
 from get3d.benchmarks.rows import Row, to_json, to_table
+from get3d.checkpoints.model import load
 from get3d.devices import device_named
 from get3d.files import InputError, require_writable, write_json
-from get3d.generator import load
 from get3d.presets import PRESETS
 from get3d.ranges import require_ranges
 from get3d.training.config import TrainConfig

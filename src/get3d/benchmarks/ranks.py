@@ -1,4 +1,4 @@
-"""A training step shared by 1, 2, … processes, which take turns in one run, beside what the formula predicts."""
+"""A training step shared by 1, 2, … processes, which take turns in one run, and what of it is communication."""
 
 import copy
 import os
@@ -19,7 +19,6 @@ from torch.profiler import ProfilerActivity, profile, record_function
 from get3d.benchmarks import step
 from get3d.benchmarks.profiles import ASKING, STEP, Profiled, given, profiled, windows
 from get3d.benchmarks.rows import Row, at_most
-from get3d.benchmarks.scaling import Fabric, Pass, Step, all_reduce, fitted, meeting, predicted
 from get3d.benchmarks.timing import Stopwatch
 from get3d.datasets.loader import Batch, ImageDataset
 from get3d.devices import device_named
@@ -32,12 +31,10 @@ from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.gradients import MEETING, buckets
 from get3d.training.loop import start, train_step
 
-__all__ = ["measure", "rows"]
+__all__ = ["SIZES", "Measured", "Team", "backend", "measured", "processors", "rows"]
 
 _PART = "a share of a step"
-_MEETINGS = 3
-"""Of a step: one for each network that moves, one for asking."""
-_SIZES = (2**12, 2**16, 2**20, 2**22, 2**24)
+SIZES = (2**12, 2**16, 2**20, 2**22, 2**24)
 """Bytes that are added up by themselves, to see what the link gives."""
 
 
@@ -69,13 +66,13 @@ class _Work:
 
 
 @dataclass(frozen=True)
-class _Team:
+class Team:
     """What a number of processes found together; medians.
 
     Attributes:
         count: how many they are.
         step: seconds of a step.
-        sums: seconds in which bytes are added up, for each of `_SIZES`.
+        sums: seconds in which bytes are added up, for each of `SIZES`.
         meeting: seconds in which they meet.
         communication: part of a step, by the profiler.
         waiting: part of a step, by the profiler.
@@ -92,7 +89,7 @@ class _Team:
 
 
 @dataclass(frozen=True)
-class _Measured:
+class Measured:
     """What the processes found.
 
     Attributes:
@@ -105,14 +102,25 @@ class _Measured:
     buckets: tuple[tuple[int, ...], ...]
     alone: float
     part: float
-    teams: tuple[_Team, ...]
+    teams: tuple[Team, ...]
 
 
-def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) -> list[Row]:
-    """Steps of a young run on a few procedural chairs, shared by 1 to `count` processes.
+def processors(device: str) -> int:
+    """The GPUs of this machine, or the cores that this process may use."""
+    if device_named(device).type == "cuda":
+        return torch.cuda.device_count()
+    return len(os.sched_getaffinity(0))
+
+
+def backend(device: str) -> str:
+    """What carries gradients between processes."""
+    return "NCCL" if device_named(device).type == "cuda" else "gloo"
+
+
+def measured(config: TrainConfig, repeats: int, warm: int, count: int) -> Measured:
+    """Times steps of a young run on a few procedural chairs, shared by 1 to `count` processes.
 
     Args:
-        preset: name of the configuration.
         config: what is trained; its batch is that of all processes together.
         repeats: of each measurement.
         warm: steps trained before.
@@ -121,21 +129,57 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) 
     Raises:
         InputError: the batch cannot be shared by so many, or there are not as many GPUs.
     """
-    gpus = torch.cuda.device_count()
-    on_gpus = device_named(config.device).type == "cuda"
-    if on_gpus and gpus < count:
-        raise InputError(f"--ranks is {count}, and this machine has {gpus} GPUs; each takes one, so lower it")
+    there = processors(config.device)
+    if backend(config.device) == "NCCL" and there < count:
+        raise InputError(f"--ranks is {count}, and this machine has {there} GPUs; each takes one, so lower it")
     with tempfile.TemporaryDirectory() as folder:
         data, result = Path(folder) / "data", Path(folder) / "measured.json"
         config = replace(config, data=data, out=Path(folder) / "run", ranks=RanksConfig(count, max_restarts=0))
         step.make_dataset(data, config)
         work = _Work(prepare_run(config, count).config, repeats, warm, result)
-        launching.run(measure, work, Console(quiet=True), lambda: None)
-        measured = restore(_Measured, read_json(result), result)
-    return _rows(preset, work, measured, gpus if on_gpus else len(os.sched_getaffinity(0)))
+        launching.run(_measure, work, Console(quiet=True), lambda: None)
+        return restore(Measured, read_json(result), result)
 
 
-def measure(config: _Work, console: Console) -> None:
+def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) -> list[Row]:
+    """What `measured` finds, as rows; `preset` is the configuration's name."""
+    found = measured(config, repeats, warm, count)
+    carrier = backend(config.device)
+    there = f"{processors(config.device)} {'cores' if carrier == 'gloo' else 'GPUs'}"
+    group = (
+        f"A training step of the preset {preset} shared by processes, after {warm} others: {config.batch} images of "
+        f"{config.resolution}² in all; {there}, {carrier}"
+    )
+    numbers = [len(sizes) for sizes in found.buckets]
+    carried = sum(sum(sizes) for sizes in found.buckets)
+    note = f"discriminator and generator, in {numbers[0]} and {numbers[1]} buckets"
+    table = [
+        Row(group, "gradients of a step", result=carried / 1e6, unit="MB", note=note),
+        Row(group, "1 process", found.alone, {"with the share of one of all": found.part}),
+    ]
+    for team in found.teams:
+        speed = found.alone / team.step / team.count
+        table += [
+            Row(group, f"{team.count} processes", team.step, result=speed, unit="%", note="speed for each"),
+            Row(
+                group,
+                f"{team.count} processes: communication with nothing computed at the same time",
+                team.communication * team.step,
+                {"waiting for slower processes": team.waiting * team.step},
+                team.communication,
+                "%",
+                at_most(0.1) if team.count == 2 else None,
+            ),
+        ]
+    group = f"Gradients added up, nothing else ({carrier})"
+    for team in found.teams:
+        for size, seconds in zip(SIZES, team.sums, strict=True):
+            table.append(Row(group, f"{size / 2**20:.3g} MiB over {team.count} processes", seconds))
+        table.append(Row(group, f"a barrier of {team.count} processes", team.meeting))
+    return table
+
+
+def _measure(config: _Work, console: Console) -> None:
     """What each process does, together with the others; the first writes what was found."""
     # The profiler tells of its stages otherwise.
     os.environ["KINETO_LOG_LEVEL"] = "99"
@@ -157,9 +201,9 @@ def measure(config: _Work, console: Console) -> None:
         for number, team in teams.items():
             runs[number, STEP] = _step(state, images, training, team)
             runs[number, MEETING] = partial(_meet, team)
-            for size in _SIZES:
+            for size in SIZES:
                 runs[number, size] = partial(_add_up, torch.zeros(size // 4, device=device), team)
-        names = [(1, STEP), (1, _PART), *((number, name) for number in numbers for name in (STEP, MEETING, *_SIZES))]
+        names = [(1, STEP), (1, _PART), *((number, name) for number in numbers for name in (STEP, MEETING, *SIZES))]
         unused, watch = Stopwatch(device), Stopwatch(device)
         for turn in range(config.repeats + 1):
             for number, name in names:
@@ -174,7 +218,7 @@ def measure(config: _Work, console: Console) -> None:
         for number in numbers:
             _meet(everyone)
             if number in teams:
-                times = {name: watch.medians[f"{number} {name}"] for name in (STEP, MEETING, *_SIZES)}
+                times = {name: watch.medians[f"{number} {name}"] for name in (STEP, MEETING, *SIZES)}
                 found.append(_found(runs[number, STEP], teams[number], device, config.repeats, times))
         if everyone.rank == 0:
             sizes = tuple(
@@ -182,7 +226,7 @@ def measure(config: _Work, console: Console) -> None:
                 for network in (state.discriminator, state.generator)
             )
             alone, part = (watch.medians[f"1 {name}"] for name in (STEP, _PART))
-            write_json(config.result, describe(_Measured(sizes, alone, part, tuple(found))))
+            write_json(config.result, describe(Measured(sizes, alone, part, tuple(found))))
 
 
 def _team(everyone: Ranks, number: int) -> Ranks | None:
@@ -225,7 +269,7 @@ def _add_up(numbers: Tensor, ranks: Ranks) -> None:
 
 def _found(
     run: Callable[[], object], ranks: Ranks, device: torch.device, repeats: int, times: dict[str | int, float]
-) -> _Team:
+) -> Team:
     """What these processes found: the times, and what the profiler says of a few steps more."""
     gpu = [ProfilerActivity.CUDA] if device.type == "cuda" else []
     with profile(activities=[ProfilerActivity.CPU, *gpu]) as recorded:
@@ -240,61 +284,12 @@ def _found(
     steps = list(zip(*of_each, strict=True))
     seconds = [statistics.mean(one.seconds for one in each) for each in steps]
     gave = [given(each) for each in steps]
-    return _Team(
+    return Team(
         ranks.world,
         times[STEP],
-        tuple(times[size] for size in _SIZES),
+        tuple(times[size] for size in SIZES),
         times[MEETING],
         statistics.median(one.communication / whole for one, whole in zip(gave, seconds, strict=True)),
         statistics.median(one.waiting / whole for one, whole in zip(gave, seconds, strict=True)),
         tuple(statistics.median(parts) for parts in zip(*(windows(each[0]) for each in steps), strict=True)),
     )
-
-
-def _rows(preset: str, work: _Work, measured: _Measured, processors: int) -> list[Row]:
-    config, count, first = work.training, work.ranks.processes, measured.teams[0]
-    backend = "gloo" if config.device == "cpu" or not torch.cuda.is_available() else "NCCL"
-    each = (measured.alone - measured.part) / (config.batch - config.batch / count)
-    passes = tuple(Pass(sizes, window) for sizes, window in zip(measured.buckets, first.windows, strict=True))
-    formula = Step(max(0.0, measured.alone - each * config.batch), each, passes, _MEETINGS)
-    link = fitted(_SIZES, first.sums, first.count)
-    fabric = Fabric(link, link, node=count, meeting=first.meeting / (first.count - 1))
-
-    group = (
-        f"A training step of the preset {preset} shared by processes, after {work.warm} others: {config.batch} "
-        f"images of {config.resolution}² in all; {processors} {'cores' if backend == 'gloo' else 'GPUs'}, {backend}"
-    )
-    numbers = [len(sizes) for sizes in measured.buckets]
-    carried = sum(sum(sizes) for sizes in measured.buckets)
-    note = f"discriminator and generator, in {numbers[0]} and {numbers[1]} buckets"
-    found = [
-        Row(group, "gradients of a step", result=carried / 1e6, unit="MB", note=note),
-        Row(group, "1 process", measured.alone, {"with the share of one of all": measured.part}),
-    ]
-    for team in measured.teams:
-        guess = predicted(formula, config.batch, team.count, fabric, processors)
-        speed = measured.alone / team.step / team.count
-        found += [
-            Row(group, f"{team.count} processes", team.step, {"predicted": guess}, speed, "%", note="speed for each"),
-            Row(
-                group,
-                f"{team.count} processes: communication with nothing computed beside",
-                team.communication * team.step,
-                {"waiting for slower processes": team.waiting * team.step},
-                team.communication,
-                "%",
-                at_most(0.1) if team.count == 2 else None,
-            ),
-        ]
-    group = (
-        f"Gradients added up, nothing else ({backend}); predicted from the times of {first.count} processes: "
-        f"{link.bandwidth / 1e9:.2g} GB/s, {link.latency * 1e6:.0f} µs a message"
-    )
-    for team in measured.teams:
-        shared = fabric.in_turns(max(1.0, team.count / processors))
-        for size, seconds in zip(_SIZES, team.sums, strict=True):
-            name = f"{size / 2**20:.3g} MiB over {team.count} processes"
-            found.append(Row(group, name, seconds, {"predicted": all_reduce(size, team.count, shared)}))
-        name = f"a meeting of {team.count} processes"
-        found.append(Row(group, name, team.meeting, {"predicted": meeting(team.count, fabric)}))
-    return found

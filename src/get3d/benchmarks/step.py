@@ -1,52 +1,51 @@
 """The stages of a training step, forward and backward each, and the whole step beside their sum.
 
-The step is done stage by stage with the parts that the training loop uses, its graph cut between the stages: a stage
-gets copies of what the ones before it made, and its backward pass starts from the gradients that gathered in the copies
-of what it made itself. Sum and whole agree where nothing is left out.
+The step is the training loop's own, watched by PyTorch's profiler: the code marks its stages (`get3d.spans`), and an
+operation of a backward pass belongs to the stage whose operation it differentiates.
 """
 
-import dataclasses
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float
 from rich.console import Console
-from torch import Tensor
+from torch.autograd.profiler_util import FunctionEvent
+from torch.profiler import ProfilerActivity, profile, record_function
 
+from get3d import spans
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.benchmarks.rows import Row, at_most
 from get3d.benchmarks.timing import Stopwatch
-from get3d.datasets.loader import Batch, ImageDataset, to_network
-from get3d.generator import BACKGROUND, mix
-from get3d.isosurface import Isosurface, Surfaces
-from get3d.materials import BASE_COLOR
-from get3d.networks import GeometryField, GeometryValues
-from get3d.render import interpolate, mask_of, rasterize
+from get3d.datasets.loader import Batch, ImageDataset
 from get3d.training.checkpoint import TrainingState
 from get3d.training.config import TrainConfig, prepare_run
-from get3d.training.ema import update_average
-from get3d.training.loop import start, train_step, update
-from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
+from get3d.training.loop import start, train_step
 
-__all__ = ["WHOLE", "make_dataset", "rows"]
+__all__ = ["STAGES", "WHOLE", "make_dataset", "rows", "stage_seconds"]
 
-DATA, PLANES, GRID = "data loading", "mapping and planes", "fields on the grid"
-EXTRACTION, RASTER, TEXTURE = "extraction", "rasterising and mask", "texture at covered pixels"
-JUDGED, TAUGHT, R1 = "discriminator", "discriminator, for the generator", "R1"
-UPDATE = "optimisers and average"
-STAGES = (DATA, PLANES, GRID, EXTRACTION, RASTER, TEXTURE, JUDGED, TAUGHT, R1, UPDATE)
-SURFACE_STAGES = (GRID, EXTRACTION, RASTER, TEXTURE)
+DATA, REST = "data loading", "the rest"
+STAGES = (
+    DATA,
+    spans.PLANES,
+    spans.FIELDS,
+    spans.EXTRACTION,
+    spans.RASTER,
+    spans.TEXTURE,
+    spans.DISCRIMINATOR,
+    spans.GENERATOR_LOSS,
+    spans.R1,
+    spans.UPDATE,
+    REST,
+)
+SURFACE_STAGES = (spans.FIELDS, spans.EXTRACTION, spans.RASTER, spans.TEXTURE)
 
 FORWARD, BACKWARD = "forward", "backward"
 STEP, STEP_WITH_R1 = "a step", "a step with R1"
 WHOLE = "the step itself"
 """The time by this name, in one of the rows, is that of a whole step."""
-
-T = TypeVar("T")
+_WATCHED = "a watched step"
 
 
 def rows(preset: str, config: TrainConfig, repeats: int, warm: int) -> list[Row]:
@@ -80,31 +79,96 @@ class _Measured:
     """A step, taken apart.
 
     Attributes:
-        medians: seconds of each stage and direction, and of whole steps with and without R1.
+        stages: seconds of each stage by direction, the mean of the watched steps; R1 of a step that has it.
+        medians: seconds of whole steps that nobody watched, with and without R1, and of data loading.
         faces: of a shape, in the mean.
     """
 
+    stages: dict[str, dict[str, float]]
     medians: dict[str, float]
     faces: float
 
 
+def stage_seconds(events: Iterable[FunctionEvent], *, cuda: bool = False) -> dict[str, dict[str, float]]:
+    """Seconds of the stages of what the profiler recorded, by stage and direction.
+
+    Each moment counts once, for the innermost stage that is marked around it. A backward operation counts for the stage
+    of the operation that has its number on the thread it ran on. What no stage is marked around is "the rest".
+
+    Args:
+        events: of one or more steps.
+        cuda: count the kernels that operations start, in place of the time they take themselves.
+    """
+    marks = {getattr(spans, name) for name in spans.__all__}
+    found: dict[str, dict[str, float]] = {}
+    owner: dict[tuple[int, int], str] = {}
+    open_events: list[tuple[float, tuple[str, str]]] = []
+    # Kernels are listed too, on a device; they are counted with what started them.
+    ordered = (event for event in events if event.device_type == torch.autograd.DeviceType.CPU)
+    for event in sorted(ordered, key=lambda event: (event.time_range.start, -event.time_range.end)):
+        start, end = event.time_range.start, event.time_range.end
+        while open_events and open_events[-1][0] <= start:
+            open_events.pop()
+        outer = label = open_events[-1][1] if open_events else (REST, FORWARD)
+        number = (event.fwd_thread or event.thread, event.sequence_nr)
+        if event.name in marks:
+            label = (event.name, FORWARD)
+        elif event.fwd_thread and number in owner:
+            label = (owner[number], BACKWARD)
+        elif not event.fwd_thread and event.sequence_nr >= 0 and label[1] == FORWARD:
+            owner[number] = label[0]
+        spent = event.self_device_time_total if cuda else end - start
+        _add(found, label, spent)
+        if open_events and not cuda:
+            _add(found, outer, start - end)
+        open_events.append((end, label))
+    return found
+
+
+def _add(found: dict[str, dict[str, float]], label: tuple[str, str], microseconds: float) -> None:
+    stage, direction = label
+    ways = found.setdefault(stage, {})
+    ways[direction] = ways.get(direction, 0.0) + microseconds / 1e6
+
+
 def _measure(config: TrainConfig, images: ImageDataset, repeats: int, warm: int) -> _Measured:
-    """Times stages and whole steps, which take turns."""
+    """Watches steps, and times others that nobody watches; they take turns."""
     state = start(config)
     device = next(state.generator.parameters()).device
     stream = images.batches(config.batch, config.seed)
     for _ in range(warm):
         train_step(state, next(stream), config)
     unused, watch = Stopwatch(device), Stopwatch(device)
+    stages: dict[str, dict[str, float]] = {}
     faces = 0.0
     for turn in range(repeats + 1):
         chosen = watch if turn else unused
-        faces += _staged_step(state, stream, config, chosen) / (repeats + 1)
-        for name, shown in ((STEP, config.batch), (STEP_WITH_R1, 0)):
-            state.cur_nimg = shown
+        with chosen.lap(DATA):
+            batch = next(stream)
+        state.sums.clear()
+        for name, nimg in ((STEP, config.batch), (STEP_WITH_R1, 0)):
+            state.cur_nimg = nimg
             with chosen.lap(name):
-                train_step(state, next(stream), config)
-    return _Measured(watch.medians, faces)
+                train_step(state, batch, config)
+            for stage, ways in _watched(state, batch, config, nimg).items():
+                # A step with R1 tells about R1 alone.
+                if turn and (stage == spans.R1) == (name == STEP_WITH_R1):
+                    for way, seconds in ways.items():
+                        _add(stages, (stage, way), 1e6 * seconds / repeats)
+        total, count = state.sums["surface/faces"].tolist()
+        faces += total / count / (repeats + 1)
+    medians = watch.medians
+    return _Measured({DATA: {FORWARD: medians[DATA]}} | stages, medians, faces)
+
+
+def _watched(state: TrainingState, batch: Batch, config: TrainConfig, nimg: int) -> dict[str, dict[str, float]]:
+    """The stages of one step."""
+    cuda = next(state.generator.parameters()).device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
+    state.cur_nimg = nimg
+    with profile(activities=activities) as recorded, record_function(_WATCHED):
+        train_step(state, batch, config)
+    return stage_seconds(recorded.events(), cuda=cuda)
 
 
 def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> list[Row]:
@@ -113,17 +177,14 @@ def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> l
         f"A training step of the preset {preset}, after {warm} others: {config.batch} images of {config.resolution}²"
     )
     interval = config.objective.r1_interval
-    part = {stage: 1 / interval if stage == R1 else 1.0 for stage in STAGES}
     seconds = {
-        stage: {
-            way: part[stage] * medians[f"{stage} {way}"] for way in (FORWARD, BACKWARD) if f"{stage} {way}" in medians
-        }
+        stage: {way: time / (interval if stage == spans.R1 else 1) for way, time in measured.stages[stage].items()}
         for stage in STAGES
     }
     total = sum(sum(ways.values()) for ways in seconds.values())
-    whole = medians[STEP] + (medians[STEP_WITH_R1] - medians[STEP]) / interval
+    whole = medians[DATA] + medians[STEP] + (medians[STEP_WITH_R1] - medians[STEP]) / interval
     surface = sum(sum(seconds[stage].values()) for stage in SURFACE_STAGES)
-    notes = {R1: f"taken every {interval} steps; a step's part of it"}
+    notes = {spans.R1: f"taken every {interval} steps; a step's part of it"}
     return [
         *(
             Row(group, stage, sum(ways.values()), ways, sum(ways.values()) / total, "%", note=notes.get(stage, ""))
@@ -140,142 +201,3 @@ def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> l
             note=f"{', '.join(SURFACE_STAGES)}; {measured.faces:,.0f} faces a shape",
         ),
     ]
-
-
-@dataclass(frozen=True)
-class _Cut:
-    """Where the graph is cut: what a stage made, and copies of it that start a graph of their own.
-
-    Attributes:
-        made: the tensors with a gradient.
-        copies: of each.
-    """
-
-    made: list[Tensor] = field(default_factory=list)
-    copies: list[Tensor] = field(default_factory=list)
-
-    def copy(self, value: T) -> T:
-        """The value with its tensors copied; looks into dataclasses, tuples and dictionaries."""
-        return self._copy(value)
-
-    def _copy(self, value: Any) -> Any:
-        if isinstance(value, Tensor) and value.requires_grad:
-            self.made.append(value)
-            self.copies.append(value.detach().requires_grad_(True))
-            return self.copies[-1]
-        if isinstance(value, tuple):
-            return tuple(self._copy(item) for item in value)
-        if isinstance(value, dict):
-            return {name: self._copy(item) for name, item in value.items()}
-        if dataclasses.is_dataclass(value) and not isinstance(value, type):
-            parts = {part.name: self._copy(getattr(value, part.name)) for part in dataclasses.fields(value)}
-            return dataclasses.replace(value, **parts)
-        return value
-
-    def backward(self) -> None:
-        """Goes on with the backward pass where the copies' graph left it."""
-        pairs = [(made, copy.grad) for made, copy in zip(self.made, self.copies, strict=True) if copy.grad is not None]
-        torch.autograd.backward([made for made, _ in pairs], [gradient for _, gradient in pairs])
-
-
-@dataclass(frozen=True)
-class _LookedUp:
-    """A geometry field whose values on the lattices are known already.
-
-    Attributes:
-        field: the field itself, for everywhere else.
-        values: of each lattice.
-        weights: of the cells; none where the isosurface wants none.
-    """
-
-    field: GeometryField
-    values: tuple[GeometryValues, ...]
-    weights: Float[Tensor, "n c k"] | None
-
-    def at(self, points: Float[Tensor, "n p 3"]) -> GeometryValues:
-        return self.field.at(points)
-
-    def on_lattices(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[GeometryValues]:
-        return list(self.values)
-
-    def cell_values(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "n c k"]:
-        return self.field.cell_values(axis) if self.weights is None else self.weights
-
-
-def _staged_step(state: TrainingState, stream: Iterator[Batch], config: TrainConfig, watch: Stopwatch) -> float:
-    """What `train_step` does, stage by stage, R1 included; gives the mean number of faces of its shapes."""
-    generator, discriminator = state.generator, state.discriminator
-    device, count = watch.device, config.batch
-    cameras = config.generator.cameras.sample(count, torch.Generator().manual_seed(0)).to(device)
-    fake_angles = cameras.angles
-    latents = [generator.sample_latents(count, seed) for seed in (0, count)]
-    with watch.lap(f"{DATA} {FORWARD}"):
-        batch = next(stream)
-        images, angles = to_network(batch.images.to(device)), batch.angles.to(device)
-
-    cuts = {stage: _Cut() for stage in (PLANES, GRID, EXTRACTION, RASTER, TEXTURE)}
-    with watch.lap(f"{PLANES} {FORWARD}"):
-        first, second = (generator.styles(codes) for codes in latents)
-        styles = mix(first, second, torch.full((count, 2), 0.5, device=device))
-        with config.autocast(device):
-            fields = cuts[PLANES].copy(generator.fields(styles))
-    with watch.lap(f"{GRID} {FORWARD}"):
-        looked_up = cuts[GRID].copy(_look_up(fields.geometry, generator.isosurface))
-    with watch.lap(f"{EXTRACTION} {FORWARD}"):
-        surfaces: Surfaces = cuts[EXTRACTION].copy(generator.isosurface(looked_up))
-    with watch.lap(f"{RASTER} {FORWARD}"):
-        fragments = rasterize(surfaces.meshes, cameras, config.resolution)
-        mask = cuts[RASTER].copy(mask_of(surfaces.meshes, fragments))
-    with watch.lap(f"{TEXTURE} {FORWARD}"):
-        with torch.no_grad():
-            points = interpolate(surfaces.meshes.vertices, surfaces.meshes.faces, fragments)
-        colors = fields.texture.at_packed(points, fragments.shape)[BASE_COLOR]
-        rgb = cuts[TEXTURE].copy(fragments.scatter(colors, BACKGROUND))
-    fakes = torch.cat([rgb, mask], dim=1)
-
-    discriminator.requires_grad_(True)
-    with watch.lap(f"{JUDGED} {FORWARD}"), config.autocast(device):
-        fake, real = discriminator(fakes.detach(), fake_angles), discriminator(images, angles)
-        loss = discriminator_loss(real, fake)
-    with watch.lap(f"{JUDGED} {BACKWARD}"):
-        loss.backward()
-    with watch.lap(f"{R1} {FORWARD}"), config.autocast(device):
-        images = images.requires_grad_(True)
-        penalty = gradient_penalty(discriminator.forward(images, angles), images)
-    with watch.lap(f"{R1} {BACKWARD}"):
-        penalty.backward()
-    discriminator.requires_grad_(False)
-    with watch.lap(f"{TAUGHT} {FORWARD}"), config.autocast(device):
-        loss = generator_loss(discriminator(fakes, fake_angles)) + surface_loss(surfaces, config.objective)
-    with watch.lap(f"{TAUGHT} {BACKWARD}"):
-        loss.backward()
-    for stage, cut in reversed(cuts.items()):
-        with watch.lap(f"{stage} {BACKWARD}"):
-            cut.backward()
-    with watch.lap(f"{UPDATE} {FORWARD}"):
-        _update(state, config)
-    return len(surfaces.meshes.faces) / count
-
-
-def _update(state: TrainingState, config: TrainConfig) -> None:
-    """Both optimisers' steps, with the check of the gradients, and the average."""
-    for network, optimizer in (
-        (state.discriminator, state.discriminator_optimizer),
-        (state.generator, state.generator_optimizer),
-    ):
-        update(network, optimizer, type(network).__name__)
-    update_average(
-        state.generator_ema,
-        state.generator,
-        cur_nimg=config.batch,
-        batch=config.batch,
-        half_life=1000 * config.ema_half_life,
-        ramp_up=config.ema_ramp_up,
-    )
-
-
-def _look_up(geometry: GeometryField, isosurface: Isosurface) -> _LookedUp:
-    """The field, with its values on the grid."""
-    axes = isosurface.grid.lattices
-    values = tuple(geometry.on_lattices(axes))
-    return _LookedUp(geometry, values, geometry.cell_values(axes[0]) if isosurface.cell_values else None)

@@ -10,7 +10,8 @@ import trimesh
 from get3d.benchmarks.plain_render import first_hits, pixel_rays
 from get3d.benchmarks.rows import Row, at_least, compared
 from get3d.benchmarks.timing import side_by_side
-from get3d.cameras import DEFAULT_FOV, Cameras
+from get3d.camera_prior import DEFAULT_FOV
+from get3d.cameras import Cameras
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import visible_faces
 

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE
+from get3d.checkpoints.model import WEIGHTS
 from get3d.checkpoints.published_config import ConvertConfig, PublishedClass
 from get3d.checkpoints.published_file import read_parts
+from get3d.checkpoints.published_names import SEPARATE, UNIFIED, discriminator_names, generator_names
 from get3d.files import InputError, writing
-from get3d.generator import WEIGHTS, Generator, GeneratorConfig
-from get3d.isosurface import ISOSURFACES
+from get3d.generator import Generator, GeneratorConfig
 from get3d.isosurface.memory import grid_memory, require_grid_fits
-from get3d.materials import BASE_COLOR
 from get3d.networks import Discriminator, DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
 from get3d.ranges import Range, require_ranges
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
@@ -33,9 +33,7 @@ __all__ = [
     "convert",
     "convert_back",
     "discriminator_from_published",
-    "discriminator_names",
     "generator_from_published",
-    "generator_names",
     "load_published",
 ]
 
@@ -54,14 +52,6 @@ NAMED = 10
 """Tensors that a message names at most."""
 
 Network = TypeVar("Network", bound=nn.Module)
-
-_DENSE = {"weight": "weight", "bias": "bias"}
-_MODULATED = {**_DENSE, "affine.weight": "affine.weight", "affine.bias": "affine.bias"}
-_CONVOLUTION = {**_MODULATED, "noise_strength": "noise_strength", "noise_const": "noise_image"}
-
-_FILTER = "resample_filter"
-_UNIFIED = "synthesis.generator."
-_SEPARATE = "synthesis.geometry_synthesis_"
 
 
 @dataclass(frozen=True)
@@ -228,92 +218,6 @@ def discriminator_from_published(tensors: Mapping[str, Tensor], source: str) -> 
     return _filled(config.build(resolution=resolution), tensors, names)
 
 
-def generator_names(config: GeneratorConfig) -> dict[str, str | None]:
-    """Our name of each tensor that a published generator of these sizes has; None for a low-pass filter.
-
-    Raises:
-        InputError: no published generator is like that.
-    """
-    synthesis, cells = config.synthesis, ISOSURFACES[config.isosurface].cell_values > 0
-    if synthesis.channels != (BASE_COLOR,):
-        channels = ", ".join(synthesis.channels)
-        raise InputError(f"no published model makes the channels {channels}; keep this one in our format")
-    if isinstance(synthesis, UnifiedConfig):
-        towers = {"sdf": "sdf_head", "def": "deformation_head", "tex": "texture_head"}
-        towers |= {"weight": "cell_head"} if cells else {}
-        names = _plane_names(f"{_UNIFIED}tri_plane_synthesis", synthesis.planes, ("togeo", "totex"))
-        for published, ours in towers.items():
-            names |= _layer_names(f"{_UNIFIED}mlp_synthesis_{published}", f"synthesis.{ours}", 2)
-    elif cells:
-        raise InputError("no published model has separate generators and FlexiCubes; keep this one in our format")
-    else:
-        names = _plane_names(f"{_SEPARATE}tex.tri_plane_synthesis", synthesis.planes, ("torgb",))
-        names |= _layer_names(f"{_SEPARATE}tex.mlp_synthesis", "synthesis.texture_head", 2)
-        names |= _volume_names(f"{_SEPARATE}sdf", "synthesis.sdf", synthesis.volume, 4)
-        names |= _volume_names(f"{_SEPARATE}def", "synthesis.deformation", synthesis.volume, 3)
-    names |= _renamed("synthesis.to_rgb", "synthesis.to_rgb", _MODULATED)
-    for published, ours in (("mapping", "mapping_texture"), ("mapping_geo", "mapping_geometry")):
-        names[f"{published}.w_avg"] = f"{ours}.w_avg"
-        for number in range(config.mapping_layers):
-            names |= _renamed(f"{published}.fc{number}", f"{ours}.layers.{number}", _DENSE)
-    return names
-
-
-def discriminator_names(config: DiscriminatorConfig, resolution: int) -> dict[str, str | None]:
-    """Our name of each tensor that a published discriminator of these sizes has; None for a low-pass filter."""
-    names: dict[str, str | None] = {}
-    for prefix, branch in (("", "rgb"), ("mask_", "mask")):
-        for number in range(resolution.bit_length() - 3):
-            theirs, block = f"{prefix}b{resolution >> number}", f"{branch}.blocks.{number}"
-            names[f"{theirs}.{_FILTER}"] = None
-            for published, ours in (("fromrgb", "read"), ("conv0", "conv0"), ("conv1", "conv1")):
-                names |= _renamed(f"{theirs}.{published}", f"{block}.{ours}", _DENSE, filtered=True)
-        last = f"{prefix}b4"
-        for published, ours in (("fromrgb", "read"), ("conv", "conv")):
-            names |= _renamed(f"{last}.{published}", f"{branch}.{ours}", _DENSE, filtered=True)
-        for published, ours in (("fc", "dense"), ("out", "out")):
-            names |= _renamed(f"{last}.{published}", f"{branch}.{ours}", _DENSE)
-        names |= _renamed(f"{prefix}mapping.embed", f"{branch}.embed", _DENSE)
-        for number in range(config.condition_layers):
-            names |= _renamed(f"{prefix}mapping.fc{number}", f"{branch}.mapping.{number}", _DENSE)
-    return names
-
-
-def _renamed(published: str, ours: str, leaves: Mapping[str, str], *, filtered: bool = False) -> dict[str, str | None]:
-    names: dict[str, str | None] = {f"{published}.{theirs}": f"{ours}.{leaf}" for theirs, leaf in leaves.items()}
-    return names | {f"{published}.{_FILTER}": None} if filtered else names
-
-
-def _layer_names(published: str, ours: str, layers: int) -> dict[str, str | None]:
-    names: dict[str, str | None] = {}
-    for number in range(layers):
-        names |= _renamed(f"{published}.layers.{number}", f"{ours}.layers.{number}", _MODULATED)
-    return names
-
-
-def _plane_names(published: str, config: PlanesConfig, outputs: tuple[str, ...]) -> dict[str, str | None]:
-    names: dict[str, str | None] = {f"{published}.b4.const": "synthesis.planes.blocks.0.constant"}
-    for number, side in enumerate(config.widths()):
-        theirs, block = f"{published}.b{side}", f"synthesis.planes.blocks.{number}"
-        names[f"{theirs}.{_FILTER}"] = None
-        for convolution in ("conv0", "conv1")[number == 0 :]:
-            names |= _renamed(f"{theirs}.{convolution}", f"{block}.{convolution}", _CONVOLUTION, filtered=True)
-        for kind, output in enumerate(outputs):
-            names |= _renamed(f"{theirs}.{output}", f"{block}.outputs.{kind}", _MODULATED)
-    return names
-
-
-def _volume_names(published: str, ours: str, config: VolumeConfig, layers: int) -> dict[str, str | None]:
-    names: dict[str, str | None] = {f"{published}.b4.const": f"{ours}.blocks.0.constant"}
-    for number, side in enumerate(config.widths()):
-        theirs, block = f"{published}.b{side}", f"{ours}.blocks.{number}"
-        for convolution in ("conv0", "conv1")[number == 0 :]:
-            names |= _renamed(f"{theirs}.{convolution}", f"{block}.{convolution}", _CONVOLUTION)
-        if number:
-            names |= {f"{theirs}.skip.weight": f"{block}.skip", f"{theirs}.skip.{_FILTER}": None}
-    return names | _layer_names(published, f"{ours}.head", layers)
-
-
 class _Sizes:
     """Sizes read off tensors; where a tensor is missing the published size, since it will be named as missing."""
 
@@ -338,29 +242,29 @@ def _generator_config(tensors: Mapping[str, Tensor], source: str) -> GeneratorCo
         )
 
     synthesis: UnifiedConfig | SeparateConfig
-    if any(name.startswith(_UNIFIED) for name in tensors):
+    if any(name.startswith(UNIFIED) for name in tensors):
         synthesis = UnifiedConfig(
-            planes=planes(f"{_UNIFIED}tri_plane_synthesis", "togeo"),
-            texture_features=size(f"{_UNIFIED}mlp_synthesis_tex.layers.1.weight", 0, 16),
+            planes=planes(f"{UNIFIED}tri_plane_synthesis", "togeo"),
+            texture_features=size(f"{UNIFIED}mlp_synthesis_tex.layers.1.weight", 0, 16),
         )
     else:
-        resolution = _largest(tensors, rf"{_SEPARATE}sdf\.b(\d+)\.", source)
+        resolution = _largest(tensors, rf"{SEPARATE}sdf\.b(\d+)\.", source)
         synthesis = SeparateConfig(
             volume=VolumeConfig(
                 resolution=resolution,
-                channel_base=resolution * size(f"{_SEPARATE}sdf.b{resolution}.conv1.weight", 0, 2048 // resolution),
-                channel_max=size(f"{_SEPARATE}sdf.b4.conv1.weight", 0, 256),
-                hidden=size(f"{_SEPARATE}sdf.layers.0.weight", 0, 256),
+                channel_base=resolution * size(f"{SEPARATE}sdf.b{resolution}.conv1.weight", 0, 2048 // resolution),
+                channel_max=size(f"{SEPARATE}sdf.b4.conv1.weight", 0, 256),
+                hidden=size(f"{SEPARATE}sdf.layers.0.weight", 0, 256),
             ),
-            planes=planes(f"{_SEPARATE}tex.tri_plane_synthesis", "torgb"),
-            texture_features=size(f"{_SEPARATE}tex.mlp_synthesis.layers.1.weight", 0, 16),
+            planes=planes(f"{SEPARATE}tex.tri_plane_synthesis", "torgb"),
+            texture_features=size(f"{SEPARATE}tex.mlp_synthesis.layers.1.weight", 0, 16),
         )
     return GeneratorConfig(
         z_dim=size("mapping.fc0.weight", 1, 512),
         w_dim=size("mapping.fc0.weight", 0, 512),
         mapping_layers=_count(tensors, r"mapping\.fc(\d+)\."),
         synthesis=synthesis,
-        isosurface="flexicubes" if any(f"{_UNIFIED}mlp_synthesis_weight" in name for name in tensors) else "tetrahedra",
+        isosurface="flexicubes" if any(f"{UNIFIED}mlp_synthesis_weight" in name for name in tensors) else "tetrahedra",
     )
 
 

@@ -8,9 +8,9 @@ from rich.table import Table
 
 from get3d.bundled import MODEL_FILE, bundled
 from get3d.checkpoints.config import ModelsConfig, ReleaseConfig
+from get3d.checkpoints.model import WEIGHTS, model_file, read_config
 from get3d.console import print_json
 from get3d.files import InputError, require_writable
-from get3d.generator import WEIGHTS, model_file, read_config
 from get3d.storage import load_tensors, read_description, save_tensors
 
 __all__ = ["ReleaseConfig", "list_models", "release"]

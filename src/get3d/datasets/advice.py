@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from jaxtyping import Float
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets.alpha import Framing
 from get3d.datasets.index import Listing
 from get3d.datasets.silhouette_consistency import Comparison

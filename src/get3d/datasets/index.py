@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from numpy.lib.recfunctions import structured_to_unstructured
 
 from get3d.arrays import read_numbers
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.datasets import cache as folder_cache
 from get3d.datasets.description import SPLITS, Assumed, Description, require_prior, require_scale, split_of
 from get3d.datasets.image_files import read_image

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 from get3d.color import bytes_to_unit, unit_to_signed
 from get3d.datasets.image_files import read_image
 from get3d.datasets.index import Assumed, Listing, read, remember

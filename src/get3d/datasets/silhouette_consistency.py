@@ -18,7 +18,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, max_pool2d
 
-from get3d.cameras import CameraPrior, Cameras
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import Cameras
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import rasterize
 

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
+from get3d.cameras import Cameras
 from get3d.color import signed_to_bytes, unit_to_signed
 from get3d.datasets.loader import ImageDataset, to_network
 from get3d.distributed.processes import Ranks
@@ -38,7 +39,7 @@ class Drawn:
             resolution: side in pixels.
         """
         self._generator, self._sampling, self._resolution = generator, sampling, resolution
-        self._cameras = generator.config.cameras.sample(count, torch.Generator().manual_seed(sampling.seed))
+        self._cameras = Cameras.sample(generator.config.cameras, count, torch.Generator().manual_seed(sampling.seed))
         self.key = digest(sampling.key(generator), self._cameras.angles, resolution)
 
     def __len__(self) -> int:

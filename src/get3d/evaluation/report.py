@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from get3d.checkpoints.model import load
 from get3d.console import print_json
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.evaluation.evaluator import Comparison, EvaluateConfig, Result
@@ -28,7 +29,7 @@ from get3d.evaluation.report_html import page
 from get3d.evaluation.shape_metrics import Value
 from get3d.evaluation.shape_sets import ANGLE_BINS, ASPECT_BINS
 from get3d.files import InputError, require_writable, write_json, writing
-from get3d.generator import Generator, load
+from get3d.generator import Generator
 from get3d.ranges import require_ranges
 
 __all__ = ["EvaluateConfig", "evaluate", "validate"]

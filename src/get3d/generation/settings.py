@@ -2,11 +2,12 @@
 
 from importlib.util import find_spec
 
+from get3d.checkpoints.model import load
 from get3d.devices import free_memory, keep_memory
 from get3d.export.formats import require_savable
 from get3d.files import InputError, require_writable
 from get3d.generation.config import PSI, Settings
-from get3d.generator import Generator, load
+from get3d.generator import Generator
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.ranges import require_ranges
 

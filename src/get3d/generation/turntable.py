@@ -42,7 +42,7 @@ def seen_from(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Te
 def _images(generator: Generator, shapes: Shapes, frame: int, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
     meshes = shapes.surfaces.meshes
     place = torch.full((len(meshes),), frame)
-    cameras: Cameras = generator.config.cameras.orbit(TURN)[place].to(meshes.vertices.device)
+    cameras: Cameras = Cameras.turntable(generator.config.cameras, TURN)[place].to(meshes.vertices.device)
     images = generator.draw(shapes, cameras, resolution)
     over_white = images.rgb.clamp(-1, 1) * images.mask + (1 - images.mask)
     return signed_to_bytes(over_white).cpu()

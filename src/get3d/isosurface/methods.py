@@ -11,7 +11,9 @@ from typing import ClassVar
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
+from torch.profiler import record_function
 
+from get3d import spans
 from get3d.generator_config import REGULARIZERS, IsosurfaceName
 from get3d.isosurface.flexicubes import CubeGrid, flexicubes
 from get3d.isosurface.tetrahedra import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
@@ -96,7 +98,8 @@ class Isosurface(nn.Module):
 
     def _values(self, field: GeometryField) -> tuple[Float[Tensor, "n v"], Float[Tensor, "n v 3"]]:
         """SDF and raw deformation at the grid's vertices."""
-        parts: list[GeometryValues] = field.on_lattices(self.grid.lattices)
+        with record_function(spans.FIELDS):
+            parts: list[GeometryValues] = field.on_lattices(self.grid.lattices)
         sdf = torch.cat([part.sdf[..., 0] for part in parts], dim=1)
         return sdf, torch.cat([part.deformation for part in parts], dim=1)
 
@@ -156,7 +159,8 @@ class FlexibleCubes(Isosurface):
         """Extracts the surfaces of a batch of fields, positive inside; differentiable."""
         grid = self.grid
         sdf, raw = self._values(field)
-        weights = field.cell_values(grid.axis)
+        with record_function(spans.FIELDS):
+            weights = field.cell_values(grid.axis)
         solid, empty = self._solid(sdf)
         vertices = grid.vertices + self.reach * torch.tanh(raw)
         beta, alpha, gamma = weights.split([12, 8, 1], dim=-1)

@@ -20,9 +20,10 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from get3d.checkpoints.model import WEIGHTS
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
-from get3d.generator import WEIGHTS, Generator
+from get3d.generator import Generator
 from get3d.networks import Discriminator
 from get3d.storage import Stored, load_tensors, save_tensors, with_prefix, without_prefix
 from get3d.training.growing import grown

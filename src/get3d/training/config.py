@@ -10,11 +10,11 @@ from typing import Any
 
 import torch
 
+from get3d.checkpoints.model import model_file, read_config
 from get3d.datasets.loader import ImageDataset
 from get3d.devices import device_named
 from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
 from get3d.files import InputError, require_writable
-from get3d.generator import model_file, read_config
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.networks import DiscriminatorConfig
 from get3d.ranges import Range, require_ranges

@@ -18,12 +18,15 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.distributed import is_torchelastic_launched
 from torch.optim import Optimizer
+from torch.profiler import record_function
 
-from get3d.cameras import Cameras
+from get3d import spans
+from get3d.cameras import Cameras, sample_angles
+from get3d.checkpoints.model import model_file
 from get3d.datasets.loader import Batch, to_network
 from get3d.devices import device_named
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
-from get3d.generator import Generator, mix, model_file
+from get3d.generator import Generator, mix
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
 from get3d.training.checkpoint import TrainingState, resume, start_from
@@ -106,10 +109,11 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         with torch.set_grad_enabled(part is last):
             drawn = _drawn(state.generator, part, config)
         images = to_network(part.images.to(device))
-        with config.autocast(device):
-            fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
-            real = state.discriminator(images, part.angles, part.label)
-        loss = discriminator_loss(real, fake)
+        with record_function(spans.DISCRIMINATOR):
+            with config.autocast(device):
+                fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
+                real = state.discriminator(images, part.angles, part.label)
+            loss = discriminator_loss(real, fake)
         note("loss/discriminator", loss)
         for name in ("rgb", "mask"):
             note(f"logits/{name}_real", getattr(real, name).mean())
@@ -117,9 +121,10 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         if state.cur_nimg // config.batch % objective.r1_interval == 0:
             images = images.requires_grad_(True)
             # `forward` itself is never compiled; compiled networks have no second derivative.
-            with config.autocast(device):
-                real = state.discriminator.forward(images, part.angles, part.label)
-            penalty = gradient_penalty(real, images)
+            with record_function(spans.R1):
+                with config.autocast(device):
+                    real = state.discriminator.forward(images, part.angles, part.label)
+                penalty = gradient_penalty(real, images)
             note("loss/r1", penalty)
             loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
         with averaging(state.discriminator, ranks if part is last else SINGLE_PROCESS):
@@ -130,9 +135,10 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     for part in reversed(parts):
         if part is not last:
             drawn = _drawn(state.generator, part, config)
-        with config.autocast(device):
-            judged = state.discriminator(drawn.fakes, part.fake_angles, part.label)
-        loss = generator_loss(judged)
+        with record_function(spans.GENERATOR_LOSS):
+            with config.autocast(device):
+                judged = state.discriminator(drawn.fakes, part.fake_angles, part.label)
+            loss = generator_loss(judged)
         note("loss/generator", loss)
         surfaces = drawn.surfaces
         for name, value in surfaces.regularizers.items():
@@ -152,16 +158,18 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
             "lower --optimizer.learning-rate or raise --objective.r1-gamma, and go on from the last checkpoint"
         )
     state.cur_nimg += config.batch
-    update_average(
-        state.generator_ema,
-        state.generator,
-        cur_nimg=state.cur_nimg,
-        batch=config.batch,
-        half_life=1000 * config.ema_half_life,
-        ramp_up=config.ema_ramp_up,
-    )
+    with record_function(spans.UPDATE):
+        update_average(
+            state.generator_ema,
+            state.generator,
+            cur_nimg=state.cur_nimg,
+            batch=config.batch,
+            half_life=1000 * config.ema_half_life,
+            ramp_up=config.ema_ramp_up,
+        )
 
 
+@record_function(spans.UPDATE)
 def update(network: nn.Module, optimizer: Optimizer, name: str) -> str | None:
     """Steps and clears the gradients; skips the step and names the first parameter whose gradient is not finite."""
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
@@ -199,7 +207,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     generator = torch.Generator().manual_seed(_mixed(config.seed, cur_nimg))
     count, z_dim = config.batch, config.generator.z_dim
     prior = config.generator.cameras
-    drawn_angles = prior.sample_angles(count, generator)
+    drawn_angles = sample_angles(prior, count, generator)
     codes = torch.randn(2, 2, count, z_dim, generator=generator).to(device)
     kept = torch.rand(count, 2, generator=generator)
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
@@ -213,7 +221,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
         latents, others = (Latents(geometry[rows], texture[rows], label) for geometry, texture in codes)
         angles = batch.angles[mine].to(device)
         fake_angles = drawn_angles[rows].to(device)
-        cameras, share_kept = prior.at(fake_angles), kept[rows].to(device)
+        cameras, share_kept = Cameras.of_prior(prior, fake_angles), kept[rows].to(device)
         parts.append(_Part(batch.images[mine], angles, label, fake_angles, cameras, latents, others, share_kept))
     return parts
 

@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
+from get3d.cameras import Cameras
 from get3d.datasets.loader import ImageDataset, to_network
 from get3d.devices import device_named
 from get3d.distributed.processes import Ranks
@@ -145,7 +146,7 @@ class RunLogger:
         """Draws fixed latents, takes the metrics and writes the tick; whether the first metric is the best so far."""
         config, average, total = self._config, state.generator_ema, len(self._held_out)
         generator = torch.Generator().manual_seed(config.seed)
-        cameras = config.generator.cameras.sample(total, generator)
+        cameras = Cameras.sample(config.generator.cameras, total, generator)
         size = config.batch // (self._ranks.world * config.grad_accum_steps)
         fakes = []
         for start in range(0, total, size):

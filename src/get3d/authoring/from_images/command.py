@@ -22,7 +22,7 @@ from get3d.authoring.from_images.matching import Left, Matched, match
 from get3d.authoring.from_images.report import make_report, nothing_left, print_report
 from get3d.authoring.from_images.visual_hull import hull_size
 from get3d.authoring.from_images.windows import fit_windows
-from get3d.cameras import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
+from get3d.camera_prior import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
 from get3d.datasets.advice import border_notes
 from get3d.datasets.alpha import framing
 from get3d.datasets.index import SPLITS, Description, split_of, write_cameras

@@ -227,7 +227,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
         asset, angles = loaded.asset, _angles(config, source.name)
-        cameras = config.prior.at(angles)
+        cameras = Cameras.of_prior(config.prior, angles)
         factor = largest_fit(asset.vertices, config.prior) if config.fit else 1.0
         if factor < 1:
             asset = replace(asset, vertices=asset.vertices * factor)

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from get3d.cameras import CameraPrior
+from get3d.camera_prior import CameraPrior
 
 __all__ = ["largest_fit"]
 

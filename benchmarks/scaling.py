@@ -1,11 +1,24 @@
-"""How long a training step takes in many processes: the formula of docs/scaling.md."""
+"""How long a training step takes in many processes: the formula of docs/scaling.md.
+
+python benchmarks/scaling.py --preset small --ranks 8 measures as `get3d bench --ranks` does, and prints for each number
+of processes what the formula predicts from the times of two.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from get3d.benchmarks.ranks import SIZES, Measured, measured, processors
+from get3d.presets import PRESETS
 
 __all__ = ["Fabric", "Link", "Pass", "Step", "all_reduce", "exposed", "fitted", "meeting", "predicted", "ring"]
+
+MEETINGS = 3
+"""Barriers of a step: one for each network that moves, one that asks whether to stop."""
 
 
 @dataclass(frozen=True)
@@ -150,3 +163,44 @@ def fitted(sizes: Sequence[int], seconds: Sequence[float], count: int) -> Link:
     parts = np.stack([np.array(sizes) / count, np.ones(len(sizes))], axis=1) * 2 * (count - 1)
     pace, latency = np.linalg.lstsq(parts / times[:, None], np.ones(len(times)), rcond=None)[0]
     return Link(float(1 / pace), max(0.0, float(latency)))
+
+
+def compared(found: Measured, batch: int, there: int) -> Table:
+    """What was measured, and what the formula predicts from the times of the fewest processes.
+
+    Args:
+        found: the times.
+        batch: images of a step, of all processes together.
+        there: cores or GPUs.
+    """
+    first, largest = found.teams[0], found.teams[-1].count
+    each = (found.alone - found.part) / (batch - batch / largest)
+    passes = tuple(Pass(sizes, window) for sizes, window in zip(found.buckets, first.windows, strict=True))
+    formula = Step(max(0.0, found.alone - each * batch), each, passes, MEETINGS)
+    link = fitted(SIZES, first.sums, first.count)
+    fabric = Fabric(link, link, node=largest, meeting=first.meeting / (first.count - 1))
+    table = Table(title=f"{link.bandwidth / 1e9:.2g} GB/s, {link.latency * 1e6:.0f} µs a message", title_justify="left")
+    for heading in ("", "measured, ms", "predicted, ms"):
+        table.add_column(heading, justify="left" if not heading else "right")
+
+    def row(name: str, seconds: float, guess: float) -> None:
+        table.add_row(name, f"{1000 * seconds:,.1f}", f"{1000 * guess:,.1f}")
+
+    for team in found.teams:
+        shared = fabric.in_turns(max(1.0, team.count / there))
+        row(f"a step of {team.count} processes", team.step, predicted(formula, batch, team.count, fabric, there))
+        for size, seconds in zip(SIZES, team.sums, strict=True):
+            name = f"{size / 2**20:.3g} MiB over {team.count} processes"
+            row(name, seconds, all_reduce(size, team.count, shared))
+        row(f"a barrier of {team.count} processes", team.meeting, meeting(team.count, fabric))
+    return table
+
+
+def main(preset: str = "demo", ranks: int = 2, repeats: int = 5, warm: int = 32, device: str = "auto") -> None:
+    """Measures and prints; the options are those of `get3d bench`."""
+    config = replace(PRESETS[preset].config, device=device)
+    Console().print(compared(measured(config, repeats, warm, ranks), config.batch, processors(device)))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
