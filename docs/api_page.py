@@ -1,6 +1,6 @@
 """Builds the API pages from the docstrings of the public modules.
 
-    python -W error docs/api_page.py site
+python -W error docs/api_page.py site
 """
 
 import importlib
@@ -21,6 +21,7 @@ MODULES = (
     "get3d.files",
     "get3d.generation.shape_list",
     "get3d.generator_config",
+    "get3d.latents",
     "get3d.materials",
 )
 """The package with the modules that it lists as public, and those that the documentation imports from."""
@@ -33,8 +34,9 @@ def build(out: Path) -> None:
         # A name that is imported when it is first used is not yet in the module, where pdoc looks for it.
         for public in getattr(module, "__all__", ()):
             setattr(module, public, getattr(module, public))
-    pdoc.render.configure(docformat="google", footer_text="get3d")
-    pdoc.pdoc(*MODULES, output_directory=out)
+    pdoc.render.configure(docformat="google", show_source=False, template_directory=Path(__file__).parent / "templates")
+    # A function may have the name of the module that it is defined in, which would get a page of its own.
+    pdoc.pdoc(MODULES[0], r"!get3d\.\w+\.", *MODULES[1:], r"!get3d\.export\.", output_directory=out)
 
 
 if __name__ == "__main__":
