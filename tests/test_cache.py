@@ -149,7 +149,7 @@ def test_small_and_faulty_folders_are_not_kept(root, monkeypatch):
 
 @pytest.mark.parametrize("cache", ["writable", "not writable either"])
 def test_a_dataset_that_cannot_be_written_to(tmp_path, monkeypatch, cache):
-    """It is kept in the cache folder, or nowhere; training goes on in both cases."""
+    """It is kept in the cache folder, or nowhere; training continues in both cases."""
     root = make_dataset(tmp_path / "data")
     age(root)
     writing = folder_cache.writing

@@ -81,7 +81,7 @@ def test_tables_in_other_encodings_are_refused(kind, found):
 def test_images_are_turned_as_exif_says(tmp_path):
     case = CASES / "exif_turned"
     report = imported(tmp_path / "out", case, case / "transforms.json")
-    assert report["notes"][0] == "5 images are stored sideways and were turned as their EXIF data says"
+    assert report["notes"][0] == "5 images are stored sideways and were rotated as their EXIF data says"
     assert same(written(tmp_path / "out", 5), right(5))
     assert not any(Image.open(path).getexif() for path in (tmp_path / "out").rglob("*.png"))
 
@@ -310,7 +310,7 @@ def test_text_is_bounded(tmp_path, monkeypatch):
     path.write_text("a\nb\nc\n", encoding="utf-8-sig")
     assert list(text_lines(path, 3)) == ["a\n", "b\n", "c\n"]
     assert read_text(path) == "a\nb\nc\n"
-    with pytest.raises(InputError, match="has more than 2 lines, the most that are read; divide it"):
+    with pytest.raises(InputError, match="has more than 2 lines, the maximum; split it"):
         list(text_lines(path, 2))
     path.write_text("a\nb\0\n")
     for read in (read_text, lambda path: list(text_lines(path, 9))):

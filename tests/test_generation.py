@@ -230,7 +230,7 @@ def test_a_way_in_w_is_a_straight_line_of_styles_and_is_made_again(model, tmp_pa
     remade = generate(GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK), said)
     assert [path.read_bytes() for path in remade] == [path.read_bytes() for path in paths]
     settings = GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK | {"psi": 1.0})
-    with pytest.raises(InputError, match="holds styles, which are truncated already"):
+    with pytest.raises(InputError, match="contains styles, which are already truncated"):
         generate(settings, said)
 
 
@@ -282,7 +282,7 @@ def test_geometry_alone_goes_on_where_it_was_stopped(model, tmp_path, said):
         if name.endswith(".npz"):
             one, two = (np.load(io.BytesIO(bytes_)) for bytes_ in (content, again[name]))
             np.testing.assert_allclose(one["points"], two["points"], atol=1e-5)
-    with pytest.raises(InputError, match=r"psi 0\.7, asked for is 1\.0; choose another --out"):
+    with pytest.raises(InputError, match=r"psi 0\.7, requested is 1\.0; choose another --out"):
         generate(replace(config, psi=1.0), said)
     other = generate(GenerateConfig(model, out=tmp_path / "c", latents=tmp_path / "a" / "shapes.json", **QUICK), said)
     assert len(other) == 6
@@ -328,7 +328,7 @@ def test_prints_are_as_long_as_asked(model, tmp_path, said):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 50.0}, r"--size: a size of 50 mm is for printing, \.glb has none; take \.stl or \.3mf"),
+        ({"size": 50.0}, r"--size: a size of 50 mm is for printing, and \.glb has no size; use \.stl or \.3mf"),
         ({"size": 0.0, "format": "stl"}, "--size is 0.0; it must be above 0"),
         ({"format": "stl", "geometry_only": True}, "--format stl: bare meshes are glb or obj or ply"),
     ],
@@ -449,7 +449,7 @@ def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_ow
     generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
     found = sorted(entry.name for entry in tmp_path.iterdir())
     assert found == ["000000.glb", "000002.obj", "000009.obj", "contact-sheet.png", "notes.txt", "shapes.json"]
-    assert "left as they are, changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
+    assert "kept, because they have changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
     assert sorted(_shapes(tmp_path)["files"]) == ["000000.glb", "contact-sheet.png"]
     interpolate(InterpolateConfig(model, out=tmp_path, num=2, frames=3, swaps=1, **QUICK), said)
     generate(GenerateConfig(model, out=tmp_path, num=1, geometry_only=False, **QUICK), said)
@@ -491,7 +491,7 @@ def test_another_programs_record_stops_before_anything_is_written(model, tmp_pat
     (tmp_path / "x").write_text("mine")
     (out / "shapes.json").write_text(text)
     with pytest.raises(
-        InputError, match=r"shapes\.json: (says no format|format is 2|is a list|files: '\.\./x' cannot)"
+        InputError, match=r"shapes\.json: (has no format number|format is 2|is a list|files: '\.\./x' cannot)"
     ):
         generate(GenerateConfig(model, out=out, num=1, **QUICK), said)
     assert [entry.name for entry in out.iterdir()] == ["shapes.json"]

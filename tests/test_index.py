@@ -161,7 +161,7 @@ def spoil_escape(root: Path) -> None:
     ("spoil", "text"),
     [
         (spoil_missing, "neither dataset.json nor img/"),
-        (spoil_format, "format is 7, this program reads 1"),
+        (spoil_format, "format is 7, this version reads 1"),
         (spoil_value, "dataset.json: .*large"),
         (spoil_prior, r"dataset\.json: polar is 1 to 1\.6, not an angle in degrees"),
         (spoil_splits, "the object 'lost' of the split 'train'"),

@@ -214,7 +214,7 @@ def test_impossible_sizes_are_refused(data, tmp_path, size):
 
 
 def test_a_dataset_is_not_packed_over(data, tmp_path):
-    with pytest.raises(InputError, match="is a dataset already"):
+    with pytest.raises(InputError, match="is already a dataset"):
         packed(data, data)
-    with pytest.raises(InputError, match="is a dataset already"):
+    with pytest.raises(InputError, match="is already a dataset"):
         packed(data, make_published(tmp_path))

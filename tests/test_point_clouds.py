@@ -50,7 +50,7 @@ def test_chamfer_of_no_clouds_is_an_empty_matrix():
 
 
 @pytest.mark.parametrize(
-    ("b", "message"), [(torch.zeros(1, 0, 3), "hold no point"), (torch.full((1, 4, 3), torch.inf), "not finite")]
+    ("b", "message"), [(torch.zeros(1, 0, 3), "have no points"), (torch.full((1, 4, 3), torch.inf), "not finite")]
 )
 def test_unusable_clouds_are_refused(b, message):
     with pytest.raises(ValueError, match=message):

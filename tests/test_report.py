@@ -272,7 +272,7 @@ def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path, monkeypat
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"models": ()}, "no model is named"),
+        ({"models": ()}, "no model was given"),
         ({"references": 99}, "--references is 99, but the split 'test'"),
         ({"references": 0}, "--references is 0"),
         ({"ratio": 0}, "--ratio is 0"),

@@ -42,11 +42,11 @@ def empty(path: Path) -> None:
     ("change", "name", "message"),
     [
         (Path.unlink, LAST, r"images-000003\.tar: cannot be read \(No such file"),
-        (cut, LAST, r"images-000003\.tar: has \d+ bytes, packed were \d+, so it is cut short; copy it again"),
+        (cut, LAST, r"images-000003\.tar: has \d+ bytes, but \d+ were packed, so it is truncated; copy it again"),
         (grow, LAST, r"images-000003\.tar: has .*, so it is longer than it was; copy it again"),
         (empty, "images-000000.tar", r"images-000000\.tar: has 0 bytes"),
         (Path.unlink, "index.npy", r"index\.npy: cannot be read"),
-        (cut, "index.npy", r"index\.npy: has 0 bytes, packed were \d+, so it is cut short"),
+        (cut, "index.npy", r"index\.npy: has 0 bytes, but \d+ were packed, so it is truncated"),
         (Path.unlink, "shards.json", r"shards\.json: no such file, packing was not finished"),
         (empty, "shards.json", r"shards\.json: is not readable JSON"),
         (Path.unlink, "dataset.json", r"dataset\.json: no such file"),
@@ -70,10 +70,10 @@ def test_changed_bytes_are_found_by_the_checksum_and_when_they_are_read(root):
     assert "has changed since it was packed" in what
     assert "repeat `get3d pack`" in fix
     number = int(np.flatnonzero(shards.index["shard"] == 3)[0])
-    with pytest.raises(InputError, match=rf"{LAST}: the image 00\d+/00\d\.png at byte 512 is not what was packed"):
+    with pytest.raises(InputError, match=rf"{LAST}: the image 00\d+/00\d\.png at byte 512 has changed since it was"):
         shards.content(number)
     images = ImageDataset(root, "train")
-    with pytest.raises(InputError, match="is not what was packed"):
+    with pytest.raises(InputError, match="has changed since it was packed"):
         images.load(range(len(images)))
     path.unlink()
     ((found, what, _),) = shards.changed()
@@ -130,11 +130,11 @@ def test_an_index_that_cannot_be_is_refused(root, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format is 2, this program reads 1"),
+        ({"format": 2}, "format is 2, this version reads 1"),
         ({"shards": [{"name": "images-000000.tar"}]}, "is damaged .*images"),
         (
             {"shards": [{"name": "../x.tar", "images": 30, "size": 1, "sha256": ""}]},
-            r"names the file '\.\./x\.tar' in the place of 'images-000000\.tar'",
+            r"names the file '\.\./x\.tar' instead of 'images-000000\.tar'",
         ),
     ],
 )

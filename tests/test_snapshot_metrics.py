@@ -136,7 +136,7 @@ def test_what_a_metric_needs_must_be_there(tmp_path, monkeypatch):
     bare = datasets.make_dataset(tmp_path / "bare")
     with pytest.raises(InputError, match="no such mesh"):
         train(tiny.run_config(bare, tmp_path / "run", metrics=("cov_lfd",)), Console(quiet=True))
-    with pytest.raises(InputError, match="no Inception network there"):
+    with pytest.raises(InputError, match="no Inception network"):
         train(tiny.run_config(bare, tmp_path / "run", metrics=("fid",)), Console(quiet=True))
     assert not (tmp_path / "run" / "stats.jsonl").exists()
 

@@ -138,7 +138,7 @@ def read_text(path: Path | str) -> str:
     except OSError as error:
         raise _not_read(path, error) from error
     if len(content) > _MOST_TEXT:
-        raise InputError(f"{path}: is larger than {_MOST_TEXT >> 20} MiB, the most that is read; divide it")
+        raise InputError(f"{path}: is larger than {_MOST_TEXT >> 20} MiB, the maximum; split it")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -169,7 +169,7 @@ def text_lines(path: Path | str, most: int) -> Iterator[str]:
                 while line := file.readline(_LONGEST_LINE):
                     number += 1
                     if number > most:
-                        raise InputError(f"{path}: has more than {most:,} lines, the most that are read; divide it")
+                        raise InputError(f"{path}: has more than {most:,} lines, the maximum; split it")
                     if len(line) == _LONGEST_LINE:
                         raise InputError(f"{path}: line {number} is longer than {_LONGEST_LINE:,} characters")
                     if "\0" in line:
@@ -237,7 +237,7 @@ def _finite(text: str) -> float:
 def _short(text: str) -> int:
     # The length is compared first, since Python refuses to convert thousands of digits.
     if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**64:
-        raise ValueError(f"{text[:20]}… is too large a number")
+        raise ValueError(f"{text[:20]}… is too large")
     return value
 
 
@@ -257,8 +257,8 @@ def require_format(values: Any, where: object, remedy: str, wanted: int = FORMAT
         raise InputError(f"{where}: is a {type(values).__name__}, not a table; {remedy}")
     found = values.get("format")
     if type(found) is not int or found != wanted:
-        said = "says no format" if found is None else f"format is {found!r}"
-        raise InputError(f"{where}: {said}, this program reads {wanted}; {remedy}")
+        said = "has no format number" if found is None else f"format is {found!r}"
+        raise InputError(f"{where}: {said}, this version reads {wanted}; {remedy}")
     return values
 
 

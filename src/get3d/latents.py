@@ -89,7 +89,7 @@ def between(
         ValueError: the shapes are of different classes.
     """
     if start.label is not None and end.label is not None and not start.label.equal(end.label):
-        raise ValueError("there is no way between shapes of different classes")
+        raise ValueError("there is no interpolation between shapes of different classes")
     shares = torch.broadcast_tensors(*torch.atleast_1d(torch.as_tensor(geometry), torch.as_tensor(texture)))
     along = [share.to(start.geometry) for share in shares]
     label = None if start.label is None else start.label.expand(len(along[0]))

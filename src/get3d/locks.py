@@ -84,8 +84,8 @@ def lock_folder(folder: Path, *, take_over: bool) -> FolderLock:
 
     Args:
         folder: must exist.
-        take_over: whether a lock is taken over whose holder was on another machine, so that nobody can tell whether it
-            is gone. A holder that is known to go on keeps it.
+        take_over: also take a lock whose holder was on another machine, so that it cannot be checked whether it has
+            ended. A holder that is known to be running keeps its lock.
 
     Raises:
         InputError: another process holds it; names process and machine. Or the folder cannot be written to.
@@ -146,11 +146,11 @@ def _taken_over(path: Path, take_over: bool) -> FolderLock | None:
         if not take_over and (holder is None or holder.host != socket.gethostname()):
             who = "is damaged" if holder is None else f"was left by {holder}"
             raise InputError(
-                f"{path}: {who}, and from here nobody can tell whether that is gone; "
-                "where you know that it is, repeat with --take-over"
+                f"{path}: {who}, and it cannot be checked from here whether that process has ended; "
+                "if you know that it has, repeat with --take-over"
             )
         _write(descriptor)
-        return FolderLock(path, descriptor, str(holder or "a process that is not known"))
+        return FolderLock(path, descriptor, str(holder or "an unknown process"))
     except InputError:
         os.close(descriptor)
         raise

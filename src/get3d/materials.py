@@ -127,7 +127,7 @@ def require_channels(names: Sequence[str], where: object) -> None:
     """
     unknown = [name for name in names if name not in CHANNELS]
     if unknown:
-        raise InputError(f"{where}: no channel is called {unknown[0]!r}; known are {', '.join(CHANNELS)}")
+        raise InputError(f"{where}: there is no channel {unknown[0]!r}; the channels are {', '.join(CHANNELS)}")
     if not names or names[0] != BASE_COLOR or len(set(names)) < len(names):
         raise InputError(f"{where}: the channels are {list(names)}; name each once, {BASE_COLOR} first")
 

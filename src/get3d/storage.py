@@ -127,7 +127,7 @@ def require_same_shapes(path: Path | str, prefix: str, build: Callable[[], nn.Mo
         there, asked = (_size(shapes.get(name)) for shapes in (found, wanted))
         raise InputError(
             f"{path}: its weights do not fit its configuration ({prefix}{name} is {there} in the file, "
-            f"{asked} by the configuration; {len(different)} such); use another copy"
+            f"{asked} by the configuration; {len(different)} differ); use another copy"
         )
 
 
@@ -165,7 +165,7 @@ def _opened(path: Path) -> Iterator[_Opened]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: is cut short or not a safetensors file ({error}); use another copy") from error
+        raise InputError(f"{path}: is truncated or not a safetensors file ({error}); use another copy") from error
 
 
 def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:

@@ -151,7 +151,7 @@ def convert_back(model: Path | str, path: Path | str) -> None:
     stored = load_tensors(model)
     absent = [key for key in ("generator", "discriminator", "resolution") if key not in stored.description]
     if absent:
-        raise InputError(f"{model}: describes no {absent[0]}; give a whole checkpoint, not a lone generator")
+        raise InputError(f"{model}: describes no {absent[0]}; give a complete checkpoint, not only a generator")
     config = restore(GeneratorConfig, stored.description["generator"], model)
     judge = restore(DiscriminatorConfig, stored.description["discriminator"], model)
     resolution = int(stored.description["resolution"])
@@ -280,11 +280,11 @@ def _largest(tensors: Mapping[str, Tensor], pattern: str, source: str) -> int:
     sides = _numbers(tensors, pattern)
     if not sides:
         raise InputError(
-            f"{source} is another project's, it has no tensor named like {pattern}; give a GET3D checkpoint"
+            f"{source} is from another project: it has no tensor named like {pattern}; give a GET3D checkpoint"
         )
     side = max(sides)
     if side < 4 or side & (side - 1):
-        raise InputError(f"{source}: a block of resolution {side} is no power of two; use another copy")
+        raise InputError(f"{source}: a block of resolution {side} is not a power of two; use another copy")
     return side
 
 
@@ -338,7 +338,7 @@ def _filled(network: Network, tensors: Mapping[str, Tensor], names: Mapping[str,
 def _to_published(ours: Mapping[str, Tensor], names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
     missing = {own for own in names.values() if own is not None} - ours.keys()
     if missing:
-        raise InputError(f"{source} lacks tensors: {_named(sorted(missing))}; give a whole checkpoint")
+        raise InputError(f"{source} lacks tensors: {_named(sorted(missing))}; give a complete checkpoint")
     extra = ours.keys() - set(names.values())
     if extra:
         raise InputError(f"{source} has tensors that no published network has: {_named(sorted(extra))}")

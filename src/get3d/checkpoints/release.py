@@ -27,7 +27,7 @@ def release(config: ReleaseConfig, console: Console) -> Path:
     """
     for name in ("title", "licence"):
         if not getattr(config, name).strip():
-            raise InputError(f"--{name} is empty; say it, for whoever gets the model")
+            raise InputError(f"--{name} is empty; the users of the model need it")
     require_writable(config.out)
     source = model_file(config.model)
     read_config(source)

@@ -63,10 +63,13 @@ def framing_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
     notes = [f"objects are {low} to {high} of their images' side long, half of them more than {middle}"]
     notes += border_notes(framings, prior)
     if np.median(extents) < _SMALL:
-        notes.append("objects are small in their images, most of what is learnt from is empty: crop, or come nearer")
+        notes.append(
+            "objects are small in their images, and most of each image is empty: crop the images, or move the cameras "
+            "nearer"
+        )
     if np.median(offsets) > _OFF:
         notes.append(
-            f"half of the objects are more than {np.median(offsets):.0%} of the side off their image's middle: "
+            f"half of the objects are more than {np.median(offsets):.0%} of the side off the middle of their image: "
             "cameras should look at the objects' centre"
         )
     return notes
@@ -94,8 +97,8 @@ def camera_notes(listing: Listing) -> list[str]:
         ]
         if thin:
             notes.append(
-                f"few cameras or none have their {what} in {', '.join(thin)}, where the generator's will be: narrow "
-                "the range in dataset.json (`camera`), or add images"
+                f"few cameras or none have their {what} in {', '.join(thin)}, where the generator will have cameras: "
+                "narrow the range in dataset.json (`camera`), or add images"
             )
     return notes
 
@@ -108,7 +111,7 @@ def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[
     def named(group: Sequence[int]) -> str:
         return " and ".join(listing.images[number] for number in group[:_NAMED])
 
-    notes = [f"{sum(map(len, repeated))} images are the same as another, pixel for pixel, as {named(repeated[0])}"]
+    notes = [f"{sum(map(len, repeated))} images equal another one, pixel by pixel, for example {named(repeated[0])}"]
     owner = np.full(len(listing.objects), -1)
     for number, objects in enumerate(listing.splits.values()):
         owner[objects] = number
@@ -119,7 +122,7 @@ def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[
             leaks.append(group)
     if leaks:
         notes.append(
-            f"{len(leaks)} images are in two splits, as {named(leaks[0])}: "
+            f"{len(leaks)} images are in two splits, for example {named(leaks[0])}: "
             "what is measured on one split is not new to a model trained on the other"
         )
     return notes

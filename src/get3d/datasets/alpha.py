@@ -33,9 +33,9 @@ class Framing:
 def alpha_fault(alpha: UInt8[np.ndarray, "r r"]) -> str | None:
     """Why an alpha channel masks no object, if so."""
     if alpha.max() <= _FAINT:
-        return "its alpha is empty, nothing is seen"
+        return "its alpha is empty, so nothing is visible"
     if is_full(alpha):
-        return "its alpha is full, all is object"
+        return "its alpha is full: every pixel is object"
     return None
 
 

@@ -167,7 +167,7 @@ def check(root: Path | str, splits: Path | str | None = None, console: Console |
                 same.setdefault(look.fingerprint, []).append(number)
     for number in _unmasked(listing, framings):
         fix = "save it with the background transparent, or remove it and its camera"
-        problems.append(Problem.found(listing.path(number), "its alpha is full, all is object", fix))
+        problems.append(Problem.found(listing.path(number), "its alpha is full: every pixel is object", fix))
         del framings[number]
     repeated = [group for group in same.values() if len(group) > 1]
     comparisons: dict[int, Comparison] = {}

@@ -80,9 +80,9 @@ def _images(details: Details, resolution: int) -> list[str]:
     parts.append("<h2>Worst examples</h2>")
     worst = {
         "Objects that touch the border": [n for n in numbers if framings[n].touching],
-        "The smallest objects": sorted(numbers, key=lambda n: framings[n].extent),
-        "Farthest off their images' middle": sorted(numbers, key=lambda n: -framings[n].offset),
-        "The same image more than once": [n for group in details.repeated for n in group],
+        "Smallest objects": sorted(numbers, key=lambda n: framings[n].extent),
+        "Objects farthest from the middle of their image": sorted(numbers, key=lambda n: -framings[n].offset),
+        "Equal images": [n for group in details.repeated for n in group],
     }
     for what, chosen in worst.items():
         if chosen:

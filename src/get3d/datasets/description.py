@@ -108,9 +108,9 @@ class Description:
         except InputError:
             raise
         except KeyError as error:
-            raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for what it means") from error
+            raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for its meaning") from error
         except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
-            raise InputError(f"{path}: {error}; see docs/datasets.md for what each value means") from error
+            raise InputError(f"{path}: {error}; see docs/datasets.md for the meaning of each value") from error
 
 
 def _names(values: Any) -> dict[str, list[str]]:
@@ -130,7 +130,7 @@ def _splits(values: Any) -> dict[str, list[str]]:
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"the resolution is {value!r}, not a whole number")
+        raise TypeError(f"the resolution is {value!r}, not an integer")
     return value
 
 

@@ -139,19 +139,19 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
             require_scale(assumed.scale)
             require_prior(assumed.prior)
         except ValueError as error:
-            raise InputError(f"--assumed: {error}; see --help for what each means") from error
+            raise InputError(f"--assumed: {error}; see --help for the meaning of each option") from error
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; make a dataset with `get3d synth chair --out {root}`")
     if (root / MANIFEST).is_file():
         listing = _read_packed(root)
     elif (root / shard_name(0)).is_file():
-        raise InputError(f"{root / MANIFEST}: no such file, packing was not finished; repeat `get3d pack`")
+        raise InputError(f"{root / MANIFEST}: no such file, packing was not completed; repeat `get3d pack`")
     elif (root / "img").is_dir():
         listing = _read_published(root, Assumed() if assumed is None else assumed)
     elif (root / "dataset.json").is_file():
         listing = _read_own(root)
     else:
-        raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
+        raise InputError(f"{root}: holds neither dataset.json nor img/, so it is not a dataset; see docs/datasets.md")
     require_names(listing.objects, f"{root}: an object, the folder of its images,")
     if splits is None:
         return listing
@@ -181,7 +181,7 @@ def _read_own(root: Path) -> Listing:
     table = root / "cameras.csv"
     if not table.is_file():
         command = description.source.get("command", "the command that makes it")
-        raise InputError(f"{table}: no such file, the dataset is not finished; repeat `{command}`")
+        raise InputError(f"{table}: no such file, the dataset is not complete; repeat `{command}`")
     found = folder_cache.recall(root, "images")
     if found is None:
         images, angles = _read_cameras(table)
@@ -247,7 +247,7 @@ def _described_splits(table: Path, description: Description, objects: list[str])
         if lost:
             raise InputError(
                 f"{table}: the object {lost[0]!r} of the split {split!r} in dataset.json has no image "
-                f"({len(lost)} such objects); finish the dataset or take them out of the split"
+                f"({len(lost)} such objects); complete the dataset, or remove them from the split"
             )
         splits[split] = np.array([numbers[name] for name in members], dtype=np.int64)
     return splits
@@ -266,7 +266,7 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
     if without:
         raise InputError(
             f"{root / 'dataset.json'}: labels leave out the object {without[0]!r} ({len(without)} such objects); "
-            "give each object a class, or none"
+            "give every object a class, or remove the labels"
         )
     return np.array([found[name] for name in objects], dtype=np.int64)
 
@@ -289,7 +289,7 @@ def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
             images.append(name)
             angles.append(angle)
     except csv.Error as error:
-        raise InputError(f"{path}: line {rows.line_num} is no line of a table ({error}); write it again") from error
+        raise InputError(f"{path}: line {rows.line_num} is not a line of a table ({error}); write it again") from error
     if not images:
         raise InputError(f"{path}: lists no image, the dataset is empty; make it again")
     require_names(images, path)
@@ -384,7 +384,7 @@ def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, "
     for split in SPLITS:
         path = folder / f"{split}.txt"
         if not path.is_file():
-            raise InputError(f"{path}: no such file; a folder of splits holds train.txt, val.txt and test.txt")
+            raise InputError(f"{path}: no such file; a folder of splits has train.txt, val.txt and test.txt")
         names = [line.strip() for line in text_lines(path, _MOST_LINES) if line.strip()]
         # The published lists name more objects than were rendered for some kinds, so absent ones are left out.
         splits[split] = np.array(sorted({numbers[name] for name in names if name in numbers}), dtype=np.int64)

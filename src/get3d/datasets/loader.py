@@ -136,7 +136,7 @@ class ImageDataset:
         self.resolution = self._stored if resolution is None else resolution
         if self.resolution < 1 or self._stored % self.resolution:
             raise InputError(
-                f"{root}: its images are {self._stored}², asked for is {resolution}²; larger images are reduced, not "
+                f"{root}: its images are {self._stored}², requested is {resolution}²; larger images are reduced, not "
                 f"enlarged: use --resolution {self._stored} or a smaller power of two, or make the dataset again"
             )
         self.filled = frozenset(name for name, objects in listing.splits.items() if len(objects))

@@ -102,9 +102,9 @@ def pack(config: PackConfig, console: Console) -> Path:
     listing = read(config.data, assumed=config.assumed)
     resolution, problems = quick_problems(listing)
     if problems:
-        raise InputError(f"{problems[0].message}; {len(problems)} problems in all, see `get3d check {config.data}`")
+        raise InputError(f"{problems[0].message}; {len(problems)} problems in total, see `get3d check {config.data}`")
     if any((out / name).exists() for name in ("cameras.csv", "img")) or out.resolve() == config.data.resolve():
-        raise InputError(f"{out}: is a dataset already; choose an empty or new folder for --out")
+        raise InputError(f"{out}: is already a dataset; choose an empty or new folder for --out")
     require_writable(out)
     plan = _planned(listing, resolution, round(config.shard_size * _MIB))
     there = sum(path.stat().st_size for path in out.glob("images-*.tar"))
@@ -115,7 +115,7 @@ def pack(config: PackConfig, console: Console) -> Path:
         _copy_meshes(config.data / "meshes", out / "meshes")
     if _is_done(out, source):
         _describe(plan).write(out)
-        console.print(f"{out}: packed before, and nothing has changed", highlight=False)
+        console.print(f"{out}: already packed, and nothing has changed", highlight=False)
     else:
         _write(plan, keys, source, out, console)
     return out

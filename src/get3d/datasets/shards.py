@@ -49,7 +49,7 @@ _FIELDS: list[tuple[str, str]] = [
     ("azimuth", "<f8"),
     ("polar", "<f8"),
 ]
-_AGAIN = "copy it again from where the dataset was packed, or repeat `get3d pack`"
+_AGAIN = "copy it again, or repeat `get3d pack`"
 
 
 def row_type(longest_name: int) -> np.dtype[np.void]:
@@ -184,7 +184,7 @@ class Shards:
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
         if zlib.crc32(content) != crc:
-            what = f"the image {Names(self.index['name'])[number]} at byte {offset} is not what was packed"
+            what = f"the image {Names(self.index['name'])[number]} at byte {offset} has changed since it was packed"
             raise InputError(f"{path}: {what}; {_AGAIN}")
         return content
 
@@ -220,7 +220,7 @@ def _read_manifest(path: Path) -> _Manifest:
     expected = [*map(shard_name, range(len(found.files))), INDEX]
     for name, right in zip(names, expected, strict=True):
         if name != right:
-            raise InputError(f"{path}: names the file {name!r} in the place of {right!r}; {_AGAIN}")
+            raise InputError(f"{path}: names the file {name!r} instead of {right!r}; {_AGAIN}")
     return found
 
 
@@ -234,8 +234,8 @@ def _require_size(path: Path, size: int) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
     if found != size:
-        how = "cut short" if found < size else "longer than it was"
-        raise InputError(f"{path}: has {found} bytes, packed were {size}, so it is {how}; {_AGAIN}")
+        how = "truncated" if found < size else "longer than it was"
+        raise InputError(f"{path}: has {found} bytes, but {size} were packed, so it is {how}; {_AGAIN}")
 
 
 def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
@@ -243,7 +243,7 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
     try:
         index = map_array(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is no index ({error}); {_AGAIN}") from error
+        raise InputError(f"{path}: is not an index ({error}); {_AGAIN}") from error
     names = index.dtype.names
     if index.ndim != 1 or names is None or index.dtype != row_type(index.dtype[0].itemsize):
         raise InputError(f"{path}: has rows of another kind ({index.dtype}); {_AGAIN}")

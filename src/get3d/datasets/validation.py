@@ -72,11 +72,11 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
 def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
     """What the first 26 bytes of an image say against it: no PNG, no alpha channel, another size."""
     if not _is_png(head):
-        return Problem.found(path, "is not a PNG file, or is cut short", "make the image again")
+        return Problem.found(path, "is not a PNG file, or is truncated", "make the image again")
     width, height, _, color = struct.unpack(">IIBB", head[16:26])
     if color != _RGBA:
         kind = _COLOR_TYPES.get(color, "unknown")
-        what = f"has no alpha channel beside colours ({kind})"
+        what = f"has no alpha channel ({kind})"
         return Problem.found(path, what, "save it as RGBA with the object masked")
     if (width, height) != (resolution, resolution):
         what = f"is {width} × {height}, the dataset's images are {resolution} × {resolution}"
@@ -92,7 +92,7 @@ def content_problem(path: Path, content: bytes, resolution: int) -> Problem | No
 def _end_problem(path: Path, end: bytes) -> Problem | None:
     if end == _END:
         return None
-    return Problem.found(path, "is cut short, a PNG file ends with IEND", "make the image again")
+    return Problem.found(path, "is truncated: a PNG file ends with IEND", "make the image again")
 
 
 def _is_png(head: bytes) -> bool:
@@ -107,7 +107,7 @@ def _resolution_of(listing: Listing) -> int:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or remove its camera") from error
     if not _is_png(head):
-        raise InputError(f"{path}: is not a PNG file, or is cut short; make the image again")
+        raise InputError(f"{path}: is not a PNG file, or is truncated; make the image again")
     return int(struct.unpack(">I", head[16:20])[0])
 
 

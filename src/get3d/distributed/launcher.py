@@ -122,14 +122,14 @@ def run(
                 code = failure.exitcode
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
                 if not restarts:
-                    raise RanksError(f"rank {rank} {how}; repeat the command to go on") from error
+                    raise RanksError(f"rank {rank} {how}; repeat the command to resume") from error
                 console.print(f"rank {rank} {how}; all processes are started again", highlight=False)
     except SignalException as told:
         if told.sigval == signal.SIGINT:
             raise KeyboardInterrupt from told
         # The processes were told, too, and have ended in their own way; or there were none, between two starts.
         if not ends_well:
-            raise RanksError("stopped before the work was done; repeat the command to go on") from told
+            raise RanksError("stopped before the work was done; repeat the command to resume") from told
 
 
 @contextmanager

@@ -138,7 +138,7 @@ class Ranks:
                 if theirs.get(name) != value:
                     self._refuse(
                         f"rank {rank} ({self.names[rank]}) has {name} {theirs.get(name)}, rank 0 ({self.names[0]}) "
-                        f"has {value}; give all processes the same"
+                        f"has {value}; use the same in all processes"
                     )
         return made  # type: ignore[return-value]
 
@@ -225,7 +225,7 @@ class Ranks:
 
         def look() -> None:
             if not (folder / name).exists():
-                raise InputError(f"{folder}: is not the folder that rank 0 has; give one that all machines share")
+                raise InputError(f"{folder}: is not the folder of rank 0; use one that all machines share")
 
         try:
             self.require_agreement(look)
@@ -295,11 +295,11 @@ class Ranks:
             if missing is not None:
                 lost, minutes = [int(number) for number in missing[1].split(",")], self.timeout.total_seconds() / 60
                 message = (
-                    f"{self._named(lost)} did not come within {minutes:g} minutes (--timeout): it hangs or is lost"
+                    f"{self._named(lost)} did not respond within {minutes:g} minutes (--timeout): it hangs or is lost"
                 )
             elif "Timed out" in said and (lost := self._silent()):
                 message = f"{self._named(lost)} does not answer: it hangs or is lost"
-            raise RanksError(f"{message}; repeat the command to go on") from error
+            raise RanksError(f"{message}; repeat the command to resume") from error
 
 
 def _sign(folder: Path) -> str:
@@ -355,7 +355,7 @@ def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
 def _take_gpu(device: str, number: int) -> None:
     gpus = torch.cuda.device_count()
     if torch.device("cuda" if device == "auto" else device).index is not None:
-        raise InputError(f"--device is {device}; processes that work together take one GPU each: use cuda or auto")
+        raise InputError(f"--device is {device}; each process uses its own GPU: use cuda or auto")
     if number >= gpus:
         raise InputError(f"this machine has {gpus} GPUs, too few for process {number + 1}; start fewer processes on it")
     torch.cuda.set_device(number)
@@ -374,7 +374,7 @@ def _store(timeout: timedelta) -> dist.Store:
         return store
     if os.environ["GROUP_WORLD_SIZE"] != "1":
         raise InputError(
-            "torchrun on several machines cannot start processes again in the store it keeps; "
+            "torchrun on several machines cannot restart processes in the store it keeps; "
             "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it, on all of them"
         )
     return dist.PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)

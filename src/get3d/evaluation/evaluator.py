@@ -113,10 +113,10 @@ class Comparison:
         if wanted > len(names):
             raise InputError(
                 f"--references is {wanted}, but the split {config.split!r} of {config.data} has {len(names)} objects; "
-                f"ask for fewer, or take another --split"
+                f"use fewer, or another --split"
             )
         if wanted == 0:
-            raise InputError(f"{config.data}: its split {config.split!r} has no object; take another --split")
+            raise InputError(f"{config.data}: its split {config.split!r} has no object; use another --split")
         train = [listing.objects[number] for number in listing.splits["train"]][: config.train_objects]
         self._names = {"references": names[:wanted], "training objects": train}
         for name in (*names[:wanted], *train):
@@ -166,7 +166,7 @@ class Comparison:
         self.references = self._meshes("references")
         self.train = self._meshes("training objects")
         if len(self.references) == 1:
-            self.notes.append("There is but one reference: coverage and nearest neighbours say nothing.")
+            self.notes.append("There is only one reference: coverage and nearest neighbours mean nothing.")
         for role, shapes in (("references", self.references), ("training objects", self.train)):
             if shapes.empty:
                 lost = ", ".join(shapes.empty[:5])
@@ -197,8 +197,8 @@ class Comparison:
         if "inception" in self._networks and config.images != PUBLISHED_IMAGES:
             self.notes.append(
                 f"FID is of {config.images} generated and {len(held_out)} real images at "
-                f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and not "
-                "comparable."
+                f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and "
+                "cannot be compared."
             )
 
     def _open_networks(self) -> dict[FeatureName, FeatureNetwork]:

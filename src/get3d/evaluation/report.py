@@ -124,12 +124,12 @@ def _written(
 
 def _check(config: EvaluateConfig) -> None:
     if not config.models:
-        raise InputError("no model is named; give one or more: get3d evaluate MODEL --data DATA")
+        raise InputError("no model was given; give one or more: get3d evaluate MODEL --data DATA")
     if config.shapes and not config.distances:
-        raise InputError("--distances names none; give cd, lfd or both, or leave the shapes out with --no-shapes")
+        raise InputError("--distances is empty; give cd, lfd or both, or skip shapes with --no-shapes")
     require_ranges(config)
     if config.protocol == "published" and config.psi != 1:
-        raise InputError(f"--psi is {config.psi:g}, but the published protocol draws at 1; leave one of the two out")
+        raise InputError(f"--psi is {config.psi:g}, but the published protocol uses 1; leave one of the two out")
     if 0 < config.images < 4:
         raise InputError(f"--images is {config.images}; it must be at least 4, or 0 for none")
 
@@ -211,7 +211,7 @@ def _verdict(names: Sequence[str], results: Sequence[Result], real: Result) -> l
             better.append(title)
         elif ranks[1] == ranks[0]:
             best = last[name].value == _BEST.get(METRICS[name].better or "")
-            why = "which is the best there is." if best else METRICS[name].caveat
+            why = "which is the best value." if best else METRICS[name].caveat
             lines.append(f"{title}: both {last[name].value:g}{', ' if best else '. '}{why}".strip())
         else:
             lines.append(_explained(title, name, first, last, ranks[1] - ranks[0], known))

@@ -141,7 +141,7 @@ def mesh_path(folder: Path, name: str) -> Path:
             return path
     raise InputError(
         f"{folder / name}.glb: no such mesh; shapes are compared with the dataset's own meshes, so give their folder "
-        f"with --meshes, or leave the shapes out with --no-shapes"
+        "with --meshes, or skip shapes with --no-shapes"
     )
 
 

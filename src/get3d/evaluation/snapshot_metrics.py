@@ -46,13 +46,13 @@ def require_metrics(names: Sequence[str]) -> None:
         InputError: one is not, there are none, or the first has no best by itself.
     """
     if not names:
-        raise InputError("--metrics is empty; it must be one metric or more, swd for one")
+        raise InputError("--metrics is empty; give one metric or more, for example swd")
     for name in names:
         if name not in METRICS:
-            raise InputError(f"--metrics names {name}, which is none; there are {', '.join(METRICS)}")
+            raise InputError(f"--metrics names {name}, which is not a metric; choose from {', '.join(METRICS)}")
     if METRICS[names[0]].better in (None, "real"):
         raise InputError(
-            f"--metrics begins with {names[0]}, of which no value is best, so it cannot say which checkpoint is; "
+            f"--metrics begins with {names[0]}, which has no best value, so it cannot select the best checkpoint; "
             "put another first, such as swd"
         )
 

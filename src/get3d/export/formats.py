@@ -88,9 +88,9 @@ def require_savable(suffix: str, size: float | None, where: object) -> None:
         raise InputError(f"{where}: {suffix} needs another package; pip install 'get3d[{row.package[1]}]'")
     if size is not None and not row.print:
         printed = " or ".join(name for name, other in _FORMATS.items() if other.print)
-        raise InputError(f"{where}: a size of {size:g} mm is for printing, {suffix} has none; take {printed}")
+        raise InputError(f"{where}: a size of {size:g} mm is for printing, and {suffix} has no size; use {printed}")
     if size is not None and not (math.isfinite(size) and size > 0):
-        raise InputError(f"{where}: a size of {size:g} mm is no length; give the longest side in millimetres")
+        raise InputError(f"{where}: a size of {size:g} mm is not a length; give the longest side in millimetres")
 
 
 def files_of(stem: str, suffix: str, channels: Sequence[str] = (BASE_COLOR,)) -> list[str]:

@@ -28,7 +28,7 @@ def simplify(mesh: Mesh, faces: int) -> Mesh:
         InputError: fewer than 4 faces are asked for, or nothing of the mesh is left with so few.
     """
     if faces < 4:
-        raise InputError(f"faces: {faces} are too few; a closed mesh needs 4 or more")
+        raise InputError(f"faces: {faces} is too few; a closed mesh needs 4 or more")
     if mesh.faces.shape[0] > faces:
         points = mesh.vertices.detach().cpu().float().numpy()
         triangles = mesh.faces.cpu().numpy().astype(np.int32)

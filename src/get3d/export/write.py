@@ -106,7 +106,7 @@ def _require_complete(textured: TexturedMesh) -> None:
     sizes |= {name: len(value) for name, value in textured.constants.items()}
     for name, components in sizes.items():
         if name not in CHANNELS:
-            raise ValueError(f"no channel is called {name!r}; known are {', '.join(CHANNELS)}")
+            raise ValueError(f"there is no channel {name!r}; the channels are {', '.join(CHANNELS)}")
         if components != CHANNELS[name].components:
             raise ValueError(f"{name} has {components} components; the channel has {CHANNELS[name].components}")
     for name, value in textured.constants.items():

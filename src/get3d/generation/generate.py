@@ -50,7 +50,9 @@ def validate(config: GenerateConfig) -> None:
 
 def _opened(config: GenerateConfig) -> Generator:
     if config.geometry_only and config.format not in BARE_FORMATS:
-        raise InputError(f"--format {config.format}: bare meshes are {' or '.join(BARE_FORMATS)}; take one of these")
+        raise InputError(
+            f"--format {config.format}: meshes without texture are {' or '.join(BARE_FORMATS)}; use one of these"
+        )
     return validated_generator(config)
 
 
@@ -64,6 +66,6 @@ def _plan(config: GenerateConfig, generator: Generator) -> ShapeList:
         plan = of_seeds(generator, config.num, config.seed, config.label, psi)
         return replace(plan, grid=config.grid)
     if config.label is not None:
-        raise InputError("--label cannot be changed by --latents, which says the class of each shape; leave one out")
+        raise InputError("--label cannot be combined with --latents, which has the class of each shape; leave one out")
     plan = read_shape_list(config.latents, generator, config.psi)
     return replace(plan, grid=plan.grid if config.grid is None else config.grid)

@@ -117,8 +117,8 @@ def _described(generator: Generator, plan: ShapeList, settings: Settings, points
             there = found.get(name)
             if there != value:
                 raise InputError(
-                    f"{path}: the shapes there have {name} {there}, asked for is {value}; "
-                    "choose another --out, or the same settings to go on with them"
+                    f"{path}: the shapes there have {name} {there}, requested is {value}; "
+                    "choose another --out, or use the same settings to resume"
                 )
     return alike | {"shapes": shapes}
 

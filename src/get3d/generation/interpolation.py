@@ -40,7 +40,7 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
     if labels[0] != labels[1]:
         raise InputError(
             f"--from {config.start} is of the class {labels[0]}, --to {config.end} of the class {labels[1]}, "
-            f"and there is nothing between classes; make both of one with --label {labels[0]}"
+            f"and there is no interpolation between classes; give both one class with --label {labels[0]}"
         )
     psi = PSI if config.psi is None else config.psi
     others = [f"way.{config.video}"] * (config.video != "none")

@@ -166,7 +166,7 @@ def _finish(
 def _textured(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str, Any], TexturedMesh | None]:
     """What is to be said of a shape, and the object that is to be written; None where there is none."""
     if shapes.surfaces.empty[number]:
-        return {"problem": "its field has one sign everywhere, so there is no surface"}, None
+        return {"problem": "its field has the same sign everywhere, so there is no surface"}, None
     mesh = shapes.surfaces.meshes.select(torch.tensor([number], device=shapes.surfaces.empty.device)).split()[0]
     try:
         textured = textured_mesh(mesh, shapes.material(number), settings.texture, settings.faces)

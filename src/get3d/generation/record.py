@@ -13,7 +13,7 @@ __all__ = ["RECORD", "begin_record", "finish_record", "read_record"]
 
 RECORD = "shapes.json"
 
-_ANOTHER = "it is no list of shapes that this version writes; choose another --out, or move it away"
+_ANOTHER = "it is not a list of shapes of this version; choose another --out, or move it away"
 
 
 def read_record(path: Path, remedy: str = _ANOTHER) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def begin_record(out: Path, names: Iterable[str], description: dict[str, Any] | 
     before: dict[str, Any] = read_record(path) if path.exists() else {}
     files = before.get("files", {})
     if not isinstance(files, dict) or not all(value is None or isinstance(value, str) for value in files.values()):
-        raise InputError(f"{path}: its files are no table of digests; {_ANOTHER}")
+        raise InputError(f"{path}: its `files` is not a table of digests; {_ANOTHER}")
     require_names(list(files), f"{path}: files")
     new = {name: None for name in names if name not in files and not (out / name).exists()}
     write_json(path, (before if description is None else description) | {"format": FORMAT, "files": files | new})
@@ -88,7 +88,8 @@ def finish_record(
     write_json(out / RECORD, description | {"format": FORMAT, "files": files})
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        text = f"{out}: left as they are, changed since an earlier command wrote them: {', '.join(changed[:3])}{more}"
+        names = f"{', '.join(changed[:3])}{more}"
+        text = f"{out}: kept, because they have changed since an earlier command wrote them: {names}"
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 

@@ -38,7 +38,7 @@ def validated_generator(settings: Settings) -> Generator:
     """
     require_ranges(settings)
     if settings.video == "mp4" and find_spec("av") is None:
-        raise InputError("--video mp4 needs PyAV; pip install 'get3d[video]', or take gif")
+        raise InputError("--video mp4 needs PyAV; pip install 'get3d[video]', or use gif")
     require_savable(f".{settings.format}", settings.size, "--format" if settings.size is None else "--size")
     keep_memory()
     generator = load(settings.model, settings.device)

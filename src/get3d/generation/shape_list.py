@@ -132,14 +132,14 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: is no shapes.json that get3d wrote ({error!r}); give another file") from error
+        raise InputError(f"{path}: is not a shapes.json of get3d ({error!r}); give another file") from error
     if not entries:
-        raise InputError(f"{path}: records no shape; give another file")
+        raise InputError(f"{path}: contains no shape; give another file")
     _require_names(path, names)
     facts = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
     latents = [part for part in parts if isinstance(part, Latents)]
     if not latents and psi not in (None, own):
-        raise InputError(f"--psi is {psi:g}, but {path} holds styles, which are truncated already; leave it out")
+        raise InputError(f"--psi is {psi:g}, but {path} contains styles, which are already truncated; leave it out")
     psi = own if psi is None else psi
     if len(latents) == len(parts):
         return ShapeList(names, joined(latents), facts, psi, grid)
@@ -152,7 +152,7 @@ def _require_names(path: Path, names: list[str]) -> None:
     require_names(names, path)
     for name in names:
         if "/" in name or name.startswith("."):
-            raise InputError(f"{path}: {name!r} is no plain name of a file; correct it")
+            raise InputError(f"{path}: {name!r} is not a plain file name; correct it")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: two shapes have the name {twice!r}; rename one")
@@ -166,7 +166,7 @@ def _codes(generator: Generator, entry: dict[str, Any], source: str) -> Latents 
     try:
         return generator.require_styles(Styles(*(part.to(generator.device) for part in parts)))
     except ValueError as error:
-        raise InputError(f"{source}: {error}; give the model they were made with") from error
+        raise InputError(f"{source}: {error}; use the model that made them") from error
 
 
 def _encoded(style: Float[Tensor, "*layers w"]) -> dict[str, Any]:
@@ -181,7 +181,7 @@ def _decoded(value: dict[str, Any], source: str) -> Float[Tensor, "1 *layers w"]
     try:
         content = base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise InputError(f"{source} styles are no base64 ({error}); write the list again") from error
+        raise InputError(f"{source} styles are not base64 ({error}); write the list again") from error
     if len(content) != 4 * math.prod(shape):
         raise InputError(f"{source} styles are {len(content)} bytes, but {shape} float32 take {4 * math.prod(shape)}")
     style = torch.from_numpy(np.frombuffer(content, dtype="<f4").astype(np.float32).reshape(1, *shape))
@@ -200,12 +200,12 @@ def _latents(generator: Generator, entry: dict[str, Any], source: str) -> Latent
         if code.shape != (1, config.z_dim):
             raise InputError(
                 f"{source} has latents of {code.shape[-1]} numbers, this model takes {config.z_dim}; "
-                "give the model they were made with"
+                "use the model that made them"
             )
         if not code.isfinite().all():
             raise InputError(f"{source} has latents that are not finite; correct them")
     if (label is None) != (not config.classes) or (label is not None and label not in config.classes):
         known = ", ".join(config.classes) or "none"
-        raise InputError(f"{source} is of the class {label}, this model knows {known}; give the model it was made with")
+        raise InputError(f"{source} is of the class {label}, this model knows {known}; use the model that made it")
     number = None if label is None else torch.tensor([config.classes.index(label)], device=device)
     return Latents(codes[0].to(device), codes[1].to(device), number)

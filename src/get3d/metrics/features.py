@@ -65,9 +65,9 @@ class FeatureNetwork:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(f"{path}: no Inception network there ({error.strerror}); {fix}") from error
+            raise InputError(f"{path}: no Inception network ({error.strerror}); {fix}") from error
         if found != sha256:
-            raise InputError(f"{path}: its SHA-256 is {found}, not {sha256}, so it is another file or cut short; {fix}")
+            raise InputError(f"{path}: its SHA-256 is {found}, not {sha256}, so it is another file or truncated; {fix}")
         with warnings.catch_warnings():
             # PyTorch advises another format; the standard file is in this one.
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch.jit")

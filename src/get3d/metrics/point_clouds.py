@@ -32,7 +32,7 @@ def chamfer_distance(a: Float[Tensor, "a p 3"], b: Float[Tensor, "b q 3"]) -> Fl
     """
     for name, points in (("a", a), ("b", b)):
         if points.shape[1] == 0:
-            raise ValueError(f"the clouds of {name} hold no point")
+            raise ValueError(f"the clouds of {name} have no points")
         if not torch.isfinite(points).all():
             raise ValueError(f"the clouds of {name} hold points that are not finite")
     tree_a, tree_b = _trees(a), _trees(b)
@@ -145,6 +145,6 @@ def nearest_neighbour_accuracy(
 
 def _check(distances: Tensor) -> None:
     if 0 in distances.shape:
-        raise ValueError(f"distances between {distances.shape[0]} and {distances.shape[1]} shapes tell nothing")
+        raise ValueError(f"distances between {distances.shape[0]} and {distances.shape[1]} shapes are not enough")
     if torch.isnan(distances).any():
         raise ValueError("there are distances that are not numbers")

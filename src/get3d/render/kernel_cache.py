@@ -35,8 +35,8 @@ def use_writable_cache() -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     warnings.warn(
-        f"{folder}: compiled kernels cannot be kept there ({problem}); they are kept in {instead}. "
-        f"Set {VARIABLE} to a folder that can be written to",
+        f"{folder}: compiled kernels cannot be cached there ({problem}); they are cached in {instead}. "
+        f"Set {VARIABLE} to a writable folder",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -76,5 +76,5 @@ def _temporary() -> Path:
         return folder
     except OSError as error:
         raise InputError(
-            f"no folder can be written to for compiled kernels ({error.strerror}); set {VARIABLE} to one that can"
+            f"no folder is writable for compiled kernels ({error.strerror}); set {VARIABLE} to one that is"
         ) from error

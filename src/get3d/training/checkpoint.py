@@ -202,7 +202,7 @@ def shown_of(checkpoint: Path) -> int:
     """Real images shown when a checkpoint was written, by its name."""
     found = _NAME.fullmatch(checkpoint.name)
     if found is None:
-        raise ValueError(f"{checkpoint} is not the name of a checkpoint")
+        raise ValueError(f"{checkpoint} is not a checkpoint name")
     return int(found[1])
 
 
@@ -245,7 +245,7 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             stored = load_tensors(path)
         except InputError as error:
             problems.append(str(error))
-            text = f"{error}; going back to the checkpoint before"
+            text = f"{error}; using the previous checkpoint"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue
         for part in ("generator", "discriminator"):
@@ -255,7 +255,7 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
         _require_same(path, "its run has", saved, wanted)
         return stored
     if problems:
-        raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start anew. {problems[0]}")
+        raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start a new run. {problems[0]}")
     return None
 
 

@@ -67,13 +67,11 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     if config.init_from is not None:
         config = _with_networks_of(config.init_from, config)
     elif config.grow_planes is not None or config.grow_grid is not None:
-        raise InputError(
-            "--grow-planes and --grow-grid are of a model that training starts from; name it with --init-from"
-        )
+        raise InputError("--grow-planes and --grow-grid need a model to start from; give it with --init-from")
     group = config.discriminator.group
     whole = group * world * config.grad_accum_steps
     shared = f", for each of {world} processes" if world > 1 else ""
-    parted = f", in {config.grad_accum_steps} parts (--grad-accum-steps)" if config.grad_accum_steps > 1 else ""
+    parted = f", in {config.grad_accum_steps} micro-batches (--grad-accum-steps)" if config.grad_accum_steps > 1 else ""
     groups = f"a multiple of --discriminator.group, {group}{shared}{parted}"
     _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
     if config.metrics is not None:
@@ -83,7 +81,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     option, device = "--generator.grid-resolution", device_named(config.device)
     require_grid_fits(option, config.generator.grid_resolution, taken, device)
     if config.compile and not _compilers():
-        raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
+        raise InputError("--compile needs a C++ compiler, but none was found; install g++, or train without --compile")
     # What starts from a model takes a dataset's larger images as they are, and grows.
     side = None if config.init_from is not None else config.resolution
     images = ImageDataset(config.data, "train", config.splits, assumed=config.assumed, resolution=side)
@@ -143,7 +141,7 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     path = model_file(source)
     description = read_description(path)
     if "discriminator" not in description:
-        raise InputError(f"{path}: holds a lone generator; training goes on from a checkpoint or a converted model")
+        raise InputError(f"{path}: contains only a generator; training starts from a checkpoint or a converted model")
     generator = read_config(path)
     discriminator = restore(DiscriminatorConfig, description["discriminator"], path)
     found = description.get("resolution")

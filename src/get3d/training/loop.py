@@ -155,7 +155,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     if problem and state.nonfinite_steps >= config.max_nonfinite_steps:
         raise FloatingPointError(
             f"{problem} was not finite in {state.nonfinite_steps} steps in a row, at {state.cur_nimg / 1000:.2f} kimg; "
-            "lower --optimizer.learning-rate or raise --objective.r1-gamma, and go on from the last checkpoint"
+            "lower --optimizer.learning-rate or raise --objective.r1-gamma, and resume from the last checkpoint"
         )
     state.cur_nimg += config.batch
     with record_function(spans.UPDATE):

@@ -85,16 +85,18 @@ class RunLogger:
         ):
             before = state.cur_nimg
             if before >= config.total:
-                self._monitor.say(f"{config.out}: finished already, at {before / 1000:g} kimg; a larger --kimg goes on")
+                done = f"already finished, at {before / 1000:g} kimg; a larger --kimg continues"
+                self._monitor.say(f"{config.out}: {done}")
             else:
-                beginning = f"{'goes on' if resumed else 'starts'} at {before / 1000:.2f} kimg"
+                beginning = f"{'resumes' if resumed else 'starts'} at {before / 1000:.2f} kimg"
                 self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
             if not resumed:
                 _show_reals(self._monitor, self._images)
             yield
         if before < config.total <= state.cur_nimg:
             files = "checkpoints/, fakes-*.png, reals.png, stats.jsonl, config.json and TensorBoard's events"
-            done = f"{config.out}: finished at {state.cur_nimg / 1000:g} kimg: {files}; now get3d generate {config.out}"
+            reached = f"{config.out}: finished at {state.cur_nimg / 1000:g} kimg"
+            done = f"{reached}: {files}; next: get3d generate {config.out}"
             self._console.print(done, highlight=False, markup=False, soft_wrap=True)
 
     @property

@@ -140,7 +140,7 @@ def _lines(stats: Path) -> list[dict[str, Any]]:
             break
         known = isinstance(values, dict) and isinstance(values.get("cur_nimg"), int)
         if not known or not all(isinstance(values.get(name, 0), int | float) for name in _shown_of(values)):
-            raise InputError(f"{stats}: line {number} is none that training writes; restore it, or remove the run")
+            raise InputError(f"{stats}: line {number} was not written by training; restore it, or remove the run")
         lines.append(values)
     return lines
 
