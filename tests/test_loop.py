@@ -136,7 +136,7 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_pa
     again = _launch(data, out)
     said, _ = again.communicate(timeout=200)
     assert again.returncode == 0, said
-    assert "goes on at" in said
+    assert "resumes at" in said
     assert [line["cur_nimg"] for line in _values(out)] == [line["cur_nimg"] for line in _values(run)]
     for mine, theirs in zip(_values(out), _values(run), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)

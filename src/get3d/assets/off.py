@@ -87,7 +87,7 @@ def _scene(
             count = int(words[0])
             ring = [int(word) for word in words[1 : count + 1]]
         except ValueError as error:
-            raise InputError(f"a face has what is no number ({error}); export it again") from error
+            raise InputError(f"a face has a value that is not a number ({error}); export it again") from error
         if count < 0 or len(ring) < count:
             raise InputError(f"a face has fewer corners than the {count} it is to have; get it again")
         corners += ring
