@@ -316,8 +316,8 @@ def test_text_is_bounded(tmp_path, monkeypatch):
     for read in (read_text, lambda path: list(text_lines(path, 9))):
         with pytest.raises(InputError, match=r"is not UTF-8 text \(it has a NUL character"):
             read(path)
-    monkeypatch.setattr("get3d.files._MOST_TEXT", 2)
-    monkeypatch.setattr("get3d.files._LONGEST_LINE", 3)
+    monkeypatch.setattr("get3d.files.MOST_TEXT", 2)
+    monkeypatch.setattr("get3d.files.LONGEST_LINE", 3)
     path.write_text("abc")
     with pytest.raises(InputError, match="is larger than"):
         read_text(path)

@@ -467,7 +467,7 @@ def test_what_a_command_that_was_stopped_has_left_goes_too(model, tmp_path, said
 
     (tmp_path / "000101.glb").write_text("mine")
     with monkeypatch.context() as patch:
-        patch.setattr(objects, "_finish", stop)
+        patch.setattr(objects, "write_sheet", stop)
         with pytest.raises(StoppedError):
             generate(GenerateConfig(model, out=tmp_path, num=1, seed=100, **QUICK), said)
     generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)

@@ -113,7 +113,7 @@ def test_precision_and_recall_of_equal_and_of_strange_sets(monkeypatch):
     assert (strange.precision, strange.recall) == (0, 0)
     b = features(50, seed=1)
     whole = precision_recall(a, b)
-    monkeypatch.setattr("get3d.metrics.features._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("get3d.metrics.features.ROWS_AT_ONCE", 7)
     assert precision_recall(a, b) == whole
 
 

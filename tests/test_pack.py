@@ -133,7 +133,7 @@ def test_equal_datasets_give_equal_shards(data, shards, tmp_path):
 def test_packing_that_was_stopped_goes_on(data, shards, tmp_path, monkeypatch):
     """Shards that are done are not made again; one that was made from other images is."""
     out = tmp_path / "out"
-    write = packing._write_shard
+    write = packing.write_shard
     written = []
 
     def stopped(plan, number, path):
@@ -142,18 +142,18 @@ def test_packing_that_was_stopped_goes_on(data, shards, tmp_path, monkeypatch):
         written.append(number)
         return write(plan, number, path)
 
-    monkeypatch.setattr(packing, "_THREADS", 1)
-    monkeypatch.setattr(packing, "_write_shard", stopped)
+    monkeypatch.setattr(packing, "THREADS", 1)
+    monkeypatch.setattr(packing, "write_shard", stopped)
     with pytest.raises(KeyboardInterrupt):
         packed(data, out)
     assert written[:2] == [0, 1]
-    with pytest.raises(InputError, match=r"shards\.json: no such file, packing was not finished"):
+    with pytest.raises(InputError, match=r"shards\.json: no such file, packing was not completed"):
         read(out)
     done = set(written)
     assert len(list(out.glob("*.tar"))) == len(done)
 
     again = []
-    monkeypatch.setattr(packing, "_write_shard", lambda plan, n, path: (again.append(n), write(plan, n, path))[1])
+    monkeypatch.setattr(packing, "write_shard", lambda plan, n, path: (again.append(n), write(plan, n, path))[1])
     packed(data, out)
     assert set(again) == set(range(len(list(shards.glob("*.tar"))))) - done
     assert contents(out) == contents(shards)

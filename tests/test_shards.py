@@ -146,7 +146,7 @@ def test_a_manifest_that_cannot_be_is_refused(root, change, message):
 
 
 def test_many_threads_read_from_more_shards_than_are_held_open(root, monkeypatch):
-    monkeypatch.setattr(module, "_OPEN", 1)
+    monkeypatch.setattr(module, "OPEN_SHARDS", 1)
     shards, folder = Shards(root), read(root.parent / "data")
     numbers = np.random.default_rng(0).permutation(np.repeat(np.arange(10 * VIEWS), 20)).tolist()
     with ThreadPoolExecutor(8) as pool:
@@ -179,7 +179,7 @@ def test_check_reads_shards_and_compares_their_checksums(root):
 
 def test_processes_share_the_index_and_copy_none_of_its_columns(root, monkeypatch):
     """Looked at in parts of any size, the listing is the same, and lies in the mapped file."""
-    monkeypatch.setattr(module, "_TOGETHER", 7)
+    monkeypatch.setattr(module, "IMAGES_TOGETHER", 7)
     listing, folder = read(root), read(root.parent / "data")
     for column in (listing.object_index, listing.angles):
         assert np.shares_memory(column, listing.shards.index)

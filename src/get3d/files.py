@@ -36,9 +36,9 @@ __all__ = [
     "writing",
 ]
 
-_MOST_TEXT = 2**28
+MOST_TEXT = 2**28
 """Bytes of a text file that is read as a whole."""
-_LONGEST_LINE = 2**24
+LONGEST_LINE = 2**24
 """Characters of a line, for files that are read line by line."""
 FORMAT = 1
 """Of the files that this program writes: runs, checkpoints, models, datasets, lists of shapes. It reads no other."""
@@ -134,11 +134,11 @@ def read_text(path: Path | str) -> str:
     path = Path(path)
     try:
         with open_file(path) as file:
-            content = file.read(_MOST_TEXT + 1)
+            content = file.read(MOST_TEXT + 1)
     except OSError as error:
         raise _not_read(path, error) from error
-    if len(content) > _MOST_TEXT:
-        raise InputError(f"{path}: is larger than {_MOST_TEXT >> 20} MiB, the maximum; split it")
+    if len(content) > MOST_TEXT:
+        raise InputError(f"{path}: is larger than {MOST_TEXT >> 20} MiB, the maximum; split it")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -166,12 +166,12 @@ def text_lines(path: Path | str, most: int) -> Iterator[str]:
             binary.seek(0)
             number = 0
             with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
-                while line := file.readline(_LONGEST_LINE):
+                while line := file.readline(LONGEST_LINE):
                     number += 1
                     if number > most:
                         raise InputError(f"{path}: has more than {most:,} lines, the maximum; split it")
-                    if len(line) == _LONGEST_LINE:
-                        raise InputError(f"{path}: line {number} is longer than {_LONGEST_LINE:,} characters")
+                    if len(line) == LONGEST_LINE:
+                        raise InputError(f"{path}: line {number} is longer than {LONGEST_LINE:,} characters")
                     if "\0" in line:
                         raise _not_utf8(path, first, f"it has a NUL character in line {number}")
                     yield line

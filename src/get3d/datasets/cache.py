@@ -23,7 +23,7 @@ __all__ = ["LOOKED_AT", "Found", "evenly", "recall", "remember", "stamps_of"]
 
 LOOKED_AT = 20_000
 """At most so many images, evenly spread, are looked at before training; `get3d check` reads all."""
-_WORTH = 5_000
+LARGE_FOLDER = 5_000
 """Folders with fewer images are read in less than a second anyway."""
 _SETTLED = 2.0
 """Seconds for which a folder must have been left alone: some file systems count its time of change no finer."""
@@ -82,7 +82,7 @@ def remember(root: Path, folder: str, tables: Iterable[str], found: Found, began
         found: what was found.
         began: when reading began, in seconds since the epoch.
     """
-    if len(found.images) < _WORTH:
+    if len(found.images) < LARGE_FOLDER:
         return
     places = {folder}
     for name in found.images:

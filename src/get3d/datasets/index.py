@@ -185,7 +185,7 @@ def _read_own(root: Path) -> Listing:
     found = folder_cache.recall(root, "images")
     if found is None:
         images, angles = _read_cameras(table)
-        present = _images_below(root / "images")
+        present = images_below(root / "images")
     else:
         images, angles, present = found.images, found.angles, found.images
     names = [image.rpartition("/")[0] for image in images]
@@ -296,7 +296,7 @@ def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
     return images, np.radians(np.array(angles))
 
 
-def _images_below(folder: Path) -> list[str]:
+def images_below(folder: Path) -> list[str]:
     """Names, relative to `folder` and with `/` between, of all images in its folders, in order."""
     found = []
     for place, folders, files in os.walk(folder):
@@ -342,7 +342,7 @@ def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarr
     """Images that have a camera, objects, angles in radians, and images that are there."""
     images: list[str] = []
     angles = []
-    present = _images_below(root / "img")
+    present = images_below(root / "img")
     by_object: dict[str, list[str]] = {}
     for name in present:
         by_object.setdefault(name.rpartition("/")[0], []).append(name)

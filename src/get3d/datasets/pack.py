@@ -50,7 +50,7 @@ _BLOCK = 512
 """Bytes of a tar header; what follows it is filled up to a multiple of this."""
 _END = 10_240
 """A tar file ends in empty blocks, and is filled up to a multiple of this."""
-_THREADS = 8
+THREADS = 8
 _NOTES = ".packing"
 
 
@@ -182,7 +182,7 @@ def _is_done(out: Path, source: str) -> bool:
 def _write(plan: _Plan, keys: list[str], source: str, out: Path, console: Console) -> None:
     (out / MANIFEST).unlink(missing_ok=True)
     shards, parts = [], []
-    with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(_THREADS) as pool:
+    with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(THREADS) as pool:
         task = progress.add_task("packing", total=len(plan.listing.images))
         for shard, rows in pool.map(lambda number: _shard(plan, number, keys[number], out), range(len(keys))):
             shards.append(shard)
@@ -216,14 +216,15 @@ def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped
             return shard, rows
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # There is no such note, or it is damaged: the shard is made.
-    rows = _write_shard(plan, number, path)
+    rows = write_shard(plan, number, path)
     shard = Shard(path.name, len(rows), path.stat().st_size, file_checksum(path))
     with writing(note) as temporary, temporary.open("wb") as file:
         np.savez(file, key=key, rows=rows, size=shard.size, sha256=shard.sha256)
     return shard, rows
 
 
-def _write_shard(plan: _Plan, number: int, path: Path) -> Shaped[np.ndarray, " k"]:
+def write_shard(plan: _Plan, number: int, path: Path) -> Shaped[np.ndarray, " k"]:
+    """Writes one shard. Returns the rows of its images for the index."""
     start, end = plan.ends[number : number + 2]
     listing = plan.listing
     rows = np.zeros(end - start, dtype=plan.rows)

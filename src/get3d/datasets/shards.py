@@ -36,9 +36,9 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST, INDEX = "shards.json", "index.npy"
-_OPEN = 128
+OPEN_SHARDS = 128
 """Shards that are held open, at most; a process may usually open 1024 files."""
-_TOGETHER = 2**18
+IMAGES_TOGETHER = 2**18
 """Rows of an index that are looked at together."""
 _FIELDS: list[tuple[str, str]] = [
     ("object", "<i4"),
@@ -77,7 +77,7 @@ def encoded(name: str) -> bytes:
 
 def in_parts(count: int) -> list[slice]:
     """Rows to look at together, so that what is made of them takes little memory however many there are."""
-    return [slice(start, min(start + _TOGETHER, count)) for start in range(0, count, _TOGETHER)]
+    return [slice(start, min(start + IMAGES_TOGETHER, count)) for start in range(0, count, IMAGES_TOGETHER)]
 
 
 def file_checksum(path: Path) -> str:
@@ -163,7 +163,7 @@ class Shards:
             _require_size(root / shard.name, shard.size)
         self.index = _read_index(root / INDEX, self.files)
         self._index_file = manifest.index
-        self._opened = functools.lru_cache(_OPEN)(lambda number: _Opened(self.root / self.files[number].name))
+        self._opened = functools.lru_cache(OPEN_SHARDS)(lambda number: _Opened(self.root / self.files[number].name))
 
     def path(self, number: int) -> Path:
         """The shard of an image, and its member in it, for messages."""

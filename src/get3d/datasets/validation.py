@@ -115,7 +115,7 @@ def _ends_problems(listing: Listing, resolution: int) -> list[Problem]:
     """What the first and last bytes of some images, evenly spread, say against them."""
 
     def problems(numbers: Sequence[int]) -> list[Problem]:
-        found = (_ends_problem(listing.path(number), resolution) for number in numbers)
+        found = (ends_problem(listing.path(number), resolution) for number in numbers)
         return [problem for problem in found if problem is not None]
 
     numbers = evenly(len(listing.images))
@@ -125,7 +125,8 @@ def _ends_problems(listing: Listing, resolution: int) -> list[Problem]:
         return [problem for part in parts for problem in part]
 
 
-def _ends_problem(path: Path, resolution: int) -> Problem | None:
+def ends_problem(path: Path, resolution: int) -> Problem | None:
+    """What is wrong with the start and the end of an image file."""
     try:
         with open_file(path) as file:
             problem = head_problem(path, file.read(26), resolution)

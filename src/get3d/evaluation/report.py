@@ -111,7 +111,7 @@ def _written(
         "histograms": _histograms(results, real),
     }
     write_json(config.out / "report.json", report)
-    images = [_images(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
+    images = [sample_images(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
     with writing(config.out / "report.html") as temporary:
         temporary.write_text(page(report, images), encoding="utf-8")
     if config.json:
@@ -262,8 +262,10 @@ def _histogram(bins: list[str], counts: list[list[int]]) -> dict[str, Any]:
     return {"bins": bins, "models": counts[:-1], "real": counts[-1]}
 
 
-def _images(config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result) -> dict[str, Image]:
-    """Samples, not chosen, and beside some of them the training objects that are nearest."""
+def sample_images(
+    config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result
+) -> dict[str, Image]:
+    """Samples, not chosen, and some of them with their nearest training objects."""
     seeds = range(config.seed, config.seed + _SHOWN)
     shown = {
         f"Samples of the seeds {seeds[0]} to {seeds[-1]}, ψ = {config.psi:g}, not chosen": sample_sheet(

@@ -32,7 +32,7 @@ INCEPTION_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrain
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
 """The network of 2015 that FID is defined with, as TorchScript: bytes in, 2,048 features out."""
 
-_ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 1024
 
 
 def inception_path() -> Path:
@@ -202,9 +202,9 @@ def precision_recall(
 def _share_within(centres: Tensor, queries: Tensor, neighbours: int) -> float:
     # The nearest of an image's own set is itself, at distance 0.
     radii = torch.cat(
-        [_distances(block, centres).kthvalue(neighbours + 1, dim=1).values for block in centres.split(_ROWS_AT_ONCE)]
+        [_distances(block, centres).kthvalue(neighbours + 1, dim=1).values for block in centres.split(ROWS_AT_ONCE)]
     )
-    inside = sum(int((_distances(block, centres) <= radii).any(dim=1).sum()) for block in queries.split(_ROWS_AT_ONCE))
+    inside = sum(int((_distances(block, centres) <= radii).any(dim=1).sum()) for block in queries.split(ROWS_AT_ONCE))
     return inside / len(queries)
 
 

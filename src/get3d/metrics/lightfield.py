@@ -38,9 +38,9 @@ VERSION = 1
 
 CAMERAS = 10
 VIEWS = FIELDS * CAMERAS
-_MESHES_AT_ONCE = 16
-_VERTICES_AT_ONCE = 2**18
-_DISTANCES_AT_ONCE = 2**24
+MESHES_AT_ONCE = 16
+VERTICES_AT_ONCE = 2**18
+DISTANCES_AT_ONCE = 2**24
 
 ANGULAR = 12
 RADIAL = 3
@@ -130,7 +130,7 @@ def _groups(meshes: Sequence[Mesh]) -> Iterator[tuple[int, list[Mesh]]]:
     vertices = 0
     for number, mesh in enumerate(meshes):
         vertices += mesh.vertices.shape[0]
-        if group and (len(group) == _MESHES_AT_ONCE or vertices > _VERTICES_AT_ONCE):
+        if group and (len(group) == MESHES_AT_ONCE or vertices > VERTICES_AT_ONCE):
             yield number - len(group), group
             group, vertices = [], mesh.vertices.shape[0]
         group.append(mesh)
@@ -252,7 +252,7 @@ def light_field_distance(a: LightFieldDescriptors, b: LightFieldDescriptors) -> 
     rows = _weighted(a).flatten(1, 2).contiguous()
     columns = _weighted(b).permute(0, 3, 2, 1).contiguous()
     rotations = torch.tensor(_rotations(), dtype=torch.int32, device=device)
-    at_once = max(1, _DISTANCES_AT_ONCE // (FIELDS * len(b)))
+    at_once = max(1, DISTANCES_AT_ONCE // (FIELDS * len(b)))
     for start in range(0, len(a), at_once):
         block = rows[start : start + at_once]
         best = torch.empty(len(block), len(b), FIELDS, device=device)

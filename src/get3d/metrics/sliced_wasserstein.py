@@ -16,8 +16,8 @@ COARSEST = 16
 PATCH = 7
 PATCHES_PER_IMAGE = 128
 DIRECTIONS = 512
-_IMAGES_AT_ONCE = 64
-_VALUES_AT_ONCE = 2**26
+IMAGES_AT_ONCE = 64
+VALUES_AT_ONCE = 2**26
 
 Images = Float[Tensor, "_ _ _ _"] | UInt8[Tensor, "_ _ _ _"]
 
@@ -112,8 +112,8 @@ def _places(side: int, count: int, generator: torch.Generator) -> Int[Tensor, "n
 def _patches(images: Tensor, level: int, places: Tensor) -> Float[Tensor, "m c 49"]:
     """All patches of one level of all images."""
     found = []
-    for start in range(0, len(images), _IMAGES_AT_ONCE):
-        image = _level(images[start : start + _IMAGES_AT_ONCE].float(), level)
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        image = _level(images[start : start + IMAGES_AT_ONCE].float(), level)
         n, c, side, _ = image.shape
         inside = torch.arange(PATCH, device=image.device)
         pixel = (
@@ -159,7 +159,7 @@ def _sliced_distance(a: Tensor, b: Tensor, generator: torch.Generator) -> float:
     directions = torch.randn(a.shape[1], DIRECTIONS, generator=generator, device=generator.device)
     directions = functional.normalize(directions, dim=0).to(a.device)
     total = 0.0
-    for block in directions.split(max(1, _VALUES_AT_ONCE // len(a)), dim=1):
+    for block in directions.split(max(1, VALUES_AT_ONCE // len(a)), dim=1):
         along_a, along_b = (_sorted((patches @ block).T.contiguous()) for patches in (a, b))
         total += float((along_a - along_b).abs().mean(dim=1).sum())
     return total / DIRECTIONS
