@@ -225,7 +225,7 @@ def test_suffixes_in_capitals_and_byte_order_marks(tmp_path, case):
 def test_lenses_that_are_no_pinhole_are_refused(tmp_path, change):
     values = json.loads((CASES / "transforms_fisheye" / "transforms.json").read_text())
     (tmp_path / "transforms.json").write_text(json.dumps(values | change))
-    with pytest.raises(InputError, match="the lens is no pinhole"):
+    with pytest.raises(InputError, match="the lens is not a pinhole"):
         read_transforms(tmp_path / "transforms.json")
     (tmp_path / "transforms.json").write_text(json.dumps(values | {"camera_model": "OPENCV", "is_fisheye": False}))
     assert len(read_transforms(tmp_path / "transforms.json").names) == 5

@@ -109,7 +109,7 @@ QUICK = [
     (drop_camera, r"000000/000\.png: has no camera"),
     (drop_image, r"000000/000\.png: has a camera but is missing"),
     (double_camera, r"000000/000\.png: has 2 cameras"),
-    (truncate, r"000000/000\.png: is cut short"),
+    (truncate, r"000000/000\.png: is truncated"),
     (empty_file, r"000000/000\.png: is not a PNG file, or is truncated"),
     (other_format, r"000000/000\.png: is not a PNG file"),
     (no_alpha, r"000000/000\.png: has no alpha channel \(RGB\)"),
@@ -215,12 +215,12 @@ def test_small_objects_off_the_middle_are_told(tmp_path):
     assert report.usable
     assert "objects are 25% to 25% of their images' side long, half of them more than 25%" in str(report)
     assert "objects are small" in str(report)
-    assert "of the side off their image's middle" in str(report)
+    assert "of the side off the middle of their image" in str(report)
 
 
 def test_missing_and_empty_folders_are_reported(tmp_path):
     assert "no such folder" in str(check(tmp_path / "nothing"))
-    assert "is no dataset" in str(check(tmp_path))
+    assert "is not a dataset" in str(check(tmp_path))
 
 
 def test_published_layout_problems(tmp_path):

@@ -58,7 +58,7 @@ def test_worst_examples_are_the_worst(tmp_path):
     page = check_page(check(root))
     assert "Objects that touch the border: 000003/000.png<" in page
     assert "Smallest objects: 000002/001.png," in page
-    assert "off their images&#x27; middle: 000002/001.png," in page
+    assert "farthest from the middle of their image: 000002/001.png," in page
 
 
 def test_the_diagram_shows_a_point_where_each_camera_is(tmp_path):

@@ -218,6 +218,6 @@ def test_all_go_on_from_the_checkpoint_before_a_damaged_one(data, undisturbed, t
     newest, before = checkpoints_in(out / "checkpoints")
     newest.write_bytes(damage(newest.read_bytes()))
     said = _train(_config(data, out))
-    assert re.search(rf"{newest.name}: is (cut short|damaged).*; using the previous checkpoint", said)
+    assert re.search(rf"{newest.name}: is (truncated|damaged).*; using the previous checkpoint", said)
     assert f"resumes at {shown_of(before) / 1000:.2f} kimg in 2 processes" in said
     assert_same_course(out, undisturbed, 1e-6)

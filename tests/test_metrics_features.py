@@ -161,7 +161,7 @@ def test_another_file_is_refused_before_it_is_read(network_file):
         FeatureNetwork(path)
     truncated = path.with_name("short.pt")
     truncated.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match="truncated"):
         FeatureNetwork(truncated, network_file[1])
 
 

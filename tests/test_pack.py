@@ -198,11 +198,11 @@ def test_a_damaged_image_is_not_packed(data, tmp_path, monkeypatch):
     path = copy / "images" / "000004" / "001.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:-6])
-    with pytest.raises(InputError, match=r"001\.png: is cut short"):
+    with pytest.raises(InputError, match=r"001\.png: is truncated"):
         packed(copy, tmp_path / "out")
     # Beyond the images that are looked at before, each is looked at when its turn has come.
     monkeypatch.setattr(packing, "quick_problems", lambda listing: (16, []))
-    with pytest.raises(InputError, match=r"001\.png: is cut short"):
+    with pytest.raises(InputError, match=r"001\.png: is truncated"):
         packed(copy, tmp_path / "out")
     assert not (tmp_path / "out" / "shards.json").exists()
 

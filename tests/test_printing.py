@@ -168,7 +168,7 @@ def bundled_chair() -> TexturedMesh:
 
 @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf")])
 def test_sizes_that_are_none_are_refused(tmp_path: Path, size: float) -> None:
-    with pytest.raises(InputError, match="is no length"):
+    with pytest.raises(InputError, match="is not a length"):
         ball().save(tmp_path / "x.stl", size=size)
     assert not list(tmp_path.iterdir())
 

@@ -278,7 +278,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     path = _saved(tmp_path, _checkpoint())
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match=r"published\.pt: is cut short"):
+    with pytest.raises(InputError, match=r"published\.pt: is truncated"):
         official.load_published(path)
 
 

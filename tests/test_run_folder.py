@@ -76,8 +76,8 @@ def test_the_lock_is_released_when_training_fails(data, tmp_path, monkeypatch):
         ("config.json", '{"format": 2, "kimg": 1, "seed": 0}', r"config\.json: format is 2"),
         ("config.json", "kimg: 1", r"config\.json: is not readable JSON"),
         ("stats.jsonl", "{}", r"stats\.jsonl: does not belong to a run, which has a config\.json in the same folder"),
-        ("reals.png", "mine", r"reals\.png: is not of a run"),
-        ("checkpoints/mine.txt", "mine", r"checkpoints: is not of a run"),
+        ("reals.png", "mine", r"reals\.png: does not belong to a run"),
+        ("checkpoints/mine.txt", "mine", r"checkpoints: does not belong to a run"),
     ],
 )
 def test_a_folder_with_other_files_of_these_names_is_refused_and_left_as_it_is(data, tmp_path, name, text, message):

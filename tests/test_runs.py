@@ -82,8 +82,8 @@ def test_a_run_that_cannot_be_read_is_a_row_and_hides_no_other(tmp_path):
     assert "config.json: has no format number, this version reads 1" in rows["old"]
     assert "unreadable" in rows["cut"]
     assert "is not readable JSON" in rows["cut"]
-    assert "stats.jsonl: line 2 is none that training writes" in rows["odd"]
-    assert "stats.jsonl: line 1 is none that training writes" in rows["list"]
+    assert "stats.jsonl: line 2 was not written by training" in rows["odd"]
+    assert "stats.jsonl: line 1 was not written by training" in rows["list"]
     said = io.StringIO()
     list_runs(RunsConfig(tmp_path, json=True), Console(file=said))
     found = {run["name"]: run for run in json.loads(said.getvalue())["runs"]}

@@ -47,7 +47,7 @@ def empty(path: Path) -> None:
         (empty, "images-000000.tar", r"images-000000\.tar: has 0 bytes"),
         (Path.unlink, "index.npy", r"index\.npy: cannot be read"),
         (cut, "index.npy", r"index\.npy: has 0 bytes, but \d+ were packed, so it is truncated"),
-        (Path.unlink, "shards.json", r"shards\.json: no such file, packing was not finished"),
+        (Path.unlink, "shards.json", r"shards\.json: no such file, packing was not completed"),
         (empty, "shards.json", r"shards\.json: is not readable JSON"),
         (Path.unlink, "dataset.json", r"dataset\.json: no such file"),
     ],

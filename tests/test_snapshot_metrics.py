@@ -120,8 +120,8 @@ def test_the_best_checkpoint_is_the_best_by_the_first_metric(data, tmp_path):
     ("change", "said"),
     [
         ({"metrics": ()}, "--metrics is empty"),
-        ({"metrics": ("swd", "beauty")}, "--metrics names beauty, which is none; there are swd, swd_rgb"),
-        ({"metrics": ("variety_cd",)}, "--metrics begins with variety_cd, of which no value is best"),
+        ({"metrics": ("swd", "beauty")}, "--metrics names beauty, which is not a metric; choose from swd, swd_rgb"),
+        ({"metrics": ("variety_cd",)}, "--metrics begins with variety_cd, which has no best value"),
         ({"metric_objects": 1}, "--metric-objects is 1"),
         ({"metric_images": 0}, "--metric-images is 0"),
     ],

@@ -1,4 +1,4 @@
-"""Web pages that need no other file: reports, with their images and diagrams in them."""
+"""Self-contained web pages for reports, with embedded images and diagrams."""
 
 import base64
 import html
@@ -48,9 +48,9 @@ class Series:
     """Counts in the bins of a histogram.
 
     Attributes:
-        name: what they are of.
+        name: the name in the legend.
         counts: one for each bin.
-        color: as in HTML.
+        color: an HTML colour.
     """
 
     name: str
@@ -73,7 +73,7 @@ def document(title: str, body: str) -> str:
 
 
 def figure(image: Image.Image, caption: str) -> str:
-    """An image, held in the page itself, with its caption."""
+    """An embedded image with its caption."""
     buffer = io.BytesIO()
     image.save(buffer, format="png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -82,7 +82,7 @@ def figure(image: Image.Image, caption: str) -> str:
 
 
 def key(series: Sequence[tuple[str, str]]) -> str:
-    """What the colours mean.
+    """A legend of colours.
 
     Args:
         series: names and colours.
@@ -92,12 +92,12 @@ def key(series: Sequence[tuple[str, str]]) -> str:
 
 
 def histogram(title: str, bins: Sequence[str], series: Sequence[Series]) -> str:
-    """Bars side by side in each bin, one for each series, as shares of each one's total.
+    """Adjacent bars in each bin, one for each series, as shares of the total of the series.
 
     Args:
         title: the caption.
         bins: their labels.
-        series: what is shown; those without counts are left out.
+        series: the data; series without counts are left out.
     """
     shown = [
         ([count / max(1, sum(one.counts)) for count in one.counts], one.color) for one in series if len(one.counts)

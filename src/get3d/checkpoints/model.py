@@ -1,4 +1,4 @@
-"""Models in files: found by path or name, proved to hold what they say, and loaded."""
+"""Model files: found by path or name, validated, and loaded."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,21 +17,21 @@ from get3d.storage import load_tensors, read_description, require_same_shapes, r
 __all__ = ["WEIGHTS", "load", "model_file", "read_config"]
 
 WEIGHTS = "generator_ema."
-"""What the names of a model's tensors begin with in its file."""
+"""Prefix of the names of a model's tensors in its file."""
 
 
 @torch.inference_mode(False)
 def load(path_or_name: str | Path, device: torch.device | str = "auto") -> Generator:
-    """Reads a model.
+    """Loads a model.
 
     Args:
         path_or_name: a model file, its folder, the folder of a training run (its newest checkpoint), a checkpoint, or
-            the name of a model that comes with the package.
-        device: where to put it; "auto" takes a GPU where there is one.
+            the name of a bundled model.
+        device: device of the model; "auto" uses a GPU if there is one.
 
     Raises:
-        InputError: there is no model, its file is damaged or another program's, its grid does not fit into memory, or
-            there is no such device.
+        InputError: there is no model, its file is damaged or from another program, its grid does not fit into memory,
+            or there is no such device.
     """
     path, place = model_file(path_or_name), device_named(str(device))
     config = read_config(path)
@@ -44,12 +44,12 @@ def load(path_or_name: str | Path, device: torch.device | str = "auto") -> Gener
 
 
 def read_config(path: Path) -> GeneratorConfig:
-    """The sizes of a model, or of a checkpoint's generators, which are those of the averaged weights in it.
+    """Reads the configuration of a model, or of the generators of a checkpoint.
 
-    Nothing is built of what a file says before it was compared with what the file holds.
+    The sizes are compared with the tensors in the file before anything is built.
 
     Raises:
-        InputError: the file is no model's, a size is out of its range, or the weights have other sizes.
+        InputError: the file is not a model, a size is out of range, or the weights have other sizes.
     """
     config = restore(GeneratorConfig, read_description(path).get("generator"), path)
     require_names(config.classes, f"{path}: generator.classes")
@@ -61,10 +61,10 @@ def read_config(path: Path) -> GeneratorConfig:
 
 
 def model_file(path_or_name: str | Path) -> Path:
-    """The file that `load` reads.
+    """Finds the file that `load` reads.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no model.
     """
     path = Path(path_or_name)
     if path.is_file():

@@ -1,4 +1,4 @@
-"""Published checkpoints as files: read without executing anything in them, and without believing their sizes."""
+"""Reads published checkpoint files without executing anything in them, and without trusting their sizes."""
 
 import os
 import pickle
@@ -22,8 +22,8 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
     """The three state dictionaries of a published file. Nothing in the file is executed.
 
     Raises:
-        InputError: the file is missing, cut short, no checkpoint, another project's, would run code, or claims tensors
-            that are larger than itself.
+        InputError: the file is missing, truncated, not a checkpoint, from another project, would run code, or claims
+            tensors that are larger than itself.
     """
     size = _size_of(path)
     try:

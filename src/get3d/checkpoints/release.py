@@ -1,4 +1,4 @@
-"""Models to share: `get3d release`, and those that come with the package: `get3d models`."""
+"""Models to share (`get3d release`) and bundled models (`get3d models`)."""
 
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,7 @@ def release(config: ReleaseConfig, console: Console) -> Path:
 
 
 def list_models(config: ModelsConfig, console: Console) -> None:
-    """Prints the models that come with the package: a table, or JSON."""
+    """Prints the bundled models as a table or as JSON."""
     found: list[dict[str, Any]] = []
     for name, path in bundled().items():
         about = read_description(path)["about"]

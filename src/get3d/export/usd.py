@@ -1,4 +1,4 @@
-"""Objects as .usdz, for Apple's and other USD viewers; needs the package usd-core."""
+"""Objects as .usdz for Apple's and other USD viewers. It needs the package usd-core."""
 
 import tempfile
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""The light field descriptor: how a shape looks from everywhere, and how differently two shapes look.
+"""The light field descriptor: compares shapes by their silhouettes from all sides.
 
 Chen, Tian, Shen and Ouhyoung 2003, "On Visual Similarity Based 3D Model Retrieval", in the form of the program that
 the published tables of generative models were made with, to the byte: ten light fields, each of ten silhouettes seen
-from the vertices of a turned dodecahedron. Where that program does what its paper does not say, a comment here does.
+from the vertices of a rotated dodecahedron. Comments mention where that program differs from its paper.
 """
 
 import functools
@@ -34,7 +34,7 @@ from get3d.metrics.silhouette_kernels import (
 __all__ = ["VERSION", "LightFieldDescriptors", "light_field_descriptors", "light_field_distance", "silhouettes"]
 
 VERSION = 1
-"""Goes up when the same mesh would get other bytes, so that stored descriptors are not mixed."""
+"""Increases when descriptors change, so that stored descriptors are not mixed."""
 
 CAMERAS = 10
 VIEWS = FIELDS * CAMERAS
@@ -51,7 +51,7 @@ _FOUR_PI = 12.5663704
 
 @dataclass(frozen=True)
 class LightFieldDescriptors:
-    """What n shapes look like, in bytes, by light field and camera.
+    """Descriptors of n shapes, in bytes, by light field and camera.
 
     Attributes:
         region: [n, 10, 10, 35], angular radial transform of the silhouette.
@@ -73,7 +73,7 @@ class LightFieldDescriptors:
 
     @classmethod
     def cat(cls, parts: Sequence["LightFieldDescriptors"]) -> "LightFieldDescriptors":
-        """All shapes of the parts, in order."""
+        """Concatenates descriptors."""
         return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def to(self, device: torch.device | str) -> "LightFieldDescriptors":
@@ -98,13 +98,13 @@ class Features:
 
 
 def light_field_descriptors(meshes: Sequence[Mesh]) -> LightFieldDescriptors:
-    """Describes shapes by their silhouettes; where a shape stands and how large it is makes no difference.
+    """Descriptors of shapes, independent of position and size.
 
     Args:
         meshes: any triangle meshes, closed or not, of any orientation of faces.
 
     Returns:
-        Their descriptors, in order, on the device of the meshes.
+        The descriptors, on the device of the meshes.
 
     Raises:
         ValueError: a mesh has no face, no extent, or a vertex that is not finite.
@@ -142,7 +142,7 @@ def silhouettes(meshes: Sequence[Mesh], first: int = 0) -> Int32[Tensor, "views 
 
     Args:
         meshes: the shapes.
-        first: the number that an error gives to the first mesh.
+        first: index of the first mesh, for error messages.
 
     Returns:
         A row of an image is eight words; bit j of word w is column 32 w + j. Row 0 is at the bottom.
@@ -233,7 +233,7 @@ def _basis() -> Float64[Tensor, "cells 72"]:
 
 
 def light_field_distance(a: LightFieldDescriptors, b: LightFieldDescriptors) -> Int64[Tensor, "a b"]:
-    """How differently shapes look, each of `a` from each of `b`.
+    """Light field distance of each shape of `a` to each of `b`.
 
     The sum over ten pairs of views of the differences of their bytes (contour and circularity count twice), for the
     best of all pairs of light fields and of all 60 rotations of the dodecahedron.
@@ -243,7 +243,7 @@ def light_field_distance(a: LightFieldDescriptors, b: LightFieldDescriptors) -> 
         b: the shapes of the columns, on the same device.
 
     Returns:
-        Whole numbers from 0 to 147,900; symmetric, 0 for a shape and itself.
+        Integers from 0 to 147,900; symmetric, 0 for a shape and itself.
     """
     device = a.region.device
     result = torch.zeros(len(a), len(b), dtype=torch.int64, device=device)

@@ -1,4 +1,4 @@
-"""Whether meshes are fit for use: closed, in one part, without faces that cut each other, slivers or thin sheets."""
+"""Mesh quality: closed, connected, without self-intersections, slivers or thin sheets."""
 
 import math
 from dataclasses import dataclass
@@ -20,16 +20,16 @@ from get3d.topology import joined
 __all__ = ["MAIN", "THIN", "VERSION", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
 
 VERSION = 4
-"""Of the examination: numbers of another version are measured anew."""
+"""Version of the examination: numbers of another version are measured again."""
 
 THIN = 0.01
 """A sheet is thin below this share of the shape's longest side."""
 
 MAIN = 0.9
-"""An object is whole when its largest part has at least this share of the area."""
+"""An object counts as a single body if its largest part has at least this share of the area."""
 
 BLACK = 2
-"""The greatest byte of a channel that counts as black."""
+"""Largest value of a channel that counts as black."""
 
 _SAMPLES = 4096
 _START = 1e-5
@@ -37,20 +37,20 @@ _START = 1e-5
 
 @dataclass(frozen=True)
 class MeshQuality:
-    """What a program that needs a solid asks of a mesh; vertices at the very same position are taken as one.
+    """Quality of a mesh as a solid, with vertices at equal positions merged.
 
     Attributes:
-        faces: how many there are.
-        watertight: closed, every edge between two faces, facing outward.
+        faces: number of faces.
+        watertight: closed, two faces at every edge, facing outward.
         manifold: no edge has more than two faces.
-        components: parts that no edge joins.
-        largest_component_area: share of the area that the largest part has; what hangs together by vertices is a part.
-        genus: handles, all parts together; None where the mesh is not closed and manifold.
-        intersecting: share of the faces that cut a face which they have no vertex in common with.
+        components: number of parts that share no edge.
+        largest_component_area: share of the area in the largest part; faces that share a vertex belong together.
+        genus: total number of handles; None if the mesh is not closed and manifold.
+        intersecting: share of the faces that intersect a face with which they share no vertex.
         thin: share of the area behind which the shape is thinner than 1 % of its longest side.
-        roughness: degrees by which the surface turns, in all, along a path of 1 % of the longest side.
-        smallest_angle: [F] degrees, of each face; 60 is best.
-        aspect: [F] longest side of each face over its least height, scaled so that 1 is best.
+        roughness: total change of direction of the surface along a path of 1 % of the longest side, in degrees.
+        smallest_angle: [F] smallest angle of each face in degrees; 60 is best.
+        aspect: [F] longest side divided by smallest height of each face, scaled so that 1 is best.
     """
 
     faces: int
@@ -70,7 +70,7 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
     """Examines a mesh.
 
     Raises:
-        ValueError: it has no face, no area, or a vertex that is not finite.
+        ValueError: the mesh has no face, no area, or a vertex that is not finite.
     """
     welded, _ = weld(mesh)
     unit = in_unit_cube(MeshBatch.from_meshes([welded]))
@@ -173,10 +173,10 @@ class _Solid:
 
 @dataclass(frozen=True)
 class TextureQuality:
-    """What can be seen to be wrong with a texture.
+    """Quality of a texture.
 
     Attributes:
-        used: share of the texels that a face shows.
+        used: share of the texels that are used by faces.
         black: share of the used texels that are black.
         seam: share of the used texels at the border of a chart.
     """
@@ -187,7 +187,7 @@ class TextureQuality:
 
 
 def texture_quality(textured: TexturedMesh) -> TextureQuality:
-    """Examines the texels whose centres lie in a face."""
+    """Examines the texels with their centres in a face."""
     height, width = textured.texture.shape[:2]
     screen = torch.stack(
         [textured.uv[:, 0] * width, (1 - textured.uv[:, 1]) * height, torch.ones_like(textured.uv[:, 0])], dim=1
