@@ -1,9 +1,9 @@
-"""What a dataset folder is: our layout and the published one, read into one listing of images and cameras.
+"""Dataset folders: the own and the published layout, read into one listing of images and cameras.
 
-Ours (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each image, `images/<object>/<view>.png` and,
-where they are known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png` with
-`camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Either can be
-packed into shards (`get3d.datasets.shards`), which give the same listing.
+The own layout (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each image,
+`images/<object>/<view>.png` and, if known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png`
+with `camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Both can
+be packed into shards (`get3d.datasets.shards`), which give the same listing.
 """
 
 import csv
@@ -40,7 +40,7 @@ __all__ = [
 ]
 
 _MOST_LINES = 20_000_000
-"""Lines of a table or list; larger datasets are packed."""
+"""Maximum lines of a table or list; pack larger datasets."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +49,20 @@ class Listing:
 
     Attributes:
         root: the dataset folder.
-        folder: where the images lie in it; nowhere where they are packed.
-        images: n names in that folder, or those they had when they were packed.
+        folder: its folder of images; empty for packed images.
+        images: n names in that folder, or before packing.
         objects: names of the objects.
-        object_index: [n] the number of each image's object.
-        angles: [n, 2] azimuth and polar angle in radians; of packed images, both are in the file of the index.
-        splits: numbers of the objects in each split.
-        classes: names of the classes; none where all objects are of one kind.
-        labels: number of each object's class; 0 where there are none.
-        prior: where the cameras were drawn from.
+        object_index: [n] index of the object of each image.
+        angles: [n, 2] azimuth and polar angle in radians; for packed images, mapped from the index file.
+        splits: indices of the objects in each split.
+        classes: names of the classes; none if all objects are of one kind.
+        labels: index of the class of each object; 0 without classes.
+        prior: the distribution of the cameras.
         scale: longest side of the objects' bounding boxes.
-        resolution: what dataset.json says; None where there is none.
-        present: names of the image files that are there.
-        seen: whether the files are known to be in order, from a look at them before or from the shards' index.
-        shards: what the images are packed in; None where they are files.
+        resolution: resolution in dataset.json; None without that file.
+        present: names of the existing image files.
+        seen: whether the files are known to be valid, from a cached listing or from the index of the shards.
+        shards: the shards of packed images; None for image files.
     """
 
     root: Path
@@ -82,7 +82,7 @@ class Listing:
     shards: Shards | None = None
 
     def path(self, number: int) -> Path:
-        """Where an image lies; of a packed one the shard and the member, a path that names it but opens nothing."""
+        """Path of an image; for a packed image the shard and the member, for messages only."""
         if self.shards is not None:
             return self.shards.path(number)
         return self.root / self.folder / self.images[number]
@@ -91,7 +91,7 @@ class Listing:
         """The bytes of an image's PNG file.
 
         Raises:
-            InputError: it cannot be read, or is not what was packed.
+            InputError: it cannot be read, or has changed since it was packed.
         """
         if self.shards is not None:
             return self.shards.content(number)
@@ -99,14 +99,14 @@ class Listing:
         return read_image(path)
 
     def of_split(self, split: str) -> Int[np.ndarray, " m"]:
-        """Numbers of the images of a split."""
+        """Indices of the images of a split."""
         chosen = np.zeros(len(self.objects), dtype=bool)
         chosen[self.splits[split]] = True
         return np.flatnonzero(chosen[self.object_index])
 
 
 def write_cameras(root: Path, images: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
-    """Writes `cameras.csv`, the list of a finished dataset's images with azimuth and polar angle in degrees."""
+    """Writes `cameras.csv`, the list of all images with their angles in degrees, which completes a dataset."""
     with writing(root / "cameras.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(("image", "azimuth", "polar"))
@@ -114,7 +114,7 @@ def write_cameras(root: Path, images: Sequence[str], degrees: Float[np.ndarray, 
 
 
 def write_published_cameras(root: Path, name: str, degrees: Float[np.ndarray, "v 2"]) -> None:
-    """Writes azimuth and polar angle in degrees of one object's views as the published layout has them."""
+    """Writes azimuth and polar angle in degrees of the views of one object, in the published layout."""
     for file, values in (("rotation", degrees[:, 0]), ("elevation", 90 - degrees[:, 1])):
         with writing(root / "camera" / name / f"{file}.npy") as temporary:
             np.save(temporary, values)
@@ -125,13 +125,13 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
 
     Args:
         root: the folder.
-        splits: folder with train.txt, val.txt and test.txt, each a list of object names (with or without their
-            group); takes the place of the splits the dataset has itself. The published layout has none, unless a
-            `dataset.json` names them: there, without this folder, an object's split is a function of its name.
-        assumed: what holds where there is no dataset.json.
+        splits: folder with train.txt, val.txt and test.txt, lists of object names (with or without group), to use
+            instead of the dataset's own splits. The published layout has splits only in a `dataset.json`. Without
+            splits, the split of an object is a function of its name.
+        assumed: values for a dataset without dataset.json.
 
     Raises:
-        InputError: the folder is missing or is no dataset, or one of its files cannot be read.
+        InputError: the folder is missing or is not a dataset, or one of its files cannot be read.
     """
     root = Path(root)
     if assumed is not None:
@@ -159,11 +159,11 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
 
 
 def remember(listing: Listing, began: float) -> None:
-    """Keeps a large listing in which nothing is wrong, for the next start, if the folder was left alone recently.
+    """Caches a large, valid listing for the next start, if the folder did not change recently.
 
     Args:
-        listing: of files that were found in order.
-        began: when reading began, in seconds since the epoch.
+        listing: a listing of valid files.
+        began: start of reading, in seconds since the epoch.
     """
     if listing.seen:
         return
@@ -372,7 +372,7 @@ def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
 
 
 def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
-    """Numbers of the objects that train.txt, val.txt and test.txt of a folder name, with or without their group.
+    """Indices of the objects named in train.txt, val.txt and test.txt, with or without their group.
 
     Raises:
         InputError: a file is missing, or names none of the objects.

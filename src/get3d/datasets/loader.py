@@ -1,4 +1,4 @@
-"""Images of a dataset with their cameras: loaded by number, or as an endless stream that can go on anywhere."""
+"""Images of a dataset with their cameras: loaded by index, or as an endless stream that can resume at any position."""
 
 import io
 import os
@@ -26,13 +26,13 @@ from get3d.files import InputError
 __all__ = ["Batch", "ImageDataset", "decode", "decode_listed", "to_network"]
 
 _AHEAD = 3
-"""Batches that are decoded before they are asked for; no more are ever held."""
+"""Maximum number of batches that are decoded in advance."""
 
 
 def to_network(images: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
-    """Images as the networks see them: colours in [−1, 1], black where alpha is 0, and the mask in [0, 1].
+    """Images for the networks: colours in [−1, 1], black where alpha is 0, and masks in [0, 1].
 
-    The colour under a partly covered pixel stays whole; it is not darkened by the mask.
+    The colour of a partly covered pixel is not darkened by the mask.
     """
     values = bytes_to_unit(images)
     color, mask = values[:, :3], values[:, 3:]
@@ -40,19 +40,19 @@ def to_network(images: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
 
 
 def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
-    """Reads one image. Its size is read from its head and must be right before any pixel is decoded.
+    """Reads one image. The size in its header is checked before any pixel is decoded.
 
     Raises:
-        InputError: the file is missing, cut short or no PNG, or has no alpha channel or another size.
+        InputError: the file is missing, truncated or not a PNG, or has no alpha channel or another size.
     """
     return _decoded(read_image(path), path, resolution)
 
 
 def decode_listed(listing: Listing, number: int, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
-    """Reads one image of a dataset, from its file or its shard, as `decode` does.
+    """Reads one image of a dataset, from its file or its shard; see `decode`.
 
     Raises:
-        InputError: the file or the shard cannot be read or has changed, or the image is none that `decode` takes.
+        InputError: the file or the shard cannot be read or has changed, or the image is not valid for `decode`.
     """
     return _decoded(listing.content(number), listing.path(number), resolution)
 
@@ -70,12 +70,12 @@ def _decoded(content: bytes, path: Path, resolution: int) -> UInt8[np.ndarray, "
 
 @dataclass(frozen=True)
 class Batch:
-    """Images with what is known of them.
+    """Images with cameras and labels.
 
     Attributes:
         images: RGBA.
-        angles: azimuth and polar angle of each one's camera, radians.
-        label: class numbers; None in a dataset of one kind.
+        angles: azimuth and polar angle of each camera, radians.
+        label: class indices; None in a dataset of one kind.
     """
 
     images: UInt8[Tensor, "m 4 r r"]
@@ -84,16 +84,16 @@ class Batch:
 
 
 class ImageDataset:
-    """The images of one split, kept in memory once decoded where they fit.
+    """The images of one split, cached in memory after decoding if they fit.
 
     Attributes:
         angles: [n, 2] azimuth and polar angle of each image's camera, radians.
-        classes: names of the classes; none where all objects are of one kind.
-        labels: [n] number of the class of each image's object; 0 where there are none.
-        prior: where the cameras were drawn from.
-        resolution: side of the images in pixels, as they are given.
+        classes: names of the classes; none if all objects are of one kind.
+        labels: [n] class index of each image; 0 without classes.
+        prior: the distribution of the cameras.
+        resolution: side of the returned images in pixels.
         scale: longest side of the objects' bounding boxes.
-        filled: the splits that hold objects.
+        filled: the splits with objects.
     """
 
     angles: Float[Tensor, "n 2"]
@@ -160,7 +160,7 @@ class ImageDataset:
         return len(self._numbers)
 
     def load(self, indices: Int[Tensor, " m"] | Sequence[int]) -> UInt8[Tensor, "m 4 r r"]:
-        """Decodes the images of the given numbers.
+        """Decodes the images with the given indices.
 
         Raises:
             InputError: one of the files cannot be used.
@@ -184,21 +184,21 @@ class ImageDataset:
     def batches(
         self, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
     ) -> Generator[Batch, None, None]:
-        """Batches without end, each epoch in an order of its own.
+        """An endless stream of batches, with a new order in each epoch.
 
-        The order of epoch e depends on (seed, e) only, and where the stream is on the number of images it gave only,
-        so a stream that starts at `position` goes on exactly where another stopped. Batches run over the ends of
-        epochs. The next batches are decoded meanwhile, by other threads.
+        The order of epoch e depends only on (seed, e), and the position of the stream only on the number of images that
+        it has returned, so a stream that starts at `position` resumes exactly where another stopped. Batches cross the
+        ends of epochs. Other threads decode the next batches in advance.
 
-        Several processes share a batch: each gets its part of it, one after another in the order of their ranks, so
-        that what is shown does not depend on how many they are.
+        Several processes divide a batch in the order of their ranks, so the images do not depend on the number of
+        processes.
 
         Args:
-            batch_size: images in a batch, of all processes together.
-            seed: of the order.
-            position: images shown before, by all processes together.
-            rank: of this process.
-            world_size: how many processes there are.
+            batch_size: images in a batch of all processes together.
+            seed: seed of the order.
+            position: number of images returned before, by all processes together.
+            rank: rank of this process.
+            world_size: number of processes.
 
         Raises:
             InputError: an image cannot be used.

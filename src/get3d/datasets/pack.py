@@ -1,7 +1,8 @@
 """Packs a dataset into tar shards: `get3d pack`.
 
-Each shard is written whole or not at all, and what is in it follows from the dataset and the options alone. Beside it
-stands a note of what it was made from, until all are done, so that a repeated command does only what is missing.
+Each shard is written completely or not at all, and its content depends only on the dataset and the options. Until all
+shards are finished, a file next to each records what it was made from, so that a repeated command makes only what is
+missing.
 """
 
 import hashlib
@@ -47,9 +48,9 @@ __all__ = ["PackConfig", "pack"]
 
 _MIB = 2**20
 _BLOCK = 512
-"""Bytes of a tar header; what follows it is filled up to a multiple of this."""
+"""Bytes of a tar header; content is padded to a multiple of this."""
 _END = 10_240
-"""A tar file ends in empty blocks, and is filled up to a multiple of this."""
+"""A tar file ends in empty blocks and is padded to a multiple of this."""
 THREADS = 8
 _NOTES = ".packing"
 
@@ -88,14 +89,14 @@ def pack(config: PackConfig, console: Console) -> Path:
     """Writes the shards, their index and `dataset.json`.
 
     Args:
-        config: what to pack, and where to.
-        console: shows how far the work is.
+        config: the options.
+        console: console for progress.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the dataset cannot be used, an image in it is no whole PNG file, or the folder cannot be written.
+        InputError: the dataset cannot be used, an image is not a complete PNG file, or the folder cannot be written to.
     """
     out = config.out
     require_ranges(config)
@@ -251,7 +252,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _copy_meshes(folder: Path, out: Path) -> None:
-    """Copies the meshes that are not there yet; what evaluation keeps beside them stays behind."""
+    """Copies meshes that are not there yet, without the files of evaluation next to them."""
 
     def copy(source: str, target: str) -> str:
         there, here = Path(source).stat(), Path(target)

@@ -1,7 +1,7 @@
-"""Images packed into tar files, in the conventions of WebDataset, and found by an index instead of by searching.
+"""Images packed into tar files in the conventions of WebDataset, found by an index.
 
 A packed dataset (docs/datasets.md, "Packed form") is a folder with `dataset.json`, `images-000000.tar` and so on,
-`index.npy` with a row for each image, and `shards.json`, written last, which says what the other files must be.
+`index.npy` with a row for each image, and `shards.json`, written last, which describes the other files.
 """
 
 import functools
@@ -37,9 +37,9 @@ __all__ = [
 FORMAT = 1
 MANIFEST, INDEX = "shards.json", "index.npy"
 OPEN_SHARDS = 128
-"""Shards that are held open, at most; a process may usually open 1024 files."""
+"""Maximum number of open shards; a process can usually open 1024 files."""
 IMAGES_TOGETHER = 2**18
-"""Rows of an index that are looked at together."""
+"""Number of index rows that are processed together."""
 _FIELDS: list[tuple[str, str]] = [
     ("object", "<i4"),
     ("shard", "<i4"),
@@ -53,9 +53,9 @@ _AGAIN = "copy it again, or repeat `get3d pack`"
 
 
 def row_type(longest_name: int) -> np.dtype[np.void]:
-    """The rows of an index: the image's name, its object's number, where its bytes are, its camera.
+    """The type of index rows: name of the image, index of its object, place of its bytes, camera.
 
-    `offset` and `size` are bytes in the tar file of the number `shard`, `crc` their CRC-32, angles radians.
+    `offset` and `size` are bytes in the tar file with the index `shard`, `crc` is their CRC-32, angles are radians.
     """
     return np.dtype([("name", f"S{max(longest_name, 1)}"), *_FIELDS])
 
@@ -66,17 +66,17 @@ def shard_name(number: int) -> str:
 
 
 def member_name(number: int) -> str:
-    """The key of an image in its shard; keys are numbers, since names may have dots, which end a key."""
+    """The key of an image in its shard. Keys are numbers, because names may have dots, which end a key."""
     return f"{number:08d}"
 
 
 def encoded(name: str) -> bytes:
-    """An image's name as it stands in the index."""
+    """The name of an image as stored in the index."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def in_parts(count: int) -> list[slice]:
-    """Rows to look at together, so that what is made of them takes little memory however many there are."""
+    """Parts of the rows, so that results take little memory for any number of rows."""
     return [slice(start, min(start + IMAGES_TOGETHER, count)) for start in range(0, count, IMAGES_TOGETHER)]
 
 
@@ -88,13 +88,13 @@ def file_checksum(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Shard:
-    """What is known of one tar file.
+    """Description of one tar file.
 
     Attributes:
-        name: of the file, in the dataset's folder.
-        images: how many it holds.
-        size: of the file in bytes.
-        sha256: of the file, in hexadecimal digits.
+        name: file name in the dataset folder.
+        images: number of images.
+        size: size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal digits.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Shard:
 
 
 class Names(Sequence[str]):
-    """Names of images, decoded when they are asked for, so that ten million of them need no memory."""
+    """Names of images, decoded on access, so that ten million names need no memory."""
 
     def __init__(self, encoded: Shaped[np.ndarray, " n"]) -> None:
         """Takes the names as `encoded` makes them, one an element."""
@@ -141,9 +141,9 @@ class Shards:
     """The images of a packed dataset.
 
     Attributes:
-        root: its folder.
+        root: the dataset folder.
         files: the tar files, in order.
-        index: [n] a row of `row_type` for each image, mapped from its file and so shared by all processes.
+        index: [n] a row of `row_type` for each image, mapped from its file and shared by all processes.
     """
 
     root: Path
@@ -154,7 +154,7 @@ class Shards:
         """Reads the index and proves that it and the tar files have the sizes they must have.
 
         Raises:
-            InputError: a file is missing, cut short, longer, or no index of these files.
+            InputError: a file is missing, truncated, longer, or not an index of these files.
         """
         self.root = root
         manifest = _read_manifest(root / MANIFEST)
@@ -170,7 +170,7 @@ class Shards:
         return self.root / self.files[int(self.index["shard"][number])].name / f"{member_name(number)}.png"
 
     def content(self, number: int) -> bytes:
-        """The bytes of an image, exactly those that were packed.
+        """The bytes of an image, exactly as packed.
 
         Raises:
             InputError: the shard cannot be read, or its bytes have changed.
@@ -189,7 +189,7 @@ class Shards:
         return content
 
     def changed(self) -> list[tuple[Path, str, str]]:
-        """Every file whose checksum is not that of the packing: which, what is wrong with it, the fix. Reads all."""
+        """Reads all files. Returns those with another checksum than when packed: path, what is wrong, the fix."""
         found = []
         for shard in (self._index_file, *self.files):
             path = self.root / shard.name

@@ -1,4 +1,4 @@
-"""How processes share work. This module imports nothing heavy: options are made from it."""
+"""Options of processes that divide work. This module imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Annotated

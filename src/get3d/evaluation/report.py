@@ -1,4 +1,4 @@
-"""One command from models to their numbers: `report.json`, and `report.html` to look at."""
+"""`get3d evaluate`: measures models and writes `report.json` and `report.html`."""
 
 import json
 import math
@@ -38,24 +38,26 @@ _SHOWN = 16
 _NEIGHBOURS_SHOWN = 8
 _DISTANCE_BINS = 12
 _BEST = {"lower": 0.0, "higher": 100.0}
-"""What no number of the kind can beat; those of which higher is better are all in per cent."""
+"""Best possible values; all metrics for which higher is better are in per cent."""
 
 
 def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
     """Measures each model and writes the report.
 
-    Where the environment names several processes (as torchrun sets it), all of them call this, and share the work.
+    If the environment names several processes (as torchrun sets it), all of them call this function, and divide the
+    work.
 
     Args:
-        config: what is wanted.
-        console: where the table is printed.
+        config: the options.
+        console: console for the table.
 
     Returns:
-        What report.json holds.
+        The content of report.json.
 
     Raises:
-        InputError: an option is out of its range, a model or the dataset cannot be used, or the folder not written to.
-        RanksError: a process that works with this one is lost or hangs; names it.
+        InputError: an option is out of range, a model or the dataset cannot be used, or the folder cannot be written
+            to.
+        RanksError: another process is lost or hangs; the message names it.
     """
     with joined(config.ranks, config.device) as ranks:
         generators = ranks.require_agreement(lambda: _opened(config))
@@ -71,7 +73,7 @@ def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
 
 
 def validate(config: EvaluateConfig) -> None:
-    """Sees to it that models can be measured as asked, as far as that can be told before processes are started.
+    """Checks whether the models can be measured, as far as possible before processes are started.
 
     Raises:
         InputError: as `evaluate`.

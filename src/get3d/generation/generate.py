@@ -21,13 +21,13 @@ __all__ = ["GenerateConfig", "generate", "validate"]
 def generate(config: GenerateConfig, console: Console) -> list[Path]:
     """Writes objects and returns their files.
 
-    Textured ones have `contact-sheet.png`, `turntable.gif` and `shapes.json` beside them, bare ones points and
-    `shapes.json`. Where the environment names several processes (as torchrun sets it), all of them call this, and share
-    the objects.
+    Textured objects come with `contact-sheet.png`, `turntable.gif` and `shapes.json`, meshes without texture with
+    points and `shapes.json`. If the environment names several processes (as torchrun sets it), all of them call this
+    function, and divide the objects.
 
     Raises:
-        InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
-        RanksError: a process that works with this one is lost or hangs; names it.
+        InputError: an option is out of range, the model cannot be read, or the folder cannot be written to.
+        RanksError: another process is lost or hangs; the message names it.
     """
     with joined(config.ranks, config.device) as ranks:
         generator = ranks.require_agreement(lambda: _opened(config), _weights)
@@ -40,7 +40,7 @@ def generate(config: GenerateConfig, console: Console) -> list[Path]:
 
 
 def validate(config: GenerateConfig) -> None:
-    """Sees to it that objects can be made as asked, as far as that can be told before processes are started.
+    """Checks whether the objects can be made, as far as possible before processes are started.
 
     Raises:
         InputError: as `generate`.

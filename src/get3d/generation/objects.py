@@ -26,7 +26,7 @@ from get3d.latents import Latents
 __all__ = ["first_to_last", "made_together", "shapes_of", "write_objects"]
 
 TURNED = 16
-"""Objects that a turntable shows at most."""
+"""Maximum number of objects in a turntable."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,14 @@ class _Made:
 
 
 def made_together(generator: Generator, count: int, ranks: Ranks = SINGLE_PROCESS) -> list[range]:
-    """Which of so many shapes to make at once: as many as memory allows, and so few that each process has some."""
+    """Divides shapes into batches: as many as memory allows, and few enough that each process has some."""
     step = max(1, min(ranks.from_first(lambda: at_once(generator)), ceil(count / ranks.world)))
     return [range(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 @torch.no_grad()
 def shapes_of(generator: Generator, plan: ShapeList, numbers: range, small_components: float = 0.0) -> Shapes:
-    """Makes some of the shapes of a plan, without parts below a share of their area."""
+    """Makes some of the shapes of a shape list, without small components."""
     codes = plan.latents[numbers.start : numbers.stop]
     shapes = generator.shapes(codes, plan.psi if isinstance(codes, Latents) else None)
     cleaned = replace(shapes.surfaces, meshes=without_small_components(shapes.surfaces.meshes, small_components))
@@ -67,22 +67,21 @@ def write_objects(
     ranks: Ranks = SINGLE_PROCESS,
     others: Sequence[str] = (),
 ) -> list[Path]:
-    """Writes the objects of a plan, and gives their files.
+    """Writes the objects of a shape list and returns their files.
 
-    Beside them lie `contact-sheet.png`, `turntable.gif` and `shapes.json`.
-    A shape without a surface is left out, and recorded as such. Files that an earlier command wrote to the folder, and
-    nobody has changed, are removed, so that all that is there is in the record.
+    It also writes `contact-sheet.png`, `turntable.gif` and `shapes.json`. A shape without a surface is left out and
+    recorded. Unchanged files of an earlier command in the folder are removed, so that the record lists all files.
 
     Args:
-        generator: on the grid that is asked for.
-        plan: the shapes.
+        generator: the model, on the requested grid.
+        plan: the shape list.
         settings: folder, format and sizes.
-        console: for progress.
-        ranks: processes that share the objects; the first makes of their images the sheet and the video.
-        others: names of files that the command has written there besides.
+        console: console for progress.
+        ranks: processes that divide the objects; the first one makes the sheet and the video.
+        others: names of other files that the command has written there.
 
     Raises:
-        InputError: none has a surface, or a file cannot be written.
+        InputError: no shape has a surface, or a file cannot be written.
     """
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("objects", total=len(plan.names))
@@ -191,12 +190,12 @@ def _say(paths: list[Path], files: list[str], records: list[dict[str, Any]], out
 
 
 def _in_short(files: Sequence[str]) -> list[str]:
-    """Files as they are said: of a folder of them its name alone."""
+    """Files for messages: of files in a folder, only the name of the folder."""
     return list(dict.fromkeys(f"{name.partition('/')[0]}/" if "/" in name else name for name in files))
 
 
 def first_to_last(paths: list[Path]) -> str:
-    """The names of files, of many the first and the last; an .obj brings its material and texture."""
+    """The names of files for messages: of many, the first and the last."""
     names = [path.name for path in paths]
     text = ", ".join(names) if len(names) < 4 else f"{names[0]} … {names[-1]}"
     return f"{text} with .mtl and .png" if paths[0].suffix == ".obj" else text

@@ -1,7 +1,7 @@
-"""Which shapes are to be made: from seeds, or those that a `shapes.json` records, exactly.
+"""Lists of shapes to make: from seeds, or exactly those in a `shapes.json`.
 
-Styles of a shape are many numbers (W+: some 16,000), so they stand in the file as float32, little-endian, in base64:
-exact, a quarter of the size of decimals, and with nothing to find beside the file.
+Styles of a shape are many numbers (about 16,000 for W+), so the file has them as little-endian float32 in base64: this
+is exact, takes a quarter of the size of decimals, and needs no second file.
 """
 
 import base64
@@ -31,11 +31,11 @@ class ShapeList:
     """The shapes to make.
 
     Attributes:
-        names: of their files, without suffix.
-        latents: what they are made from: latents, or styles, which are not truncated any more.
-        facts: what else `shapes.json` says of each.
+        names: file names, without suffix.
+        latents: latents, or styles, which are not truncated again.
+        facts: other values of each shape in `shapes.json`.
         psi: truncation.
-        grid: resolution of the grid; None is the model's own.
+        grid: resolution of the grid; None for the model's own.
     """
 
     names: list[str]
@@ -53,13 +53,13 @@ def of_seeds(generator: Generator, num: int, seed: int, label: str | None, psi: 
 
 
 def record(generator: Generator, plan: ShapeList, number: int, *, codes: bool) -> dict[str, Any]:
-    """What `shapes.json` says of a shape so that `read_shape_list` finds it again.
+    """The entry of a shape in `shapes.json`, for `read_shape_list`.
 
     Args:
-        generator: the model, which knows the names of classes.
-        plan: the shapes.
-        number: which one.
-        codes: say its latents or styles; a shape that has a seed can do without.
+        generator: the model, for the names of classes.
+        plan: the shape list.
+        number: index of the shape.
+        codes: include latents or styles; a shape with a seed does not need them.
     """
     latent = plan.latents[number]
     values: dict[str, Any] = {"name": plan.names[number], **plan.facts[number]}
@@ -82,19 +82,19 @@ def write_shape_list(
     psi: float = PSI,
     grid: int | None = None,
 ) -> None:
-    """Writes a `shapes.json` that `get3d generate MODEL --latents` makes shapes of.
+    """Writes a `shapes.json` for `get3d generate MODEL --latents`.
 
     Args:
-        path: of the file.
-        generator: the model that the codes are for.
+        path: path of the file.
+        generator: the model of the latents or styles.
         codes: latents or styles of n shapes.
-        names: of the n shapes, without suffix; None numbers them.
-        psi: truncation of latents; styles are taken as they are.
-        grid: resolution of the grid; None is the generator's present one.
+        names: names of the n shapes, without suffix; None numbers them.
+        psi: truncation of latents; styles are used unchanged.
+        grid: resolution of the grid; None for the current one of the generator.
 
     Raises:
-        InputError: a name is no plain name of a file, or comes twice; or the file cannot be written.
-        ValueError: there is another number of names, or the styles do not fit the generator.
+        InputError: a name is not a plain file name, or is repeated; or the file cannot be written.
+        ValueError: the number of names differs, or the styles do not fit the generator.
     """
     path = Path(path)
     names = [f"{number:06d}" for number in range(len(codes))] if names is None else list(names)
@@ -111,17 +111,17 @@ def write_shape_list(
 
 
 def read_shape_list(path: Path, generator: Generator, psi: float | None = None) -> ShapeList:
-    """The shapes that a `shapes.json` records, under the same names, with the same truncation and grid.
+    """Reads the shapes of a `shapes.json`, with the same names, truncation and grid.
 
-    Where a shape has styles, all get them: those of latents and seeds are truncated at once.
+    If one shape has styles, latents and seeds of the others are converted to truncated styles.
 
     Args:
-        path: of the file.
-        generator: the model that it is for.
-        psi: truncation of latents and seeds, in place of the file's.
+        path: path of the file.
+        generator: the model of the file.
+        psi: truncation of latents and seeds, instead of the one in the file.
 
     Raises:
-        InputError: the file is missing or none of ours, names a file outside of its folder, or is of another model.
+        InputError: the file is missing or not from get3d, names a file outside its folder, or is for another model.
     """
     values = read_record(path, "give a shapes.json of this version")
     try:
