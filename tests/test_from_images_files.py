@@ -160,7 +160,7 @@ def test_sources_are_found_by_what_they_are(tmp_path):
     assert source.poses.names == ["test/a", "test/b", "test/c", "train/a", "train/b", "train/c"]
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "images.bin").write_bytes(b"")
-    with pytest.raises(InputError, match="is a binary model; make it text"):
+    with pytest.raises(InputError, match="is a binary model; convert it to text"):
         find_sources(tmp_path / "model", [], 50.0)
 
 
