@@ -5,7 +5,7 @@ from typing import Literal
 __all__ = ["BlenderLight", "Light", "Up"]
 
 Light = Literal["studio", "even"]
-"""A key light and the sky, or light from all sides alike, in which colours are those of the texture."""
+"""A key light and the sky, or equal light from all sides, which shows the colours of the texture."""
 
 BlenderLight = Literal[Light, "published"]
 """Those, and the lamps, tone and bounces of the paper's render script."""

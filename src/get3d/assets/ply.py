@@ -29,7 +29,7 @@ def load_ply(path: Path, resolver: FolderResolver) -> trimesh.Scene:
         resolver: gives the textures that it names, and notes what is missing of them.
 
     Raises:
-        InputError: the file is cut short, or a face names a vertex that is not there.
+        InputError: the file is truncated, or a face names a vertex that is not there.
     """
     data = _elements(path)
     elements = {element.name: element for element in data}
@@ -73,7 +73,7 @@ def _elements(path: Path) -> plyfile.PlyData:
     """The file's elements, as large as it can hold them.
 
     Raises:
-        InputError: it is no such file, or is cut short.
+        InputError: it is not such a file, or is truncated.
     """
     with path.open("rb") as file:
         header = file.read(_LONGEST_HEADER).partition(b"end_header")[0].decode("latin-1")
