@@ -21,10 +21,11 @@ class WarmupConfig:
         code_prior: weight of the codes' mean square.
         code_noise: standard deviation of the noise that a code is given in each step, so that codes near it mean
             something, too.
-        learning_rate: of the synthesis network; over the second half of the phase it falls to a tenth, by half a cosine.
+        learning_rate: of the synthesis network; over the second half of the phase it falls to a tenth.
         code_learning_rate: of the codes, which falls likewise.
         betas: of Adam.
         components: principal components of the codes that random shapes vary along, at most.
+        teaching_steps: of the regression that teaches the mapping networks the Gaussian of the codes.
         discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
     """
 
@@ -36,4 +37,5 @@ class WarmupConfig:
     code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
     betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
     components: Annotated[int, Range(1, 4096)] = 40
+    teaching_steps: Annotated[int, Range(1, 1_000_000)] = 3000
     discriminator_kimg: Annotated[float, Range(0)] = 2.0
