@@ -18,7 +18,7 @@ from get3d.networks import MappingNetwork
 
 __all__ = ["CodePrior", "ObjectCodes", "teach_mapping"]
 
-TEACHING_STEPS, TEACHING_BATCH, TEACHING_RATE = 3000, 256, 2.0
+TEACHING_BATCH, TEACHING_RATE = 256, 2.0
 """The rate is that of stored weights, which the mapping network's layers scale by 0.01."""
 
 INITIAL_SCALE = 0.3
@@ -73,7 +73,7 @@ def teach_mapping(
     mapping: MappingNetwork,
     priors: Sequence[CodePrior],
     generator: torch.Generator,
-    steps: int = TEACHING_STEPS,
+    steps: int,
 ) -> float:
     """Trains a mapping network by regression to give priors' styles, and returns the share of their variance it misses.
 

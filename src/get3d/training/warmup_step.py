@@ -142,7 +142,7 @@ def teach_prior(generator: Generator, codes: ObjectCodes | None, config: TrainCo
         styles = codes.styles.detach()[:, number]
         priors = [CodePrior.fitted(styles[labels == label], config.warmup.components) for label in range(classes)]
         _reset(mapping, seed_of(config.seed, "mapping", name))
-        teach_mapping(mapping, priors, random)
+        teach_mapping(mapping, priors, random, config.warmup.teaching_steps)
 
 
 def _mappings(generator: Generator) -> dict[str, MappingNetwork]:
