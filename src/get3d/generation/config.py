@@ -64,6 +64,8 @@ class GenerateConfig(Settings):
         num: how many objects.
         seed: of the first object; the next has the next seed, so one seed is one shape, whatever their number.
         latents: a shapes.json: makes the shapes it records again, in place of --num, --seed and --label.
+        training_object: names of objects of the training set: what a run with a warm-up has made of them, in place of
+            --num, --seed and --label.
         geometry_only: only meshes without texture, and points on them: fast, and gone on with where it was stopped.
         points: points on each mesh with --geometry-only, evenly by area.
         ranks: how processes share the objects.
@@ -72,6 +74,7 @@ class GenerateConfig(Settings):
     num: Annotated[int, Option(common=True), Range(1, 1_000_000)] = 8
     seed: Annotated[int, Option(common=True), SEED] = 0
     latents: Path | None = None
+    training_object: tuple[str, ...] = ()
     geometry_only: bool = False
     points: Annotated[int, Range(0, 10_000_000)] = 2048
     ranks: Annotated[RanksConfig, Option(flat=True)] = field(default_factory=RanksConfig)

@@ -20,7 +20,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from get3d.checkpoints.model import WEIGHTS
+from get3d.checkpoints.model import CODES, WEIGHTS
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
 from get3d.generator import Generator
@@ -31,7 +31,6 @@ from get3d.training.growing import grown
 
 __all__ = [
     "BEST",
-    "CODES",
     "CheckpointWriter",
     "TrainingState",
     "checkpoint_bytes",
@@ -43,8 +42,6 @@ __all__ = [
 ]
 
 BEST = "best.safetensors"
-CODES = "codes."
-"""What the names of the tensors of training objects' codes begin with."""
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
 
 
