@@ -257,7 +257,9 @@ def test_cameras_that_do_not_look_at_the_object_are_refused(chair, tmp_path):
     assert report["left_out"] == 0
     assert np.abs(angles[:, 1] - chair.degrees[:, 1]).max() < 1e-3
     write_transforms(config.cameras, matrices, [f"other/{name}" for name in names(chair)], **lens)
-    with pytest.raises(InputError, match=r"does not name the images of .* for example 'other/000' instead of '000\.png'"):
+    with pytest.raises(
+        InputError, match=r"does not name the images of .* for example 'other/000' instead of '000\.png'"
+    ):
         import_images(ImportConfig(chair.folder, config.cameras, tmp_path / "none"), QUIET)
 
 

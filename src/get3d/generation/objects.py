@@ -70,8 +70,9 @@ def write_objects(
 ) -> list[Path]:
     """Writes the objects of a shape list and returns their files.
 
-    It also writes `index.html`, which shows them in a browser, `contact-sheet.png`, `turntable.gif` and `shapes.json`. A shape without a surface is left out and
-    recorded. Unchanged files of an earlier command in the folder are removed, so that the record lists all files.
+    It also writes `index.html`, which shows them in a browser, `contact-sheet.png`, `turntable.gif` and `shapes.json`.
+    A shape without a surface is left out and recorded. Unchanged files of an earlier command in the folder are removed,
+    so that the record lists all files.
 
     Args:
         generator: the model, on the requested grid.
