@@ -29,6 +29,7 @@ from get3d.generator import Generator
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
 
+PAGE = ["index.html", "page/LICENSE.txt", "page/model-viewer.js", "page/objects/000000.js"]
 QUICK = {"resolution": 16, "texture": 16, "faces": 60, "video": "none", "device": "cpu"}
 
 
@@ -69,6 +70,10 @@ def said():
 
 def _shapes(folder):
     return json.loads((folder / "shapes.json").read_text())
+
+
+def _names(folder):
+    return {entry.relative_to(folder).as_posix() for entry in folder.rglob("*") if entry.is_file()}
 
 
 def _latents(entry):
@@ -309,12 +314,12 @@ def test_all_files_of_a_format_are_in_the_record(model, tmp_path, said, format):
     """Those, and no others, are written; the next command in another format takes them away."""
     config = GenerateConfig(model, out=tmp_path, num=2, format=format, **QUICK)
     generate(config, said)
-    there = {entry.name for entry in tmp_path.iterdir()}
+    there = _names(tmp_path)
     assert there == {*_shapes(tmp_path)["files"], "shapes.json"}
     assert f"000001.{format}" in there
     generate(replace(config, format="glb"), said)
-    names = {"000000.glb", "000001.glb", "contact-sheet.png", "shapes.json"}
-    assert {entry.name for entry in tmp_path.iterdir()} == names
+    names = {"000000.glb", "000001.glb", "contact-sheet.png", "shapes.json", *PAGE, "page/objects/000001.js"}
+    assert _names(tmp_path) == names
 
 
 def test_prints_are_as_long_as_asked(model, tmp_path, said):
@@ -447,10 +452,10 @@ def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_ow
     (tmp_path / "000009.obj").write_text("mine")
     (tmp_path / "notes.txt").write_text("mine")
     generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
-    found = sorted(entry.name for entry in tmp_path.iterdir())
-    assert found == ["000000.glb", "000002.obj", "000009.obj", "contact-sheet.png", "notes.txt", "shapes.json"]
+    left = {"000002.obj", "000009.obj", "notes.txt"}
+    assert _names(tmp_path) == {"000000.glb", "contact-sheet.png", "shapes.json", *PAGE, *left}
     assert "kept, because they have changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
-    assert sorted(_shapes(tmp_path)["files"]) == ["000000.glb", "contact-sheet.png"]
+    assert set(_shapes(tmp_path)["files"]) == {"000000.glb", "contact-sheet.png", *PAGE}
     interpolate(InterpolateConfig(model, out=tmp_path, num=2, frames=3, swaps=1, **QUICK), said)
     generate(GenerateConfig(model, out=tmp_path, num=1, geometry_only=False, **QUICK), said)
     assert sorted(entry.name for entry in tmp_path.rglob("*.png")) == ["contact-sheet.png"]
@@ -522,10 +527,10 @@ def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model,
     options |= {"format": "obj"}
     interpolate(InterpolateConfig(model, out=tmp_path / "way", num=4, frames=3, swaps=2, **options), console)
     new, way = [line for line in console.file.getvalue().splitlines() if "objects" in line and ": " in line]
-    assert new.endswith(": 000007.glb, 000008.glb, contact-sheet.png, turntable.gif, shapes.json")
+    assert new.endswith(": 000007.glb, 000008.glb, contact-sheet.png, turntable.gif, index.html, page/, shapes.json")
     assert way.endswith(
         ": 000.obj … 003.obj with .mtl and .png, way.gif, frames/, swaps.png, contact-sheet.png, turntable.gif, "
-        "shapes.json"
+        "index.html, page/, shapes.json"
     )
     for line, folder in ((new, tmp_path / "new"), (way, tmp_path / "way")):
         for path in folder.iterdir():

@@ -3,14 +3,16 @@
 import _thread
 import json
 import os
+import shlex
 import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-__all__ = ["end_quietly", "prepare_process", "print_json", "terminal"]
+__all__ = ["command_line", "end_quietly", "prepare_process", "print_json", "terminal"]
 
 
 class _Terminal(Console):
@@ -36,6 +38,14 @@ def print_json(console: Console, value: Any) -> None:
         ValueError: a number is not finite, which JSON cannot represent.
     """
     console.print(json.dumps(value, indent=1, allow_nan=False), soft_wrap=True, markup=False, highlight=False)
+
+
+def command_line() -> str | None:
+    """The command that this process runs, as one types it; None where another program calls."""
+    program, *arguments = sys.argv
+    called = Path(program)
+    own = called.name == "get3d" or called.parts[-2:] == ("get3d", "__main__.py")
+    return shlex.join(["get3d", *arguments]) if own else None
 
 
 def prepare_process() -> None:

@@ -159,7 +159,9 @@ def _opened(path: Path) -> Iterator[_Opened]:
             if metadata.get("checksum") != checksum({}, metadata["description"] + text):
                 raise InputError(f"{path}: is damaged, the checksum of its head does not match; use another copy")
             sums = parse_json(text, f"{path}: its checksums")
-            if not isinstance(sums, dict) or sums.keys() != set(file.keys()):
+            if not isinstance(sums, dict) or not all(isinstance(text, str) for text in sums.values()):
+                raise InputError(f"{path}: is damaged, its checksums are no table of texts; use another copy")
+            if sums.keys() != set(file.keys()):
                 raise InputError(f"{path}: is damaged, it has other tensors than checksums; use another copy")
             yield _Opened(file, description, sums)
     except FileNotFoundError as error:
@@ -197,8 +199,13 @@ def restore(kind: type[Config], value: Any, source: Path | str) -> Config:
     """The configuration from a value of `describe`; missing fields have their defaults.
 
     Raises:
-        InputError: `value`, read from `source`, has an unknown field, or a value of the wrong type or out of its range.
+        InputError: `value`, read from `source`, is no table, has an unknown field, or a value of the wrong type or out
+            of its range.
     """
+    if not isinstance(value, dict):
+        raise InputError(
+            f"{source}: a {kind.__name__} in it is a {type(value).__name__}, not a table; use another copy"
+        )
     try:
         restored = _converter.structure(value, kind)
     except cattrs.BaseValidationError as error:

@@ -14,25 +14,12 @@ from get3d.color import linear_to_srgb, srgb_to_linear, unit_to_bytes
 from get3d.export.write import TexturedMesh
 from get3d.meshes import MeshBatch
 from get3d.render import Fragments, interpolate, rasterize, rasterize_through
+from get3d.render.lights import STUDIO
 
-__all__ = ["Light", "irradiance", "shade"]
+__all__ = ["Light", "shade"]
 
-
-KEY_DIRECTION = (-0.45, 0.75, -0.5)
-KEY, SKY, GROUND = 0.52, 0.5, 0.24
-"""Strengths of the key light and of light from straight above and below; together at most 1, so white is not cut."""
-WRAP = 0.35
-"""How far the key light reaches around the terminator: the size of the lamp, as it were."""
 _SAMPLES_AT_ONCE = 2**19
 """Views are drawn in groups of so many samples, which bounds the memory and keeps it near the processor."""
-
-
-def irradiance(normals: Float[Tensor, "p 3"]) -> Float[Tensor, "p 1"]:
-    """Light that falls on surfaces of the given unit normals, linear: wrapped key light, and a hemisphere's."""
-    direction = normalize(normals.new_tensor(KEY_DIRECTION), dim=0)
-    key = ((normals @ direction + WRAP) / (1 + WRAP)).clamp(min=0) ** 2
-    sky = 0.5 + 0.5 * normals[:, 1]
-    return (KEY * key + GROUND + (SKY - GROUND) * sky)[:, None]
 
 
 def shade(
@@ -127,7 +114,7 @@ def _shade(
         seen_from = (plane[:, :3] * cameras.positions.index_select(0, fragments.shape)).sum(1) + plane[:, 3]
         # The side that the camera sees is lit, whichever way the face and its normals are turned.
         turned = seen_from * (plane[:, :3] * normals).sum(1) < 0
-        color = color * irradiance(normalize(torch.where(turned[:, None], -normals, normals), dim=1))
+        color = color * STUDIO.diffuse(normalize(torch.where(turned[:, None], -normals, normals), dim=1))
 
     radiance = avg_pool2d(fragments.scatter(color, background=0.0), supersample)
     alpha = avg_pool2d(fragments.covered.float(), supersample)

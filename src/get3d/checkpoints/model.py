@@ -1,5 +1,7 @@
 """Model files: found by path or name, validated, and loaded."""
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,13 +13,17 @@ from get3d.files import InputError, require_names
 from get3d.generator import Generator
 from get3d.generator_config import GeneratorConfig
 from get3d.isosurface.memory import grid_memory, require_grid_fits
+from get3d.latents import Styles
 from get3d.materials import require_channels
 from get3d.storage import load_tensors, read_description, require_same_shapes, restore, without_prefix
 
-__all__ = ["WEIGHTS", "load", "model_file", "read_config"]
+__all__ = ["CODES", "WEIGHTS", "load", "model_file", "read_config", "training_styles"]
 
 WEIGHTS = "generator_ema."
 """Prefix of the names of a model's tensors in its file."""
+
+CODES = "codes."
+"""What the names of the tensors of training objects' codes begin with, in a checkpoint of a run with a warm-up."""
 
 
 @torch.inference_mode(False)
@@ -58,6 +64,33 @@ def read_config(path: Path) -> GeneratorConfig:
     small = replace(config, grid_resolution=4)
     require_same_shapes(path, WEIGHTS, lambda: Generator(small))
     return config
+
+
+def training_styles(path_or_name: str | Path, names: Sequence[str], device: torch.device) -> Styles:
+    """The styles (W) that a run has found for objects of its training set.
+
+    Args:
+        path_or_name: a run or checkpoint, as `load` takes it.
+        names: of objects.
+        device: where to put them.
+
+    Raises:
+        InputError: there are no such codes, or no such object; names those that are spelled alike.
+    """
+    path = model_file(path_or_name)
+    known = read_description(path).get("training_objects")
+    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+        raise InputError(f"{path}: holds no codes of training objects; give a run that began with a warm-up")
+    number = {name: i for i, name in enumerate(known)}
+    for name in names:
+        if name not in number:
+            near = ", ".join(difflib.get_close_matches(name, known, 3, 0.0))
+            raise InputError(f"--training-object {name}: no object of this run's training set; like it are {near}")
+    codes = load_tensors(path, prefix=CODES).tensors.get(f"{CODES}styles")
+    if codes is None or codes.ndim != 3 or codes.shape[:2] != (len(known), 2):
+        raise InputError(f"{path}: its codes are not those of its {len(known)} objects; give another checkpoint")
+    chosen = codes[[number[name] for name in names]].to(device)
+    return Styles(chosen[:, 0], chosen[:, 1])
 
 
 def model_file(path_or_name: str | Path) -> Path:

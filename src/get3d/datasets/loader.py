@@ -76,11 +76,13 @@ class Batch:
         images: RGBA.
         angles: azimuth and polar angle of each camera, radians.
         label: class indices; None in a dataset of one kind.
+        object: index of the object that each image shows, in `ImageDataset.objects`.
     """
 
     images: UInt8[Tensor, "m 4 r r"]
     angles: Float[Tensor, "m 2"]
     label: Int[Tensor, " m"] | None = None
+    object: Int[Tensor, " m"] | None = None
 
 
 class ImageDataset:
@@ -90,6 +92,8 @@ class ImageDataset:
         angles: [n, 2] azimuth and polar angle of each image's camera, radians.
         classes: names of the classes; none if all objects are of one kind.
         labels: [n] class index of each image; 0 without classes.
+        objects: names of the split's objects.
+        object: [n] object index of each image.
         prior: the distribution of the cameras.
         resolution: side of the returned images in pixels.
         scale: longest side of the objects' bounding boxes.
@@ -99,6 +103,8 @@ class ImageDataset:
     angles: Float[Tensor, "n 2"]
     classes: tuple[str, ...]
     labels: Int[Tensor, " n"]
+    objects: tuple[str, ...]
+    object: Int[Tensor, " n"]
     prior: CameraPrior
     resolution: int
     scale: float
@@ -148,6 +154,8 @@ class ImageDataset:
         self.classes = listing.classes
         no_labels = torch.zeros((), dtype=torch.long).expand(len(numbers))
         self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]]) if listing.classes else no_labels
+        shown, self.object = torch.from_numpy(listing.object_index[numbers]).unique(return_inverse=True)
+        self.objects = tuple(listing.objects[number] for number in shown.tolist())
         self.prior = listing.prior
         self.scale = listing.scale
         shape = (len(numbers), 4, self.resolution, self.resolution)
@@ -206,7 +214,46 @@ class ImageDataset:
         if not 0 <= rank < world_size or batch_size % world_size:
             raise ValueError(f"a batch of {batch_size} has no part {rank} of {world_size} equal ones")
         share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-        order = _order(len(self), batch_size, seed, position)
+        return self._stream(_order(len(self), batch_size, seed, position), share)
+
+    def object_batches(
+        self, batch_size: int, views: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Generator[Batch, None, None]:
+        """Batches without end of a few images of each of a few objects; the images of an object follow each other.
+
+        Objects come in an order of their own each epoch; images of an object are drawn anew each time, without
+        repetition where it has enough. As in `batches`, all follows from the seed and the number of images given.
+
+        Args:
+            batch_size: images in a batch, of all processes together, a multiple of `views` for each process.
+            views: images of each object.
+            seed: of the order.
+            position: images shown before, by all processes together.
+            rank: of this process.
+            world_size: how many processes there are.
+
+        Raises:
+            InputError: an image cannot be used.
+        """
+        if not 0 <= rank < world_size or batch_size % (views * world_size):
+            raise ValueError(f"a batch of {batch_size} has no part {rank} of {world_size} with {views} of each object")
+        share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+        return self._stream(self._views(batch_size, views, seed, position), share)
+
+    def _views(self, batch_size: int, views: int, seed: int, position: int) -> Iterator[Int[Tensor, " m"]]:
+        """The image numbers of each batch of a stream of objects."""
+        images = self.object.argsort(stable=True).split(self.object.bincount().tolist())
+        for chosen in _order(len(self.objects), batch_size // views, seed, position // views):
+            random = np.random.default_rng([seed, position])
+            drawn = []
+            for number in chosen.tolist():
+                own = images[number].numpy()
+                drawn.append(random.choice(own, views, replace=len(own) < views))
+            yield torch.from_numpy(np.concatenate(drawn))
+            position += batch_size
+
+    def _stream(self, order: Iterator[Int[Tensor, " m"]], share: slice) -> Generator[Batch, None, None]:
+        """The batches of an order of images, of which this process takes its share."""
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="batches") as ahead:
             waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
             try:
@@ -216,7 +263,7 @@ class ImageDataset:
                         waiting.append((indices, ahead.submit(self.load, indices)))
                     indices, images = waiting.popleft()
                     label = self.labels[indices] if self.classes else None
-                    yield Batch(images.result(), self.angles[indices], label)
+                    yield Batch(images.result(), self.angles[indices], label, self.object[indices])
             finally:
                 ahead.shutdown(cancel_futures=True)
 

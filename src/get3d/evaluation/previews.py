@@ -8,7 +8,6 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from get3d.assets.shading import irradiance
 from get3d.cameras import Cameras
 from get3d.color import linear_to_srgb, unit_to_bytes
 from get3d.datasets.ground_truth import read_mesh
@@ -19,6 +18,7 @@ from get3d.images import contact_sheet
 from get3d.meshes import Mesh, MeshBatch
 from get3d.metrics.sampling import in_unit_cube
 from get3d.render import interpolate, rasterize
+from get3d.render.lights import STUDIO
 
 __all__ = ["grey", "neighbour_sheet", "sample_sheet"]
 
@@ -73,7 +73,7 @@ def _grey(meshes: MeshBatch) -> UInt8[Tensor, "n 4 r r"]:
     # Far away with a narrow lens, so that the whole cube is seen.
     fragments = rasterize(unit, _cameras(len(unit), 4.0, 0.34), RESOLUTION * _SUPERSAMPLE)
     normals = torch.nn.functional.normalize(interpolate(unit.vertex_normals(), unit.faces, fragments), dim=1)
-    light = 0.5 * irradiance(normals).expand(-1, 3)
+    light = 0.5 * STUDIO.diffuse(normals).expand(-1, 3)
     color = torch.nn.functional.avg_pool2d(fragments.scatter(light.contiguous(), 0.0), _SUPERSAMPLE)
     alpha = torch.nn.functional.avg_pool2d(fragments.covered.float(), _SUPERSAMPLE)
     straight: Float[Tensor, "n 3 r r"] = linear_to_srgb(color / alpha.clamp_min(1e-6))

@@ -63,6 +63,8 @@ class GenerateConfig(Settings):
         num: number of objects.
         seed: seed of the first object; each further object has the next seed. A seed always gives the same shape.
         latents: a shapes.json whose shapes are made again; replaces --num, --seed and --label.
+        training_object: names of objects of the training set: makes what a run with a warm-up learnt of them; replaces
+            --num, --seed and --label.
         geometry_only: write only meshes without texture, and points on them. This is fast, and can be resumed.
         points: number of points on each mesh with --geometry-only, uniform by area.
         ranks: how processes divide the objects.
@@ -71,6 +73,7 @@ class GenerateConfig(Settings):
     num: Annotated[int, Option(common=True), Range(1, 1_000_000)] = 8
     seed: Annotated[int, Option(common=True), SEED] = 0
     latents: Path | None = None
+    training_object: tuple[str, ...] = ()
     geometry_only: bool = False
     points: Annotated[int, Range(0, 10_000_000)] = 2048
     ranks: Annotated[RanksConfig, Option(flat=True)] = field(default_factory=RanksConfig)

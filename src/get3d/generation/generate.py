@@ -11,7 +11,7 @@ from get3d.generation.config import GenerateConfig
 from get3d.generation.geometry import BARE_FORMATS, write_geometry
 from get3d.generation.objects import write_objects
 from get3d.generation.settings import PSI, set_grid, validated_generator
-from get3d.generation.shape_list import ShapeList, of_seeds, read_shape_list
+from get3d.generation.shape_list import ShapeList, of_seeds, of_training_objects, read_shape_list
 from get3d.generator import Generator
 from get3d.storage import checksum
 
@@ -60,7 +60,16 @@ def _weights(generator: Generator) -> dict[str, str]:
     return {"a model of weights": checksum({name: value.cpu() for name, value in generator.state_dict().items()})}
 
 
+def _of_objects(config: GenerateConfig, generator: Generator) -> ShapeList:
+    if config.latents is not None or config.label is not None or config.psi is not None:
+        raise InputError("--training-object has no use for --latents, --label and --psi; leave them out")
+    plan = of_training_objects(generator, config.model, config.training_object)
+    return replace(plan, grid=config.grid)
+
+
 def _plan(config: GenerateConfig, generator: Generator) -> ShapeList:
+    if config.training_object:
+        return _of_objects(config, generator)
     if config.latents is None:
         psi = PSI if config.psi is None else config.psi
         plan = of_seeds(generator, config.num, config.seed, config.label, psi)

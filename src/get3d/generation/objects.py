@@ -16,6 +16,7 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small_components
 from get3d.export.formats import files_of
 from get3d.files import InputError
+from get3d.generation.page import PAGE, page_files, write_page, write_page_object
 from get3d.generation.record import RECORD, begin_record, finish_record
 from get3d.generation.settings import Settings, at_once
 from get3d.generation.shape_list import ShapeList, record
@@ -69,8 +70,9 @@ def write_objects(
 ) -> list[Path]:
     """Writes the objects of a shape list and returns their files.
 
-    It also writes `contact-sheet.png`, `turntable.gif` and `shapes.json`. A shape without a surface is left out and
-    recorded. Unchanged files of an earlier command in the folder are removed, so that the record lists all files.
+    It also writes `index.html`, which shows them in a browser, `contact-sheet.png`, `turntable.gif` and `shapes.json`.
+    A shape without a surface is left out and recorded. Unchanged files of an earlier command in the folder are removed,
+    so that the record lists all files.
 
     Args:
         generator: the model, on the requested grid.
@@ -105,7 +107,7 @@ def _files(plan: ShapeList, settings: Settings, channels: Sequence[str], others:
     """All files that a command may write to its folder, but for the record of them."""
     meshes = [name for stem in plan.names for name in files_of(stem, settings.format, channels)]
     videos = [] if settings.video == "none" else [f"turntable.{settings.video}"]
-    return [*meshes, "contact-sheet.png", *videos, *others]
+    return [*meshes, "contact-sheet.png", *videos, *page_files(plan.names), *others]
 
 
 def _written(
@@ -116,6 +118,7 @@ def _written(
     if textured is not None:
         path = settings.out / f"{plan.names[number]}.{settings.format}"
         textured.save(path, settings.size)
+        write_page_object(settings.out, plan.names[number], number, textured)
         facts = {"file": path.name} | facts
     return facts | record(generator, plan, number, codes=True)
 
@@ -152,12 +155,14 @@ def _finish(
         write_video(out / f"turntable.{settings.video}", (sheet(images, columns) for images in frames))
     grid = generator.isosurface.grid.resolution
     description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
+    videos = [f"turntable.{settings.video}"] if turns else []
+    images = ["contact-sheet.png", *videos, *(name for name in others if "/" not in name)]
+    write_page(out, records, description, generator.config.synthesis.channels, generator.config.cameras, images)
     finish_record(
         out, _files(plan, settings, generator.config.synthesis.channels, others), description, before, console
     )
     paths = [out / entry["file"] for entry in records if "file" in entry]
-    videos = [f"turntable.{settings.video}"] if turns else []
-    _say(paths, [*_in_short(others), "contact-sheet.png", *videos, RECORD], records, out, console)
+    _say(paths, [*_in_short(others), "contact-sheet.png", *videos, PAGE, "page/", RECORD], records, out, console)
     return paths
 
 

@@ -17,13 +17,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from get3d.checkpoints.model import training_styles
 from get3d.files import FORMAT, InputError, require_names, write_json
 from get3d.generation.record import read_record
 from get3d.generation.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, Styles, joined
 
-__all__ = ["ShapeList", "of_seeds", "read_shape_list", "record", "write_shape_list"]
+__all__ = ["ShapeList", "of_seeds", "of_training_objects", "read_shape_list", "record", "write_shape_list"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,18 @@ def of_seeds(generator: Generator, num: int, seed: int, label: str | None, psi: 
     seeds = range(seed, seed + num)
     latents = generator.sample_latents(num, seed, label)
     return ShapeList([f"{number:06d}" for number in seeds], latents, [{"seed": number} for number in seeds], psi)
+
+
+def of_training_objects(generator: Generator, model: str, names: Sequence[str]) -> ShapeList:
+    """What a run has made of objects of its training set.
+
+    Raises:
+        InputError: as `training_styles`, or a name comes twice.
+    """
+    styles = generator.require_styles(training_styles(model, names, generator.device))
+    files = [name.replace("/", "-") for name in names]
+    _require_names(Path("--training-object"), files)
+    return ShapeList(files, styles, [{"training_object": name} for name in names])
 
 
 def record(generator: Generator, plan: ShapeList, number: int, *, codes: bool) -> dict[str, Any]:

@@ -12,24 +12,21 @@ from dataclasses import dataclass, fields
 from importlib import resources
 
 import torch
-import warp as wp
 from jaxtyping import Float64, Int32, Int64, UInt8
 from torch import Tensor
 
 from get3d.meshes import Mesh, MeshBatch
-from get3d.metrics.contour_kernels import COEFFICIENTS, describe_contours
-from get3d.metrics.distance_kernels import DIMENSIONS, FIELDS, Lanes, match_descriptors
-from get3d.metrics.kernel_launch import launch
-from get3d.metrics.sampling import in_unit_cube
-from get3d.metrics.silhouette_kernels import (
-    CELLS,
-    SIDE,
-    WORDS,
+from get3d.metrics.distance_kernels import DIMENSIONS, FIELDS
+from get3d.metrics.kernel_ops import (
+    describe_contours,
     draw_silhouettes,
     gather_cells,
+    match_descriptors,
     measure_silhouettes,
     project_vertices,
 )
+from get3d.metrics.sampling import in_unit_cube
+from get3d.metrics.silhouette_kernels import CELLS
 
 __all__ = ["VERSION", "LightFieldDescriptors", "light_field_descriptors", "light_field_distance", "silhouettes"]
 
@@ -153,14 +150,8 @@ def silhouettes(meshes: Sequence[Mesh], first: int = 0) -> Int32[Tensor, "views 
     batch = MeshBatch.from_meshes(meshes)
     exact = MeshBatch(batch.vertices.double(), batch.faces, batch.vertex_offsets, batch.face_offsets)
     vertices = in_unit_cube(exact, first).vertices.float().contiguous()
-    device = vertices.device
-    screen = torch.empty(VIEWS, vertices.shape[0], 2, dtype=torch.int32, device=device)
-    axes = _view_axes().to(vertices)
-    launch(project_vertices, screen.shape[:2], device, (vertices, wp.vec3), (axes, wp.vec3), (screen, wp.vec2i))
-    bits = torch.zeros(len(meshes) * VIEWS, SIDE, WORDS, dtype=torch.int32, device=device)
-    dim = (VIEWS, batch.faces.shape[0])
-    launch(draw_silhouettes, dim, device, (screen, wp.vec2i), batch.faces, batch.face_mesh, (bits, wp.uint32))
-    return bits
+    screen = project_vertices(vertices, _view_axes().to(vertices))
+    return draw_silhouettes(screen, batch.faces.contiguous(), batch.face_mesh, len(meshes))
 
 
 @functools.cache
@@ -181,31 +172,14 @@ def _eyes() -> list[list[list[float]]]:
 
 def _features(bits: Int32[Tensor, "views 256 8"]) -> Features:
     """Region, contour, circularity and eccentricity of each silhouette; views of one light field are neighbours."""
-    device, views = bits.device, bits.shape[0]
-
-    def zeros(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
-        return torch.zeros(shape, dtype=dtype, device=device)
-
-    words = (bits, wp.uint32)
-    bounds, counts, reach = zeros(views, 4), zeros(views, 2), zeros(views)
-    moments = zeros(views, 3, dtype=torch.int64)
-    launch(measure_silhouettes, (views,), device, words, bounds, counts, reach, moments)
+    bounds, counts, reach, moments = measure_silhouettes(bits)
     # The centre is the middle of the bounds, and the radius is shared by a light field's ten views.
     radius = reach.view(-1, CAMERAS).amax(dim=1).double().sqrt() / 2
     scale = torch.where(radius > 0, CELLS // 2 / radius, 0).repeat_interleave(CAMERAS)
-    cells = zeros(views, CELLS, CELLS, dtype=torch.float64)
-    launch(gather_cells, (views,), device, words, bounds, scale, cells)
-    points, bridges = zeros(views), zeros(views)
-    contour = zeros(views, COEFFICIENTS, dtype=torch.float64)
-    bridged, trace, scratch = ((torch.zeros_like(bits), wp.uint32) for _ in range(3))
-    launch(
-        describe_contours,
-        (views,),
-        device,
-        *(words, bounds, bridged, trace, scratch, points, bridges, contour),
-    )
+    cells = gather_cells(bits, bounds, scale)
+    points, bridges, contour = describe_contours(bits, bounds)
     pixels, rim = counts.double().unbind(dim=1)
-    real, imaginary = (cells.flatten(1) @ _basis().to(device)).unflatten(1, (2, -1)).unbind(dim=1)
+    real, imaginary = (cells.flatten(1) @ _basis().to(bits.device)).unflatten(1, (2, -1)).unbind(dim=1)
     xx, yy, xy = moments.double().unbind(dim=1)
     spread = ((xx - yy).square() + 4 * xy.square()) / (xx + yy).square()
     return Features(
@@ -255,8 +229,7 @@ def light_field_distance(a: LightFieldDescriptors, b: LightFieldDescriptors) -> 
     at_once = max(1, DISTANCES_AT_ONCE // (FIELDS * len(b)))
     for start in range(0, len(a), at_once):
         block = rows[start : start + at_once]
-        best = torch.empty(len(block), len(b), FIELDS, device=device)
-        launch(match_descriptors, best.shape, device, block, (columns, Lanes), rotations, best)
+        best = match_descriptors(block, columns, rotations)
         result[start : start + at_once] = best.amin(dim=2).long()
     return result
 

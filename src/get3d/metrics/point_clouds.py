@@ -8,12 +8,11 @@ import math
 from dataclasses import dataclass
 
 import torch
-import warp as wp
 from jaxtyping import Float, Float32, Float64, Shaped
 from torch import Tensor
 
-from get3d.metrics.distance_kernels import LEAF, LeafLanes, sum_nearest
-from get3d.metrics.kernel_launch import launch
+from get3d.metrics.distance_kernels import LEAF
+from get3d.metrics.kernel_ops import sum_nearest
 
 __all__ = ["chamfer_distance", "coverage", "minimum_matching_distance", "nearest_neighbour_accuracy"]
 
@@ -84,10 +83,7 @@ def _trees(clouds: Float[Tensor, "n p 3"]) -> Trees:
 
 def _mean_nearest(a: Trees, b: Trees, points: int) -> Float64[Tensor, "a b"]:
     """The mean over the points of each cloud of `a` of the squared distance to the nearest of each cloud of `b`."""
-    device = a.low.device
-    sums = torch.zeros(len(a.low), len(b.low), dtype=torch.float64, device=device)
-    queries = (a.leaves, LeafLanes), (a.weights, LeafLanes), (a.low, wp.vec3), (a.high, wp.vec3)
-    launch(sum_nearest, sums.shape, device, *queries, (b.leaves, LeafLanes), (b.low, wp.vec3), (b.high, wp.vec3), sums)
+    sums = sum_nearest(a.leaves, a.weights, a.low, a.high, b.leaves, b.low, b.high)
     return sums / points
 
 

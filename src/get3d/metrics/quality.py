@@ -5,14 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import warp as wp
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from get3d.export import TexturedMesh, main_share, mesh_report, weld
 from get3d.meshes import Mesh, MeshBatch
-from get3d.metrics.kernel_launch import in_step, launch
-from get3d.metrics.quality_kernels import mark_intersections, measure_thickness
+from get3d.metrics.kernel_ops import examine_solid
 from get3d.metrics.sampling import in_unit_cube, sample_surface
 from get3d.render import visible_faces
 from get3d.topology import joined
@@ -33,6 +31,7 @@ BLACK = 2
 
 _SAMPLES = 4096
 _START = 1e-5
+_DIAGONAL = 2.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
     report = mesh_report(welded)
     closed = report.closed and report.manifold
     angle, aspect = _face_shapes(unit.vertices[unit.faces])
-    solid = _Solid(unit)
+    solid = _solid(unit)
     return MeshQuality(
         faces=len(unit.faces),
         watertight=report.watertight,
@@ -85,8 +84,8 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
         components=report.components,
         largest_component_area=float(main_share(unit)),
         genus=_genus(unit.faces, report.components) if closed else None,
-        intersecting=float(solid.intersecting().float().mean()),
-        thin=float((solid.thickness() < THIN).float().mean()),
+        intersecting=float(solid.intersecting.float().mean()),
+        thin=float((solid.thickness < THIN).float().mean()),
         roughness=_roughness(unit),
         smallest_angle=angle,
         aspect=aspect,
@@ -144,31 +143,31 @@ def _roughness(unit: MeshBatch) -> float:
     return float(0.01 * 2 / math.pi * turned / (0.5 * normals.norm(dim=1).sum()))
 
 
+@dataclass(frozen=True)
 class _Solid:
-    """A mesh that can be asked which faces are near a box or on a ray."""
+    """What a mesh tells about the space it encloses.
 
-    def __init__(self, batch: MeshBatch) -> None:
-        self._batch = batch
-        self._indices = batch.faces.to(torch.int32).flatten().contiguous()
-        self._vertices = batch.vertices.float().contiguous()
-        with in_step(self._vertices.device):
-            self._mesh = wp.Mesh(wp.from_torch(self._vertices, dtype=wp.vec3), wp.from_torch(self._indices))
+    Attributes:
+        intersecting: which faces cut a face that is no neighbour.
+        thickness: how far the other side is at points spread evenly over the area; at most the diagonal.
+    """
 
-    def intersecting(self) -> Bool[Tensor, " f"]:
-        """Which faces cut a face that is no neighbour."""
-        marked = torch.zeros_like(self._indices[::3])
-        launch(mark_intersections, marked.shape, marked.device, self._mesh.id, self._indices, marked)
-        return marked.bool()
+    intersecting: Bool[Tensor, " f"]
+    thickness: Float[Tensor, " n"]
 
-    def thickness(self) -> Float[Tensor, " n"]:
-        """How far the other side is at points spread evenly over the area; at most the diagonal."""
-        drawn = sample_surface(self._batch, _SAMPLES, torch.Generator().manual_seed(0))
-        points = drawn.positions[0].float().contiguous()
-        inward = -torch.nn.functional.normalize(self._batch.face_crosses().double(), dim=1)[drawn.faces[0]].float()
-        thickness = torch.empty_like(points[:, 0])
-        arguments = (points, wp.vec3), (inward, wp.vec3), _START, 2.0, thickness
-        launch(measure_thickness, thickness.shape, points.device, self._mesh.id, *arguments)
-        return thickness
+
+def _solid(batch: MeshBatch) -> _Solid:
+    drawn = sample_surface(batch, _SAMPLES, torch.Generator().manual_seed(0))
+    inward = -torch.nn.functional.normalize(batch.face_crosses().double(), dim=1)[drawn.faces[0]].float()
+    marked, thickness = examine_solid(
+        batch.vertices.float().contiguous(),
+        batch.faces.to(torch.int32).flatten().contiguous(),
+        drawn.positions[0].float().contiguous(),
+        inward.contiguous(),
+        _START,
+        _DIAGONAL,
+    )
+    return _Solid(marked.bool(), thickness)
 
 
 @dataclass(frozen=True)

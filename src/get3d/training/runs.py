@@ -116,7 +116,8 @@ def status(folder: Path, name: str) -> Status:
     else:
         state = "running" if _beats(folder / HEARTBEAT) else "stopped"
     metrics: dict[str, float] = next((values for values in reversed(measured) if values), {})
-    return Status(name, state, last["cur_nimg"], total, last.get("images_per_second", 0.0), metrics, checkpoint)
+    speed = float(last.get("images_per_second", 0.0))
+    return Status(name, state, last["cur_nimg"], total, speed, metrics, checkpoint)
 
 
 def _beats(heart: Path) -> bool:

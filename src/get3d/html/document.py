@@ -8,10 +8,15 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-__all__ = ["COLORS", "GREY", "Series", "document", "figure", "histogram", "key"]
+__all__ = ["COLORS", "GREY", "Series", "document", "figure", "folded", "histogram", "key"]
 
 COLORS = ("#2f6fb3", "#c4622d", "#4b8f5a", "#8a5aa8", "#a8842c", "#5f6b7a")
 GREY = "#9a9a9a"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'wasm-unsafe-eval' 'self' file:; "
+    "img-src 'self' file: data: blob:; connect-src data: blob:"
+)
+"""Nothing in a page may ask anything of a network, whatever an object in it says."""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; }
 body { color: #1d2329; background: #fff; }
@@ -35,8 +40,24 @@ dt { font-weight: 600; margin-top: .6rem; }
 dd { margin: 0; }
 pre { overflow-x: auto; background: #f4f6f8; padding: 1rem; border-radius: 4px; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 1em; }
+summary { cursor: pointer; font-size: 1.25rem; font-weight: 700; margin-top: 2.5rem; }
+.objects { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(14rem, 45%), 1fr)); gap: 1rem; }
+.objects figure { margin: 0; min-width: 0; overflow-wrap: anywhere; }
+.objects figcaption { opacity: 1; font-size: .9em; padding-top: .3rem; }
+.actions { display: flex; flex-wrap: wrap; gap: .2rem .8rem; align-items: baseline; }
+.stage { aspect-ratio: 1; background: #eef1f4; border-radius: 6px; overflow: hidden; }
+.stage model-viewer { width: 100%; height: 100%; }
+button { font: inherit; color: inherit; background: none; border: 1px solid; border-radius: 4px; cursor: pointer; }
+a { color: #1f5f9f; }
+dialog { width: min(92vw, 92vh); border: 0; border-radius: 8px; padding: 1rem; color: inherit; background: #fff; }
+dialog form { display: flex; justify-content: space-between; align-items: center; gap: 1rem; }
+dialog h2 { margin: 0 0 .5rem; font-size: 1.1rem; }
+.large .stage { max-height: 78vh; width: 100%; }
 @media (prefers-color-scheme: dark) {
   body { color: #dfe3e7; background: #15191d; }
+  .stage { background: #454d55; }
+  a { color: #84b9ee; }
+  dialog { background: #1e242a; }
   tr + tr td { border-color: #2b3238; }
   pre { background: #1e242a; }
 }
@@ -67,9 +88,20 @@ def document(title: str, body: str) -> str:
     """
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )
+
+
+def folded(title: str, body: str) -> str:
+    """What is shown when its title is clicked.
+
+    Args:
+        title: plain text.
+        body: HTML.
+    """
+    return f"<details><summary>{html.escape(title)}</summary>{body}</details>"
 
 
 def figure(image: Image.Image, caption: str) -> str:
