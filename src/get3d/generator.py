@@ -1,11 +1,11 @@
-"""From latents and cameras to meshes and images: where networks, surface and render meet.
+"""From latents and cameras to meshes and images: combines networks, isosurface and rendering.
 
-A latent's way: `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation
+A latent passes through `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation
 on the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
 `Generator.textured` (for other programs).
 
-All of it works in every mode of PyTorch: gradients are recorded as the caller's mode says, what a generator keeps never
-depends on the mode it was made in, and autocast lowers the precision of convolutions alone.
+Everything works in every mode of PyTorch: gradients are recorded according to the caller's mode, cached values never
+depend on the mode they were made in, and autocast lowers only the precision of convolutions.
 """
 
 from collections.abc import Callable
