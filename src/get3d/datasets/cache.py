@@ -37,11 +37,11 @@ class Found:
 
     Attributes:
         images: names of the images, in order.
-        angles: azimuth and polar angle of each one's camera, radians.
+        angles: azimuth and polar angle of each one's camera, and where it is turned the angle of the light, radians.
     """
 
     images: list[str]
-    angles: Float[np.ndarray, "n 2"]
+    angles: Float[np.ndarray, "n k"]
 
 
 def evenly(count: int) -> range:

@@ -22,6 +22,7 @@ from get3d.datasets.index import Assumed, Listing, read, remember
 from get3d.datasets.resizing import reduced
 from get3d.datasets.validation import head_problem, quick_problems
 from get3d.files import InputError
+from get3d.light_prior import LightPrior
 
 __all__ = ["Batch", "ImageDataset", "decode", "decode_listed", "to_network"]
 
@@ -76,11 +77,13 @@ class Batch:
         images: RGBA.
         angles: azimuth and polar angle of each one's camera, radians.
         label: class numbers; None in a dataset of one kind.
+        turn: angle in radians by which the light is turned about +Y; None where it never is.
     """
 
     images: UInt8[Tensor, "m 4 r r"]
     angles: Float[Tensor, "m 2"]
     label: Int[Tensor, " m"] | None = None
+    turn: Float[Tensor, " m"] | None = None
 
 
 class ImageDataset:
@@ -90,6 +93,8 @@ class ImageDataset:
         angles: [n, 2] azimuth and polar angle of each image's camera, radians.
         classes: names of the classes; none where all objects are of one kind.
         labels: [n] number of the class of each image's object; 0 where there are none.
+        light: what lights the objects; None where that is not known.
+        turns: [n] angle in radians by which the light is turned about +Y in each image; None where it never is.
         prior: where the cameras were drawn from.
         resolution: side of the images in pixels, as they are given.
         scale: longest side of the objects' bounding boxes.
@@ -99,6 +104,8 @@ class ImageDataset:
     angles: Float[Tensor, "n 2"]
     classes: tuple[str, ...]
     labels: Int[Tensor, " n"]
+    light: LightPrior | None
+    turns: Float[Tensor, " n"] | None
     prior: CameraPrior
     resolution: int
     scale: float
@@ -148,6 +155,9 @@ class ImageDataset:
         self.classes = listing.classes
         no_labels = torch.zeros((), dtype=torch.long).expand(len(numbers))
         self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]]) if listing.classes else no_labels
+        self.light = listing.light
+        turns = listing.turns
+        self.turns = None if turns is None else torch.from_numpy(turns[numbers].astype(np.float32))
         self.prior = listing.prior
         self.scale = listing.scale
         shape = (len(numbers), 4, self.resolution, self.resolution)
@@ -216,7 +226,8 @@ class ImageDataset:
                         waiting.append((indices, ahead.submit(self.load, indices)))
                     indices, images = waiting.popleft()
                     label = self.labels[indices] if self.classes else None
-                    yield Batch(images.result(), self.angles[indices], label)
+                    turn = None if self.turns is None else self.turns[indices]
+                    yield Batch(images.result(), self.angles[indices], label, turn)
             finally:
                 ahead.shutdown(cancel_futures=True)
 

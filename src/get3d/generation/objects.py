@@ -96,7 +96,7 @@ def write_objects(
                 progress.update(task, completed=number + 1)
             return _Made(records, *_images(generator, shapes, numbers, settings))
 
-        names = _files(plan, settings, generator.config.synthesis.channels, others)
+        names = _files(plan, settings, generator.config.channels, others)
         before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
     return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
@@ -153,9 +153,7 @@ def _finish(
         write_video(out / f"turntable.{settings.video}", (sheet(images, columns) for images in frames))
     grid = generator.isosurface.grid.resolution
     description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
-    finish_record(
-        out, _files(plan, settings, generator.config.synthesis.channels, others), description, before, console
-    )
+    finish_record(out, _files(plan, settings, generator.config.channels, others), description, before, console)
     paths = [out / entry["file"] for entry in records if "file" in entry]
     videos = [f"turntable.{settings.video}"] if turns else []
     _say(paths, [*_in_short(others), "contact-sheet.png", *videos, RECORD], records, out, console)
