@@ -77,11 +77,11 @@ def test_no_more_than_a_part_is_drawn_at_once_and_one_is_drawn_once(data, tmp_pa
     ("parts", "world", "message"),
     [
         (0, 1, r"--grad-accum-steps is 0; it must be at least 1"),
-        (8, 1, r"--batch is 8; .*--discriminator.group, 2, in 8 parts \(--grad-accum-steps\): 16"),
+        (8, 1, r"--batch is 8; .*--discriminator.group, 2, in 8 micro-batches \(--grad-accum-steps\): 16"),
         (
             4,
             2,
-            r"--batch is 8; .*--discriminator.group, 2, for each of 2 processes, in 4 parts \(--grad-accum-steps\): 16",
+            r"--batch is 8; .*group, 2, for each of 2 processes, in 4 micro-batches \(--grad-accum-steps\): 16",
         ),
     ],
 )

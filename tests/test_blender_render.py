@@ -147,7 +147,7 @@ def test_cameras_beside_published_images_are_those_of_the_dataset(tmp_path):
 
 
 def test_a_blender_that_is_not_there_or_fails_is_said(tmp_path):
-    with pytest.raises(InputError, match="--blender is /nowhere/blender, which is no program"):
+    with pytest.raises(InputError, match="--blender is /nowhere/blender, which is not a program"):
         find_blender(Path("/nowhere/blender"))
     program = tmp_path / "blender"
     program.write_text("#!/bin/sh\necho out of memory >&2\nexit 3\n")

@@ -148,7 +148,7 @@ def test_a_process_that_hangs_is_named_and_the_others_end(data, tmp_path):
     try:
         said = [ranks.wait(rank) for rank in (0, 1, 3)]
         # Where it hangs between meeting the others and what follows, they hear that it does not answer.
-        how = r"(did not come within 0.3 minutes \(--timeout\)|does not answer): it hangs or is lost"
+        how = r"(did not respond within 0.3 minutes \(--timeout\)|does not answer): it hangs or is lost"
         assert re.search(rf"RanksError: rank 2 \(\S+ process \d+\) {how}", said[0])
         assert all("RanksError: " in text for text in said)
         assert ranks.processes[2].is_alive()

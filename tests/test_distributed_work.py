@@ -256,7 +256,7 @@ COMMANDS = {
 )
 def test_bad_input_is_said_once_before_any_process_is_started(monkeypatch, capfd, tmp_path, command, option, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("get3d.distributed.launcher._group", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr("torch.distributed.launcher.api.elastic_launch", lambda *_: pytest.fail("started"))
     monkeypatch.setattr(sys, "argv", ["get3d", command, *COMMANDS[command], option, "--device=cpu"])
     with pytest.raises(SystemExit) as ended:
         cli.main()

@@ -255,7 +255,7 @@ def test_names_within_and_without_are_told_apart(tmp_path):
     assert [source.name for source in found.sources] == ["b"]
     assert set(found.refused) == {"linked", "pipe.glb", "c\nd.glb"}
     assert "link to the folder" in found.refused["linked"]
-    assert found.refused["pipe.glb"] == "is no ordinary file"
+    assert found.refused["pipe.glb"] == "is not a regular file"
 
 
 @given(st.lists(st.text(max_size=12), max_size=4))
@@ -295,9 +295,9 @@ def test_an_empty_folder_and_a_folder_of_broken_models(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"seed": 1}, "seed 0, asked for is 1"),
+        ({"seed": 1}, "seed 0, requested is 1"),
         ({"light": "even"}, "settings"),
-        ({"scale": 0.5}, "scale 0.9, asked for is 0.5"),
+        ({"scale": 0.5}, "scale 0.9, requested is 0.5"),
     ],
 )
 def test_a_dataset_of_other_settings_is_not_overwritten(tmp_path, changes, text):

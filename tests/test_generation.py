@@ -29,6 +29,7 @@ from get3d.generator import Generator
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
 
+PAGE = ["index.html", "page/LICENSE.txt", "page/model-viewer.js", "page/objects/000000.js"]
 QUICK = {"resolution": 16, "texture": 16, "faces": 60, "video": "none", "device": "cpu"}
 
 
@@ -69,6 +70,10 @@ def said():
 
 def _shapes(folder):
     return json.loads((folder / "shapes.json").read_text())
+
+
+def _names(folder):
+    return {entry.relative_to(folder).as_posix() for entry in folder.rglob("*") if entry.is_file()}
 
 
 def _latents(entry):
@@ -230,7 +235,7 @@ def test_a_way_in_w_is_a_straight_line_of_styles_and_is_made_again(model, tmp_pa
     remade = generate(GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK), said)
     assert [path.read_bytes() for path in remade] == [path.read_bytes() for path in paths]
     settings = GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK | {"psi": 1.0})
-    with pytest.raises(InputError, match="holds styles, which are truncated already"):
+    with pytest.raises(InputError, match="contains styles, which are already truncated"):
         generate(settings, said)
 
 
@@ -282,7 +287,7 @@ def test_geometry_alone_goes_on_where_it_was_stopped(model, tmp_path, said):
         if name.endswith(".npz"):
             one, two = (np.load(io.BytesIO(bytes_)) for bytes_ in (content, again[name]))
             np.testing.assert_allclose(one["points"], two["points"], atol=1e-5)
-    with pytest.raises(InputError, match=r"psi 0\.7, asked for is 1\.0; choose another --out"):
+    with pytest.raises(InputError, match=r"psi 0\.7, requested is 1\.0; choose another --out"):
         generate(replace(config, psi=1.0), said)
     other = generate(GenerateConfig(model, out=tmp_path / "c", latents=tmp_path / "a" / "shapes.json", **QUICK), said)
     assert len(other) == 6
@@ -309,12 +314,12 @@ def test_all_files_of_a_format_are_in_the_record(model, tmp_path, said, format):
     """Those, and no others, are written; the next command in another format takes them away."""
     config = GenerateConfig(model, out=tmp_path, num=2, format=format, **QUICK)
     generate(config, said)
-    there = {entry.name for entry in tmp_path.iterdir()}
+    there = _names(tmp_path)
     assert there == {*_shapes(tmp_path)["files"], "shapes.json"}
     assert f"000001.{format}" in there
     generate(replace(config, format="glb"), said)
-    names = {"000000.glb", "000001.glb", "contact-sheet.png", "shapes.json"}
-    assert {entry.name for entry in tmp_path.iterdir()} == names
+    names = {"000000.glb", "000001.glb", "contact-sheet.png", "shapes.json", *PAGE, "page/objects/000001.js"}
+    assert _names(tmp_path) == names
 
 
 def test_prints_are_as_long_as_asked(model, tmp_path, said):
@@ -328,7 +333,7 @@ def test_prints_are_as_long_as_asked(model, tmp_path, said):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 50.0}, r"--size: a size of 50 mm is for printing, \.glb has none; take \.stl or \.3mf"),
+        ({"size": 50.0}, r"--size: a size of 50 mm is for printing, and \.glb has no size; use \.stl or \.3mf"),
         ({"size": 0.0, "format": "stl"}, "--size is 0.0; it must be above 0"),
         ({"format": "stl", "geometry_only": True}, "--format stl: bare meshes are glb or obj or ply"),
     ],
@@ -447,10 +452,10 @@ def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_ow
     (tmp_path / "000009.obj").write_text("mine")
     (tmp_path / "notes.txt").write_text("mine")
     generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
-    found = sorted(entry.name for entry in tmp_path.iterdir())
-    assert found == ["000000.glb", "000002.obj", "000009.obj", "contact-sheet.png", "notes.txt", "shapes.json"]
-    assert "left as they are, changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
-    assert sorted(_shapes(tmp_path)["files"]) == ["000000.glb", "contact-sheet.png"]
+    left = {"000002.obj", "000009.obj", "notes.txt"}
+    assert _names(tmp_path) == {"000000.glb", "contact-sheet.png", "shapes.json", *PAGE, *left}
+    assert "kept, because they have changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
+    assert set(_shapes(tmp_path)["files"]) == {"000000.glb", "contact-sheet.png", *PAGE}
     interpolate(InterpolateConfig(model, out=tmp_path, num=2, frames=3, swaps=1, **QUICK), said)
     generate(GenerateConfig(model, out=tmp_path, num=1, geometry_only=False, **QUICK), said)
     assert sorted(entry.name for entry in tmp_path.rglob("*.png")) == ["contact-sheet.png"]
@@ -467,7 +472,7 @@ def test_what_a_command_that_was_stopped_has_left_goes_too(model, tmp_path, said
 
     (tmp_path / "000101.glb").write_text("mine")
     with monkeypatch.context() as patch:
-        patch.setattr(objects, "_finish", stop)
+        patch.setattr(objects, "write_sheet", stop)
         with pytest.raises(StoppedError):
             generate(GenerateConfig(model, out=tmp_path, num=1, seed=100, **QUICK), said)
     generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
@@ -491,7 +496,7 @@ def test_another_programs_record_stops_before_anything_is_written(model, tmp_pat
     (tmp_path / "x").write_text("mine")
     (out / "shapes.json").write_text(text)
     with pytest.raises(
-        InputError, match=r"shapes\.json: (says no format|format is 2|is a list|files: '\.\./x' cannot)"
+        InputError, match=r"shapes\.json: (has no format number|format is 2|is a list|files: '\.\./x' cannot)"
     ):
         generate(GenerateConfig(model, out=out, num=1, **QUICK), said)
     assert [entry.name for entry in out.iterdir()] == ["shapes.json"]
@@ -522,10 +527,10 @@ def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model,
     options |= {"format": "obj"}
     interpolate(InterpolateConfig(model, out=tmp_path / "way", num=4, frames=3, swaps=2, **options), console)
     new, way = [line for line in console.file.getvalue().splitlines() if "objects" in line and ": " in line]
-    assert new.endswith(": 000007.glb, 000008.glb, contact-sheet.png, turntable.gif, shapes.json")
+    assert new.endswith(": 000007.glb, 000008.glb, contact-sheet.png, turntable.gif, index.html, page/, shapes.json")
     assert way.endswith(
         ": 000.obj … 003.obj with .mtl and .png, way.gif, frames/, swaps.png, contact-sheet.png, turntable.gif, "
-        "shapes.json"
+        "index.html, page/, shapes.json"
     )
     for line, folder in ((new, tmp_path / "new"), (way, tmp_path / "way")):
         for path in folder.iterdir():

@@ -136,7 +136,7 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_pa
     again = _launch(data, out)
     said, _ = again.communicate(timeout=200)
     assert again.returncode == 0, said
-    assert "goes on at" in said
+    assert "resumes at" in said
     assert [line["cur_nimg"] for line in _values(out)] == [line["cur_nimg"] for line in _values(run)]
     for mine, theirs in zip(_values(out), _values(run), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
@@ -210,7 +210,7 @@ def test_mixing_takes_later_layers_from_the_second():
         ({"batch": 3}, r"--batch is 3; it must be a multiple of --discriminator.group, 2"),
         ({"batch": 0}, r"--batch is 0"),
         ({"resolution": 24}, r"--resolution is 24; it must be a power of two"),
-        ({"resolution": 32}, r"images are 16², asked for is 32².*use --resolution 16 or"),
+        ({"resolution": 32}, r"images are 16², requested is 32².*use --resolution 16 or"),
         ({"kimg": 0.0}, r"--kimg is 0"),
         ({"grid_size": 0.3}, r"--grid-size is 0.3"),
         ({"device": "warp9"}, r"--device is warp9"),
@@ -290,4 +290,4 @@ def test_a_finished_run_says_so_and_what_it_wrote_and_again_that_it_is_finished(
     total = tiny.run_config(data, out).kimg
     (finished,) = [line for line in lines if "finished at" in line]
     assert finished.startswith(f"{out}: finished at {total:g} kimg: checkpoints/")
-    assert lines[-1] == f"{out}: finished already, at {total:g} kimg; a larger --kimg goes on"
+    assert lines[-1] == f"{out}: already finished, at {total:g} kimg; a larger --kimg continues"

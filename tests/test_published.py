@@ -169,7 +169,7 @@ def test_the_size_of_the_grid_is_that_of_the_class_or_the_one_that_is_given(tmp_
         with pytest.raises(InputError, match=option):
             official.convert(path, tmp_path / "none", "car", *numbers)
     assert not (tmp_path / "none").exists()
-    with pytest.raises(InputError, match="--grid-size is for a published file"):
+    with pytest.raises(InputError, match="--grid-size is only for a published file"):
         official.ConvertConfig(path, tmp_path, grid_size=1.0, to_published=True)
 
 
@@ -202,7 +202,7 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path: Path, how: str) ->
     else:
         torch.save(_checkpoint() | {"G": _Harm(mark)}, path, _use_new_zipfile_serialization=how == "zip")
     with pytest.raises(
-        InputError, match=r"evil\.pt: (refused, it holds code|is .* 1\.6 or later; nothing in it was run)"
+        InputError, match=r"evil\.pt: (refused: it contains code|is .* 1\.6 or later; nothing in it was run)"
     ):
         official.load_published(path)
     assert not mark.exists()
@@ -278,7 +278,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     path = _saved(tmp_path, _checkpoint())
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match=r"published\.pt: is cut short"):
+    with pytest.raises(InputError, match=r"published\.pt: is truncated"):
         official.load_published(path)
 
 
@@ -286,14 +286,14 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     "content", [[1, 2], {"model": {"weight": torch.ones(1)}}, {"G": {"a": 1}, "G_ema": {}, "D": {}}]
 )
 def test_another_projects_file_is_refused(tmp_path: Path, content: object) -> None:
-    with pytest.raises(InputError, match=r"another project's, it has no table of tensors named G;"):
+    with pytest.raises(InputError, match=r"from another project: it has no table of tensors named G;"):
         official.load_published(_saved(tmp_path, content))
 
 
 @pytest.mark.parametrize("part", ["G", "D"])
 def test_another_projects_tensors_are_refused(tmp_path: Path, part: str) -> None:
     checkpoint = _checkpoint() | {part: {"layer1.0.weight": torch.ones(3)}}
-    with pytest.raises(InputError, match=f"published.pt: {part} is another project's"):
+    with pytest.raises(InputError, match=f"published.pt: {part} is from another project"):
         official.load_published(_saved(tmp_path, checkpoint), grid_resolution=GRID)
 
 

@@ -1,4 +1,4 @@
-"""Command-line options from configurations: `get3d.options` in terms of the library that reads command lines."""
+"""Command-line options from configurations: translates `get3d.options` for tyro."""
 
 import dataclasses
 import inspect

@@ -246,12 +246,14 @@ class Generator(nn.Module):
     ) -> Images:
         """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
 
-        Differentiable: the mask in surface and camera, the colours in the texture field, and where there is a light, in
-        the light and in the surface's normals.
+        Of n shapes and n · v cameras, the first v cameras see the first shape, and so on.
+
+        Differentiable: the mask in surface and camera, the colours in the texture field, and with a light also in the
+        light and in the normals of the surface.
 
         Args:
             shapes: n of them, or one.
-            cameras: n of them, or one.
+            cameras: n of them, a multiple of n, or one.
             resolution: side of the images in pixels.
             through_positions: the colours' gradient also goes through the positions that are seen, to surface and
                 camera. Training leaves that out, as in the paper.
@@ -262,10 +264,12 @@ class Generator(nn.Module):
             ValueError: there are several shapes and another number of cameras.
         """
         meshes, count, views = shapes.meshes, len(shapes), len(cameras)
-        if count != views and 1 not in (count, views):
-            raise ValueError(f"{count} shapes and {views} cameras; give as many of both, or one shape, or one camera")
-        if count < views:
-            meshes = meshes.select(torch.zeros(views, dtype=torch.long, device=meshes.device))
+        if views != 1 and views % max(count, 1):
+            fix = "give as many of both, as many cameras for each shape, or one camera"
+            raise ValueError(f"{count} shapes and {views} cameras; {fix}")
+        seen = torch.arange(count, device=meshes.device).repeat_interleave(views // count) if count < views else None
+        if seen is not None:
+            meshes = meshes.select(seen)
         elif views < count:
             cameras = cameras[torch.zeros(count, dtype=torch.long, device=cameras.device)]
         with record_function(spans.RASTER):
@@ -274,7 +278,7 @@ class Generator(nn.Module):
         with record_function(spans.TEXTURE):
             with nullcontext() if through_positions else torch.no_grad():
                 points = interpolate(meshes.vertices, meshes.faces, fragments)
-            shape = torch.zeros_like(fragments.shape) if count < views else fragments.shape
+            shape = fragments.shape if seen is None else seen.index_select(0, fragments.shape)
             values = shapes.fields.texture.at_packed(points, shape)
             rgb = fragments.scatter(self.colors(values, points, meshes, cameras, fragments, light, turn), BACKGROUND)
         return Images(rgb, mask, meshes.empty)
@@ -312,7 +316,7 @@ class Generator(nn.Module):
         views = views_of(points, cameras, fragments)
         normals = seen_normals(meshes, fragments, views)
         seen = shade(surface, normals, views, light, None if turn is None else turn.index_select(0, fragments.shape))
-        return unit_to_signed(linear_to_srgb(seen, cut=False))
+        return unit_to_signed(linear_to_srgb(seen, clamp=False))
 
     def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
         """Shapes as functions of space; differentiable."""

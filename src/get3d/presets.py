@@ -1,4 +1,4 @@
-"""Named training runs: rows of a table, never branches on a name."""
+"""Named training configurations: rows of a table, never branches on a name."""
 
 from dataclasses import dataclass, replace
 
@@ -33,7 +33,7 @@ class _Published:
         scale: longest side of the objects; the grid is 0.1 larger.
         polar: lowest and highest polar angle of the cameras, in degrees.
         views: images of each object.
-        note: what of this is not published, or known at second hand only.
+        note: what is not published, or known only at second hand.
         separate: geometry and texture from separate networks.
     """
 
@@ -68,13 +68,13 @@ class _Published:
 
 
 _USUAL, _FROM_ABOVE, _LEVEL = (60.0, 90.0), (45.0, 90.0), (70.0, 90.0)
-_APPENDIX = "by a reading of the paper's appendix that was not checked against it"
+_APPENDIX = "from the paper's appendix, known only at second hand"
 
 _PUBLISHED = {
     "car": _Published(40.0, 0.9, _USUAL, 24),
     "chair": _Published(400.0, 0.7, _USUAL, 24),
     "motorbike": _Published(80.0, 0.9, _USUAL, 100),
-    "table": _Published(400.0, 0.7, _USUAL, 24, "the views are those of chairs"),
+    "table": _Published(400.0, 0.7, _USUAL, 24, "number of views as for chairs"),
     "animal": _Published(40.0, 0.7, _FROM_ABOVE, 100, _APPENDIX),
     "house": _Published(200.0, 0.8, _USUAL, 100, _APPENDIX),
     "people": _Published(80.0, 0.9, _LEVEL, 100, _APPENDIX),
@@ -85,7 +85,7 @@ _PUBLISHED = {
 
 PRESETS = {
     "demo": Preset(
-        "64² images, small networks: learns visibly within minutes on a CPU",
+        "64² images and small networks: visible progress within minutes on a CPU",
         TrainConfig(
             resolution=64,
             batch=16,
@@ -124,6 +124,6 @@ PRESETS = {
             snapshot_kimg=50.0,
         ),
     ),
-    "paper": replace(_PUBLISHED["car"].preset(), description="1024² images: the published settings, those of cars"),
+    "paper": replace(_PUBLISHED["car"].preset(), description="1024² images: the published settings for cars"),
     **{name: row.preset() for name, row in _PUBLISHED.items()},
 }

@@ -113,7 +113,7 @@ def _bounded() -> None:
 def _last(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return ([*lines, *errors] or ["it said nothing"])[-1][:200]
+    return ([*lines, *errors] or ["it printed nothing"])[-1][:200]
 
 
 def _make_linear(path: Path) -> None:

@@ -80,7 +80,7 @@ def _elements(path: Path) -> plyfile.PlyData:
     size = path.stat().st_size
     for name, count in re.findall(r"^\s*element\s+(\S+)\s+(\d+)", header, re.MULTILINE):
         if int(count) > size:
-            raise InputError(f"it is to hold {count} of the element {name!r} in {size} bytes; get it again")
+            raise InputError(f"its header says {count} of the element {name!r}, but it has {size} bytes; get it again")
     # Faces that all have three corners, as most, are read at once.
     lists = re.findall(r"^\s*element\s+face\s[^\0]*?^\s*property\s+list\s+\S+\s+\S+\s+(vertex_ind\w+)", header, re.M)
     known = {"face": {lists[0]: 3}} if len(lists) == 1 and header.count("property list") == 1 else {}

@@ -40,7 +40,7 @@ Result = TypeVar("Result")
 
 
 def begin(out: Path, wanted: Description) -> Description | None:
-    """Makes the dataset's folder, or finds the dataset there to go on with; gives what its `dataset.json` says.
+    """Makes the dataset's folder, or finds an incomplete dataset there to resume. Returns what its `dataset.json` says.
 
     Raises:
         InputError: the folder cannot be written to, or holds other things, or a dataset made with other settings.
@@ -67,8 +67,8 @@ def refuse(root: Path, name: str, found: object, wanted: object) -> None:
         InputError: always.
     """
     raise InputError(
-        f"{root / 'dataset.json'}: the dataset there has {name} {found}, asked for is {wanted}; "
-        "choose another --out, or the same settings to go on with it"
+        f"{root / 'dataset.json'}: the dataset there has {name} {found}, requested is {wanted}; "
+        "choose another --out, or use the same settings to resume"
     )
 
 

@@ -116,7 +116,7 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
     names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
     angles = torch.cat([_angles(config, item) for item in objects])
     write_cameras(root, names, np.degrees(angles.double().numpy()))
-    files = f"images/, meshes/, cameras.csv, dataset.json; now check it: get3d check {shlex.quote(str(root))}"
+    files = f"images/, meshes/, cameras.csv, dataset.json; next: get3d check {shlex.quote(str(root))}"
     console.print(f"{root}: {len(objects)} objects: {files}", highlight=False, markup=False, soft_wrap=True)
     return root
 

@@ -22,7 +22,7 @@ def rows(repeats: int) -> list[Row]:
     """
     runs = {name: partial(_run, "-m", "get3d", *arguments) for name, arguments in _COMMANDS.items()}
     times = side_by_side(torch.device("cpu"), repeats, **runs, torch=partial(_run, "-c", "import torch"))
-    group, beside = "Answers of the command line", {"import torch": times["torch"]}
+    group, beside = "Response of the command line", {"import torch": times["torch"]}
     return [
         Row(group, name, times[name], beside, times[name] / times["torch"], "%", at_most(1.0)) for name in _COMMANDS
     ]

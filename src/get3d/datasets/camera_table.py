@@ -69,7 +69,7 @@ def read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n k"]]:
             images.append(name)
             angles.append(angle)
     except csv.Error as error:
-        raise InputError(f"{path}: line {rows.line_num} is no line of a table ({error}); write it again") from error
+        raise InputError(f"{path}: line {rows.line_num} is not a line of a table ({error}); write it again") from error
     if not images:
         raise InputError(f"{path}: lists no image, the dataset is empty; make it again")
     require_names(images, path)

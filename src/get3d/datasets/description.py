@@ -1,4 +1,4 @@
-"""What a dataset says of itself: `dataset.json`, and what holds for datasets that have none."""
+"""`dataset.json`, and the values that are assumed without it."""
 
 import math
 from dataclasses import asdict, dataclass, field
@@ -14,18 +14,18 @@ __all__ = ["SPLITS", "Assumed", "Description", "require_prior", "require_scale",
 
 SPLITS = ("train", "val", "test")
 _LARGEST = 1e6
-"""No length and no angle is larger; beyond it single precision tells neighbours apart no longer."""
+"""Largest length or angle, for single precision."""
 _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
 
 
 def split_of(number: int) -> str:
-    """The split of the object of a number: of ten in a row seven train, one val, two test, as in the paper."""
+    """The split of an object by its number: of ten in a row, seven train, one val, two test, as in the paper."""
     return _PATTERN[number % len(_PATTERN)]
 
 
 @dataclass(frozen=True)
 class Assumed:
-    """What a dataset without a `dataset.json`, as published ones are, is taken to be.
+    """Assumed values for a dataset without a `dataset.json`, such as published ones.
 
     Attributes:
         scale: longest side of the objects' bounding boxes.
@@ -38,18 +38,18 @@ class Assumed:
 
 @dataclass(frozen=True)
 class Description:
-    """What `dataset.json` says.
+    """The content of `dataset.json`.
 
     Attributes:
         kind: what the objects are.
         resolution: side of the images in pixels.
         scale: longest side of the objects' bounding boxes.
-        prior: where the cameras were drawn from; radius and field of view hold for all images.
+        prior: the distribution of the cameras; radius and field of view hold for all images.
         splits: names of the objects in each split.
-        licence: of the images and meshes (an SPDX identifier where there is one).
+        licence: licence of the images and meshes, an SPDX identifier if there is one.
         source: how the dataset was made: command, seed, settings.
-        labels: names of the objects of each class, by the name of the class; empty where all are of one kind.
-        light: what lights the objects; None where that is not known.
+        labels: names of the objects of each class, by class; empty if all objects are of one kind.
+        light: the light of the images; None if it is unknown.
     """
 
     kind: str
@@ -66,7 +66,7 @@ class Description:
         """Writes `dataset.json` in the folder.
 
         Raises:
-            InputError: a name cannot be one of a file in the dataset, or the file cannot be written.
+            InputError: a name is not valid in a dataset, or the file cannot be written.
         """
         members = [name for names in self.splits.values() for name in names]
         require_names([self.kind, *self.labels, *members], root / "dataset.json")
@@ -92,7 +92,7 @@ class Description:
         """Reads `dataset.json` of the folder.
 
         Raises:
-            InputError: it is missing, or a value is missing or of a wrong kind.
+            InputError: the file or a value is missing, or a value is wrong.
         """
         path = root / "dataset.json"
         values = require_format(read_json(path), path, "make the dataset again")
@@ -113,9 +113,9 @@ class Description:
         except InputError:
             raise
         except KeyError as error:
-            raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for what it means") from error
+            raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for its meaning") from error
         except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
-            raise InputError(f"{path}: {error}; see docs/datasets.md for what each value means") from error
+            raise InputError(f"{path}: {error}; see docs/datasets.md for the meaning of each value") from error
 
 
 def _names(values: Any) -> dict[str, list[str]]:
@@ -135,15 +135,15 @@ def _splits(values: Any) -> dict[str, list[str]]:
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"the resolution is {value!r}, not a whole number")
+        raise TypeError(f"the resolution is {value!r}, not an integer")
     return value
 
 
 def require_scale(scale: float) -> float:
-    """The same scale, if objects can be so long.
+    """Returns a scale after checking it.
 
     Raises:
-        ValueError: they cannot.
+        ValueError: objects cannot have this length.
     """
     if not 0 < scale <= _LARGEST:
         raise ValueError(f"scale is {scale:g}, not the longest side of the objects: above 0, at most {_LARGEST:g}")
@@ -151,10 +151,10 @@ def require_scale(scale: float) -> float:
 
 
 def require_prior(prior: CameraPrior) -> CameraPrior:
-    """The same prior, if cameras can be drawn from it.
+    """Returns a camera prior after checking it.
 
     Raises:
-        ValueError: a range is empty, or a value cannot be what it is meant to be.
+        ValueError: a range is empty, or a value is impossible.
     """
     for name in ("azimuth", "polar"):
         low, high = getattr(prior, name)

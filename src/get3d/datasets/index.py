@@ -1,9 +1,9 @@
-"""What a dataset folder is: our layout and the published one, read into one listing of images and cameras.
+"""Dataset folders: the own and the published layout, read into one listing of images and cameras.
 
-Ours (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each image, `images/<object>/<view>.png` and,
-where they are known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png` with
-`camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Either can be
-packed into shards (`get3d.datasets.shards`), which give the same listing.
+The own layout (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each image,
+`images/<object>/<view>.png` and, if known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png`
+with `camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Both can
+be packed into shards (`get3d.datasets.shards`), which give the same listing.
 """
 
 import os
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _MOST_LINES = 20_000_000
-"""Lines of a table or list; larger datasets are packed."""
+"""Maximum lines of a table or list; pack larger datasets."""
 
 
 @dataclass(frozen=True)
@@ -47,22 +47,22 @@ class Listing:
 
     Attributes:
         root: the dataset folder.
-        folder: where the images lie in it; nowhere where they are packed.
-        images: n names in that folder, or those they had when they were packed.
+        folder: its folder of images; empty for packed images.
+        images: n names in that folder, or before packing.
         objects: names of the objects.
-        object_index: [n] the number of each image's object.
-        angles: [n, 2] azimuth and polar angle in radians; of packed images, both are in the file of the index.
-        splits: numbers of the objects in each split.
-        classes: names of the classes; none where all objects are of one kind.
-        labels: number of each object's class; 0 where there are none.
-        prior: where the cameras were drawn from.
+        object_index: [n] index of the object of each image.
+        angles: [n, 2] azimuth and polar angle in radians; for packed images, mapped from the index file.
+        splits: indices of the objects in each split.
+        classes: names of the classes; none if all objects are of one kind.
+        labels: index of the class of each object; 0 without classes.
+        prior: the distribution of the cameras.
         scale: longest side of the objects' bounding boxes.
-        resolution: what dataset.json says; None where there is none.
-        present: names of the image files that are there.
-        seen: whether the files are known to be in order, from a look at them before or from the shards' index.
-        shards: what the images are packed in; None where they are files.
-        light: what lights the objects; None where that is not known.
-        turns: [n] angle in radians by which the light is turned about +Y in each image; None where it never is.
+        resolution: resolution in dataset.json; None without that file.
+        present: names of the existing image files.
+        seen: whether the files are known to be valid, from a cached listing or from the index of the shards.
+        shards: the shards of packed images; None for image files.
+        light: the light of the images; None if it is unknown.
+        turns: [n] rotation of the light about +Y in each image, radians; None if it never turns.
     """
 
     root: Path
@@ -84,7 +84,7 @@ class Listing:
     turns: Float[np.ndarray, " n"] | None = None
 
     def path(self, number: int) -> Path:
-        """Where an image lies; of a packed one the shard and the member, a path that names it but opens nothing."""
+        """Path of an image; for a packed image the shard and the member, for messages only."""
         if self.shards is not None:
             return self.shards.path(number)
         return self.root / self.folder / self.images[number]
@@ -93,7 +93,7 @@ class Listing:
         """The bytes of an image's PNG file.
 
         Raises:
-            InputError: it cannot be read, or is not what was packed.
+            InputError: it cannot be read, or has changed since it was packed.
         """
         if self.shards is not None:
             return self.shards.content(number)
@@ -101,7 +101,7 @@ class Listing:
         return read_image(path)
 
     def of_split(self, split: str) -> Int[np.ndarray, " m"]:
-        """Numbers of the images of a split."""
+        """Indices of the images of a split."""
         chosen = np.zeros(len(self.objects), dtype=bool)
         chosen[self.splits[split]] = True
         return np.flatnonzero(chosen[self.object_index])
@@ -112,13 +112,13 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
 
     Args:
         root: the folder.
-        splits: folder with train.txt, val.txt and test.txt, each a list of object names (with or without their
-            group); takes the place of the splits the dataset has itself. The published layout has none, unless a
-            `dataset.json` names them: there, without this folder, an object's split is a function of its name.
-        assumed: what holds where there is no dataset.json.
+        splits: folder with train.txt, val.txt and test.txt, lists of object names (with or without group), to use
+            instead of the dataset's own splits. The published layout has splits only in a `dataset.json`. Without
+            splits, the split of an object is a function of its name.
+        assumed: values for a dataset without dataset.json.
 
     Raises:
-        InputError: the folder is missing or is no dataset, or one of its files cannot be read.
+        InputError: the folder is missing or is not a dataset, or one of its files cannot be read.
     """
     root = Path(root)
     if assumed is not None:
@@ -126,19 +126,19 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
             require_scale(assumed.scale)
             require_prior(assumed.prior)
         except ValueError as error:
-            raise InputError(f"--assumed: {error}; see --help for what each means") from error
+            raise InputError(f"--assumed: {error}; see --help for the meaning of each option") from error
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; make a dataset with `get3d synth chair --out {root}`")
     if (root / MANIFEST).is_file():
         listing = _read_packed(root)
     elif (root / shard_name(0)).is_file():
-        raise InputError(f"{root / MANIFEST}: no such file, packing was not finished; repeat `get3d pack`")
+        raise InputError(f"{root / MANIFEST}: no such file, packing was not completed; repeat `get3d pack`")
     elif (root / "img").is_dir():
         listing = _read_published(root, Assumed() if assumed is None else assumed)
     elif (root / "dataset.json").is_file():
         listing = _read_own(root)
     else:
-        raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
+        raise InputError(f"{root}: holds neither dataset.json nor img/, so it is not a dataset; see docs/datasets.md")
     require_names(listing.objects, f"{root}: an object, the folder of its images,")
     if splits is None:
         return listing
@@ -146,11 +146,11 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
 
 
 def remember(listing: Listing, began: float) -> None:
-    """Keeps a large listing in which nothing is wrong, for the next start, if the folder was left alone recently.
+    """Caches a large, valid listing for the next start, if the folder did not change recently.
 
     Args:
-        listing: of files that were found in order.
-        began: when reading began, in seconds since the epoch.
+        listing: a listing of valid files.
+        began: start of reading, in seconds since the epoch.
     """
     if listing.seen:
         return
@@ -171,11 +171,11 @@ def _read_own(root: Path) -> Listing:
     table = root / "cameras.csv"
     if not table.is_file():
         command = description.source.get("command", "the command that makes it")
-        raise InputError(f"{table}: no such file, the dataset is not finished; repeat `{command}`")
+        raise InputError(f"{table}: no such file, the dataset is not complete; repeat `{command}`")
     found = folder_cache.recall(root, "images")
     if found is None:
         images, angles = read_cameras(table)
-        present = _images_below(root / "images")
+        present = images_below(root / "images")
     else:
         images, angles, present = found.images, found.angles, found.images
     light, turns = _lit(table, description, angles)
@@ -253,7 +253,7 @@ def _described_splits(table: Path, description: Description, objects: list[str])
         if lost:
             raise InputError(
                 f"{table}: the object {lost[0]!r} of the split {split!r} in dataset.json has no image "
-                f"({len(lost)} such objects); finish the dataset or take them out of the split"
+                f"({len(lost)} such objects); complete the dataset, or remove them from the split"
             )
         splits[split] = np.array([numbers[name] for name in members], dtype=np.int64)
     return splits
@@ -272,12 +272,12 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
     if without:
         raise InputError(
             f"{root / 'dataset.json'}: labels leave out the object {without[0]!r} ({len(without)} such objects); "
-            "give each object a class, or none"
+            "give every object a class, or remove the labels"
         )
     return np.array([found[name] for name in objects], dtype=np.int64)
 
 
-def _images_below(folder: Path) -> list[str]:
+def images_below(folder: Path) -> list[str]:
     """Names, relative to `folder` and with `/` between, of all images in its folders, in order."""
     found = []
     for place, folders, files in os.walk(folder):
@@ -324,7 +324,7 @@ def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarr
     """Images that have a camera, objects, angles in radians, and images that are there."""
     images: list[str] = []
     angles = []
-    present = _images_below(root / "img")
+    present = images_below(root / "img")
     by_object: dict[str, list[str]] = {}
     for name in present:
         by_object.setdefault(name.rpartition("/")[0], []).append(name)
@@ -340,7 +340,7 @@ def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarr
 
 
 def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
-    """Numbers of the objects that train.txt, val.txt and test.txt of a folder name, with or without their group.
+    """Indices of the objects named in train.txt, val.txt and test.txt, with or without their group.
 
     Raises:
         InputError: a file is missing, or names none of the objects.
@@ -352,7 +352,7 @@ def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, "
     for split in SPLITS:
         path = folder / f"{split}.txt"
         if not path.is_file():
-            raise InputError(f"{path}: no such file; a folder of splits holds train.txt, val.txt and test.txt")
+            raise InputError(f"{path}: no such file; a folder of splits has train.txt, val.txt and test.txt")
         names = [line.strip() for line in text_lines(path, _MOST_LINES) if line.strip()]
         # The published lists name more objects than were rendered for some kinds, so absent ones are left out.
         splits[split] = np.array(sorted({numbers[name] for name in names if name in numbers}), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""Images for the report: samples in colour, and shapes in grey beside each other."""
+"""Images for the report: samples in colour, and comparisons of shapes in grey."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,7 +36,7 @@ def _cameras(count: int, radius: float, fov: float) -> Cameras:
 
 @torch.no_grad()
 def sample_sheet(generator: Generator, sampling: Sampling, count: int) -> Image.Image:
-    """The first shapes in colour, from one side; the place of an empty one stays empty."""
+    """The first shapes in colour, from one side; the place of an empty shape stays empty."""
     prior = generator.config.cameras
     drawn = []
     for number in range(count):
@@ -54,7 +54,7 @@ def neighbour_sheet(
     folder: Path,
     neighbours: Sequence[Sequence[str]],
 ) -> Image.Image:
-    """A row for each of some shapes with a surface, in grey, then the dataset's objects that are its neighbours."""
+    """Rows of a shape in grey, followed by its nearest objects in the dataset."""
     rows = []
     for number, names in zip(numbers, neighbours, strict=True):
         (own,) = sampling.shapes(generator, [number]).surfaces.meshes.to("cpu").split()
@@ -63,7 +63,7 @@ def neighbour_sheet(
 
 
 def grey(meshes: Sequence[Mesh]) -> UInt8[Tensor, "n 4 r r"]:
-    """Shapes as if of clay, scaled alike, from one side."""
+    """Shapes in grey, at the same scale, from one side."""
     parts = [meshes[start : start + _AT_ONCE] for start in range(0, len(meshes), _AT_ONCE)]
     return torch.cat([_grey(MeshBatch.from_meshes(part)) for part in parts])
 

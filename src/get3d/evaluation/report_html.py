@@ -1,4 +1,4 @@
-"""The report as a web page that needs no other file."""
+"""The report as a self-contained web page."""
 
 import html
 import json
@@ -17,8 +17,8 @@ def page(report: Mapping[str, Any], images: Sequence[Mapping[str, Image.Image]])
     """Writes the page.
 
     Args:
-        report: what `report.json` holds.
-        images: for each model some images, by their captions.
+        report: the content of `report.json`.
+        images: images of each model, by caption.
     """
     models = report["models"]
     title = "Evaluation of " + ", ".join(model["name"] for model in models)

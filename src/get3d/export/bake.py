@@ -1,4 +1,4 @@
-"""From what a surface looks like at every point in space to textures for it."""
+"""Baking: evaluates a material on a surface and writes textures."""
 
 from collections.abc import Iterator, Mapping
 
@@ -23,10 +23,10 @@ _CHUNK = 1 << 16
 
 
 def require_resolution(resolution: int) -> None:
-    """Sees to it that textures of this side can be made.
+    """Checks that a texture resolution is allowed.
 
     Raises:
-        InputError: they cannot.
+        InputError: it is not.
     """
     if resolution not in RESOLUTIONS:
         first, last = RESOLUTIONS[0], RESOLUTIONS[-1]
@@ -35,17 +35,17 @@ def require_resolution(resolution: int) -> None:
 
 @torch.no_grad()
 def bake(unwrapped: UnwrappedMesh, material: Material, resolution: int) -> dict[str, UInt8[Tensor, "r r _"]]:
-    """The textures that paint the surface with the material, without black or foreign colours at its seams.
+    """Bakes the material of a surface into textures without visible seams.
 
-    Texels whose centre lies in a chart get the values of the surface there, and those around them the values where
-    the plane of the next face goes on, so that bilinear reading is as exact at a seam as elsewhere. A vertex in a texel
-    that is still empty gives it its values: no chart is too small to have one. All others take those of the nearest
-    texel, for smaller copies of the texture.
+    A texel with its centre in a chart gets the value of the surface there. Texels around a chart get the values on the
+    extended plane of the nearest face, so that bilinear lookup is as exact at a seam as elsewhere. A texel that is
+    still empty and contains a vertex gets the value at the vertex, so that every small chart has a texel. All others
+    get the value of the nearest texel, for smaller copies (mipmaps) of the texture.
 
     Args:
-        unwrapped: the surface, with its places in the texture.
-        material: takes points [P, 3] on the device of the surface, gives for each channel its values there, in the
-            network's range: for the base colour sRGB-encoded, in [-1, 1].
+        unwrapped: the surface with texture coordinates.
+        material: a function of points [P, 3] on the device of the surface that returns the values of each channel in
+            the network's range: for the base colour sRGB-encoded, in [-1, 1].
         resolution: side of the textures in texels.
 
     Returns:
@@ -53,7 +53,7 @@ def bake(unwrapped: UnwrappedMesh, material: Material, resolution: int) -> dict[
 
     Raises:
         InputError: the resolution is out of range.
-        ValueError: the material gives numbers that are not finite.
+        ValueError: the material returns numbers that are not finite.
     """
     require_resolution(resolution)
     place = torch.stack([unwrapped.uv[:, 0], 1 - unwrapped.uv[:, 1]], dim=1) * resolution
@@ -132,7 +132,7 @@ def _encode(values: Mapping[str, Float[Tensor, "p _"]]) -> dict[str, UInt8[Tenso
     encoded = {}
     for name, value in values.items():
         if not value.isfinite().all():
-            raise ValueError(f"the material gives numbers for {name} that are not finite; check the model")
+            raise ValueError(f"the material returns numbers for {name} that are not finite; check the model")
         low, high = CHANNELS[name].network_range
         encoded[name] = signed_to_bytes((value.float() - (low + high) / 2) / ((high - low) / 2))
     return encoded

@@ -14,11 +14,18 @@ from get3d.export.write import TexturedMesh
 from get3d.files import writing
 from get3d.materials import CHANNELS
 
-__all__ = ["write_glb"]
+__all__ = ["glb_bytes", "write_glb"]
 
 
 def write_glb(textured: TexturedMesh, path: Path) -> None:
     """Writes a .glb: one mesh, with a metallic-roughness material and its textures."""
+    content = glb_bytes(textured)
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def glb_bytes(textured: TexturedMesh) -> bytes:
+    """What `write_glb` writes."""
     report = mesh_report(textured.mesh)
     material = trimesh.visual.material.PBRMaterial(
         name="surface", doubleSided=not (report.closed and report.volume > 0), **_images(textured)
@@ -33,13 +40,12 @@ def write_glb(textured: TexturedMesh, path: Path) -> None:
     )
 
     def set_factors(tree: dict[str, Any]) -> None:
-        """In the file itself: trimesh would round those of colours to bytes."""
+        """Writes the factors into the file itself, because trimesh would round colour factors to bytes."""
         _set_factors(tree["materials"][0], textured)
 
     scene = trimesh.Scene({"object": shape})
-    content = trimesh.exchange.gltf.export_glb(scene, include_normals=True, tree_postprocessor=set_factors)
-    with writing(path) as temporary:
-        temporary.write_bytes(content)
+    content: bytes = trimesh.exchange.gltf.export_glb(scene, include_normals=True, tree_postprocessor=set_factors)
+    return content
 
 
 def _images(textured: TexturedMesh) -> dict[str, Image.Image]:

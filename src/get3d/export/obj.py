@@ -19,10 +19,9 @@ __all__ = ["companions", "write_obj"]
 
 
 def write_obj(textured: TexturedMesh, path: Path) -> None:
-    """Writes an .obj, and its companions beside it.
+    """Writes an .obj and its companion files in the same folder.
 
-    Positions, texture coordinates and normals have indices of their own: where a seam of the texture runs over a closed
-    surface, it stays closed.
+    Positions, texture coordinates and normals have separate indices, so a closed surface stays closed at texture seams.
     """
     stem = _plain_name(path.stem)
     images = {
@@ -40,7 +39,7 @@ def write_obj(textured: TexturedMesh, path: Path) -> None:
 
 
 def companions(stem: str, channels: Sequence[str]) -> list[str]:
-    """The names of the files that are written beside `<stem>.obj` for an object with textures of these channels."""
+    """Names of the files written together with `<stem>.obj` for an object with textures of these channels."""
     plain = _plain_name(stem)
     return [f"{plain}.mtl", *(_image_name(plain, name) for name in channels if CHANNELS[name].mtl is not None)]
 

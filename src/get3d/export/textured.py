@@ -1,4 +1,4 @@
-"""The whole way from a mesh of the generator to an object with a texture."""
+"""From a mesh and a material to a textured object."""
 
 import torch
 
@@ -19,11 +19,11 @@ def textured_mesh(
     """Simplifies a mesh, unwraps it and bakes its textures.
 
     Args:
-        mesh: positions and faces as they come from the surface; all faces are kept when `faces` is None.
-        material: takes points [P, 3] on the device of the mesh, gives for each channel its values there, in the
-            network's range; `{"base_color": [P, 3]}`, sRGB-encoded, in [-1, 1], is all that an object needs.
+        mesh: the extracted surface.
+        material: a function of points [P, 3] on the device of the mesh that returns the values of each channel in the
+            network's range. Only `{"base_color": [P, 3]}`, sRGB-encoded in [-1, 1], is required.
         texture_resolution: side of the textures in texels.
-        faces: at most so many faces, 4 or more.
+        faces: maximum number of faces, at least 4; None keeps all.
 
     Raises:
         InputError: `texture_resolution` or `faces` is out of range.

@@ -1,4 +1,4 @@
-"""Objects as .usdz, for Apple's and other USD viewers; needs the package usd-core."""
+"""Objects as .usdz for Apple's and other USD viewers. It needs the package usd-core."""
 
 import tempfile
 from pathlib import Path
@@ -38,7 +38,7 @@ def write_usdz(textured: TexturedMesh, path: Path) -> None:
         try:
             stage.GetRootLayer().Export(str(layer))
         except Tf.ErrorException as error:
-            raise not_written(path, "the disk is full, or fails") from error
+            raise not_written(path, "the disk is full or has failed") from error
         temporary.write_bytes(archive_bytes({layer.name: layer.read_bytes(), **textures}, align=_ALIGNMENT))
 
 

@@ -38,5 +38,5 @@ def alarms(values: Mapping[str, float], *, kimg: float, speed: float, speeds: Se
         found.append(f"{100 * empty:.0f} % of the shapes are empty; raise --objective.regularizers.sdf")
     if len(speeds) >= _TICKS and speed < 0.5 * median(speeds[-_TICKS:]):
         usual = median(speeds[-_TICKS:])
-        found.append(f"{speed:.1f} img/s, half of what it was before ({usual:.1f}); see what else the machine does")
+        found.append(f"{speed:.1f} img/s, less than half of before ({usual:.1f}); check what else the machine is doing")
     return found

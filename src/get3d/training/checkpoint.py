@@ -20,11 +20,12 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from get3d.checkpoints.model import WEIGHTS
+from get3d.checkpoints.model import CODES, WEIGHTS
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
 from get3d.generator import Generator
 from get3d.networks import Discriminator
+from get3d.reconstruction.codes import ObjectCodes
 from get3d.storage import Stored, load_tensors, save_tensors, with_prefix, without_prefix
 from get3d.training.growing import grown
 
@@ -56,6 +57,8 @@ class TrainingState:
         sums: of each statistic since it was last written, [2] (sum, count), float64.
         best: lowest value so far of the metric that names the best checkpoint.
         nonfinite_steps: steps in a row that were skipped for a gradient that was not finite.
+        codes: of the training objects, of a run with a warm-up.
+        warmup_optimizer: of codes and synthesis network; None before and after the warm-up.
     """
 
     generator: Generator
@@ -67,15 +70,23 @@ class TrainingState:
     sums: dict[str, Tensor] = field(default_factory=dict)
     best: float | None = None
     nonfinite_steps: int = 0
+    codes: ObjectCodes | None = None
+    warmup_optimizer: Optimizer | None = None
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator.": self.generator, WEIGHTS: self.generator_ema, "discriminator.": self.discriminator}
 
+    def _modules(self) -> dict[str, nn.Module]:
+        return self._networks() | ({} if self.codes is None else {CODES: self.codes})
+
     def _optimizers(self) -> dict[str, Optimizer]:
-        return {
+        optimizers = {
             "generator_optimizer.": self.generator_optimizer,
             "discriminator_optimizer.": self.discriminator_optimizer,
         }
+        return (
+            optimizers if self.warmup_optimizer is None else optimizers | {"warmup_optimizer.": self.warmup_optimizer}
+        )
 
 
 def save_checkpoint(folder: Path, state: TrainingState, description: dict[str, Any], *, keep: int, best: bool) -> Path:
@@ -149,18 +160,18 @@ class CheckpointWriter:
 
 def checkpoint_bytes(state: TrainingState) -> int:
     """How large a checkpoint of a run is, but for its head; before the first step, too, when optimisers are empty."""
-    networks = state._networks().values()
+    networks = state._modules().values()
     held = sum(tensor.nbytes for network in networks for tensor in network.state_dict().values())
-    trained = (state.generator, state.discriminator)
     # Adam keeps two moments of each weight.
-    return held + sum(2 * weight.nbytes for network in trained for weight in network.parameters())
+    groups = (group for optimizer in state._optimizers().values() for group in optimizer.param_groups)
+    return held + sum(2 * weight.nbytes for group in groups for weight in group["params"])
 
 
 def _copied(state: TrainingState, description: dict[str, Any]) -> Stored:
     """All of a state as it is now, on the CPU."""
     tensors = with_prefix("sums.", state.sums)
-    for prefix, network in state._networks().items():
-        tensors |= with_prefix(prefix, network.state_dict())
+    for prefix, module in state._modules().items():
+        tensors |= with_prefix(prefix, module.state_dict())
     for prefix, optimizer in state._optimizers().items():
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= with_prefix(f"{prefix}{number}.", moments)
@@ -202,7 +213,7 @@ def shown_of(checkpoint: Path) -> int:
     """Real images shown when a checkpoint was written, by its name."""
     found = _NAME.fullmatch(checkpoint.name)
     if found is None:
-        raise ValueError(f"{checkpoint} is not the name of a checkpoint")
+        raise ValueError(f"{checkpoint} is not a checkpoint name")
     return int(found[1])
 
 
@@ -245,7 +256,7 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             stored = load_tensors(path)
         except InputError as error:
             problems.append(str(error))
-            text = f"{error}; going back to the checkpoint before"
+            text = f"{error}; using the previous checkpoint"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue
         for part in ("generator", "discriminator"):
@@ -255,7 +266,7 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
         _require_same(path, "its run has", saved, wanted)
         return stored
     if problems:
-        raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start anew. {problems[0]}")
+        raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start a new run. {problems[0]}")
     return None
 
 
@@ -272,8 +283,8 @@ def _require_same(path: Path, whose: str, saved: Any, wanted: dict[str, Any]) ->
 
 def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
     device = next(state.generator.parameters()).device
-    for prefix, network in state._networks().items():
-        network.load_state_dict(without_prefix(prefix, tensors))
+    for prefix, module in state._modules().items():
+        module.load_state_dict(without_prefix(prefix, tensors))
     for prefix, optimizer in state._optimizers().items():
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in without_prefix(prefix, tensors).items():

@@ -19,6 +19,7 @@ from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.light_prior import LightPrior
 from get3d.networks import DiscriminatorConfig
 from get3d.ranges import Range, require_ranges
+from get3d.reconstruction.config import LOSS_WEIGHTS
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
@@ -40,17 +41,27 @@ class PreparedRun:
         images: to train on.
         held_out: images of objects that training never sees; where there are none, those that it sees.
         dataset: what tells the dataset from others: how many images to train on, and a fingerprint of some.
+        remarks: what a user should know of what was left out.
     """
 
     config: TrainConfig
     images: ImageDataset
     held_out: ImageDataset
     dataset: str
+    remarks: tuple[str, ...] = ()
 
     @property
     def description(self) -> dict[str, Any]:
         """All settings, and the dataset, as a JSON value."""
-        return describe(self.config) | {"dataset": self.dataset}
+        known = {"training_objects": list(self.images.objects)} if self.config.warmup_total else {}
+        return describe(self.config) | {"dataset": self.dataset} | known
+
+    @property
+    def object_labels(self) -> torch.Tensor:
+        """[n] class of each training object, 0 where there are no classes."""
+        images = self.images
+        labels = torch.zeros(len(images.objects), dtype=torch.long)
+        return labels.scatter(0, images.object, images.labels)
 
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
@@ -68,13 +79,11 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     if config.init_from is not None:
         config = _with_networks_of(config.init_from, config)
     elif config.grow_planes is not None or config.grow_grid is not None:
-        raise InputError(
-            "--grow-planes and --grow-grid are of a model that training starts from; name it with --init-from"
-        )
+        raise InputError("--grow-planes and --grow-grid need a model to start from; give it with --init-from")
     group = config.discriminator.group
     whole = group * world * config.grad_accum_steps
     shared = f", for each of {world} processes" if world > 1 else ""
-    parted = f", in {config.grad_accum_steps} parts (--grad-accum-steps)" if config.grad_accum_steps > 1 else ""
+    parted = f", in {config.grad_accum_steps} micro-batches (--grad-accum-steps)" if config.grad_accum_steps > 1 else ""
     groups = f"a multiple of --discriminator.group, {group}{shared}{parted}"
     _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
     if config.metrics is not None:
@@ -84,7 +93,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     option, device = "--generator.grid-resolution", device_named(config.device)
     require_grid_fits(option, config.generator.grid_resolution, taken, device)
     if config.compile and not _compilers():
-        raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
+        raise InputError("--compile needs a C++ compiler, but none was found; install g++, or train without --compile")
     # What starts from a model takes a dataset's larger images as they are, and grows.
     side = None if config.init_from is not None else config.resolution
     images = ImageDataset(config.data, "train", config.splits, assumed=config.assumed, resolution=side)
@@ -93,7 +102,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
             f"{config.data}: its images are {images.resolution}², {config.init_from} is of {config.resolution}²; "
             f"make the dataset again at {config.resolution}²"
         )
-    config = replace(config, resolution=images.resolution)
+    config, remarks = _warmup(replace(config, resolution=images.resolution), images, world)
     require_writable(config.out)
     dataset = _known_by(images)
     require_own(config.out, config.seed, dataset)
@@ -116,7 +125,33 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     # Sets of a few objects have none to hold out; `get3d check` says so.
     if "val" in images.filled:
         held_out = ImageDataset(config.data, "val", config.splits, assumed=config.assumed, resolution=images.resolution)
-    return PreparedRun(resolved, images, held_out, dataset)
+    return PreparedRun(resolved, images, held_out, dataset, remarks)
+
+
+def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[TrainConfig, tuple[str, ...]]:
+    """The configuration without a warm-up that cannot be, and what to say of it."""
+    if not config.warmup_total:
+        return config, ()
+    left_out = replace(config, warmup_kimg=0.0)
+    if config.init_from is not None:
+        return left_out, ("no warm-up: the networks of --init-from go on with the adversarial phase",)
+    if int(images.object.bincount().max()) < 2:
+        return left_out, (f"no warm-up: {config.data} has one image of each object",)
+    unknown = sorted(config.warmup.losses.keys() - LOSS_WEIGHTS.keys())
+    _require(not unknown, "--warmup.losses", ", ".join(unknown), f"of {', '.join(LOSS_WEIGHTS)}")
+    whole = config.warmup.views * world * config.grad_accum_steps
+    shared = (
+        f" × processes ({world}) × --grad-accum-steps ({config.grad_accum_steps})"
+        if whole > config.warmup.views
+        else ""
+    )
+    _require(
+        config.batch % whole == 0,
+        "--batch",
+        config.batch,
+        f"a multiple of {whole}, --warmup.views ({config.warmup.views}){shared}; or use --warmup-kimg 0",
+    )
+    return config, ()
 
 
 def _light_for(config: TrainConfig, images: ImageDataset) -> LightPrior:
@@ -172,7 +207,7 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     path = model_file(source)
     description = read_description(path)
     if "discriminator" not in description:
-        raise InputError(f"{path}: holds a lone generator; training goes on from a checkpoint or a converted model")
+        raise InputError(f"{path}: contains only a generator; training starts from a checkpoint or a converted model")
     generator = read_config(path)
     discriminator = restore(DiscriminatorConfig, description["discriminator"], path)
     found = description.get("resolution")

@@ -33,9 +33,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         InputError: they cannot be read, or are no run's of this format.
     """
     path = folder / CONFIG
-    values = require_format(read_json(path), path, "it is of no run of this version; choose another folder")
+    values = require_format(read_json(path), path, "it is not a run of this version; choose another folder")
     if not isinstance(values.get("kimg"), int | float) or not isinstance(values.get("seed"), int):
-        raise InputError(f"{path}: says neither kimg nor seed, so it is of no run; choose another folder")
+        raise InputError(f"{path}: has neither kimg nor seed, so it is not a run; choose another folder")
     return values
 
 
@@ -54,18 +54,21 @@ def require_own(folder: Path, seed: int, dataset: str) -> None:
     if not path.exists():
         found = next((name for name in _WRITTEN if (folder / name).exists()), None)
         if found is not None:
-            raise InputError(f"{folder / found}: is not of a run, which has a {CONFIG} beside it; choose another --out")
+            raise InputError(
+                f"{folder / found}: does not belong to a run, which has a {CONFIG} in the same folder; "
+                "choose another --out"
+            )
         return
     saved = read_config(folder)
     if saved["seed"] != seed:
         raise InputError(
-            f"{path}: the run there has --seed {saved['seed']}, asked for is {seed}; "
-            "repeat its seed to go on with it, or choose another --out"
+            f"{path}: the run there has --seed {saved['seed']}, requested is {seed}; "
+            "use its seed to resume it, or choose another --out"
         )
     if saved.get("dataset") != dataset:
         raise InputError(
-            f"{path}: the run there is of a dataset of {saved.get('dataset')} images, asked for is one of {dataset}; "
-            f"give the same --data to go on with it, or begin a new run with --init-from {folder} and another --out"
+            f"{path}: the run there is of a dataset of {saved.get('dataset')} images, requested is one of {dataset}; "
+            f"use the same --data to resume it, or start a new run with --init-from {folder} and another --out"
         )
 
 
@@ -82,7 +85,7 @@ def locked(folder: Path, console: Console, ranks: Ranks, *, take_over: bool) -> 
         lock = lock_folder(folder, take_over=take_over)
         taken.append(lock)
         if lock.taken_from is not None:
-            console.print(f"{lock.path}: taken over from {lock.taken_from}, which is gone", highlight=False)
+            console.print(f"{lock.path}: taken over from {lock.taken_from}, which has ended", highlight=False)
 
     try:
         ranks.from_first(take)

@@ -5,7 +5,6 @@ of real images shown, which is also the data position.
 """
 
 import copy
-import hashlib
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +14,8 @@ from types import FrameType
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 from torch.distributed import is_torchelastic_launched
-from torch.optim import Optimizer
 from torch.profiler import record_function
 
 from get3d import spans
@@ -29,16 +27,18 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.generator import Generator, mix
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
+from get3d.reconstruction.codes import ObjectCodes
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, cross_rank_fingerprint, prepare_run
-from get3d.training.ema import update_average
 from get3d.training.folder import locked, require_room
 from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
 from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
 from get3d.training.run_logger import RunLogger
+from get3d.training.update import finish_step, seed_of, update
+from get3d.training.warmup_step import end_warmup, warmup_step
 
-__all__ = ["start", "train", "train_step", "update"]
+__all__ = ["start", "train", "train_step"]
 
 
 def train(config: TrainConfig, console: Console) -> Path:
@@ -60,14 +60,27 @@ def train(config: TrainConfig, console: Console) -> Path:
         config = run.config
         with locked(config.out, console, ranks, take_over=config.take_over):
             logger = ranks.require_agreement(lambda: RunLogger(run, console, ranks))
-            state = start(config)
+            state = start(config, len(run.images.objects))
             resumed = resume(logger.folder, state, run.description, console, ranks)
+            labels = run.object_labels.to(state.generator.device)
+            if state.cur_nimg >= config.warmup_total:
+                state.warmup_optimizer = None
             finished = state.cur_nimg >= config.total
             ranks.from_first(lambda: None if finished else require_room(logger.folder, state, config.keep))
             with logger.recording(state, resumed=resumed), _stop_signals() as stop:
-                batches = run.images.batches(config.batch, config.seed, state.cur_nimg, ranks.rank, ranks.world)
+                shared = (ranks.rank, ranks.world)
+                known = run.images.object_batches(
+                    config.batch, config.warmup.views, config.seed, state.cur_nimg, *shared
+                )
+                first = max(state.cur_nimg, config.warmup_total)
+                batches = run.images.batches(config.batch, config.seed, first, *shared)
                 while not finished:
-                    train_step(state, next(batches), config, ranks)
+                    if state.warmup_optimizer is None:
+                        train_step(state, next(batches), config, ranks)
+                    else:
+                        warmup_step(state, next(known), config, ranks)
+                        if state.cur_nimg >= config.warmup_total:
+                            end_warmup(state, config, labels)
                     stopped, late = ranks.any(stop.signal is not None, logger.late)
                     finished = stopped or state.cur_nimg >= config.total
                     logger.log_step(state, finished=finished, late=late)
@@ -130,6 +143,10 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         with averaging(state.discriminator, ranks if part is last else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
+    fix = "lower --optimizer.learning-rate or raise --objective.r1-gamma"
+    if state.cur_nimg < config.generator_from:
+        finish_step(state, config, problem, fix)
+        return
 
     state.discriminator.requires_grad_(False)
     for part in reversed(parts):
@@ -149,39 +166,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         with averaging(state.generator, ranks if part is first else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     other = update(state.generator, state.generator_optimizer, "generator")
-    problem = problem or other
-
-    state.nonfinite_steps = state.nonfinite_steps + 1 if problem else 0
-    if problem and state.nonfinite_steps >= config.max_nonfinite_steps:
-        raise FloatingPointError(
-            f"{problem} was not finite in {state.nonfinite_steps} steps in a row, at {state.cur_nimg / 1000:.2f} kimg; "
-            "lower --optimizer.learning-rate or raise --objective.r1-gamma, and go on from the last checkpoint"
-        )
-    state.cur_nimg += config.batch
-    with record_function(spans.UPDATE):
-        update_average(
-            state.generator_ema,
-            state.generator,
-            cur_nimg=state.cur_nimg,
-            batch=config.batch,
-            half_life=1000 * config.ema_half_life,
-            ramp_up=config.ema_ramp_up,
-        )
-
-
-@record_function(spans.UPDATE)
-def update(network: nn.Module, optimizer: Optimizer, name: str) -> str | None:
-    """Steps and clears the gradients; skips the step and names the first parameter whose gradient is not finite."""
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    problem = None
-    if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
-        optimizer.step()
-    else:
-        parameters = network.named_parameters()
-        bad = (key for key, value in parameters if value.grad is not None and not value.grad.isfinite().all())
-        problem = f"the gradient of {name}.{next(bad, 'all')}"
-    optimizer.zero_grad(set_to_none=True)
-    return problem
+    finish_step(state, config, problem or other, fix)
 
 
 @dataclass(frozen=True)
@@ -205,7 +190,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     Randomness is drawn for the whole batch, so that shares and parts fit together, and on the CPU, so that every device
     sees the same. Fakes are of the classes of the reals, so that a class alone tells nothing.
     """
-    generator = torch.Generator().manual_seed(_mixed(config.seed, cur_nimg))
+    generator = torch.Generator().manual_seed(seed_of(config.seed, cur_nimg))
     count, z_dim = config.batch, config.generator.z_dim
     prior = config.generator.cameras
     drawn_angles = sample_angles(prior, count, generator)
@@ -246,16 +231,16 @@ def _drawn(generator: Generator, part: _Part, config: TrainConfig) -> _Drawn:
     return _Drawn(torch.cat([images.rgb, images.mask], dim=1), shapes.surfaces)
 
 
-def _mixed(*numbers: int) -> int:
-    """One seed from several numbers, so that neighbouring steps and seeds have nothing in common."""
-    return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=7).digest(), "big")
+def start(config: TrainConfig, objects: int = 0) -> TrainingState:
+    """Networks and optimisers before the first step.
 
-
-def start(config: TrainConfig) -> TrainingState:
-    """Networks and optimisers before the first step."""
+    Args:
+        config: the run's configuration.
+        objects: training objects, which a run with a warm-up has codes of.
+    """
     device = device_named(config.device)
     # Layers draw their initial weights from the global generator; this is the only place that sets it.
-    torch.manual_seed(_mixed(config.seed))
+    torch.manual_seed(seed_of(config.seed))
     generator = Generator(config.generator).to(device)
     classes = len(config.generator.classes)
     discriminator = config.discriminator.build(resolution=config.resolution, label_dim=classes).to(device)
@@ -271,6 +256,11 @@ def start(config: TrainConfig) -> TrainingState:
         generator_optimizer=optimizer.build(generator, optimizer.generator_interval),
         discriminator_optimizer=optimizer.build(discriminator, config.objective.r1_interval),
     )
+    if config.warmup_total:
+        random = torch.Generator().manual_seed(seed_of(config.seed, "codes"))
+        state.codes = ObjectCodes(objects, config.generator.w_dim, random).to(device)
+        groups = [{"params": list(module.parameters())} for module in (generator.synthesis, state.codes)]
+        state.warmup_optimizer = torch.optim.Adam(groups, betas=config.warmup.betas)
     if config.init_from is not None:
         start_from(model_file(config.init_from), state)
     return state

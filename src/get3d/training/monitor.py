@@ -84,7 +84,7 @@ class Monitor:
         try:
             yield
         except TrackerError as error:
-            self.say(f"{error}; training goes on", alarming=True)
+            self.say(f"{error}; training continues", alarming=True)
 
     def _drop_after(self, cur_nimg: int) -> None:
         if not self._stats.exists():

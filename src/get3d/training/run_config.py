@@ -10,6 +10,7 @@ from get3d.generator_config import GeneratorConfig, default_weights
 from get3d.networks.config import DiscriminatorConfig
 from get3d.options import Option
 from get3d.ranges import SEED, Range
+from get3d.reconstruction.config import WarmupConfig
 
 if TYPE_CHECKING:
     import torch
@@ -85,11 +86,14 @@ class TrainConfig:
         grad_accum_steps: micro-batches in which a process takes its share of the batch, to need less memory; the
             course of the run stays the same.
         kimg: length of the run, in thousands of real images shown.
+        warmup_kimg: how much of it, at the beginning, the generator learns by reconstructing training objects from
+            their images; 0 leaves that out, as published.
         grid_size: side of the cube that shapes live in; by default 0.1 more than the dataset's objects are long.
         generator: the generator's sizes.
         discriminator: the discriminator's sizes.
         objective: weights of the terms.
         optimizer: settings of Adam.
+        warmup: how the generator learns by reconstruction.
         ema_half_life: images, in thousands, after which a past generator counts half in the average.
         ema_ramp_up: share of the images shown that bounds the half-life early on.
         log_kimg: how often statistics are written.
@@ -123,11 +127,13 @@ class TrainConfig:
     batch: Annotated[int, Range(1, 65_536)] = 32
     grad_accum_steps: Annotated[int, Range(1)] = 1
     kimg: Annotated[float, Range(0, 1e9, above=True)] = 1000.0
+    warmup_kimg: Annotated[float, Range(0, 1e9)] = 0.0
     grid_size: Annotated[float | None, Range(0, 2, above=True, below=True)] = None
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    warmup: WarmupConfig = field(default_factory=WarmupConfig)
     ema_half_life: Annotated[float, Range(0)] = 10.0
     ema_ramp_up: Annotated[float, Range(0)] = 0.05
     log_kimg: Annotated[float, Range(0, above=True)] = 1.0
@@ -150,6 +156,16 @@ class TrainConfig:
     def total(self) -> int:
         """Length of the run in real images shown."""
         return round(self.kimg * 1000)
+
+    @property
+    def warmup_total(self) -> int:
+        """Real images of the warm-up, whole batches of them."""
+        return -(-round(self.warmup_kimg * 1000) // self.batch) * self.batch
+
+    @property
+    def generator_from(self) -> int:
+        """Real images after which the adversarial phase moves the generator; before, the discriminator alone."""
+        return self.warmup_total + (round(self.warmup.discriminator_kimg * 1000) if self.warmup_total else 0)
 
     def autocast(self, device: "torch.device") -> "torch.autocast":
         """Where the convolutions are, so that they have the run's precision on a device."""

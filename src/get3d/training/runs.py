@@ -116,7 +116,8 @@ def status(folder: Path, name: str) -> Status:
     else:
         state = "running" if _beats(folder / HEARTBEAT) else "stopped"
     metrics: dict[str, float] = next((values for values in reversed(measured) if values), {})
-    return Status(name, state, last["cur_nimg"], total, last.get("images_per_second", 0.0), metrics, checkpoint)
+    speed = float(last.get("images_per_second", 0.0))
+    return Status(name, state, last["cur_nimg"], total, speed, metrics, checkpoint)
 
 
 def _beats(heart: Path) -> bool:
@@ -140,7 +141,7 @@ def _lines(stats: Path) -> list[dict[str, Any]]:
             break
         known = isinstance(values, dict) and isinstance(values.get("cur_nimg"), int)
         if not known or not all(isinstance(values.get(name, 0), int | float) for name in _shown_of(values)):
-            raise InputError(f"{stats}: line {number} is none that training writes; restore it, or remove the run")
+            raise InputError(f"{stats}: line {number} was not written by training; restore it, or remove the run")
         lines.append(values)
     return lines
 

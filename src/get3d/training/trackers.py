@@ -246,8 +246,8 @@ def open_trackers(names: Sequence[TrackerName], folder: Path, config: dict[str, 
             made.append(_TRACKERS[name](folder, config))
         except TrackerError as error:
             raise InputError(
-                f"--trackers {error}; see to its address and login, leave it out, or remove {folder / IDENTITIES} "
-                "to begin a new run there"
+                f"--trackers {error}; check its address and login, leave it out, or remove {folder / IDENTITIES} "
+                "to start a new tracked run"
             ) from error
     return made
 

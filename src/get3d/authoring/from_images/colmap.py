@@ -35,7 +35,8 @@ def read_colmap(folder: Path) -> Poses:
     """
     if (folder / "images.bin").exists() and not (folder / "images.txt").exists():
         raise InputError(
-            f"{folder / 'images.bin'}: is a binary model; make it text with `colmap model_converter --output_type TXT`"
+            f"{folder / 'images.bin'}: is a binary model; convert it to text with "
+            "`colmap model_converter --output_type TXT`"
         )
     if not (folder / "cameras.txt").exists():
         raise InputError(
@@ -67,7 +68,7 @@ def read_colmap(folder: Path) -> Poses:
         numbers.append(values)
         chosen.append(lens)
         if len(names) > MOST_IMAGES:
-            raise InputError(f"{path}: lists more than {MOST_IMAGES:,} images, the most that are read; divide it")
+            raise InputError(f"{path}: lists more than {MOST_IMAGES:,} images, the maximum; split it")
     if not names and not refused:
         raise InputError(f"{path}: lists no image; export the model again as text")
     table = np.array(numbers).reshape(-1, 7)
@@ -127,12 +128,14 @@ def _read_lenses(path: Path) -> dict[str, Lens]:
 
 def _lens(path: Path, model: str, width: float, height: float, values: list[float]) -> Lens:
     if model not in _MODELS:
-        raise InputError(f"{path}: the lens is a {model[:40]}; make it a PINHOLE with `colmap image_undistorter`")
+        raise InputError(f"{path}: the lens is a {model[:40]}; convert it to a PINHOLE with `colmap image_undistorter`")
     focals, coefficients = _MODELS[model]
     if len(values) != focals + 2 + coefficients or not all(map(math.isfinite, values)):
         raise InputError(f"{path}: a {model} has {focals + 2 + coefficients} finite parameters, found {values[:20]}")
     if any(values[focals + 2 :]):
-        raise InputError(f"{path}: the lens distorts ({model}); make it a PINHOLE with `colmap image_undistorter`")
+        raise InputError(
+            f"{path}: the lens distorts ({model}); convert it to a PINHOLE with `colmap image_undistorter`"
+        )
     lens = Lens(
         focal_x=values[0] / width,
         focal_y=values[focals - 1] / height,
@@ -141,7 +144,7 @@ def _lens(path: Path, model: str, width: float, height: float, values: list[floa
     )
     fault = lens_fault(lens)
     if fault is not None:
-        raise InputError(f"{path}: a camera is no pinhole: {fault}; export the model again as text")
+        raise InputError(f"{path}: a camera is not a pinhole: {fault}; export the model again as text")
     return lens
 
 

@@ -79,7 +79,7 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
     notes = []
     if measured.odd:
         notes.append(
-            f"the silhouettes of {measured.odd} of {measured.objects} objects have no point in common: their cameras "
+            f"the silhouettes of {measured.odd} of {measured.objects} objects have no common point: their cameras "
             "may follow another convention"
         )
     report = make_report(matched, description, made, left, notes + matched.notes + measured.notes)
@@ -111,7 +111,7 @@ def _in_range(
     for number in numbers:
         if not inside[number]:
             text = (
-                f"azimuth {azimuth[number]:.2f}° and polar angle {polar[number]:.2f}° are outside the range asked for"
+                f"azimuth {azimuth[number]:.2f}° and polar angle {polar[number]:.2f}° are outside the requested range"
             )
             left.append(Left(matched.images[number], "range", text))
     return [number for number in numbers if inside[number]]
@@ -126,7 +126,7 @@ def _resolution(config: ImportConfig, sides: list[int]) -> int:
     nearest = max([side for side in RESOLUTIONS if side <= middle], default=RESOLUTIONS[0])
     raise InputError(
         f"{config.images}: images are {low} to {high} pixels wide, and a dataset's are all of one power of two "
-        f"from 16 to 2048; have them resampled with --resolution {nearest}"
+        f"from 16 to 2048; resample them with --resolution {nearest}"
     )
 
 
@@ -139,7 +139,7 @@ def _names(config: ImportConfig, matched: Matched, numbers: list[int], left: lis
         view = image.removeprefix(f"{folder}/").rpartition(".")[0].replace("/", "-")
         name = make_name(f"{config.object or folder or _folder_name(config)}/{view}.png")
         if name in taken:
-            left.append(Left(image, "name", f"{taken[name]} is named {name} already"))
+            left.append(Left(image, "name", f"{taken[name]} is already named {name}"))
         else:
             taken[name] = image
             names[number] = name
@@ -265,8 +265,8 @@ def _measure(
     if fewest < _ENOUGH and not scaled:
         seen = "one image" if fewest == 1 else f"{fewest} images"
         notes.append(
-            f"the objects' length cannot be measured well from {seen} of an object, so {max(sizes):.3g} is a guess by "
-            "what images show; say the true one with --scale"
+            f"the objects' length cannot be measured well from {seen} of an object, so {max(sizes):.3g} is a guess "
+            "from the images; give the true one with --scale"
         )
     notes += border_notes(framings, prior)
     return _Measured(round(max(sizes), 3), len(chosen), odd, notes)

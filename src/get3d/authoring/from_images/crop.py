@@ -97,7 +97,7 @@ def read_head(path: Path, mask: Path | None, aspect: float | None = None) -> Hea
     """
     stored = _stored(path)
     if stored.width * stored.height > _LARGEST:
-        raise UnusableImageError(f"is {stored.width} × {stored.height} pixels large, more than {_LARGEST}")
+        raise UnusableImageError(f"is {stored.width} × {stored.height} pixels, more than {_LARGEST}")
     if stored.mode not in _MODES:
         raise UnusableImageError(f"its colours are {stored.mode}; save it as RGBA of 8 bits")
     if mask is None and not stored.alpha:
@@ -186,7 +186,7 @@ def _read(head: Head) -> Image.Image:
     except _DAMAGE as error:
         raise UnusableImageError(f"is damaged ({_why(error)})") from error
     if late:
-        raise UnusableImageError("says after its pixels that it is stored sideways; save it again")
+        raise UnusableImageError("has its orientation stored after the pixels; save it again")
     if head.mask is not None:
         try:
             rgba.putalpha(Image.fromarray(_read_mask(head.mask, rgba.size)))

@@ -148,7 +148,7 @@ def match(
                 text = f"{poses.file} names it, but there is no such image in {root}"
                 left.append(Left(poses.names[number], "no image", text))
             elif image in named:
-                left.append(Left(image, "two cameras", f"{poses.file} gives it another camera; the first is taken"))
+                left.append(Left(image, "two cameras", f"{poses.file} gives it another camera; the first one is used"))
             else:
                 named.add(image)
                 result = _judge(image, source, poses.lenses[number], orbit, number, root, masked, tolerance)
@@ -159,8 +159,8 @@ def match(
     if not named:
         first = next(entry.image for entry in left)
         raise InputError(
-            f"{cameras}: names other images than {root} holds, like {first!r} in place of {images[0]!r}; "
-            "names are looked up in the folder of the images"
+            f"{cameras}: does not name the images of {root}, for example {first!r} instead of {images[0]!r}; "
+            "paths are relative to the folder of the images"
         )
     used = frozenset() if masks is not None or masked is None else frozenset(masked.values())
     left += [
@@ -170,7 +170,7 @@ def match(
     ]
     turned = sum(one.head.turned for one in found.values())
     if turned:
-        notes.append(f"{turned} images are stored sideways and were turned as their EXIF data says")
+        notes.append(f"{turned} images are stored sideways and were rotated as their EXIF data says")
     kept = [found[image] for image in images if image in found]
     return Matched(
         images=[one.image for one in kept],
@@ -267,12 +267,12 @@ def _judge(
         return Left(image, "distance", text, values)
     polar = float(orbit.angles[number, 1])
     if not _POLE <= polar <= 180 - _POLE:
-        return Left(image, "pole", "its camera looks straight down or up, where azimuth means nothing", values)
+        return Left(image, "pole", "its camera looks straight down or up, where azimuth is undefined", values)
     mask = None
     if masks is not None:
         mask = next((masks[name] for name in _mask_names(image) if name in masks), None)
         if mask is None:
-            return Left(image, "no mask", "there is no mask of its name")
+            return Left(image, "no mask", "there is no mask with its name")
     try:
         head = read_head(root / image, mask, lens.aspect)
     except UnusableImageError as error:

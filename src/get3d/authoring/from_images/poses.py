@@ -163,7 +163,7 @@ def fit_orbit(
     distance = np.linalg.norm(arms, axis=1)
     radius = float(np.median(distance))
     if radius <= 0:
-        raise InputError(f"{poses.file}: the cameras stand in the object's centre; give it with --centre")
+        raise InputError(f"{poses.file}: the cameras are at the object's centre; set the centre with --centre")
     outward = arms / np.maximum(distance, 1e-12 * radius)[:, None]
     # The sine and the cosine both, since the cosine alone tells small angles only roughly.
     aim = np.arctan2(np.linalg.norm(np.cross(outward, backward), axis=1), (outward * backward).sum(axis=1))
@@ -178,7 +178,9 @@ def _upright(file: Path, right: Float[np.ndarray, "n 3"], upward: Float[np.ndarr
     """The direction most nearly perpendicular to all right axes, by weights that pass over cameras with roll."""
     values, vectors = np.linalg.eigh(right.T @ right / len(right))
     if values[1] < _PARALLEL:
-        raise InputError(f"{file}: which way is up cannot be told from these cameras; say it with --up, as in --up z")
+        raise InputError(
+            f"{file}: the up direction cannot be determined from these cameras; set it, for example with --up z"
+        )
     axis = vectors[:, 0]
     for _ in range(_ROUNDS):
         weights = 1 / np.maximum(np.abs(right @ axis), _FLOOR)
@@ -193,8 +195,8 @@ def _nearest_point(
     across = np.eye(3) - backward[:, :, None] * backward[:, None]
     if np.linalg.eigvalsh(across.mean(axis=0))[0] < _PARALLEL:
         raise InputError(
-            f"{file}: the cameras look in one direction, so the object's centre cannot be told from them; give it "
-            "with --centre, as in --centre 0 0 0"
+            f"{file}: the cameras look in one direction, so the object's centre cannot be determined; set it, "
+            "for example with --centre 0 0 0"
         )
     extent = np.linalg.norm(positions - positions.mean(axis=0), axis=1).max()
     weights = np.ones(len(positions))

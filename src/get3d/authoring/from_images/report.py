@@ -89,9 +89,7 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
         if len(entries) > _SHOWN:
             reasons = ", ".join(f"{reason} {count}" for reason, count in report["reasons"].items())
             console.print(f"and {len(entries) - _SHOWN} more ({reasons})", highlight=False, soft_wrap=True)
-    console.print(
-        f"{out / 'report.json'}; now check it: get3d check {out}", highlight=False, markup=False, soft_wrap=True
-    )
+    console.print(f"{out / 'report.json'}; next: get3d check {out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
@@ -109,7 +107,7 @@ def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
             "see docs/datasets.md"
         )
     elif most == "roll":
-        hint = ". Another axis may be upward: say it with --up, as in --up=-z, or --up=cameras"
+        hint = ". Another axis may be up: set it, for example with --up=-z or --up=cameras"
     return (
         f"{cameras}: not one of {len(telling)} images can be used; {reasons.count(most)} are left out for {most!r}, "
         f"as {example.image}: {example.text}{hint}"

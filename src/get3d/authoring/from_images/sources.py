@@ -63,12 +63,12 @@ def find_sources(cameras: Path, images: list[str], fov: float) -> list[Source]:
         fov: vertical field of view in degrees, for tables.
 
     Raises:
-        InputError: there is no such file, or it is of no known kind or cannot be used.
+        InputError: there is no such file, or it has no known format or cannot be used.
     """
     if cameras.is_file():
         known = format_of_file(cameras.name)
         if known is None:
-            raise InputError(f"{cameras}: is of no known kind; {known_formats()}")
+            raise InputError(f"{cameras}: has no known format; {known_formats()}")
         return [Source(None, known.read(cameras, images, fov))]
     if not cameras.is_dir():
         raise InputError(f"{cameras}: no such file or folder; {known_formats()}")
@@ -119,7 +119,7 @@ def without_copies(images: list[str]) -> tuple[list[str], list[str]]:
         else:
             kept.append(name)
     notes = [
-        f"{folder}: its {count} images are smaller copies of those of images, and were not read"
+        f"{folder}: its {count} images are smaller copies of those of images, and were ignored"
         for folder, count in copies.items()
     ]
     return kept, notes

@@ -56,9 +56,9 @@ def read_csv(path: Path, fov: float) -> Poses:
                 ) from error
             names.append((row[file] or "").strip())
     except csv.Error as error:
-        raise InputError(f"{path}: line {table.line_num} is no line of a table ({error}); write it again") from error
+        raise InputError(f"{path}: line {table.line_num} is not a line of a table ({error}); write it again") from error
     if not rows:
-        raise InputError(f"{path}: lists no image; write a line for each")
+        raise InputError(f"{path}: lists no image; write a line for each image")
     return _poses(path, names, np.array(rows), level == "polar", fov)
 
 

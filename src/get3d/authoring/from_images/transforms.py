@@ -31,14 +31,14 @@ def read_transforms(path: Path) -> Poses:
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path}: has no list of `frames`; a transforms.json holds `frames` and the lens")
     if len(frames) > MOST_IMAGES:
-        raise InputError(f"{path}: has {len(frames):,} frames, at most {MOST_IMAGES:,} are read; divide it")
+        raise InputError(f"{path}: has {len(frames):,} frames, at most {MOST_IMAGES:,} are read; split it")
     names: list[str] = []
     matrices, lenses = [], []
     refused: dict[str, str] = {}
     masks: dict[str, str] = {}
     for number, frame in enumerate(frames):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-            raise InputError(f"{path}: frame {number} has no file_path; name the image that it is of")
+            raise InputError(f"{path}: frame {number} has no file_path; add the name of its image")
         name = frame["file_path"]
         try:
             matrix = np.array(frame.get("transform_matrix"), dtype=np.float64)
@@ -88,12 +88,12 @@ def _fault(matrix: np.ndarray) -> str | None:
     axes = matrix[:3, :3]
     scale = np.cbrt(np.linalg.det(axes))
     if abs(scale) < 1e-6:
-        return "its transform_matrix has axes of no length"
+        return "its transform_matrix has axes of length zero"
     if scale <= 0:
         return "its transform_matrix mirrors, a camera's axes are right-handed"
     skew = np.abs(axes.T @ axes / scale**2 - np.eye(3)).max()
     if skew > _SKEW:
-        return f"its transform_matrix is no rotation: axes are {skew:.3g} from orthogonal and of one length"
+        return f"its transform_matrix is not a rotation: axes are {skew:.3g} from orthogonal and of one length"
     return None
 
 
@@ -102,7 +102,7 @@ def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
     model = values.get("camera_model", "")
     if values.get("is_fisheye") or not isinstance(model, str) or model.upper() not in _MODELS:
         kind = "is_fisheye" if values.get("is_fisheye") else f"camera_model {str(model)[:40]!r}"
-        raise InputError(f"{path}: the lens is no pinhole ({kind}); undistort the images to a PINHOLE first")
+        raise InputError(f"{path}: the lens is not a pinhole ({kind}); undistort the images to a PINHOLE first")
     for name in _DISTORTION:
         value = values.get(name)
         if any(value) if isinstance(value, list) else value:
@@ -136,7 +136,7 @@ def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
     lens = Lens(focal_x, focal_y, centre, aspect)
     fault = lens_fault(lens)
     if fault is not None:
-        raise InputError(f"{path}: the lens of frame {number} is no pinhole's: {fault}; write its true values")
+        raise InputError(f"{path}: the lens of frame {number} is not a pinhole: {fault}; correct its values")
     return lens
 
 

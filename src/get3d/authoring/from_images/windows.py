@@ -48,7 +48,7 @@ def fit_windows(matched: Matched, fit: Fit, tolerance: Tolerances) -> Fitted:
         choose = np.min if fit == "crop" else np.max
         ratio = float(choose(2 * choose(reaches, axis=1) / matched.focal))
         if ratio <= 0:
-            raise InputError("--fit is crop, which leaves nothing: an optical axis lies outside its image; choose pad")
+            raise InputError("--fit is crop, which leaves nothing: an optical axis is outside its image; use pad")
         return Fitted(ratio, {number: _window(matched, number, ratio, fit == "crop") for number in numbers}, [])
     square = sizes[:, 0] == sizes[:, 1]
     off = 100 * np.linalg.norm(matched.principal - sizes / 2, axis=1) / sizes.max(axis=1)

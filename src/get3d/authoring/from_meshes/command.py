@@ -206,7 +206,7 @@ def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], worker
                 try:
                     (outcome,) = in_processes(render, [source], 1, isolated=True)
                 except BrokenProcessPool:
-                    outcome = Outcome(source.file, reason="it killed its process; memory or time may have run out")
+                    outcome = Outcome(source.file, reason="its process was killed; memory or time may have run out")
                 del in_hand[source.file]
                 yield outcome
 
@@ -234,7 +234,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
             asset = replace(asset, vertices=asset.vertices * factor)
         images = _draw(config, asset, cameras, threads)
         if not images[:, 3].any():
-            raise InputError("nothing of it is seen; its surfaces may be clear")
+            raise InputError("nothing of it is visible; its surfaces may be transparent")
     except InputError as error:
         return Outcome(source.file, reason=str(error))
     except Exception as error:  # One bad object must not stop the others.

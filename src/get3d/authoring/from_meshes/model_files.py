@@ -95,7 +95,7 @@ def _walk(root: Path, refused: dict[str, str]) -> list[str]:
             if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
                 link = (within / name).as_posix().encode("utf-8", "backslashreplace").decode()
                 refused[link] = (
-                    f"is a link to the folder {path.resolve()}, outside {root}; copy it, or render it by itself"
+                    f"is a link to the folder {path.resolve()}, outside {root}; copy it, or render it separately"
                 )
         wanted = (name for name in files if Path(name).suffix.lower() in (*SUFFIXES, *_FOREIGN))
         found += [(within / name).as_posix() for name in sorted(wanted) if not name.startswith(".")]
@@ -110,10 +110,10 @@ def _listed(path: Path) -> list[str]:
         raise InputError(f"{path}: is neither a folder nor a list of files; give one of these")
     try:
         if path.stat().st_size > _LONGEST_LIST:
-            raise InputError(f"{path}: is longer than {_LONGEST_LIST} bytes, so it is no list of files; split it")
+            raise InputError(f"{path}: is longer than {_LONGEST_LIST} bytes, so it is not a list of files; split it")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no list of files, one a line ({error})") from error
+        raise InputError(f"{path}: is not a list of files, one per line ({error})") from error
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     folder = path.parent.absolute()
     files = set()
@@ -142,7 +142,7 @@ def _refusal(root: Path, file: str) -> str | None:
     if not path.exists():
         return "no such file"
     if not path.is_file():
-        return "is no ordinary file"
+        return "is not a regular file"
     return None
 
 

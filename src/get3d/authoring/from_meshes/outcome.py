@@ -50,7 +50,7 @@ def done(root: Path) -> list[Outcome]:
             entries = read_json(path)["models"]
             known += [Outcome(**{**entry, "missing": tuple(entry["missing"])}) for entry in entries]
         except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: is not a report of this command; choose another --out") from error
+            raise InputError(f"{path}: was not written by this command; choose another --out") from error
     return [outcome for outcome in known if outcome.object and mesh_path(root, outcome.object).is_file()]
 
 
@@ -90,7 +90,7 @@ def show(outcomes: dict[str, Outcome], config: RenderConfig, console: Console) -
             f"{smaller} objects are shorter than {config.scale}, to fit the images (--no-fit)", highlight=False
         )
     if lacking:
-        console.print(f"{len(lacking)} objects lack files, and have their base colour there", highlight=False)
+        console.print(f"{len(lacking)} objects have missing files and show their base colour there", highlight=False)
     rows = [(file, reason) for file, reason in left]
     rows += [(file, f"rendered without {', '.join(names)}") for file, names in lacking]
     if not rows:

@@ -1,0 +1,34 @@
+"""Web pages that need no network: reports, and objects to turn."""
+
+from get3d.html.document import COLORS, GREY, Series, document, figure, folded, histogram, key
+from get3d.html.objects import (
+    Orbit,
+    PageObject,
+    data_file,
+    embedded_objects,
+    grid,
+    linked_objects,
+    url,
+    viewer_licence,
+    viewer_script,
+)
+
+__all__ = [
+    "COLORS",
+    "GREY",
+    "Orbit",
+    "PageObject",
+    "Series",
+    "data_file",
+    "document",
+    "embedded_objects",
+    "figure",
+    "folded",
+    "grid",
+    "histogram",
+    "key",
+    "linked_objects",
+    "url",
+    "viewer_licence",
+    "viewer_script",
+]

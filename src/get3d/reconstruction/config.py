@@ -1,0 +1,41 @@
+"""What reconstruction can be asked for. This module imports nothing heavy."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from get3d.ranges import Range
+
+__all__ = ["LOSS_WEIGHTS", "WarmupConfig"]
+
+LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0}
+"""The image losses by name, with their default weights; `get3d.reconstruction.losses` computes them."""
+
+
+@dataclass(frozen=True)
+class WarmupConfig:
+    """The warm-up: the generator learns as a multi-view auto-decoder before the adversarial phase.
+
+    Attributes:
+        views: images of an object in a step; the step's other objects have as many.
+        losses: weights of the image losses.
+        code_prior: weight of the codes' mean square.
+        code_noise: standard deviation of the noise that a code is given in each step, so that codes near it mean
+            something, too.
+        learning_rate: of the synthesis network; over the second half of the phase it falls to a tenth.
+        code_learning_rate: of the codes, which falls likewise.
+        betas: of Adam.
+        components: principal components of the codes that random shapes vary along, at most.
+        teaching_steps: of the regression that teaches the mapping networks the Gaussian of the codes.
+        discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
+    """
+
+    views: Annotated[int, Range(2, 1024)] = 4
+    losses: Annotated[dict[str, float], Range(0)] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
+    code_prior: Annotated[float, Range(0)] = 1e-3
+    code_noise: Annotated[float, Range(0)] = 0.05
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.004
+    code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
+    betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
+    components: Annotated[int, Range(1, 4096)] = 40
+    teaching_steps: Annotated[int, Range(1, 1_000_000)] = 3000
+    discriminator_kimg: Annotated[float, Range(0)] = 2.0
