@@ -105,7 +105,7 @@ def write_objects(
                 progress.update(task, completed=number + 1)
             return _Made(records, *_images(generator, shapes, numbers, settings))
 
-        names = _files(plan, settings, generator.config.synthesis.channels, others)
+        names = _files(plan, settings, generator.config.channels, others)
         before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
     return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
@@ -216,10 +216,8 @@ def _finish(
     description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
     videos = [f"turntable.{settings.video}"] if turns else []
     images = ["contact-sheet.png", *videos, *(name for name in others if "/" not in name)]
-    write_page(out, records, description, generator.config.synthesis.channels, generator.config.cameras, images)
-    finish_record(
-        out, _files(plan, settings, generator.config.synthesis.channels, others), description, before, console
-    )
+    write_page(out, records, description, generator.config.channels, generator.config.cameras, images)
+    finish_record(out, _files(plan, settings, generator.config.channels, others), description, before, console)
     paths = [out / entry["file"] for entry in records if "file" in entry]
     _say(paths, [*_in_short(others), "contact-sheet.png", *videos, PAGE, "page/", RECORD], records, out, console)
     return paths
