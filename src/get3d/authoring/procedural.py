@@ -24,8 +24,9 @@ from get3d.authoring.dataset_writer import (
 )
 from get3d.camera_prior import CameraPrior
 from get3d.cameras import Cameras
+from get3d.datasets.camera_table import write_cameras
 from get3d.datasets.config import SynthConfig
-from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
+from get3d.datasets.index import SPLITS, Description, split_of
 from get3d.export.write import TexturedMesh
 from get3d.synthetic.assemble import assemble
 from get3d.synthetic.cars import car

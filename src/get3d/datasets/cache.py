@@ -37,11 +37,11 @@ class Found:
 
     Attributes:
         images: names of the images, in order.
-        angles: azimuth and polar angle of each camera, radians.
+        angles: azimuth and polar angle of each camera and, if the light is turned in each image, its angle; radians.
     """
 
     images: list[str]
-    angles: Float[np.ndarray, "n 2"]
+    angles: Float[np.ndarray, "n k"]
 
 
 def evenly(count: int) -> range:

@@ -25,7 +25,8 @@ from get3d.authoring.from_images.windows import fit_windows
 from get3d.camera_prior import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
 from get3d.datasets.advice import border_notes
 from get3d.datasets.alpha import framing
-from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
+from get3d.datasets.camera_table import write_cameras
+from get3d.datasets.index import SPLITS, Description, split_of
 from get3d.datasets.loader import decode
 from get3d.datasets.validation import RESOLUTIONS
 from get3d.files import InputError, make_name, require_writable, write_json

@@ -27,7 +27,8 @@ from get3d.authoring.from_meshes.model_files import Found, Source, find_models
 from get3d.authoring.from_meshes.outcome import Outcome, done, mesh_path, note, show
 from get3d.authoring.from_meshes.transforms import write_transforms
 from get3d.cameras import Cameras
-from get3d.datasets.index import SPLITS, Description, read_splits, write_cameras, write_published_cameras
+from get3d.datasets.camera_table import write_cameras, write_published_cameras
+from get3d.datasets.index import SPLITS, Description, read_splits
 from get3d.devices import device_named
 from get3d.distributed.processes import Ranks, joined
 from get3d.files import InputError, contained, writing
