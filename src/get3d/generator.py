@@ -248,8 +248,8 @@ class Generator(nn.Module):
 
         With n shapes and n · v cameras, the first v cameras see the first shape, and so on.
 
-        The mask is differentiable with respect to surface and camera, the colours with respect to the texture field; with
-        a light, also with respect to the light and to the normals of the surface.
+        The mask is differentiable with respect to surface and camera, the colours with respect to the texture field;
+        with a light, also with respect to the light and to the normals of the surface.
 
         Args:
             shapes: n shapes, or one.
