@@ -356,7 +356,7 @@ def test_geometry_alone_in_other_formats(model, tmp_path, said, format):
 
 
 @pytest.mark.slow
-def test_a_film_as_mp4(model, tmp_path, said):
+def test_a_video_as_mp4(model, tmp_path, said):
     imageio = pytest.importorskip("imageio.v3")
     pytest.importorskip("av")
     generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK | {"video": "mp4", "resolution": 21}), said)
