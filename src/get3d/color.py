@@ -42,10 +42,15 @@ def srgb_to_linear(color: Values) -> Values:
     return np.where(color <= _ENCODED_END, color / 12.92, curve)
 
 
-def linear_to_srgb(light: Values) -> Values:
-    """Linear light, clamped to [0, 1], as encoded colour in [0, 1] (IEC 61966-2-1); differentiable."""
+def linear_to_srgb(light: Values, *, clamp: bool = True) -> Values:
+    """Linear light, clamped to [0, 1], as encoded colour in [0, 1] (IEC 61966-2-1); differentiable.
+
+    Args:
+        light: linear.
+        clamp: False continues the curve outside of [0, 1], where it keeps a gradient; for tensors only.
+    """
     if isinstance(light, Tensor):
-        light = light.clamp(0, 1)
+        light = light.clamp(0, 1) if clamp else light
         curve = 1.055 * light.clamp(min=_LINEAR_END) ** (1 / 2.4) - 0.055
         return torch.where(light <= _LINEAR_END, light * 12.92, curve)
     light = np.clip(light, 0, 1)

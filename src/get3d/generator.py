@@ -8,9 +8,9 @@ All of it works in every mode of PyTorch: gradients are recorded as the caller's
 depends on the mode it was made in, and autocast lowers the precision of convolutions alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +19,7 @@ from torch.profiler import record_function
 
 from get3d import spans
 from get3d.cameras import Cameras
+from get3d.color import linear_to_srgb, signed_to_unit, srgb_to_linear, unit_to_signed
 from get3d.export import TexturedMesh, textured_mesh
 from get3d.files import InputError
 from get3d.generator_config import PSI, GeneratorConfig
@@ -28,7 +29,9 @@ from get3d.latents import Latents, Styles, mix
 from get3d.materials import BASE_COLOR, Material
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork
-from get3d.render import interpolate, mask_of, rasterize
+from get3d.render import Fragments, interpolate, mask_of, rasterize
+from get3d.render.lights import LIGHTS, Light
+from get3d.render.shade import Surface, seen_normals, shade, views_of
 
 __all__ = [
     "PSI",
@@ -118,7 +121,7 @@ class Generator(nn.Module):
         self.mapping_geometry = MappingNetwork(**sizes, label_dim=len(config.classes))
         self.mapping_texture = MappingNetwork(**sizes, label_dim=len(config.classes))
         self.use_grid(config.grid_resolution)
-        self.synthesis = config.synthesis.build(
+        self.synthesis = replace(config.synthesis, channels=config.channels).build(
             style=config.w_dim, size=config.grid_size, cell_values=self.isosurface.cell_values
         )
 
@@ -231,12 +234,22 @@ class Generator(nn.Module):
         """Fields with their surfaces; differentiable."""
         return Shapes(self.isosurface(fields.geometry), fields)
 
-    def draw(self, shapes: Shapes, cameras: Cameras, resolution: int, *, through_positions: bool = False) -> Images:
+    def draw(
+        self,
+        shapes: Shapes,
+        cameras: Cameras,
+        resolution: int,
+        *,
+        through_positions: bool = False,
+        light: Light | None = None,
+        turn: Float[Tensor, " b"] | None = None,
+    ) -> Images:
         """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
 
         Of n shapes and n · v cameras, the first v cameras see the first shape, and so on.
 
-        Differentiable: the mask in surface and camera, the colours in the texture field.
+        Differentiable: the mask in surface and camera, the colours in the texture field, and with a light also in the
+        light and in the normals of the surface.
 
         Args:
             shapes: n of them, or one.
@@ -244,6 +257,8 @@ class Generator(nn.Module):
             resolution: side of the images in pixels.
             through_positions: the colours' gradient also goes through the positions that are seen, to surface and
                 camera. Training leaves that out, as in the paper.
+            light: what falls on the shapes; None: that of the images they were learnt from.
+            turn: angle in radians by which the light is turned about +Y in each image; None: it is as it is.
 
         Raises:
             ValueError: there are several shapes and another number of cameras.
@@ -264,9 +279,44 @@ class Generator(nn.Module):
             with nullcontext() if through_positions else torch.no_grad():
                 points = interpolate(meshes.vertices, meshes.faces, fragments)
             shape = fragments.shape if seen is None else seen.index_select(0, fragments.shape)
-            colors = shapes.fields.texture.at_packed(points, shape)[BASE_COLOR]
-            rgb = fragments.scatter(colors, BACKGROUND)
+            values = shapes.fields.texture.at_packed(points, shape)
+            rgb = fragments.scatter(self.colors(values, points, meshes, cameras, fragments, light, turn), BACKGROUND)
         return Images(rgb, mask, meshes.empty)
+
+    def colors(
+        self,
+        values: Mapping[str, Float[Tensor, "p _"]],
+        points: Float[Tensor, "p 3"],
+        meshes: MeshBatch,
+        cameras: Cameras,
+        fragments: Fragments,
+        light: Light | None = None,
+        turn: Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "p 3"]:
+        """The colours that are seen at covered pixels, as networks see them: RGB, sRGB-encoded, in about [−1, 1].
+
+        Args:
+            values: what the texture field gives there, by channel.
+            points: the positions that are seen.
+            meshes: what was rasterised.
+            cameras: that see them.
+            fragments: what is seen.
+            light: as in `draw`.
+            turn: as in `draw`.
+        """
+        base = values[BASE_COLOR]
+        if light is None:
+            if self.config.materials == "color":
+                return base
+            light = LIGHTS[self.config.light.kind]
+        surface = Surface(srgb_to_linear(signed_to_unit(base)))
+        if self.config.materials == "pbr":
+            rest = {name: signed_to_unit(values[name]).clamp(0, 1) for name in ("roughness", "metallic")}
+            surface = replace(surface, **rest)
+        views = views_of(points, cameras, fragments)
+        normals = seen_normals(meshes, fragments, views)
+        seen = shade(surface, normals, views, light, None if turn is None else turn.index_select(0, fragments.shape))
+        return unit_to_signed(linear_to_srgb(seen, clamp=False))
 
     def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
         """Shapes as functions of space; differentiable."""
@@ -280,7 +330,14 @@ class Generator(nn.Module):
         """The surfaces of shapes, with `empty` for those that have none; differentiable."""
         return self.shapes(codes, psi).meshes
 
-    def render(self, codes: Latents | Styles, cameras: Cameras, resolution: int, psi: float | None = None) -> Images:
+    def render(
+        self,
+        codes: Latents | Styles,
+        cameras: Cameras,
+        resolution: int,
+        psi: float | None = None,
+        light: Light | None = None,
+    ) -> Images:
         """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
 
         Differentiable in latents or styles and in cameras. The mask has the gradient of the covered area; the colours
@@ -291,11 +348,12 @@ class Generator(nn.Module):
             cameras: n of them, or one.
             resolution: side of the images in pixels.
             psi: truncation of latents.
+            light: what falls on the shapes; None: that of the images they were learnt from.
 
         Raises:
             ValueError: there are several shapes and another number of cameras.
         """
-        return self.draw(self.shapes(codes, psi), cameras, resolution, through_positions=True)
+        return self.draw(self.shapes(codes, psi), cameras, resolution, through_positions=True, light=light)
 
     @torch.no_grad()
     def textured(

@@ -4,11 +4,12 @@ from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from get3d.camera_prior import CameraPrior
+from get3d.light_prior import LightPrior
 from get3d.networks.config import SeparateConfig, UnifiedConfig
 from get3d.options import Option
 from get3d.ranges import Range
 
-__all__ = ["PSI", "REGULARIZERS", "GeneratorConfig", "IsosurfaceName", "default_weights"]
+__all__ = ["MATERIALS", "PSI", "REGULARIZERS", "GeneratorConfig", "IsosurfaceName", "MaterialsName", "default_weights"]
 
 PSI = 0.7
 """Truncation where nothing else is said."""
@@ -20,6 +21,14 @@ REGULARIZERS: dict[IsosurfaceName, dict[str, float]] = {
 }
 """The regularisers of each isosurface's surfaces, with the weights that training gives them by default."""
 
+MaterialsName = Literal["color", "base_color", "pbr"]
+MATERIALS: dict[MaterialsName, tuple[str, ...]] = {
+    "color": (),
+    "base_color": (),
+    "pbr": ("roughness", "metallic"),
+}
+"""What the texture field learns, and the channels that it has for it besides those of its own configuration."""
+
 
 @dataclass(frozen=True)
 class GeneratorConfig:
@@ -30,10 +39,13 @@ class GeneratorConfig:
         w_dim: size of a style.
         mapping_layers: dense layers from latent to style.
         synthesis: the synthesis network and its sizes.
+        materials: what a texture is: "color" as images show it, with the light in it; "base_color" without the light,
+            which the dataset must name; "pbr" also learns roughness and metallic, from images drawn with them.
         isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
         grid_resolution: steps of the grid along a side, while training.
         grid_size: side of the cube that shapes live in. Training sets it from the dataset.
         cameras: the cameras of the images it learns from. Training sets them from the dataset.
+        light: the light of those images. Training sets it from the dataset.
         classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
     """
 
@@ -41,11 +53,19 @@ class GeneratorConfig:
     w_dim: Annotated[int, Range(1, 65_536)] = 512
     mapping_layers: Annotated[int, Range(1, 64)] = 8
     synthesis: Annotated[UnifiedConfig | SeparateConfig, Option(fixed=True)] = field(default_factory=UnifiedConfig)
+    materials: MaterialsName = "color"
     isosurface: IsosurfaceName = "tetrahedra"
     grid_resolution: Annotated[int, Range(2, 1024)] = 90
     grid_size: Annotated[float, Option(hidden=True), Range(0, 2, above=True, below=True)] = 1.0
     cameras: Annotated[CameraPrior, Option(hidden=True)] = field(default_factory=CameraPrior)
+    light: Annotated[LightPrior, Option(hidden=True)] = field(default_factory=LightPrior)
     classes: Annotated[tuple[str, ...], Option(hidden=True)] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the texture field gives: the channels of the synthesis network, and those that `materials` needs."""
+        own = self.synthesis.channels
+        return own + tuple(name for name in MATERIALS[self.materials] if name not in own)
 
 
 def default_weights(**changes: float) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Materials of strangers' files as one texture each, the base colour and the holes in it; shine is left out."""
+"""Untrusted materials as one texture each: base colour and holes, without highlights."""
 
 import io
 from dataclasses import dataclass

@@ -8,22 +8,22 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, normalize
 
 from get3d.assets.asset import Asset, Textures
-from get3d.assets.names import Light
 from get3d.cameras import Cameras
 from get3d.color import linear_to_srgb, srgb_to_linear, unit_to_bytes
 from get3d.export.write import TexturedMesh
+from get3d.light_prior import LightName
 from get3d.meshes import MeshBatch
 from get3d.render import Fragments, interpolate, rasterize, rasterize_through
 from get3d.render.lights import STUDIO
 
-__all__ = ["Light", "shade"]
+__all__ = ["shade"]
 
 _SAMPLES_AT_ONCE = 2**19
 """Views are drawn in groups of so many samples, which bounds the memory and keeps it near the processor."""
 
 
 def shade(
-    mesh: TexturedMesh | Asset, cameras: Cameras, resolution: int, supersample: int = 3, light: Light = "studio"
+    mesh: TexturedMesh | Asset, cameras: Cameras, resolution: int, supersample: int = 3, light: LightName = "studio"
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
     """Images of an object from each camera, RGBA on nothing, made where its tensors are.
 
@@ -97,7 +97,7 @@ class _Surface:
 
 
 def _shade(
-    surface: _Surface, cameras: Cameras, resolution: int, supersample: int, light: Light
+    surface: _Surface, cameras: Cameras, resolution: int, supersample: int, light: LightName
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
     views = surface.mesh.select(torch.zeros(len(cameras), dtype=torch.long, device=surface.material.device))
     samples = resolution * supersample

@@ -59,7 +59,7 @@ def read_config(path: Path) -> GeneratorConfig:
     """
     config = restore(GeneratorConfig, read_description(path).get("generator"), path)
     require_names(config.classes, f"{path}: generator.classes")
-    require_channels(config.synthesis.channels, f"{path}: generator.synthesis.channels")
+    require_channels(config.channels, f"{path}: generator.synthesis.channels")
     # The grid is no part of the weights, and is built.
     small = replace(config, grid_resolution=4)
     require_same_shapes(path, WEIGHTS, lambda: Generator(small))

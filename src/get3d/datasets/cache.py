@@ -37,11 +37,11 @@ class Found:
 
     Attributes:
         images: names of the images, in order.
-        angles: azimuth and polar angle of each camera, radians.
+        angles: azimuth and polar angle of each camera and, if the light is turned in each image, its angle; radians.
     """
 
     images: list[str]
-    angles: Float[np.ndarray, "n 2"]
+    angles: Float[np.ndarray, "n k"]
 
 
 def evenly(count: int) -> range:
@@ -63,7 +63,7 @@ def recall(root: Path, folder: str) -> Found | None:
                 continue
             watched, stamps = _names(arrays["watched"]), arrays["stamps"]
             found = Found(_names(arrays["images"]), arrays["angles"])
-            # What comes with a dataset is a stranger's, this file too. An InputError is a ValueError.
+            # Everything in a dataset is untrusted, including this file. An InputError is a ValueError.
             require_names([*found.images, *watched], place)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue

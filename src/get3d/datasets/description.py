@@ -1,12 +1,13 @@
 """`dataset.json`, and the values that are assumed without it."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from get3d.camera_prior import CameraPrior
 from get3d.files import FORMAT, InputError, read_json, require_format, require_name, require_names, write_json
+from get3d.light_prior import LightName, LightPrior, ShadingName
 from get3d.ranges import Range
 
 __all__ = ["SPLITS", "Assumed", "Description", "require_prior", "require_scale", "split_of"]
@@ -48,6 +49,7 @@ class Description:
         licence: licence of the images and meshes, an SPDX identifier if there is one.
         source: how the dataset was made: command, seed, settings.
         labels: names of the objects of each class, by class; empty if all objects are of one kind.
+        light: the light of the images; None if it is unknown.
     """
 
     kind: str
@@ -58,6 +60,7 @@ class Description:
     licence: str
     source: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, list[str]] = field(default_factory=dict)
+    light: LightPrior | None = None
 
     def write(self, root: Path) -> None:
         """Writes `dataset.json` in the folder.
@@ -80,7 +83,8 @@ class Description:
                 "source": self.source,
                 "splits": self.splits,
             }
-            | ({"labels": self.labels} if self.labels else {}),
+            | ({"labels": self.labels} if self.labels else {})
+            | ({} if self.light is None else {"light": asdict(self.light)}),
         )
 
     @classmethod
@@ -104,6 +108,7 @@ class Description:
                 licence=str(values["licence"]),
                 source=dict(values["source"]),
                 labels=labels,
+                light=_light(values["light"]) if values.get("light") is not None else None,
             )
         except InputError:
             raise
@@ -167,3 +172,12 @@ def _prior(values: Any) -> CameraPrior:
     (left, right), (top, bottom) = values["azimuth"], values["polar"]
     ranges = (float(left), float(right)), (float(top), float(bottom))
     return require_prior(CameraPrior(*ranges, float(values["radius"]), float(values["fov"])))
+
+
+def _light(values: Any) -> LightPrior:
+    kind, turned, shading = values["kind"], values["turned"], values["shading"]
+    known = {"kind": get_args(LightName), "shading": get_args(ShadingName), "turned": (False, True)}
+    for name, value in (("kind", kind), ("turned", turned), ("shading", shading)):
+        if value not in known[name]:
+            raise ValueError(f"the light's {name} is {value!r}, not one of {', '.join(map(str, known[name]))}")
+    return LightPrior(kind, bool(turned), shading)

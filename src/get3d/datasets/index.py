@@ -6,7 +6,6 @@ with `camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are deg
 be packed into shards (`get3d.datasets.shards`), which give the same listing.
 """
 
-import csv
 import os
 import zlib
 from collections.abc import Sequence
@@ -17,13 +16,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.lib.recfunctions import structured_to_unstructured
 
-from get3d.arrays import read_numbers
 from get3d.camera_prior import CameraPrior
 from get3d.datasets import cache as folder_cache
+from get3d.datasets.camera_table import TURN, read_cameras, read_published_cameras
 from get3d.datasets.description import SPLITS, Assumed, Description, require_prior, require_scale, split_of
 from get3d.datasets.image_files import read_image
 from get3d.datasets.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
-from get3d.files import InputError, require_names, text_lines, writing
+from get3d.files import InputError, require_names, text_lines
+from get3d.light_prior import LightPrior
 
 __all__ = [
     "SPLITS",
@@ -35,8 +35,6 @@ __all__ = [
     "remember",
     "require_prior",
     "split_of",
-    "write_cameras",
-    "write_published_cameras",
 ]
 
 _MOST_LINES = 20_000_000
@@ -63,6 +61,8 @@ class Listing:
         present: names of the existing image files.
         seen: whether the files are known to be valid, from a cached listing or from the index of the shards.
         shards: the shards of packed images; None for image files.
+        light: the light of the images; None if it is unknown.
+        turns: [n] rotation of the light about +Y in each image, radians; None if it never turns.
     """
 
     root: Path
@@ -80,6 +80,8 @@ class Listing:
     present: Sequence[str]
     seen: bool = False
     shards: Shards | None = None
+    light: LightPrior | None = None
+    turns: Float[np.ndarray, " n"] | None = None
 
     def path(self, number: int) -> Path:
         """Path of an image; for a packed image the shard and the member, for messages only."""
@@ -103,21 +105,6 @@ class Listing:
         chosen = np.zeros(len(self.objects), dtype=bool)
         chosen[self.splits[split]] = True
         return np.flatnonzero(chosen[self.object_index])
-
-
-def write_cameras(root: Path, images: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
-    """Writes `cameras.csv`, the list of all images with their angles in degrees, which completes a dataset."""
-    with writing(root / "cameras.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("image", "azimuth", "polar"))
-        rows.writerows((name, f"{a:.6f}", f"{p:.6f}") for name, (a, p) in zip(images, degrees.tolist(), strict=True))
-
-
-def write_published_cameras(root: Path, name: str, degrees: Float[np.ndarray, "v 2"]) -> None:
-    """Writes azimuth and polar angle in degrees of the views of one object, in the published layout."""
-    for file, values in (("rotation", degrees[:, 0]), ("elevation", 90 - degrees[:, 1])):
-        with writing(root / "camera" / name / f"{file}.npy") as temporary:
-            np.save(temporary, values)
 
 
 def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | None = None) -> Listing:
@@ -172,7 +159,10 @@ def remember(listing: Listing, began: float) -> None:
     else:
         names = (f"camera/{name}/{part}.npy" for name in listing.objects for part in ("rotation", "elevation"))
         tables = ["dataset.json", *names]
-    found = folder_cache.Found(list(listing.images), listing.angles)
+    angles = listing.angles
+    if listing.turns is not None:
+        angles = np.concatenate([angles, listing.turns[:, None]], axis=1)
+    found = folder_cache.Found(list(listing.images), angles)
     folder_cache.remember(listing.root, listing.folder, tables, found, began)
 
 
@@ -184,10 +174,11 @@ def _read_own(root: Path) -> Listing:
         raise InputError(f"{table}: no such file, the dataset is not complete; repeat `{command}`")
     found = folder_cache.recall(root, "images")
     if found is None:
-        images, angles = _read_cameras(table)
+        images, angles = read_cameras(table)
         present = images_below(root / "images")
     else:
         images, angles, present = found.images, found.angles, found.images
+    light, turns = _lit(table, description, angles)
     names = [image.rpartition("/")[0] for image in images]
     objects = sorted(set(names))
     numbers = {name: number for number, name in enumerate(objects)}
@@ -197,7 +188,7 @@ def _read_own(root: Path) -> Listing:
         images=images,
         objects=objects,
         object_index=np.array([numbers[name] for name in names], dtype=np.int64),
-        angles=angles,
+        angles=angles[:, :2],
         splits=_described_splits(table, description, objects),
         classes=tuple(description.labels),
         labels=_labels(root, description, objects),
@@ -206,7 +197,20 @@ def _read_own(root: Path) -> Listing:
         resolution=description.resolution,
         present=present,
         seen=found is not None,
+        light=light,
+        turns=turns,
     )
+
+
+def _lit(
+    table: Path, description: Description, angles: Float[np.ndarray, "n k"]
+) -> tuple[LightPrior | None, Float[np.ndarray, " n"] | None]:
+    """The light of a dataset, and its turn in each image."""
+    turned = description.light is not None and description.light.turned
+    if turned != (angles.shape[1] == 3):
+        said = "says that the light is turned in each image" if turned else "does not say that the light is turned"
+        raise InputError(f"{table}: dataset.json {said}, but the column {TURN!r} says otherwise; make it again")
+    return description.light, angles[:, 2] if turned else None
 
 
 def _read_packed(root: Path) -> Listing:
@@ -236,6 +240,8 @@ def _read_packed(root: Path) -> Listing:
         present=names,
         seen=True,
         shards=shards,
+        light=description.light,
+        turns=index["turn"] if "turn" in (index.dtype.names or ()) else None,
     )
 
 
@@ -269,31 +275,6 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
             "give every object a class, or remove the labels"
         )
     return np.array([found[name] for name in objects], dtype=np.int64)
-
-
-def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
-    """Names of the images and their cameras' angles in radians."""
-    images, angles = [], []
-    rows = csv.reader(text_lines(path, _MOST_LINES))
-    try:
-        if next(rows, None) != ["image", "azimuth", "polar"]:
-            raise InputError(f"{path}: the first line is not `image,azimuth,polar`; see docs/datasets.md")
-        for row in rows:
-            try:
-                name, azimuth, polar = row
-                angle = float(azimuth), float(polar)
-            except ValueError as error:
-                raise InputError(
-                    f"{path}: line {rows.line_num} is {','.join(row)[:200]!r}, not an image and two angles in degrees"
-                ) from error
-            images.append(name)
-            angles.append(angle)
-    except csv.Error as error:
-        raise InputError(f"{path}: line {rows.line_num} is not a line of a table ({error}); write it again") from error
-    if not images:
-        raise InputError(f"{path}: lists no image, the dataset is empty; make it again")
-    require_names(images, path)
-    return images, np.radians(np.array(angles))
 
 
 def images_below(folder: Path) -> list[str]:
@@ -335,6 +316,7 @@ def _read_published(root: Path, assumed: Assumed) -> Listing:
         resolution=None if described is None else described.resolution,
         present=present,
         seen=found is not None,
+        light=None if described is None else described.light,
     )
 
 
@@ -347,7 +329,7 @@ def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarr
     for name in present:
         by_object.setdefault(name.rpartition("/")[0], []).append(name)
     for name, views in by_object.items():
-        degrees = _read_published_cameras(root / "camera" / name)
+        degrees = read_published_cameras(root / "camera" / name)
         # A camera without an image is listed under the name that its image would have.
         images += views[: len(degrees)]
         images += [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
@@ -355,20 +337,6 @@ def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarr
     if not images:
         raise InputError(f"{root}: holds no image with a camera under img/ and camera/; see docs/datasets.md")
     return images, list(by_object), np.radians(np.concatenate(angles)), present
-
-
-def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
-    """Azimuth and polar angle in degrees of one object's views; none where the files are missing."""
-    columns = []
-    for name in ("rotation", "elevation"):
-        path = folder / f"{name}.npy"
-        if not path.is_file():
-            return np.zeros((0, 2))
-        columns.append(read_numbers(path))
-    rotation, elevation = columns
-    if len(rotation) != len(elevation):
-        raise InputError(f"{folder}: {len(rotation)} rotations and {len(elevation)} elevations; each view needs both")
-    return np.stack([rotation, 90 - elevation], axis=1)
 
 
 def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:

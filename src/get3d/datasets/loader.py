@@ -22,6 +22,7 @@ from get3d.datasets.index import Assumed, Listing, read, remember
 from get3d.datasets.resizing import reduced
 from get3d.datasets.validation import head_problem, quick_problems
 from get3d.files import InputError
+from get3d.light_prior import LightPrior
 
 __all__ = ["Batch", "ImageDataset", "decode", "decode_listed", "to_network"]
 
@@ -77,12 +78,14 @@ class Batch:
         angles: azimuth and polar angle of each camera, radians.
         label: class indices; None in a dataset of one kind.
         object: index of the object that each image shows, in `ImageDataset.objects`.
+        turn: rotation of the light about +Y in each image, radians; None if it never turns.
     """
 
     images: UInt8[Tensor, "m 4 r r"]
     angles: Float[Tensor, "m 2"]
     label: Int[Tensor, " m"] | None = None
     object: Int[Tensor, " m"] | None = None
+    turn: Float[Tensor, " m"] | None = None
 
 
 class ImageDataset:
@@ -94,6 +97,8 @@ class ImageDataset:
         labels: [n] class index of each image; 0 without classes.
         objects: names of the split's objects.
         object: [n] object index of each image.
+        light: the light of the images; None if it is unknown.
+        turns: [n] rotation of the light about +Y in each image, radians; None if it never turns.
         prior: the distribution of the cameras.
         resolution: side of the returned images in pixels.
         scale: longest side of the objects' bounding boxes.
@@ -105,6 +110,8 @@ class ImageDataset:
     labels: Int[Tensor, " n"]
     objects: tuple[str, ...]
     object: Int[Tensor, " n"]
+    light: LightPrior | None
+    turns: Float[Tensor, " n"] | None
     prior: CameraPrior
     resolution: int
     scale: float
@@ -156,6 +163,9 @@ class ImageDataset:
         self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]]) if listing.classes else no_labels
         shown, self.object = torch.from_numpy(listing.object_index[numbers]).unique(return_inverse=True)
         self.objects = tuple(listing.objects[number] for number in shown.tolist())
+        self.light = listing.light
+        turns = listing.turns
+        self.turns = None if turns is None else torch.from_numpy(turns[numbers].astype(np.float32))
         self.prior = listing.prior
         self.scale = listing.scale
         shape = (len(numbers), 4, self.resolution, self.resolution)
@@ -263,7 +273,8 @@ class ImageDataset:
                         waiting.append((indices, ahead.submit(self.load, indices)))
                     indices, images = waiting.popleft()
                     label = self.labels[indices] if self.classes else None
-                    yield Batch(images.result(), self.angles[indices], label, self.object[indices])
+                    turn = None if self.turns is None else self.turns[indices]
+                    yield Batch(images.result(), self.angles[indices], label, self.object[indices], turn)
             finally:
                 ahead.shutdown(cancel_futures=True)
 

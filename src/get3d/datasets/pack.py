@@ -142,7 +142,9 @@ def _planned(listing: Listing, resolution: int, most: int) -> _Plan:
             filled = _END
         filled += needed
         longest = max(longest, len(encoded(listing.images[number])))
-    return _Plan(listing, resolution, splits, row_type(longest), [*ends, len(sizes)], stamps)
+    return _Plan(
+        listing, resolution, splits, row_type(longest, turned=listing.turns is not None), [*ends, len(sizes)], stamps
+    )
 
 
 def _description(listing: Listing, splits: Sequence[str | None], number: int) -> bytes:
@@ -156,6 +158,8 @@ def _description(listing: Listing, splits: Sequence[str | None], number: int) ->
         "polar": polar,
         "split": splits[thing],
     }
+    if listing.turns is not None:
+        values["light"] = round(math.degrees(listing.turns[number]), 6)
     if listing.classes:
         values["label"] = listing.classes[listing.labels[thing]]
     return json.dumps(values).encode()
@@ -232,6 +236,8 @@ def write_shard(plan: _Plan, number: int, path: Path) -> Shaped[np.ndarray, " k"
     rows["name"] = [encoded(name) for name in listing.images[start:end]]
     rows["object"], rows["shard"] = listing.object_index[start:end], number
     rows["azimuth"], rows["polar"] = listing.angles[start:end].T
+    if listing.turns is not None:
+        rows["turn"] = listing.turns[start:end]
     with writing(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
         for row, image in zip(rows, range(start, end), strict=True):
             content = listing.content(image)

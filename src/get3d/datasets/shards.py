@@ -52,12 +52,12 @@ _FIELDS: list[tuple[str, str]] = [
 _AGAIN = "copy it again, or repeat `get3d pack`"
 
 
-def row_type(longest_name: int) -> np.dtype[np.void]:
-    """The type of index rows: name of the image, index of its object, place of its bytes, camera.
+def row_type(longest_name: int, *, turned: bool = False) -> np.dtype[np.void]:
+    """The type of index rows: name of the image, index of its object, place of its bytes, camera, turn of the light.
 
     `offset` and `size` are bytes in the tar file with the index `shard`, `crc` is their CRC-32, angles are radians.
     """
-    return np.dtype([("name", f"S{max(longest_name, 1)}"), *_FIELDS])
+    return np.dtype([("name", f"S{max(longest_name, 1)}"), *_FIELDS, *([("turn", "<f8")] if turned else [])])
 
 
 def shard_name(number: int) -> str:
@@ -245,7 +245,15 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: is not an index ({error}); {_AGAIN}") from error
     names = index.dtype.names
-    if index.ndim != 1 or names is None or index.dtype != row_type(index.dtype[0].itemsize):
+    if (
+        index.ndim != 1
+        or names is None
+        or index.dtype
+        not in (
+            row_type(index.dtype[0].itemsize),
+            row_type(index.dtype[0].itemsize, turned=True),
+        )
+    ):
         raise InputError(f"{path}: has rows of another kind ({index.dtype}); {_AGAIN}")
     images = np.array([shard.images for shard in files], dtype=np.int64)
     sizes = np.array([shard.size for shard in files], dtype=np.int64)

@@ -88,6 +88,10 @@ def images_of(
         cameras: n cameras, the i-th for the i-th shape.
         resolution: side in pixels.
     """
-    images = generator.draw(shapes, cameras, resolution)
+    turn = None
+    if generator.config.light.turned:
+        # As evenly spread as the drawn cameras' angles, and the same in whatever batch.
+        turn = (cameras.angles[:, 0] * 1000) % (2 * torch.pi)
+    images = generator.draw(shapes, cameras, resolution, turn=turn)
     empty = shapes.surfaces.empty[:, None, None, None]
     return torch.cat([torch.where(empty, BACKGROUND, images.rgb), torch.where(empty, 0.0, images.mask)], dim=1)

@@ -17,14 +17,22 @@ from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small
 from get3d.export.formats import files_of
 from get3d.files import InputError
 from get3d.generation.page import PAGE, page_files, write_page, write_page_object
-from get3d.generation.record import RECORD, begin_record, finish_record
+from get3d.generation.record import RECORD, begin_record, extend_record, finish_record, read_record
 from get3d.generation.settings import Settings, at_once
-from get3d.generation.shape_list import ShapeList, record
+from get3d.generation.shape_list import ShapeList, record, require_plain_names
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
 from get3d.generator import Generator, Shapes
 from get3d.latents import Latents
 
-__all__ = ["first_to_last", "made_together", "shapes_of", "write_objects"]
+__all__ = [
+    "add_object",
+    "first_to_last",
+    "made_together",
+    "require_addable",
+    "shapes_of",
+    "textured_object",
+    "write_objects",
+]
 
 TURNED = 16
 """Maximum number of objects in a turntable."""
@@ -97,10 +105,61 @@ def write_objects(
                 progress.update(task, completed=number + 1)
             return _Made(records, *_images(generator, shapes, numbers, settings))
 
-        names = _files(plan, settings, generator.config.synthesis.channels, others)
+        names = _files(plan, settings, generator.config.channels, others)
         before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
     return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
+
+
+def require_addable(generator: Generator, settings: Settings) -> dict[str, Any]:
+    """What the `shapes.json` of a folder says, to which objects of a generator can be added; empty where there is none.
+
+    Raises:
+        InputError: it is of another grid or of another version, and so are the objects in it.
+    """
+    path = settings.out / RECORD
+    there = read_record(path) if path.exists() else {}
+    grid = generator.isosurface.grid.resolution
+    if there.get("grid", grid) != grid or not isinstance(there.get("shapes", []), list):
+        raise InputError(
+            f"{path}: its shapes are on a grid of {there.get('grid')}, and the page's on {grid}; choose another --out"
+        )
+    return there
+
+
+def add_object(generator: Generator, plan: ShapeList, settings: Settings) -> dict[str, Any]:
+    """Writes the one object of a plan beside those that are in a folder, to its `shapes.json` and to its page.
+
+    Returns:
+        What `shapes.json` says of it.
+
+    Raises:
+        InputError: its name is no name of a file, or taken; the shape has no surface, or a file cannot be written.
+    """
+    (name,), out, channels = plan.names, settings.out, generator.config.synthesis.channels
+    there = require_addable(generator, settings)
+    others = there.get("shapes", [])
+    require_plain_names("the name", [name])
+    own = files_of(name, settings.format, channels)
+    if any(entry.get("name") == name for entry in others) or any((out / file).exists() for file in own):
+        raise InputError(f"{out}: {name!r} is there already; choose another name")
+    shapes = shapes_of(generator, plan, range(1), settings.small_components)
+    # Before anything is written: what has no surface leaves no trace.
+    facts, textured = textured_object(shapes, 0, settings)
+    if textured is None:
+        raise InputError(f"{name}: {facts['problem']}; choose another shape")
+    names = [entry["name"] for entry in others]
+    files = [*own, *page_files([*names, name])]
+    before = begin_record(out, files)
+    textured.save(out / own[0], settings.size)
+    write_page_object(out, name, len(others), textured)
+    entry = {"file": own[0]} | facts | record(generator, plan, 0, codes=True)
+    grid = generator.isosurface.grid.resolution
+    description = {"model": settings.model, "psi": there.get("psi", plan.psi), "grid": grid, "shapes": [*others, entry]}
+    images = [file for file in before if file.endswith((".png", ".gif")) and "/" not in file and (out / file).exists()]
+    write_page(out, description["shapes"], description, channels, generator.config.cameras, images)
+    extend_record(out, files, description, before)
+    return entry
 
 
 def _files(plan: ShapeList, settings: Settings, channels: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -114,7 +173,7 @@ def _written(
     generator: Generator, shapes: Shapes, offset: int, plan: ShapeList, number: int, settings: Settings
 ) -> dict[str, Any]:
     """Writes a mesh, and gives what is to be said of it."""
-    facts, textured = _textured(shapes, offset, settings)
+    facts, textured = textured_object(shapes, offset, settings)
     if textured is not None:
         path = settings.out / f"{plan.names[number]}.{settings.format}"
         textured.save(path, settings.size)
@@ -157,18 +216,16 @@ def _finish(
     description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
     videos = [f"turntable.{settings.video}"] if turns else []
     images = ["contact-sheet.png", *videos, *(name for name in others if "/" not in name)]
-    write_page(out, records, description, generator.config.synthesis.channels, generator.config.cameras, images)
-    finish_record(
-        out, _files(plan, settings, generator.config.synthesis.channels, others), description, before, console
-    )
+    write_page(out, records, description, generator.config.channels, generator.config.cameras, images)
+    finish_record(out, _files(plan, settings, generator.config.channels, others), description, before, console)
     paths = [out / entry["file"] for entry in records if "file" in entry]
     _say(paths, [*_in_short(others), "contact-sheet.png", *videos, PAGE, "page/", RECORD], records, out, console)
     return paths
 
 
 @torch.no_grad()
-def _textured(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str, Any], TexturedMesh | None]:
-    """What is to be said of a shape, and the object that is to be written; None where there is none."""
+def textured_object(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str, Any], TexturedMesh | None]:
+    """What is to be said of one of some shapes, and the object that is to be written; None where there is none."""
     if shapes.surfaces.empty[number]:
         return {"problem": "its field has the same sign everywhere, so there is no surface"}, None
     mesh = shapes.surfaces.meshes.select(torch.tensor([number], device=shapes.surfaces.empty.device)).split()[0]

@@ -16,9 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from get3d.light_prior import LightName
 from get3d.tensors import TensorDataclass
 
-__all__ = ["EVEN", "STUDIO", "Even", "Light", "SphericalGaussians", "Studio", "turned"]
+__all__ = ["EVEN", "LIGHTS", "STUDIO", "Even", "Light", "SphericalGaussians", "Studio", "turned"]
 
 DEGREE = 16
 """Of the Legendre series of a clamped cosine; its error is below 0.005 for a lamp without extent."""
@@ -189,3 +190,5 @@ def _clamped_cosine() -> tuple[float, ...]:
 
 
 EVEN, STUDIO = Even(), Studio()
+LIGHTS: dict[LightName, Light] = {"studio": STUDIO, "even": EVEN}
+"""The lights that have a name."""

@@ -16,6 +16,7 @@ from get3d.devices import device_named
 from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
 from get3d.files import InputError, require_writable
 from get3d.isosurface.memory import grid_memory, require_grid_fits
+from get3d.light_prior import LightPrior
 from get3d.networks import DiscriminatorConfig
 from get3d.ranges import Range, require_ranges
 from get3d.reconstruction.config import LOSS_WEIGHTS
@@ -112,7 +113,13 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
         config,
         grid_size=grid_size,
         metrics=default_metrics() if config.metrics is None else config.metrics,
-        generator=replace(config.generator, cameras=images.prior, grid_size=grid_size, classes=images.classes),
+        generator=replace(
+            config.generator,
+            cameras=images.prior,
+            grid_size=grid_size,
+            classes=images.classes,
+            light=_light_for(config, images),
+        ),
     )
     held_out = images
     # Sets of a few objects have none to hold out; `get3d check` says so.
@@ -145,6 +152,28 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
         f"a multiple of {whole}, --warmup.views ({config.warmup.views}){shared}; or use --warmup-kimg 0",
     )
     return config, ()
+
+
+def _light_for(config: TrainConfig, images: ImageDataset) -> LightPrior:
+    """The light of the images, if the materials that are asked for can be learnt in it.
+
+    Raises:
+        InputError: they cannot.
+    """
+    materials, option = config.generator.materials, "--generator.materials"
+    if materials == "color":
+        return LightPrior() if images.light is None else images.light
+    if images.light is None:
+        raise InputError(
+            f"{option} is {materials}, but {config.data / 'dataset.json'} does not say what lights its images; take "
+            "--generator.materials color, or images made with `get3d render` or `get3d synth`"
+        )
+    if materials == "pbr" and images.light != replace(images.light, shading="pbr"):
+        raise InputError(
+            f"{option} is pbr, but the images of {config.data} are matte, so nothing shows roughness and metallic; "
+            "take base_color, or make the dataset with --shading pbr"
+        )
+    return images.light
 
 
 def _known_by(images: ImageDataset) -> str:

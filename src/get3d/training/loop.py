@@ -181,6 +181,7 @@ class _Part:
     latents: Latents
     others: Latents
     kept: Tensor
+    turn: Tensor | None
 
 
 def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.device, ranks: Ranks) -> list[_Part]:
@@ -197,6 +198,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     kept = torch.rand(count, 2, generator=generator)
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
     kept = torch.where(mixed, kept, 1.0)
+    turns = 2 * torch.pi * torch.rand(count, generator=generator) if config.generator.light.turned else None
     share = ranks.share(count)
     size = (share.stop - share.start) // config.grad_accum_steps
     parts = []
@@ -207,7 +209,8 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
         angles = batch.angles[mine].to(device)
         fake_angles = drawn_angles[rows].to(device)
         cameras, share_kept = Cameras.of_prior(prior, fake_angles), kept[rows].to(device)
-        parts.append(_Part(batch.images[mine], angles, label, fake_angles, cameras, latents, others, share_kept))
+        turn = None if turns is None else turns[rows].to(device)
+        parts.append(_Part(batch.images[mine], angles, label, fake_angles, cameras, latents, others, share_kept, turn))
     return parts
 
 
@@ -224,7 +227,7 @@ def _drawn(generator: Generator, part: _Part, config: TrainConfig) -> _Drawn:
     with config.autocast(part.angles.device):
         fields = generator.fields(styles)
     shapes = generator.extract(fields)
-    images = generator.draw(shapes, part.cameras, config.resolution)
+    images = generator.draw(shapes, part.cameras, config.resolution, turn=part.turn)
     return _Drawn(torch.cat([images.rgb, images.mask], dim=1), shapes.surfaces)
 
 
