@@ -16,6 +16,8 @@ from get3d.files import InputError
 from get3d.training.gradients import MEETING, RECEIVING, SENDING
 from tiny import run_config, write_dataset
 
+pytestmark = pytest.mark.slow
+
 LINK = Link(bandwidth=100.0, latency=0.5)
 FABRIC = Fabric(near=LINK, far=Link(bandwidth=10.0, latency=2.0), node=4, meeting=0.25)
 

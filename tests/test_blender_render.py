@@ -25,6 +25,8 @@ from get3d.datasets.index import read
 from get3d.files import InputError
 from models import RED, plain, save_wedge, square, textured
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 PYTHON = HERE.parent / ".venv-blender/bin/python"
 

@@ -33,6 +33,7 @@ def data(tmp_path_factory):
     return tiny.write_dataset(tmp_path_factory.mktemp("data") / "discs")
 
 
+@pytest.mark.slow
 def test_the_way_of_the_readme(monkeypatch, tmp_path, capsys):
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
     options = ["--shapes=10", "--views=2", "--resolution=64", "--texture=256", "--workers=1"]

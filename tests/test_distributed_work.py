@@ -209,6 +209,7 @@ def test_a_rendered_dataset_is_that_of_one_process_and_is_gone_on_with(tmp_path)
     assert (out / "images/b/000.png").stat().st_mtime_ns == kept
 
 
+@pytest.mark.slow
 def test_a_lost_process_is_named_and_the_others_go_on_from_what_is_written(model, tmp_path):
     """Bare meshes that are there are not made again, after one process was killed and both were started again."""
     out = tmp_path / "out"

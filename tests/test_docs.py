@@ -74,6 +74,7 @@ def site(tmp_path_factory) -> dict[Path, Page]:
     return {path.relative_to(folder): Page(path.read_text()) for path in folder.rglob("*.html")}
 
 
+@pytest.mark.slow
 def test_links_of_the_api_pages_lead_somewhere(site):
     broken = []
     for path, page in site.items():
@@ -88,6 +89,7 @@ def test_links_of_the_api_pages_lead_somewhere(site):
     assert sum(len(page.links) for page in site.values()) > 400
 
 
+@pytest.mark.slow
 def test_the_api_pages_have_what_the_documentation_imports(site):
     code = "\n".join("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)) for page in PAGES)
     missing = []
@@ -100,6 +102,7 @@ def test_the_api_pages_have_what_the_documentation_imports(site):
     assert not private
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["get3d", "get3d.checkpoints", "get3d.metrics", "get3d.networks"])
 def test_every_public_name_of_a_package_can_be_imported(package):
     code = f"import {package} as room; print(*[name for name in room.__all__ if not hasattr(room, name)])"

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from captures import blender_matrices, capture
 
@@ -54,6 +55,7 @@ for given in ("cameras.npy", "."):
 """
 
 
+@pytest.mark.slow
 def test_the_examples_are_used(tmp_path):
     chair = capture(tmp_path / "images", views=8)
     matrices = blender_matrices(chair.degrees, radius=2.0)

@@ -21,6 +21,8 @@ from get3d.training.checkpoint import BEST, checkpoints_in, shown_of
 from get3d.training.config import TrainConfig
 from ranks import Ranks, assert_same_course, statistics
 
+pytestmark = pytest.mark.slow
+
 STEPS = 12
 """Of eight images each; a line of statistics after each, a checkpoint after every other."""
 

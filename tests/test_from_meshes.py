@@ -56,6 +56,7 @@ def eight(tmp_path: Path) -> Path:
     return tmp_path / "assets"
 
 
+@pytest.mark.slow
 def test_files_of_eight_formats_and_broken_ones_become_a_dataset_to_train_on(eight, tmp_path):
     said = Console(record=True, quiet=True, width=200)
     root = render_models(config(eight, tmp_path / "data", supersample=3, resolution=32), said)
@@ -104,6 +105,7 @@ def test_an_interrupted_dataset_is_gone_on_with_and_mended_models_come_in(tmp_pa
     assert again == whole
 
 
+@pytest.mark.slow
 def test_an_objects_images_depend_on_its_name_and_the_seed_only(tmp_path):
     save_wedge(tmp_path / "one/b.ply")
     for name in "abc":

@@ -183,6 +183,7 @@ print(peak(lambda: generator.meshes(latents)) / (taken.shape * grid**3))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are measured on Linux")
 @pytest.mark.parametrize("kind", ["tetrahedra", "flexicubes"])
 def test_the_estimate_of_memory_is_what_is_taken(kind):
@@ -216,6 +217,7 @@ def test_a_way_leads_from_one_object_to_the_other(model, tmp_path, said):
         assert np.abs(swaps[place, :, place].astype(int) - end).max() <= 2
 
 
+@pytest.mark.slow
 def test_a_way_in_w_is_a_straight_line_of_styles_and_is_made_again(model, tmp_path, said):
     quick = QUICK | {"psi": 0.5}
     config = InterpolateConfig(model, out=tmp_path, start=4, end=9, num=3, frames=2, swaps=10, space="w", **quick)
@@ -353,6 +355,7 @@ def test_geometry_alone_in_other_formats(model, tmp_path, said, format):
     assert len(trimesh.load(path, process=False).faces) == len(mesh.faces)
 
 
+@pytest.mark.slow
 def test_a_film_as_mp4(model, tmp_path, said):
     imageio = pytest.importorskip("imageio.v3")
     pytest.importorskip("av")
@@ -444,6 +447,7 @@ def test_options_out_of_range_are_refused_before_any_work(model, tmp_path, said,
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_own(model, tmp_path, said):
     """Unchanged files of the first command go, changed ones and those that it never wrote stay, and it is said."""
     many = GenerateConfig(model, out=tmp_path, num=4, **QUICK | {"video": "gif", "format": "obj"})
@@ -520,6 +524,7 @@ def test_shapes_that_are_made_together_are_those_made_alone_to_rounding():
         torch.testing.assert_close(alone.vertices, mesh.vertices, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model, tmp_path):
     console = Console(file=io.StringIO(), width=500)
     options = QUICK | {"video": "gif", "resolution": 64}

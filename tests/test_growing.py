@@ -50,6 +50,7 @@ def test_a_discriminator_of_larger_images_begins_with_the_judgement_of_the_small
     torch.testing.assert_close(logits.mask, expected.mask)
 
 
+@pytest.mark.slow
 def test_every_part_of_a_grown_model_learns(tmp_path):
     data = tiny.write_dataset(tmp_path / "data", resolution=32)
     fine = tiny.write_dataset(tmp_path / "fine", resolution=64)

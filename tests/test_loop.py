@@ -96,6 +96,7 @@ def test_the_folder_of_a_run_is_a_model(run):
     assert generator.config.grid_size == pytest.approx(0.7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.3, 0.8])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(data, run, tmp_path, moment):
     out = tmp_path / "killed"
@@ -120,6 +121,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(data, run, tmp_path, moment)
         assert torch.equal(mine[key], tensor), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_path, number):
     out = tmp_path / "stopped"
@@ -142,6 +144,7 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_pa
         assert mine == pytest.approx(theirs, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_written_when_the_last_is_too_old(data, run, tmp_path):
     """Here after every step; nothing else is different."""
     threads = torch.get_num_threads()
@@ -178,6 +181,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_then_named(data, tmp_path):
         train_step(state, Batch(images, angles), config)
 
 
+@pytest.mark.slow
 def test_the_generator_learns_where_the_discriminator_leads(data, tmp_path):
     """With a discriminator that likes large masks, masks grow: the gradient passes all the way."""
     config = tiny.run_config(data, tmp_path)
@@ -281,6 +285,7 @@ def _angles_of(data, name):
     return torch.deg2rad(torch.tensor([[float(v) for v in row[1:3]] for row in rows if row[0].startswith(name)]))
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_what_it_wrote_and_again_that_it_is_finished(data, tmp_path):
     said = io.StringIO()
     out = tmp_path / "a[/b]"

@@ -12,8 +12,13 @@ from PIL import Image
 from rich.console import Console
 
 from browser import chromium, needs_chromium, wait_for_objects, watched
+from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.cameras import Cameras
 from get3d.checkpoints.model import load
+from get3d.datasets.check import check
+from get3d.datasets.check_html import write_page
+from get3d.evaluation.report import EvaluateConfig, evaluate
+from get3d.export import TexturedMesh
 from get3d.files import read_json
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
@@ -170,3 +175,42 @@ def test_an_object_that_is_lost_is_said_and_the_others_are_shown(browser, object
     found = _open(browser, folder, viewport={"width": 1300, "height": 1000})
     wait_for_objects(found.page, 2)
     found.page.get_by_text("seed 5 cannot be shown").wait_for()
+
+
+def test_a_notebook_shows_an_object_to_turn(browser):
+    (mesh,) = load("chair", "cpu").textured(load("chair", "cpu").sample_latents(1, 4), 0.7, 64, 1000)
+    found = watched(browser, viewport={"width": 900, "height": 900})
+    found.page.set_content(f"<h1>A notebook</h1>{mesh._repr_html_()}")
+    frame = found.page.frame_locator("iframe")
+    frame.locator("model-viewer").wait_for()
+    inner = next(one for one in found.page.frames if one.parent_frame)
+    wait_for_objects(inner, 1)
+    assert inner.inner_text("figcaption b") == "Object"
+    assert found.errors == []
+    assert {request.partition(":")[0] for request in found.requests} <= {"about", "blob"}
+    assert "nothing to see" in TexturedMesh.nothing(mesh.vertices.device)._repr_html_()
+
+
+def test_reports_hold_objects_to_turn(browser, tmp_path):
+    quiet = Console(quiet=True)
+    data = synthesize(SynthConfig("vase", tmp_path / "data", shapes=6, views=3, resolution=32, workers=1), quiet)
+    write_page(check(data), tmp_path / "check.html")
+    found = watched(browser)
+    found.page.goto((tmp_path / "check.html").as_uri())
+    found.page.locator(".objects").scroll_into_view_if_needed()
+    wait_for_objects(found.page, 1)
+    wanted = {"references": 1, "ratio": 4, "points": 64, "train_objects": 2, "images": 0, "textures": 0}
+    config = EvaluateConfig(models=("chair",), data=data, out=tmp_path, device="cpu", distances=("cd",), **wanted)
+    evaluate(config, quiet)
+    found.page.goto((tmp_path / "report.html").as_uri())
+    found.page.locator(".objects").first.scroll_into_view_if_needed()
+    wait_for_objects(found.page, 4)
+    assert "seed 0" in found.page.locator(".objects").first.inner_text()
+    assert "training object" in found.page.locator(".objects").nth(1).inner_text()
+    # Results first; the settings are there, folded.
+    assert found.page.locator("h2").all_inner_texts()[:2] == ["Numbers", "Objects to turn"]
+    assert not found.page.get_by_text('"psi": ').is_visible()
+    found.page.get_by_text("Settings").click()
+    assert found.page.get_by_text('"psi": ').is_visible()
+    assert found.errors == []
+    assert {request.partition(":")[0] for request in found.requests} <= {"file", "blob"}

@@ -29,6 +29,7 @@ from get3d.flags import REGISTRY
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.ranges import require_ranges
 from get3d.training.run_config import RunsConfig, TrainConfig
+from get3d.viewer.config import ViewConfig
 
 __all__ = ["main"]
 
@@ -173,6 +174,16 @@ def vary(config: Annotated[VaryConfig, _flat], printing: _Printing) -> None:
     interpolation.vary(config, terminal(quiet=printing.quiet))
 
 
+def view(config: Annotated[ViewConfig, _flat], printing: _Printing) -> None:
+    """Open a live page on a model (sliders, variations, save), a dataset (images, cameras, meshes) or mesh files.
+
+    Example: get3d view chair
+    """
+    from get3d.viewer import command
+
+    command.view(config, terminal(quiet=printing.quiet))
+
+
 def models(config: Annotated[ModelsConfig, _flat]) -> None:
     """List the bundled models. Every command accepts their names.
 
@@ -241,6 +252,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "generate": generate,
     "interpolate": interpolate,
     "vary": vary,
+    "view": view,
     "models": models,
     "release": release,
     "convert": convert,

@@ -63,8 +63,9 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(function)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
+        accelerator = torch.accelerator.current_accelerator()
         with ExitStack() as stack:
-            for kind in ("cpu", "cuda"):
+            for kind in ("cpu",) if accelerator is None else ("cpu", accelerator.type):
                 if torch.is_autocast_enabled(kind):
                     stack.enter_context(torch.autocast(kind, enabled=False))
             return function(*args, **kwargs)

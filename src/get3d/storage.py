@@ -203,9 +203,7 @@ def restore(kind: type[Config], value: Any, source: Path | str) -> Config:
             of its range.
     """
     if not isinstance(value, dict):
-        raise InputError(
-            f"{source}: a {kind.__name__} in it is a {type(value).__name__}, not a table; use another copy"
-        )
+        raise InputError(f"{source}: its {kind.__name__} is no table but a {type(value).__name__}; use another copy")
     try:
         restored = _converter.structure(value, kind)
     except cattrs.BaseValidationError as error:

@@ -1,4 +1,4 @@
-"""An object as a stranger made it, several materials and all, made plain: what both renderers draw."""
+"""An untrusted model in a simple form, with several materials, for both renderers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +22,7 @@ __all__ = ["Asset", "Textures"]
 
 @dataclass(frozen=True)
 class Asset:
-    """A mesh whose faces have one of several materials: a texture that repeats, with or without holes.
+    """A mesh with one of several materials per face: a repeating texture, with or without holes.
 
     Attributes:
         vertices: [V, 3] positions, +Y up; a vertex comes once for each normal, colour and place in a texture.
@@ -92,7 +92,7 @@ class Asset:
         return replace(self, maps={})
 
     def save(self, path: Path | str) -> None:
-        """Writes a .glb, whole or not at all; the same object gives the same bytes.
+        """Writes a .glb, completely or not at all; the same object gives the same bytes.
 
         Raises:
             InputError: the file cannot be written.

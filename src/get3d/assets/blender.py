@@ -1,4 +1,4 @@
-"""The other renderer: Cycles, in a process of Blender's own, with the same object and the same cameras."""
+"""The Blender renderer: Cycles in a separate process, with the same object and the same cameras."""
 
 import os
 import shutil
@@ -26,10 +26,10 @@ CPU = torch.device("cpu")
 
 
 def find_blender(program: Path | None) -> Path:
-    """The Blender program of a path, or a Python that has the module bpy; without a path, the Blender installed.
+    """Finds Blender: the program at a path, or a Python with the module bpy; without a path, the installed Blender.
 
     Raises:
-        InputError: it is not there.
+        InputError: there is no such program.
     """
     found = shutil.which("blender" if program is None else program)
     if found is None:

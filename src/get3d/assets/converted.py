@@ -1,4 +1,4 @@
-"""Formats that other programs read: each file becomes a .glb in a process of its own, with bounds on time and memory.
+"""Formats read by other programs, which convert a file to .glb in a separate process with limits on time and memory.
 
 assimp's program is taken and not its module: it gives textures that lie within a file, and what a damaged file does to
 it stays in its process. Only Blender reads what Blender writes.

@@ -1,4 +1,4 @@
-"""What is looked at before a stranger's file is loaded, and the files it names: nothing outside its folder is read."""
+"""Checks of untrusted files before loading, and the files that they name. Nothing outside their folder is read."""
 
 import faulthandler
 import io
@@ -32,14 +32,14 @@ MOST_PIXELS = 8192**2
 
 @dataclass(frozen=True)
 class Limits:
-    """What one object of a stranger may cost, beside its faces (`--max-faces`).
+    """Limits for one untrusted object, in addition to the number of faces (`--max-faces`).
 
     Attributes:
-        bytes: of the other files that it names, all together.
-        pixels: of its textures as they are, all together.
-        instances: of meshes that it places.
-        nodes: of its scene, or prims, with all that they refer to; bones and groups are some, too.
-        seconds: that reading it may take.
+        bytes: total bytes of the other files that it names.
+        pixels: total pixels of its textures.
+        instances: number of placed meshes.
+        nodes: number of nodes of its scene, or prims, with everything that they refer to, including bones and groups.
+        seconds: time for reading it.
     """
 
     bytes: int = 2**31

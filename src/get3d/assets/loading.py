@@ -1,4 +1,4 @@
-"""Models of many formats, loaded as what they are: data of strangers, most of it sound."""
+"""Loads untrusted models of many formats."""
 
 import importlib.util
 import re
@@ -49,11 +49,11 @@ _STEPS = 2**20
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model as loaded.
+    """A loaded model.
 
     Attributes:
         asset: centred on the origin, upright and scaled.
-        missing: files that it names and that could not be read; what they colour has its base colour.
+        missing: referenced files that could not be read; the base colour replaces them.
     """
 
     asset: Asset
@@ -72,28 +72,28 @@ def load_asset(
     centred: bool = True,
     maps: bool = False,
 ) -> Loaded:
-    """Loads a model with its materials and textures, and puts it upright around the origin.
+    """Loads a model with its materials and textures, upright and centred at the origin.
 
     Args:
         path: a file of one of the `SUFFIXES`.
-        root: the folder that every file the model names must lie in.
-        scale: longest side of the bounding box that it gets.
+        root: the folder that must contain every file named by the model.
+        scale: longest side of the resulting bounding box.
         up: the direction that is up in the file; "file": what the format or the file says.
-        max_faces: most faces that are accepted.
+        max_faces: maximum number of faces.
         texture: side in texels to which larger textures are reduced.
-        blender: reads .blend: the program, or a Python that has the module bpy; None: the Blender installed.
-        maps: also read roughness, metallic, normals and emission, of .gltf, .glb, .obj and .usdz.
-        centred: put the middle of its bounding box at the origin; False leaves the file's own origin there.
+        blender: program for .blend files, or a Python with the module bpy; None: the installed Blender.
+        centred: move the middle of the bounding box to the origin; False keeps the origin of the file.
+        maps: also read roughness, metallic, normals and emission of .gltf, .glb, .obj and .usdz.
 
     Raises:
-        InputError: the file cannot be read, leads out of `root`, or holds nothing that can be drawn.
+        InputError: the file cannot be read, refers to files outside `root`, or contains nothing that can be drawn.
     """
     contained(root, str(path.relative_to(root)))
     suffix = path.suffix.lower()
     resolver = FolderResolver(root, path.parent, maps=maps)
     try:
         require_loadable(path, max_faces)
-        # Numbers of strangers overflow; what comes of it is found below.
+        # Untrusted numbers can overflow; the result is checked below.
         with careful_images(), np.errstate(all="ignore"):
             placed = _scene(path, suffix, resolver, max_faces, texture, blender)
             asset = _assembled(placed, resolver, max_faces, texture)

@@ -1,4 +1,4 @@
-"""Materials of untrusted files as textures: the base colour and the holes in it and, on demand, the other maps."""
+"""Untrusted materials as textures: base colour and holes and, on demand, the other maps."""
 
 import io
 from collections.abc import Mapping

@@ -25,7 +25,7 @@ def load_off(path: Path, resolver: FolderResolver) -> trimesh.Scene:
         resolver: notes what cannot be read: textures, whose image no .off names.
 
     Raises:
-        InputError: it is binary or of four dimensions, is cut short, or names a vertex that is not there.
+        InputError: it is binary or of four dimensions, is truncated, or names a vertex that is not there.
     """
     text = decoded(path.read_bytes())
     lines = [line.partition("#")[0].strip() for line in text.replace("\r", "\n").split("\n")]

@@ -1,4 +1,4 @@
-"""Endless objects of a kind, and datasets of them: `get3d synth`."""
+"""Procedural objects, and datasets of them: `get3d synth`."""
 
 import shlex
 from collections.abc import Callable
@@ -44,9 +44,9 @@ class Kind:
     """A kind of objects.
 
     Attributes:
-        parts: draws the parts of one object.
-        scale: longest side of the bounding box, unless one asks for another.
-        roughness: of the surface, 0 to 1.
+        parts: makes the parts of one object.
+        scale: default longest side of the bounding box.
+        roughness: roughness of the surface, 0 to 1.
     """
 
     parts: Callable[[np.random.Generator], list[Part]]
@@ -82,9 +82,9 @@ def make(kind: str, seed: int, index: int, scale: float | None = None, texture: 
 
     Args:
         kind: one of `KINDS`.
-        seed: names a series of objects.
-        index: which one of the series.
-        scale: longest side of the bounding box; None: the kind's own.
+        seed: seed of a series of objects.
+        index: index in the series.
+        scale: longest side of the bounding box; None: the default of the kind.
         texture: side of the texture in texels.
     """
     chosen = KINDS[kind]
@@ -95,10 +95,10 @@ def make(kind: str, seed: int, index: int, scale: float | None = None, texture: 
 
 
 def synthesize(config: SynthConfig, console: Console) -> Path:
-    """Makes a dataset folder, or goes on with it where it was left; gives its path.
+    """Makes a dataset folder, or resumes an incomplete one. Returns its path.
 
     Raises:
-        InputError: the folder cannot be written to, or holds a dataset made with other settings.
+        InputError: the folder cannot be written to, or contains a dataset made with other settings.
     """
     root = config.out
     description = _describe(config)

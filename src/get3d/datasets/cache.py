@@ -63,7 +63,7 @@ def recall(root: Path, folder: str) -> Found | None:
                 continue
             watched, stamps = _names(arrays["watched"]), arrays["stamps"]
             found = Found(_names(arrays["images"]), arrays["angles"])
-            # What comes with a dataset is a stranger's, this file too. An InputError is a ValueError.
+            # Everything in a dataset is untrusted, including this file. An InputError is a ValueError.
             require_names([*found.images, *watched], place)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue

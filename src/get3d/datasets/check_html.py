@@ -19,7 +19,7 @@ from get3d.datasets.index import Listing
 from get3d.datasets.loader import decode_listed
 from get3d.datasets.silhouette_consistency import silhouettes
 from get3d.files import writing
-from get3d.html import COLORS, Series, document, figure, histogram, key
+from get3d.html import COLORS, PageObject, Series, document, embeddable, embedded_objects, figure, histogram, key
 from get3d.images import contact_sheet
 
 __all__ = ["camera_diagram", "check_page", "write_page"]
@@ -28,6 +28,8 @@ _PROBLEMS = 500
 _SIDE = 96
 """Approximate size of images in pixels."""
 _COLUMNS, _THUMBNAILS, _WORST = 12, 48, 12
+_TURNED = 8
+"""Meshes that can be turned."""
 _POINTS = 20_000
 """Maximum number of cameras in the diagram."""
 _WIDTH, _HEIGHT, _BORDER = 1200, 520, 90
@@ -122,7 +124,19 @@ def _disagreements(details: Details, resolution: int) -> list[str]:
         return []
     what = "Silhouettes: dark where image and mesh agree, blue where only the image shows the object, red the mesh"
     sheet = contact_sheet(_thumbnails(torch.stack(pixels)), min(_COLUMNS, len(pixels)))
-    return [figure(sheet, f"{what}. The worst of each object: {', '.join(names)}")]
+    return [figure(sheet, f"{what}. The worst of each object: {', '.join(names)}"), _meshes(details)]
+
+
+def _meshes(details: Details) -> str:
+    """The meshes that agree least with their images, to turn."""
+    shown = []
+    for number, found in sorted(details.comparisons.items(), key=lambda item: item[1].overlap.min())[:_TURNED]:
+        name = details.listing.objects[number]
+        content = embeddable(details.listing.root / "meshes" / f"{name}.glb")
+        if content is not None:
+            shown.append(PageObject(name, [f"overlap with its worst image: {found.overlap.min():.2f}"], glb=content))
+    heading = "<h3>Their meshes, those that agree least first</h3>"
+    return embedded_objects({heading: shown}) if shown else ""
 
 
 def _cameras(details: Details) -> list[str]:

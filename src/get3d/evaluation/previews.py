@@ -13,20 +13,26 @@ from get3d.color import linear_to_srgb, unit_to_bytes
 from get3d.datasets.ground_truth import read_mesh
 from get3d.evaluation.drawing import Sampling, images_of
 from get3d.evaluation.shape_sets import mesh_path
+from get3d.export.gltf import glb_bytes
 from get3d.generator import Generator
+from get3d.html import PageObject, embeddable
 from get3d.images import contact_sheet
 from get3d.meshes import Mesh, MeshBatch
 from get3d.metrics.sampling import in_unit_cube
 from get3d.render import interpolate, rasterize
 from get3d.render.lights import STUDIO
 
-__all__ = ["grey", "neighbour_sheet", "sample_sheet"]
+__all__ = ["grey", "neighbour_sheet", "objects_to_turn", "sample_sheet"]
 
 RESOLUTION = 128
 _SUPERSAMPLE = 2
 _VIEW = (30.0, 70.0)
 """Azimuth and polar angle in degrees: from the front, a little from the side and from above."""
 _AT_ONCE = 4
+_TEXTURE, _FACES = 256, 5000
+"""Of objects that stand in the page itself."""
+_NEAREST = 2
+"""Training objects that are shown beside a shape."""
 
 
 def _cameras(count: int, radius: float, fov: float) -> Cameras:
@@ -60,6 +66,38 @@ def neighbour_sheet(
         (own,) = sampling.shapes(generator, [number]).surfaces.meshes.to("cpu").split()
         rows += [own, *(read_mesh(mesh_path(folder, name)) for name in names)]
     return contact_sheet(grey(rows), columns=1 + len(neighbours[0]))
+
+
+@torch.no_grad()
+def objects_to_turn(
+    generator: Generator,
+    sampling: Sampling,
+    numbers: Sequence[int],
+    folder: Path | None = None,
+    neighbours: Sequence[Sequence[str]] = (),
+) -> list[PageObject]:
+    """Some shapes with their textures, each followed by the dataset's objects that are its neighbours.
+
+    Shapes without a surface are left out, and objects whose mesh is no .glb or too large for a page.
+
+    Args:
+        generator: the model.
+        sampling: how its shapes are drawn.
+        numbers: of the shapes.
+        folder: of the dataset's meshes.
+        neighbours: names of objects for each shape, nearest first; none where they are not to be shown.
+    """
+    found = []
+    for place, number in enumerate(numbers):
+        (textured,) = generator.textured(sampling.styles(generator, [number]), None, _TEXTURE, _FACES)
+        if not textured.empty:
+            name = f"seed {sampling.seed + number}"
+            found.append(PageObject(name, [f"ψ {sampling.psi:g}"], glb=glb_bytes(textured)))
+        for near in neighbours[place][:_NEAREST] if neighbours else ():
+            content = None if folder is None else embeddable(mesh_path(folder, near))
+            if content is not None:
+                found.append(PageObject(near, [f"training object, near seed {sampling.seed + number}"], glb=content))
+    return found
 
 
 def grey(meshes: Sequence[Mesh]) -> UInt8[Tensor, "n 4 r r"]:

@@ -24,18 +24,23 @@ from get3d.console import print_json
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.evaluation.evaluator import Comparison, EvaluateConfig, Result
 from get3d.evaluation.metric_table import METRICS, worse
-from get3d.evaluation.previews import neighbour_sheet, sample_sheet
+from get3d.evaluation.previews import neighbour_sheet, objects_to_turn, sample_sheet
 from get3d.evaluation.report_html import page
 from get3d.evaluation.shape_metrics import Value
 from get3d.evaluation.shape_sets import ANGLE_BINS, ASPECT_BINS
 from get3d.files import InputError, require_writable, write_json, writing
 from get3d.generator import Generator
+from get3d.html import PageObject
 from get3d.ranges import require_ranges
 
 __all__ = ["EvaluateConfig", "evaluate", "validate"]
 
 _SHOWN = 16
 _NEIGHBOURS_SHOWN = 8
+_TURNED = 8
+"""Samples that can be turned."""
+_BESIDE = 4
+"""Shapes that can be turned beside training objects, and as many that are far from any."""
 _DISTANCE_BINS = 12
 _BEST = {"lower": 0.0, "higher": 100.0}
 """Best possible values; all metrics for which higher is better are in per cent."""
@@ -114,8 +119,9 @@ def _written(
     }
     write_json(config.out / "report.json", report)
     images = [sample_images(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
+    objects = [_objects(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
     with writing(config.out / "report.html") as temporary:
-        temporary.write_text(page(report, images), encoding="utf-8")
+        temporary.write_text(page(report, images, objects), encoding="utf-8")
     if config.json:
         print_json(console, report)
         return report
@@ -282,6 +288,26 @@ def sample_images(
             generator, comparison.sampling, [seed - config.seed for seed in own], comparison.folder, near
         )
     return shown
+
+
+def _objects(
+    config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result
+) -> dict[str, list[PageObject]]:
+    """Objects to turn, by what they are: samples, shapes beside training objects, and the shapes far from any."""
+    sampling = comparison.sampling
+    if result.shapes is None or not len(result.shapes):
+        return {"Samples, not chosen": objects_to_turn(generator, sampling, range(_TURNED))}
+    numbers = [int(name) - config.seed for name in result.shapes.names]
+    near = objects_to_turn(generator, sampling, numbers[:_BESIDE], comparison.folder, result.neighbours[:_BESIDE])
+    found = {
+        "Samples, not chosen": objects_to_turn(generator, sampling, range(_TURNED)),
+        "Samples, each before the training objects nearest to it": near,
+    }
+    for name, distances in result.to_train.items():
+        farthest = distances.argsort(descending=True, stable=True)[:_BESIDE].tolist()
+        worst = objects_to_turn(generator, sampling, [numbers[place] for place in farthest])
+        found[f"Worst cases: farthest from every training object ({name})"] = worst
+    return found
 
 
 def _print(report: Mapping[str, Any], console: Console) -> None:

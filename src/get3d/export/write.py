@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from get3d.color import srgb_to_linear, unit_to_bytes
+from get3d.html import PageObject, document, embedded_objects, frame
 from get3d.materials import BASE_COLOR, CHANNELS
 from get3d.meshes import Mesh
 
@@ -72,6 +73,16 @@ class TexturedMesh:
         value = torch.tensor(self.constant(channel), dtype=torch.float64)
         numbers: list[float] = (srgb_to_linear(value) if CHANNELS[channel].color_space == "srgb" else value).tolist()
         return numbers
+
+    def _repr_html_(self) -> str:
+        """The object as notebooks show it: to turn, without a network, also when the notebook is opened again."""
+        from get3d.export.gltf import glb_bytes
+
+        if self.empty:
+            return "<p>No face, so there is nothing to see.</p>"
+        _require_complete(self)
+        shown = PageObject("Object", [f"{len(self.faces):,} triangles"], glb=glb_bytes(self))
+        return frame(document("Object", embedded_objects({"": [shown]})))
 
     def save(self, path: Path | str, size: float | None = None) -> None:
         """Writes the object in the format of the suffix.

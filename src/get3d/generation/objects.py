@@ -17,14 +17,22 @@ from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small
 from get3d.export.formats import files_of
 from get3d.files import InputError
 from get3d.generation.page import PAGE, page_files, write_page, write_page_object
-from get3d.generation.record import RECORD, begin_record, finish_record
-from get3d.generation.settings import Settings, at_once
-from get3d.generation.shape_list import ShapeList, record
+from get3d.generation.record import RECORD, begin_record, extend_record, finish_record, read_record
+from get3d.generation.settings import Settings, at_once, chosen_light
+from get3d.generation.shape_list import ShapeList, record, require_plain_names
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
 from get3d.generator import Generator, Shapes
 from get3d.latents import Latents
 
-__all__ = ["first_to_last", "made_together", "shapes_of", "write_objects"]
+__all__ = [
+    "add_object",
+    "first_to_last",
+    "made_together",
+    "require_addable",
+    "shapes_of",
+    "textured_object",
+    "write_objects",
+]
 
 TURNED = 16
 """Maximum number of objects in a turntable."""
@@ -103,6 +111,57 @@ def write_objects(
     return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
 
 
+def require_addable(generator: Generator, settings: Settings) -> dict[str, Any]:
+    """What the `shapes.json` of a folder says, to which objects of a generator can be added; empty where there is none.
+
+    Raises:
+        InputError: it is of another grid or of another version, and so are the objects in it.
+    """
+    path = settings.out / RECORD
+    there = read_record(path) if path.exists() else {}
+    grid = generator.isosurface.grid.resolution
+    if there.get("grid", grid) != grid or not isinstance(there.get("shapes", []), list):
+        raise InputError(
+            f"{path}: its shapes are on a grid of {there.get('grid')}, and the page's on {grid}; choose another --out"
+        )
+    return there
+
+
+def add_object(generator: Generator, plan: ShapeList, settings: Settings) -> dict[str, Any]:
+    """Writes the one object of a plan beside those that are in a folder, to its `shapes.json` and to its page.
+
+    Returns:
+        What `shapes.json` says of it.
+
+    Raises:
+        InputError: its name is no name of a file, or taken; the shape has no surface, or a file cannot be written.
+    """
+    (name,), out, channels = plan.names, settings.out, generator.config.synthesis.channels
+    there = require_addable(generator, settings)
+    others = there.get("shapes", [])
+    require_plain_names("the name", [name])
+    own = files_of(name, settings.format, channels)
+    if any(entry.get("name") == name for entry in others) or any((out / file).exists() for file in own):
+        raise InputError(f"{out}: {name!r} is there already; choose another name")
+    shapes = shapes_of(generator, plan, range(1), settings.small_components)
+    # Before anything is written: what has no surface leaves no trace.
+    facts, textured = textured_object(shapes, 0, settings)
+    if textured is None:
+        raise InputError(f"{name}: {facts['problem']}; choose another shape")
+    names = [entry["name"] for entry in others]
+    files = [*own, *page_files([*names, name])]
+    before = begin_record(out, files)
+    textured.save(out / own[0], settings.size)
+    write_page_object(out, name, len(others), textured)
+    entry = {"file": own[0]} | facts | record(generator, plan, 0, codes=True)
+    grid = generator.isosurface.grid.resolution
+    description = {"model": settings.model, "psi": there.get("psi", plan.psi), "grid": grid, "shapes": [*others, entry]}
+    images = [file for file in before if file.endswith((".png", ".gif")) and "/" not in file and (out / file).exists()]
+    write_page(out, description["shapes"], description, channels, generator.config.cameras, images)
+    extend_record(out, files, description, before)
+    return entry
+
+
 def _files(plan: ShapeList, settings: Settings, channels: Sequence[str], others: Sequence[str]) -> list[str]:
     """All files that a command may write to its folder, but for the record of them."""
     meshes = [name for stem in plan.names for name in files_of(stem, settings.format, channels)]
@@ -114,7 +173,7 @@ def _written(
     generator: Generator, shapes: Shapes, offset: int, plan: ShapeList, number: int, settings: Settings
 ) -> dict[str, Any]:
     """Writes a mesh, and gives what is to be said of it."""
-    facts, textured = _textured(shapes, offset, settings)
+    facts, textured = textured_object(shapes, offset, settings)
     if textured is not None:
         path = settings.out / f"{plan.names[number]}.{settings.format}"
         textured.save(path, settings.size)
@@ -127,9 +186,10 @@ def _images(
     generator: Generator, shapes: Shapes, numbers: range, settings: Settings
 ) -> tuple[UInt8[Tensor, "n 3 r r"], UInt8[Tensor, "f m 3 r r"] | None]:
     """Stills, and turns."""
+    light = chosen_light(settings.light)
     if settings.video == "none" or numbers.start >= TURNED:
-        return seen_from(generator, shapes, settings.resolution), None
-    turns = turning(generator, shapes, settings.resolution)
+        return seen_from(generator, shapes, settings.resolution, light), None
+    turns = turning(generator, shapes, settings.resolution, light)
     return turns[STILL], turns[:, : TURNED - numbers.start]
 
 
@@ -165,8 +225,8 @@ def _finish(
 
 
 @torch.no_grad()
-def _textured(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str, Any], TexturedMesh | None]:
-    """What is to be said of a shape, and the object that is to be written; None where there is none."""
+def textured_object(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str, Any], TexturedMesh | None]:
+    """What is to be said of one of some shapes, and the object that is to be written; None where there is none."""
     if shapes.surfaces.empty[number]:
         return {"problem": "its field has the same sign everywhere, so there is no surface"}, None
     mesh = shapes.surfaces.meshes.select(torch.tensor([number], device=shapes.surfaces.empty.device)).split()[0]

@@ -86,7 +86,8 @@ def write_page(
         left_out = [f"<li>{html.escape(entry['name'])}: {html.escape(entry['problem'])}</li>" for entry in missing]
         parts.append(f"<h2>Left out</h2><ul>{''.join(left_out)}</ul>")
     pictures = [name for name in images if not name.endswith(".mp4")]
-    parts.append("<h2>Images</h2>" + "".join(_image(name) for name in pictures))
+    if pictures:
+        parts.append("<h2>Images</h2>" + "".join(_image(name) for name in pictures))
     command = command_line()
     lines = [f"<pre>{html.escape(command)}</pre>"] if command else []
     settings = {**{name: value for name, value in description.items() if name != "shapes"}, "objects": len(found)}
@@ -111,7 +112,7 @@ def first_view(prior: CameraPrior) -> Orbit:
 
 def _object(entry: Mapping[str, Any], psi: float, channels: Sequence[str]) -> PageObject:
     name, suffix = entry["name"], Path(entry["file"]).suffix
-    lines = [*_origin(entry), f"ψ {psi:g}"]
+    lines = [*_origin(entry), f"ψ {entry.get('psi', psi):g}"]
     lines.append(f"{entry['faces']:,} triangles, {'watertight' if entry['watertight'] else 'not watertight'}")
     files = files_of(name, suffix[1:], channels)
     links = {

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from get3d.files import FORMAT, InputError, read_json, require_format, require_names, write_json
 
-__all__ = ["RECORD", "begin_record", "finish_record", "read_record"]
+__all__ = ["RECORD", "begin_record", "extend_record", "finish_record", "read_record"]
 
 RECORD = "shapes.json"
 
@@ -91,6 +91,22 @@ def finish_record(
         names = f"{', '.join(changed[:3])}{more}"
         text = f"{out}: kept, because they have changed since an earlier command wrote them: {names}"
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def extend_record(out: Path, names: Iterable[str], description: dict[str, Any], before: dict[str, str | None]) -> None:
+    """Says what is in a folder to which files were added, and removes none.
+
+    Args:
+        out: the folder.
+        names: of the files that were written.
+        description: what else the record says.
+        before: what `begin_record` gave.
+
+    Raises:
+        InputError: the record cannot be written.
+    """
+    files = before | {name: _digest(out / name) for name in names if (out / name).is_file()}
+    write_json(out / RECORD, description | {"format": FORMAT, "files": files})
 
 
 def _digest(path: Path) -> str:

@@ -24,7 +24,15 @@ from get3d.generation.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, Styles, joined
 
-__all__ = ["ShapeList", "of_seeds", "of_training_objects", "read_shape_list", "record", "write_shape_list"]
+__all__ = [
+    "ShapeList",
+    "of_seeds",
+    "of_training_objects",
+    "read_shape_list",
+    "record",
+    "require_plain_names",
+    "write_shape_list",
+]
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,7 @@ def of_training_objects(generator: Generator, model: str, names: Sequence[str]) 
     """
     styles = generator.require_styles(training_styles(model, names, generator.device))
     files = [name.replace("/", "-") for name in names]
-    _require_names(Path("--training-object"), files)
+    require_plain_names(Path("--training-object"), files)
     return ShapeList(files, styles, [{"training_object": name} for name in names])
 
 
@@ -113,7 +121,7 @@ def write_shape_list(
     names = [f"{number:06d}" for number in range(len(codes))] if names is None else list(names)
     if len(names) != len(codes):
         raise ValueError(f"{len(names)} names for {len(codes)} shapes")
-    _require_names(path, names)
+    require_plain_names(path, names)
     if isinstance(codes, Styles):
         generator.require_styles(codes)
     plan = ShapeList(names, codes, [{}] * len(names), psi)
@@ -148,7 +156,7 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
         raise InputError(f"{path}: is not a shapes.json of get3d ({error!r}); give another file") from error
     if not entries:
         raise InputError(f"{path}: contains no shape; give another file")
-    _require_names(path, names)
+    require_plain_names(path, names)
     facts = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
     latents = [part for part in parts if isinstance(part, Latents)]
     if not latents and psi not in (None, own):
@@ -161,7 +169,16 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
     return ShapeList(names, Styles(geometry, texture), facts, psi, grid)
 
 
-def _require_names(path: Path, names: list[str]) -> None:
+def require_plain_names(path: Path | str, names: list[str]) -> None:
+    """Sees to it that names can be those of files in one folder, without suffix.
+
+    Args:
+        path: the file that they come from, for the message.
+        names: one a file.
+
+    Raises:
+        InputError: one is no plain name of a file, or comes twice.
+    """
     require_names(names, path)
     for name in names:
         if "/" in name or name.startswith("."):

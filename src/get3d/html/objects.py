@@ -13,19 +13,26 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from urllib.parse import quote
+
+from get3d.files import open_file
 
 __all__ = [
     "Orbit",
     "PageObject",
     "data_file",
+    "embeddable",
     "embedded_objects",
-    "grid",
+    "frame",
     "linked_objects",
     "url",
     "viewer_licence",
     "viewer_script",
 ]
+
+_LARGEST = 2**22
+"""Bytes of an object that is held in a page."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,18 @@ def viewer_licence() -> str:
     return _file("vendor/LICENSE.txt")
 
 
+def embeddable(path: Path) -> bytes | None:
+    """What a .glb file holds; None where it cannot be read, is another file, or is too large for a page to hold."""
+    if path.suffix != ".glb":
+        return None
+    try:
+        with open_file(path) as file:
+            content = file.read(_LARGEST + 1)
+    except OSError:
+        return None
+    return content if len(content) <= _LARGEST else None
+
+
 def data_file(key: str, glb: bytes) -> str:
     """A script that gives an object to the page that loads it.
 
@@ -93,7 +112,7 @@ def linked_objects(objects: Sequence[PageObject], keys: Sequence[str], folder: s
     """
     sources = [{"key": key, "source": url(f"{folder}/{key}.js")} for key in keys]
     script = f'<script src="{html.escape(url(folder))}/model-viewer.js"></script>'
-    return _light() + grid(objects, sources, orbit) + script + _program()
+    return _light() + _grid(objects, sources, orbit) + script + _program()
 
 
 def embedded_objects(groups: Mapping[str, Sequence[PageObject]]) -> str:
@@ -112,13 +131,13 @@ def embedded_objects(groups: Mapping[str, Sequence[PageObject]]) -> str:
             content = base64.b64encode(shown.glb).decode()
             contents.append(f'<script type="text/plain" id="{name}">{content}</script>')
             number += 1
-        parts.append(heading + grid(objects, sources, None))
+        parts.append(heading + _grid(objects, sources, None))
     # What looks like the end of a script must not stand in one.
     program = viewer_script().replace("</script", "<\\/script")
     return "".join([*parts, *contents, f"<script>{program}</script>", _program()])
 
 
-def grid(objects: Sequence[PageObject], sources: Sequence[Mapping[str, str]], orbit: Orbit | None) -> str:
+def _grid(objects: Sequence[PageObject], sources: Sequence[Mapping[str, str]], orbit: Orbit | None) -> str:
     """The objects, without the programs that show them.
 
     Args:
@@ -142,6 +161,12 @@ def grid(objects: Sequence[PageObject], sources: Sequence[Mapping[str, str]], or
             "</figcaption></figure>"
         )
     return f'<div class="objects">{"".join(cells)}</div>'
+
+
+def frame(page: str) -> str:
+    """A page inside of another, of a notebook for one, which it can neither read nor change."""
+    style = "width: 100%; height: 34rem; border: 0"
+    return f'<iframe sandbox="allow-scripts" style="{style}" srcdoc="{html.escape(page)}"></iframe>'
 
 
 def url(path: str) -> str:

@@ -1,4 +1,4 @@
-"""Cameras as COLMAP's text models: cameras.txt and images.txt (https://colmap.github.io/format.html)."""
+"""Cameras of COLMAP text models: cameras.txt and images.txt (https://colmap.github.io/format.html)."""
 
 import math
 from collections.abc import Iterator
@@ -19,16 +19,16 @@ _MODELS = {
     "RADIAL": (1, 2),
     "OPENCV": (2, 4),
 }
-"""Of each camera model, how many focal lengths and how many distortion coefficients it has; between is the centre."""
+"""Number of focal lengths and of distortion coefficients of each camera model; the centre is between them."""
 _LARGEST = 1e9
-"""Translations are no longer, so that nothing overflows."""
+"""Maximum length of translations, so that nothing overflows."""
 
 
 def read_colmap(folder: Path) -> Poses:
-    """Reads a text model. Its world has no axes of meaning, so nothing is known of what is up.
+    """Reads a text model. Its axes have no meaning, so the up direction is not known.
 
-    Each image has two lines, of which the second lists points and may be empty. Files written by hand often leave it
-    out; that is understood, since lines of points have three numbers for each point and no name.
+    Each image has two lines; the second one lists points and may be empty. Hand-written files often leave it out, which
+    is recognised, because lines of points have three numbers per point and no name.
 
     Raises:
         InputError: a file is missing, too large or cannot be read, or a lens distorts.

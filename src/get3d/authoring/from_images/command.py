@@ -1,4 +1,4 @@
-"""The command: each image becomes part of a dataset, or is said to be left out, and why."""
+"""The import command: each image becomes part of a dataset, or is left out with a reason."""
 
 import json
 import math
@@ -35,11 +35,11 @@ __all__ = ["ImportConfig", "import_images"]
 
 _MEASURED = 12
 _BEYOND = 1.25
-"""An object is at most so many times as long as the longest side of its box in an image, at its centre's distance."""
+"""Maximum length of an object, as a multiple of the longest side of its box in an image at the centre's distance."""
 _ENOUGH = 6
-"""From fewer images of an object its length in depth is not known: the hull is up to twice as long as the object."""
+"""With fewer images of an object its depth is not known: the hull is up to twice as long as the object."""
 _GAP = 60.0
-"""Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
+"""Azimuths with no larger gap than this, in degrees, are assumed to cover the full circle."""
 
 
 def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
 
     Raises:
         InputError: the images, masks or cameras cannot be read, not one image can be used, or the folder cannot be
-            written to or holds something else.
+            written to or contains something else.
     """
     root = _require_own(config)
     matched = match(config.images, config.cameras, config.masks, config.up, config.centre, config.fov, config.tolerance)
@@ -90,7 +90,7 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
 
 
 def _require_own(config: ImportConfig) -> Path:
-    """The folder of the dataset, which is empty or holds an import of the same settings, finished or not."""
+    """The folder of the dataset, which is empty or contains an import with the same settings, complete or not."""
     if config.out.resolve().is_relative_to(config.images.resolve()):
         raise InputError(f"--out is {config.out}, within the folder of the images; choose another folder")
     root = config.out
@@ -104,7 +104,7 @@ def _require_own(config: ImportConfig) -> Path:
 def _in_range(
     config: ImportConfig, degrees: Float[np.ndarray, "n 2"], matched: Matched, numbers: list[int], left: list[Left]
 ) -> list[int]:
-    """Those of the numbered images whose cameras are in the ranges asked for."""
+    """The images whose cameras are in the requested ranges."""
     (low, high), (top, bottom) = config.azimuth or (0.0, 360.0), config.polar or (0.0, 180.0)
     azimuth, polar = degrees.T
     inside = ((azimuth - low) % 360 <= high - low) & (polar >= top) & (polar <= bottom)
@@ -212,7 +212,7 @@ def _write(
 
 
 def _prior(config: ImportConfig, degrees: Float[np.ndarray, "n 2"], radius: float, fov: float) -> CameraPrior:
-    """Ranges that hold all the cameras, in whole degrees."""
+    """Ranges with all cameras, in integer degrees."""
     azimuth = np.unique(degrees[:, 0])
     gaps = np.diff(azimuth, append=azimuth[0] + 360)
     widest = int(gaps.argmax())

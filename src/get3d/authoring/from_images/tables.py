@@ -16,11 +16,11 @@ __all__ = ["AZIMUTH_FILES", "LEVEL_FILES", "read_csv", "read_pair"]
 
 AZIMUTH_FILES = ("azimuth.npy", "rotation.npy")
 LEVEL_FILES = ("elevation.npy", "polar.npy")
-"""Names of the files of a pair, of which each has one."""
+"""Possible names of the files of a pair."""
 
 
-_IMAGE_COLUMNS = ("image", "picture", "file")
-"""What the column with the names of the images may be called."""
+_IMAGE_COLUMNS = ("image", "file")
+"""Possible names of the column with the names of the images."""
 
 
 def read_csv(path: Path, fov: float) -> Poses:
@@ -66,8 +66,8 @@ def read_pair(folder: Path, images: Sequence[str], fov: float) -> Poses:
     """Reads `azimuth.npy` (or `rotation.npy`) and `elevation.npy` (or `polar.npy`), in degrees.
 
     Args:
-        folder: where they are.
-        images: names of the images that they are of, in order.
+        folder: folder of the files.
+        images: names of the images, in order.
         fov: vertical field of view of all images in degrees.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Cameras as `transforms.json`, the way of NeRF's Blender sets, instant-ngp and nerfstudio."""
+"""Cameras of `transforms.json`, as in NeRF's Blender sets, instant-ngp and nerfstudio."""
 
 import math
 from pathlib import Path
@@ -13,18 +13,18 @@ __all__ = ["read_split_transforms", "read_transforms"]
 
 _DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "distortion_params")
 _MODELS = ("", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "OPENCV", "SIMPLE_RADIAL", "RADIAL")
-"""Camera models that are a pinhole's where nothing distorts."""
+"""Camera models that are pinholes without distortion."""
 _LARGEST = 1e9
-"""Positions are no farther from the world's origin, so that nothing overflows."""
+"""Maximum coordinate of positions, so that nothing overflows."""
 _SKEW = 1e-3
-"""How far axes may be from orthogonal and of one length, as a share of their length."""
+"""Tolerance for axes that are not orthogonal or of equal length, as a share of their length."""
 
 
 def read_transforms(path: Path) -> Poses:
     """Reads the cameras: right, up and backward axes, and position, are the columns of `transform_matrix`; +Z is up.
 
     Raises:
-        InputError: the file is no such JSON, or a lens is missing or distorts.
+        InputError: the file is not such JSON, or a lens is missing or distorts.
     """
     values = read_json(path, finite=False)
     frames = values.get("frames") if isinstance(values, dict) else None
@@ -78,7 +78,7 @@ def read_split_transforms(folder: Path) -> Poses:
 
 
 def _fault(matrix: np.ndarray) -> str | None:
-    """Why a matrix is no camera's, if so."""
+    """The reason why a matrix is not a camera, or None."""
     if matrix.shape not in ((4, 4), (3, 4)):
         return f"its transform_matrix is of shape {list(matrix.shape)}, not 4 × 4"
     if not np.isfinite(matrix).all():
@@ -98,7 +98,7 @@ def _fault(matrix: np.ndarray) -> str | None:
 
 
 def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
-    """The lens of a frame, whose own values come before the file's."""
+    """The lens of a frame; values of the frame override those of the file."""
     model = values.get("camera_model", "")
     if values.get("is_fisheye") or not isinstance(model, str) or model.upper() not in _MODELS:
         kind = "is_fisheye" if values.get("is_fisheye") else f"camera_model {str(model)[:40]!r}"

@@ -1,4 +1,4 @@
-"""The command: each model becomes an object of a dataset, or is said to be left out, and why."""
+"""The render command: each model becomes an object of a dataset, or is left out with a reason."""
 
 import os
 import time
@@ -45,12 +45,12 @@ from get3d.light_prior import LightPrior
 __all__ = ["Outcome", "render_models", "validate"]
 
 _NOTED_EVERY = 10.0
-"""Seconds after which what is done is written down: as much work is done again when a run is killed."""
+"""Interval in seconds for recording progress; a killed run repeats at most this much work."""
 
 
 @dataclass(frozen=True)
 class _Begun:
-    """A dataset that is begun, or gone on with.
+    """A new or resumed dataset.
 
     Attributes:
         before: what its `dataset.json` said; None for a new one.
@@ -66,14 +66,15 @@ class _Begun:
 
 
 def render_models(config: RenderConfig, console: Console) -> Path:
-    """Makes a dataset folder, or goes on with it where it was left; gives its path. Says what was left out.
+    """Makes a dataset folder, or resumes an incomplete one. Prints what was left out, and returns the path.
 
-    Where the environment names several processes (as torchrun sets it), all of them call this, and share the models.
+    If the environment names several processes (as torchrun sets it), all of them call this function, and divide the
+    models.
 
     Raises:
-        InputError: there are no models, none can be rendered, or the folder cannot be written to or holds a dataset
+        InputError: there are no models, none can be rendered, or the folder cannot be written to or contains a dataset
             made with other settings.
-        RanksError: a process that works with this one is lost or hangs; names it.
+        RanksError: another process is lost or hangs; the message names it.
     """
     with joined(config.ranks, config.device) as ranks:
         ranks.require_agreement(lambda: _require_renderer(config))
@@ -86,7 +87,7 @@ def render_models(config: RenderConfig, console: Console) -> Path:
 
 
 def validate(config: RenderConfig) -> None:
-    """Sees to it that models can be rendered as asked, as far as that can be told before processes are started.
+    """Checks whether the models can be rendered, as far as possible before processes are started.
 
     Raises:
         InputError: as `render_models`.
@@ -183,7 +184,7 @@ def _kind(config: RenderConfig) -> str:
 
 
 def _chosen(sources: list[Source], found: Found, config: RenderConfig) -> tuple[list[Source], list[Outcome]]:
-    """The models to render, and files left out before any is opened."""
+    """The models to render, and files that are left out before any file is read."""
     left = [Outcome(file, reason=reason) for file, reason in found.refused.items()]
     if config.splits is not None and sources:
         numbers = read_splits(config.splits, [source.name for source in sources])
