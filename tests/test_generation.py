@@ -545,3 +545,28 @@ def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model,
     # Letters are darker than the white that the shapes stand on, and those of 7 and 8 differ.
     assert all((corner < 200).any() for corner in corners)
     assert not np.array_equal(*corners)
+
+
+def test_a_light_changes_sheets_and_not_meshes(model, tmp_path, said):
+    def sheet(name: str, light: str | None) -> np.ndarray:
+        settings = GenerateConfig(str(model), tmp_path / name, num=2, video="none", texture=32, resolution=32)
+        generate(replace(settings, light=light), said)
+        with Image.open(tmp_path / name / "contact-sheet.png") as image:
+            return np.asarray(image.convert("RGB")).astype(int)
+
+    codecs = pytest.importorskip("imagecodecs")
+    radiance = np.zeros((16, 32, 3), np.float32)
+    radiance[:8] = 3, 0, 0
+    (tmp_path / "red.hdr").write_bytes(codecs.rgbe_encode(radiance))
+    lights = {"usual": None, "even": "even", "studio": "studio", "red": f"{tmp_path}/red.hdr"}
+    usual, even, studio, red = (sheet(name, light) for name, light in lights.items())
+    # A model of colours with the light in them: even light shows these, any other lights them again.
+    assert np.abs(usual - even).max() <= 1
+    assert np.abs(usual - studio).max() > 20
+    inside = (even < 250).any(axis=2)
+    assert red[..., 1:][inside].mean() < even[..., 1:][inside].mean() / 4
+    meshes = [sorted((tmp_path / name).glob("*.glb")) for name in ("usual", "studio")]
+    assert [path.read_bytes() for path in meshes[0]] == [path.read_bytes() for path in meshes[1]]
+    for light, message in (("disco", "--light is disco"), ("nowhere.hdr", r"nowhere\.hdr: cannot be read")):
+        with pytest.raises(InputError, match=message):
+            sheet("bad", light)
