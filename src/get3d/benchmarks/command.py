@@ -88,7 +88,7 @@ def _checked(config: BenchConfig) -> TrainConfig:
     require_ranges(config)
     if config.json is not None:
         require_writable(config.json.parent)
-    return replace(PRESETS[config.preset].config, device=config.device)
+    return replace(PRESETS[config.preset].config, device=config.device, warmup_kimg=0.0)
 
 
 def _machine(device: torch.device) -> str:
