@@ -5,6 +5,7 @@ import sys
 import time
 
 import psutil
+import pytest
 
 
 def _listening(process):

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import pytest
 import torch
 from rich.console import Console
 
