@@ -33,13 +33,17 @@ MISTAKES = {
         "atomic",
     ),
     "approximate": (
-        'wp.set_module_options({"fast_math": True})\n'
-        "@wp.kernel\ndef k(x: wp.array(dtype=float)):\n    x[wp.tid()] = wp.sqrt(x[wp.tid()]) / x[0]\n",
+        (
+            'wp.set_module_options({"fast_math": True})\n'
+            "@wp.kernel\ndef k(x: wp.array(dtype=float)):\n    x[wp.tid()] = wp.sqrt(x[wp.tid()]) / x[0]\n"
+        ),
         "precise",
     ),
     "warned of": (
-        "@wp.func_native('return x + float(1 << 40);')\ndef f(x: float) -> float: ...\n"
-        "@wp.kernel\ndef k(x: wp.array(dtype=float)):\n    x[wp.tid()] = f(x[0])\n",
+        (
+            "@wp.func_native('return x + float(1 << 40);')\ndef f(x: float) -> float: ...\n"
+            "@wp.kernel\ndef k(x: wp.array(dtype=float)):\n    x[wp.tid()] = f(x[0])\n"
+        ),
         "warning #",
     ),
     "printing": ("@wp.kernel\ndef k(x: wp.array(dtype=float)):\n    print(x[wp.tid()])\n", "printing"),
