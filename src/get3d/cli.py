@@ -122,6 +122,11 @@ def train(config: Annotated[TrainConfig, _flat], printing: _Printing) -> None:
 
     Example: get3d train demo --data data/chair --out runs/chair
     """
+    if config.dry_run:
+        from get3d.training import dry_run
+
+        dry_run.dry_run(config, terminal())
+        return
     from get3d.distributed import launcher
     from get3d.training import loop
     from get3d.training.config import prepare_run

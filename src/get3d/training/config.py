@@ -25,7 +25,7 @@ from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
 from get3d.training.trackers import require_trackers
 
-__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run"]
+__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run", "settings"]
 
 
 _COMPARED = 16
@@ -185,13 +185,17 @@ def _known_by(images: ImageDataset) -> str:
 def cross_rank_fingerprint(run: PreparedRun) -> dict[str, str]:
     """What processes must have in common to train together: versions, settings and images, by name."""
     versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
-    settings = _flat(describe(run.config), "--")
     own = tuple("--" + name for name in ("data", "splits", "out", "init_from", "ranks", "device", "take-over"))
     return (
         versions
-        | {name: value for name, value in settings.items() if not name.startswith(own)}
+        | {name: value for name, value in settings(run.config).items() if not name.startswith(own)}
         | {"a dataset of images": run.dataset}
     )
+
+
+def settings(config: TrainConfig) -> dict[str, str]:
+    """All settings by the option that sets them."""
+    return _flat(describe(config), "--")
 
 
 def _flat(value: Any, name: str) -> dict[str, str]:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -27,13 +28,21 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.generator import Generator, mix
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
+from get3d.networks import Logits
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, cross_rank_fingerprint, prepare_run
 from get3d.training.folder import locked, require_room
 from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
-from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
+from get3d.training.objective import (
+    discriminator_loss,
+    fake_loss,
+    generator_loss,
+    gradient_penalty,
+    real_loss,
+    surface_loss,
+)
 from get3d.training.run_logger import RunLogger
 from get3d.training.update import finish_step, seed_of, update
 from get3d.training.warmup_step import end_warmup, warmup_step
@@ -123,26 +132,24 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         with torch.set_grad_enabled(part is last):
             drawn = _drawn(state.generator, part, config)
         images = to_network(part.images.to(device))
-        with record_function(spans.DISCRIMINATOR):
-            with config.autocast(device):
-                fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
+        # Each term has a backward pass of its own, so that only one of them is in memory; the last one meets the ranks.
+        with record_function(spans.DISCRIMINATOR), config.autocast(device):
+            fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
+        (fake_loss(fake.rgb, fake.mask) / len(parts)).backward()
+        meets = ranks if part is last else SINGLE_PROCESS
+        if state.cur_nimg // config.batch % objective.r1_interval == 0:
+            real, penalty = _real_with_penalty(state, images, part, config, 1 / len(parts), meets)
+            note("loss/r1", penalty)
+        else:
+            with record_function(spans.DISCRIMINATOR), config.autocast(device):
                 real = state.discriminator(images, part.angles, part.label)
-            loss = discriminator_loss(real, fake)
-        note("loss/discriminator", loss)
+            with averaging(state.discriminator, meets):
+                (real_loss(real.rgb, real.mask) / len(parts)).backward()
+        with torch.no_grad():
+            note("loss/discriminator", discriminator_loss(real, fake))
         for name in ("rgb", "mask"):
             note(f"logits/{name}_real", getattr(real, name).mean())
             note(f"logits/{name}_fake", getattr(fake, name).mean())
-        if state.cur_nimg // config.batch % objective.r1_interval == 0:
-            images = images.requires_grad_(True)
-            # `forward` itself is never compiled; compiled networks have no second derivative.
-            with record_function(spans.R1):
-                with config.autocast(device):
-                    real = state.discriminator.forward(images, part.angles, part.label)
-                penalty = gradient_penalty(real, images)
-            note("loss/r1", penalty)
-            loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
-        with averaging(state.discriminator, ranks if part is last else SINGLE_PROCESS):
-            (loss / len(parts)).backward()
     problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
     fix = "lower --optimizer.learning-rate or raise --objective.r1-gamma"
     if state.cur_nimg < config.generator_from:
@@ -168,6 +175,42 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
             (loss / len(parts)).backward()
     other = update(state.generator, state.generator_optimizer, "generator")
     finish_step(state, config, problem or other, fix)
+
+
+def _real_with_penalty(
+    state: TrainingState, images: Tensor, part: "_Part", config: TrainConfig, share: float, ranks: Ranks
+) -> tuple[Logits, Tensor]:
+    """Backward passes of the real term and of R1, branch by branch: second derivatives need the most memory.
+
+    Args:
+        state: with the discriminator, whose gradients are added to.
+        images: real ones, on the device.
+        part: what is played.
+        config: the run's configuration.
+        share: of the part in the step.
+        ranks: the processes that gradients are averaged over, SINGLE_PROCESS for none.
+
+    Returns:
+        The logits, and R1 without its weight.
+    """
+    objective, discriminator = config.objective, state.discriminator
+    images = images.requires_grad_(True)
+    branches: dict[Literal["rgb", "mask"], Tensor] = {}
+    penalties = []
+    for name, network in (("rgb", discriminator.rgb), ("mask", discriminator.mask)):
+        with record_function(spans.DISCRIMINATOR), config.autocast(images.device):
+            logits = discriminator.branch(name, images, part.angles, part.label)
+        with record_function(spans.R1):
+            penalty = gradient_penalty(logits, images)
+        loss = real_loss(logits) + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
+        with averaging(network, ranks):
+            (loss * share).backward()
+        # The images have a gradient of their own that nobody asked for.
+        images.grad = None
+        branches[name] = logits.detach()
+        penalties.append(penalty.detach())
+        del logits, penalty, loss
+    return Logits(**branches), torch.stack(penalties).sum()
 
 
 @dataclass(frozen=True)

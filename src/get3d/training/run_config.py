@@ -113,6 +113,7 @@ class TrainConfig:
         device: "auto" uses a GPU if there is one.
         seed: seed of all random numbers.
         take_over: take over the lock of a process on another machine that you know has ended.
+        dry_run: only print the settings, and the memory, disk space and time that the run needs.
         ranks: how processes train together.
     """
 
@@ -150,6 +151,7 @@ class TrainConfig:
     device: str = "auto"
     seed: Annotated[int, SEED] = 0
     take_over: bool = False
+    dry_run: bool = False
     ranks: Annotated[RanksConfig, Option(flat=True)] = field(default_factory=RanksConfig)
 
     @property
