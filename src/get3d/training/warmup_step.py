@@ -59,7 +59,7 @@ def warmup_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: 
         with config.autocast(device):
             fields = generator.fields(styles)
         shapes = generator.extract(fields)
-        drawn = generator.draw(shapes, part.cameras, config.resolution)
+        drawn = generator.draw(shapes, part.cameras, config.resolution, turn=part.turn)
         losses = image_losses(drawn, to_network(part.images.to(device)), warmup.losses)
         for name, value in losses.items():
             note(f"loss/{name}", value)
@@ -80,12 +80,13 @@ def warmup_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: 
 
 @dataclass(frozen=True)
 class _Part:
-    """Objects of a micro-batch, the noise of their codes, and their images, on the CPU, with the cameras."""
+    """Objects of a micro-batch, the noise of their codes, and their images, on the CPU, with cameras and light."""
 
     objects: Tensor
     noise: Tensor
     images: Tensor
     cameras: Cameras
+    turn: Tensor | None
 
 
 def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torch.device, ranks: Ranks) -> list[_Part]:
@@ -103,7 +104,8 @@ def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torc
         objects, images = slice(start, start + size), slice(start * views, (start + size) * views)
         cameras = Cameras.of_prior(config.generator.cameras, batch.angles[images].to(device))
         numbers = batch.object[images][::views].to(device)
-        parts.append(_Part(numbers, noise[objects].to(device), batch.images[images], cameras))
+        turn = None if batch.turn is None else batch.turn[images].to(device)
+        parts.append(_Part(numbers, noise[objects].to(device), batch.images[images], cameras, turn))
     return parts
 
 
