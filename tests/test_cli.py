@@ -63,7 +63,7 @@ def test_every_command_explains_itself(monkeypatch, capsys):
     assert _run(monkeypatch, "train", "demo", "--help") == 0
     described = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--generator.grid-resolution" in described
-    assert "the same folder again goes on" in described
+    assert "the same folder again resumes" in described
 
 
 @pytest.mark.parametrize(

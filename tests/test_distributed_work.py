@@ -90,7 +90,7 @@ def test_a_folder_that_is_another_on_another_machine_is_named(tmp_path):
     assert Ranks([_Out(mine)] * 2, work=_same_folder).end() == ["the same\n"] * 2
     first, second = Ranks([_Out(mine), _Out(theirs)], work=_same_folder).end()
     assert first.startswith("InputError: rank 1 (")
-    assert "theirs: is not the folder that rank 0 has" in first
+    assert "theirs: is not the folder of rank 0" in first
     assert not second
     assert not list(mine.iterdir())
 

@@ -128,7 +128,7 @@ def test_an_empty_shape_does_not_stop_the_others(tmp_path, said):
     assert len(_shapes(tmp_path / "bare")["empty"]) == 2
     generator.synthesis.sdf_head.layers[-1].bias -= 1000
     path = _save(generator, tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match=r"none of the 4 shapes could be made \(000000: its field has one sign"):
+    with pytest.raises(InputError, match=r"none of the 4 shapes could be made \(000000: its field has the same sign"):
         generate(GenerateConfig(path, out=tmp_path / "none", num=4, **QUICK), said)
 
 
@@ -337,7 +337,7 @@ def test_prints_are_as_long_as_asked(model, tmp_path, said):
     [
         ({"size": 50.0}, r"--size: a size of 50 mm is for printing, and \.glb has no size; use \.stl or \.3mf"),
         ({"size": 0.0, "format": "stl"}, "--size is 0.0; it must be above 0"),
-        ({"format": "stl", "geometry_only": True}, "--format stl: bare meshes are glb or obj or ply"),
+        ({"format": "stl", "geometry_only": True}, "--format stl: meshes without texture are glb or obj or ply"),
     ],
 )
 def test_formats_that_do_not_go_with_an_option_are_refused_before_work(model, tmp_path, said, changes, message):
@@ -356,7 +356,7 @@ def test_geometry_alone_in_other_formats(model, tmp_path, said, format):
 
 
 @pytest.mark.slow
-def test_a_film_as_mp4(model, tmp_path, said):
+def test_a_video_as_mp4(model, tmp_path, said):
     imageio = pytest.importorskip("imageio.v3")
     pytest.importorskip("av")
     generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK | {"video": "mp4", "resolution": 21}), said)
@@ -399,7 +399,7 @@ def test_classes_that_cannot_be(model, classes, tmp_path, said):
         generate(GenerateConfig(model, out=tmp_path, label="cup", **QUICK), said)
     labels = load(classes).sample_latents(20, 0).label.tolist()
     other = labels.index(1 - labels[0])
-    with pytest.raises(InputError, match="nothing between classes; make both of one with --label"):
+    with pytest.raises(InputError, match="no interpolation between classes; give both one class with --label"):
         interpolate(InterpolateConfig(classes, out=tmp_path, end=other, **QUICK), said)
     interpolate(InterpolateConfig(classes, out=tmp_path, end=other, label="jug", num=2, frames=2, **QUICK), said)
 
@@ -407,17 +407,17 @@ def test_classes_that_cannot_be(model, classes, tmp_path, said):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shapes": []}, "records no shape"),
+        ({"shapes": []}, "contains no shape"),
         ({"shapes": [{"name": "../x", "seed": 1}]}, "'../x' cannot be a name"),
         ({"shapes": [{"name": "x", "seed": 1}, {"name": "x", "seed": 2}]}, "two shapes have the name 'x'"),
-        ({"shapes": [{"name": "x"}]}, r"no shapes\.json that get3d wrote"),
+        ({"shapes": [{"name": "x"}]}, r"not a shapes\.json of get3d"),
         ({"shapes": [{"name": "x", "latents": {"geometry": [1.0], "texture": [1.0]}}]}, "latents of 1 numbers"),
         (
             {"shapes": [{"name": "x", "latents": {"geometry": [float("nan")] * 8, "texture": [0] * 8}}]},
             "NaN is not a finite",
         ),
         ({"shapes": [{"name": "x", "label": "cup", "seed": 1}]}, "--label is cup|class cup"),
-        ({"psi": "high"}, r"no shapes\.json that get3d wrote"),
+        ({"psi": "high"}, r"not a shapes\.json of get3d"),
     ],
 )
 def test_records_that_cannot_be(model, tmp_path, said, changes, message):
@@ -545,3 +545,28 @@ def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model,
     # Letters are darker than the white that the shapes stand on, and those of 7 and 8 differ.
     assert all((corner < 200).any() for corner in corners)
     assert not np.array_equal(*corners)
+
+
+def test_a_light_changes_sheets_and_not_meshes(model, tmp_path, said):
+    def sheet(name: str, light: str | None) -> np.ndarray:
+        settings = GenerateConfig(str(model), tmp_path / name, num=2, video="none", texture=32, resolution=32)
+        generate(replace(settings, light=light), said)
+        with Image.open(tmp_path / name / "contact-sheet.png") as image:
+            return np.asarray(image.convert("RGB")).astype(int)
+
+    codecs = pytest.importorskip("imagecodecs")
+    radiance = np.zeros((16, 32, 3), np.float32)
+    radiance[:8] = 3, 0, 0
+    (tmp_path / "red.hdr").write_bytes(codecs.rgbe_encode(radiance))
+    lights = {"usual": None, "even": "even", "studio": "studio", "red": f"{tmp_path}/red.hdr"}
+    usual, even, studio, red = (sheet(name, light) for name, light in lights.items())
+    # A model of colours with the light in them: even light shows these, any other lights them again.
+    assert np.abs(usual - even).max() <= 1
+    assert np.abs(usual - studio).max() > 20
+    inside = (even < 250).any(axis=2)
+    assert red[..., 1:][inside].mean() < even[..., 1:][inside].mean() / 4
+    meshes = [sorted((tmp_path / name).glob("*.glb")) for name in ("usual", "studio")]
+    assert [path.read_bytes() for path in meshes[0]] == [path.read_bytes() for path in meshes[1]]
+    for light, message in (("disco", "--light is disco"), ("nowhere.hdr", r"nowhere\.hdr: cannot be read")):
+        with pytest.raises(InputError, match=message):
+            sheet("bad", light)

@@ -244,7 +244,7 @@ def test_a_new_run_starts_from_the_networks_of_another(data, run, tmp_path):
     assert state.cur_nimg == 0
     lone = tmp_path / "lone.safetensors"
     save_tensors(lone, {}, {"generator": describe(tiny.GENERATOR)})
-    with pytest.raises(InputError, match="holds a lone generator"):
+    with pytest.raises(InputError, match="contains only a generator"):
         prepare_run(tiny.run_config(data, tmp_path / "new", init_from=lone))
 
 

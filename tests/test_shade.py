@@ -284,7 +284,7 @@ def test_spheres_look_as_cycles_draws_them(tmp_path):
     job |= {"radius": 0.4, "distance": 1.2, "materials": looks}
     (tmp_path / "job.json").write_text(json.dumps(job))
     done = subprocess.run(
-        [PYTHON, HERE / "sphere_in_blender.py", tmp_path / "job.json"], capture_output=True, text=True, check=False
+        [PYTHON, HERE / "lit_in_blender.py", tmp_path / "job.json"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     meshes, cameras = ball(subdivisions=5), front()

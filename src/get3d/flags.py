@@ -45,7 +45,7 @@ def _configuration(info: StructTypeInfo) -> StructConstructorSpec | None:
         # tyro takes types at run time.
         annotated: Any = Annotated[(annotation, *markers)] if markers else annotation
         specs.append((not option.common, StructFieldSpec(field.name, annotated, default, help_text)))
-    # Sorting keeps the order of those that are alike.
+    # Sorting is stable.
     ordered = tuple(spec for _, spec in sorted(specs, key=lambda pair: pair[0]))
     return StructConstructorSpec(instantiate=info.type, fields=ordered)
 

@@ -72,9 +72,11 @@ class FolderResolver(Resolver):
         missing: names of files that are not there, or are images that cannot be read.
         refused: names that lead out of the folder.
         decoded: images by their name or identity, and what is left of them when they are decoded and reduced.
+        maps: whether textures besides the base colour are wanted.
     """
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path, *, maps: bool = False) -> None:
+        self.maps = maps
         # Without links followed: a model may be linked to, and what it names lies beside the link.
         self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []

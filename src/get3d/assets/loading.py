@@ -16,7 +16,7 @@ from get3d.assets.converted import CONVERTED, load_converted
 from get3d.assets.dae import load_dae
 from get3d.assets.files import FolderResolver, careful_images, require_loadable
 from get3d.assets.gltf_scene import load_gltf
-from get3d.assets.materials import PLAIN, PlainMaterial, plain_material
+from get3d.assets.materials import MAPS, PLAIN, PlainMaterial, plain_material
 from get3d.assets.names import Up
 from get3d.assets.obj import load_obj
 from get3d.assets.off import load_off
@@ -70,6 +70,7 @@ def load_asset(
     texture: int = 2048,
     blender: Path | None = None,
     centred: bool = True,
+    maps: bool = False,
 ) -> Loaded:
     """Loads a model with its materials and textures, upright and centred at the origin.
 
@@ -82,13 +83,14 @@ def load_asset(
         texture: side in texels to which larger textures are reduced.
         blender: program for .blend files, or a Python with the module bpy; None: the installed Blender.
         centred: move the middle of the bounding box to the origin; False keeps the origin of the file.
+        maps: also read roughness, metallic, normals and emission of .gltf, .glb, .obj and .usdz.
 
     Raises:
         InputError: the file cannot be read, refers to files outside `root`, or contains nothing that can be drawn.
     """
     contained(root, str(path.relative_to(root)))
     suffix = path.suffix.lower()
-    resolver = FolderResolver(root, path.parent)
+    resolver = FolderResolver(root, path.parent, maps=maps)
     try:
         require_loadable(path, max_faces)
         # Untrusted numbers can overflow; the result is checked below.
@@ -264,7 +266,7 @@ def _given_normals(
 def _made_normals(
     points: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "f 3"], Float[np.ndarray, "n 3"]]:
-    """Normals of a surface without; vertices at its creases come several times.
+    """Normals of a surface without normals; vertices at sharp edges are repeated.
 
     Returns:
         The old number of each vertex, the faces with new numbers, and the normals.
@@ -309,7 +311,20 @@ def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float
         material=torch.from_numpy(fields["material"].astype(np.int64)),
         textures=tuple(torch.from_numpy(material.texture) for material in materials),
         cutoffs=torch.tensor([material.cutoff for material in materials], dtype=torch.float32),
+        maps=_maps(materials),
     )
+
+
+def _maps(materials: list[PlainMaterial]) -> dict[str, tuple[torch.Tensor, ...]]:
+    """The maps that any of the materials has, with the defaults of the others."""
+    used = [name for name in MAPS if any(name in material.maps for material in materials)]
+    defaults = {name: np.array([[MAPS[name]]], np.uint8) for name in used}
+    return {
+        name: tuple(
+            torch.from_numpy(np.ascontiguousarray(material.maps.get(name, defaults[name]))) for material in materials
+        )
+        for name in used
+    }
 
 
 def _tensor(values: Float[np.ndarray, "..."]) -> torch.Tensor:

@@ -2,11 +2,11 @@
 
 from typing import Literal
 
-from get3d.light_prior import LightName
+from get3d.light_prior import LightChoice
 
 __all__ = ["BlenderLight", "Up"]
 
-BlenderLight = Literal[LightName, "published"]
+BlenderLight = Literal[LightChoice, "published"]
 """Those, and the lamps, tone and bounces of the paper's render script."""
 
 Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]

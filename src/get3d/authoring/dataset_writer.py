@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -23,10 +24,12 @@ from get3d.cameras import sample_angles
 from get3d.datasets.config import require_images
 from get3d.datasets.index import Description
 from get3d.files import InputError, require_writable, writing
+from get3d.light_prior import LightPrior
 
 __all__ = [
     "begin",
     "draw_angles",
+    "draw_turns",
     "in_processes",
     "progress_bar",
     "refuse",
@@ -54,6 +57,10 @@ def begin(out: Path, wanted: Description) -> Description | None:
     for name in ("kind", "resolution", "scale", "prior", "licence"):
         if getattr(found, name) != getattr(wanted, name):
             refuse(root, name, getattr(found, name), getattr(wanted, name))
+    # Datasets of before light was noted are matte, in a light that stays; which one is in their settings.
+    old = found.light is None and wanted.light == replace(wanted.light or LightPrior(), turned=False, shading="matte")
+    if not old and found.light != wanted.light:
+        refuse(root, "light", found.light, wanted.light)
     for name in ("seed", "settings"):
         if found.source.get(name) != wanted.source[name]:
             refuse(root, name, found.source.get(name), wanted.source[name])
@@ -141,6 +148,12 @@ def draw_angles(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Float[T
     """(azimuth, polar) of cameras drawn from the prior, in radians; the same seeds always give the same angles."""
     seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
     return sample_angles(prior, views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
+
+
+def draw_turns(views: int, seeds: Sequence[int]) -> Float[Tensor, " n"]:
+    """Angles in radians by which the light is turned, drawn evenly; the same numbers always give the same."""
+    seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
+    return 2 * torch.pi * torch.rand(views, generator=torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
 
 
 def write_images(folder: Path, images: UInt8[Tensor, "n 4 r r"]) -> None:

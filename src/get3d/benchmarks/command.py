@@ -77,7 +77,7 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
 def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
     """The stages of a step, and how much faster than the step its images are read."""
     found = step.rows(config.preset, training, config.repeats, config.warm)
-    (seconds,) = (row.beside[step.WHOLE] for row in found if step.WHOLE in row.beside)
+    (seconds,) = (row.other_seconds[step.WHOLE] for row in found if step.WHOLE in row.other_seconds)
     return [*found, *loading.rows(config.preset, training, seconds, config.repeats)]
 
 
@@ -88,7 +88,7 @@ def _checked(config: BenchConfig) -> TrainConfig:
     require_ranges(config)
     if config.json is not None:
         require_writable(config.json.parent)
-    return replace(PRESETS[config.preset].config, device=config.device)
+    return replace(PRESETS[config.preset].config, device=config.device, warmup_kimg=0.0)
 
 
 def _machine(device: torch.device) -> str:

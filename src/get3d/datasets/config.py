@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from get3d.camera_prior import CameraPrior
 from get3d.datasets.description import Assumed, require_prior
 from get3d.files import InputError
+from get3d.light_prior import LightChoice, ShadingName
 from get3d.options import Option
 from get3d.ranges import SEED, Range, require_ranges
 
@@ -47,6 +48,9 @@ class SynthConfig:
         scale: longest side of the objects; the default camera distance is 1.2.
         texture: side of the objects' textures in texels.
         prior: the distribution that cameras are drawn from.
+        light: "studio" is a soft lamp and the sky; "even" shows the colours of the textures unchanged; "random" turns
+            the studio about +Y by another angle in each image, which `cameras.csv` records.
+        shading: "matte" shows the base colour alone; "pbr" also roughness and metallic.
         workers: number of parallel processes; 0: one for each processor core.
     """
 
@@ -59,6 +63,8 @@ class SynthConfig:
     scale: Annotated[float | None, Option(default="chair 0.7, car 0.9, vase 0.8"), Range(0.01, 1)] = None
     texture: Annotated[int, Range(256, 8192)] = 512
     prior: CameraPrior = field(default_factory=CameraPrior)
+    light: LightChoice = "studio"
+    shading: ShadingName = "matte"
     workers: Annotated[int, Range(0, 1024)] = 0
 
     def __post_init__(self) -> None:

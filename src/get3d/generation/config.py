@@ -36,6 +36,8 @@ class Settings:
         format: glb opens everywhere; obj comes with mtl and png files; ply has vertex colours; stl and 3mf are for
             printing; usdz is for Apple's viewers.
         size: longest side in millimetres, for stl and 3mf; by default 100.
+        light: light of the sheets and videos: studio, even, or an .hdr or .exr file with a map of all directions; by
+            default the light of the images that the model learnt from. Meshes do not depend on it.
         video: format of videos, or none.
         device: "auto" uses a GPU if there is one.
     """
@@ -51,6 +53,7 @@ class Settings:
     texture: Annotated[int, Range(16, 8192)] = 1024
     format: Literal["glb", "obj", "ply", "stl", "3mf", "usdz"] = "glb"
     size: Annotated[float | None, Range(0, 100_000, above=True)] = None
+    light: Annotated[str | None, Option(default="as in training")] = None
     video: Literal["gif", "mp4", "none"] = "gif"
     device: str = "auto"
 

@@ -15,7 +15,7 @@ from get3d.files import InputError, writing
 from get3d.generation.config import Code, InterpolateConfig, VaryConfig
 from get3d.generation.objects import made_together, shapes_of, write_objects
 from get3d.generation.record import begin_record
-from get3d.generation.settings import PSI, Settings, open_generator
+from get3d.generation.settings import PSI, Settings, chosen_light, open_generator
 from get3d.generation.shape_list import ShapeList
 from get3d.generation.turntable import seen_from, sheet, write_sheet, write_video
 from get3d.generator import Generator
@@ -142,4 +142,4 @@ def _images(generator: Generator, latents: Latents | Styles, psi: float, config:
     parts = [
         shapes_of(generator, plan, part, config.small_components) for part in made_together(generator, len(latents))
     ]
-    return torch.cat([seen_from(generator, shapes, config.resolution) for shapes in parts])
+    return torch.cat([seen_from(generator, shapes, config.resolution, chosen_light(config.light)) for shapes in parts])

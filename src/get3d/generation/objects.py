@@ -18,7 +18,7 @@ from get3d.export.formats import files_of
 from get3d.files import InputError
 from get3d.generation.page import PAGE, page_files, write_page, write_page_object
 from get3d.generation.record import RECORD, begin_record, extend_record, finish_record, read_record
-from get3d.generation.settings import Settings, at_once
+from get3d.generation.settings import Settings, at_once, chosen_light
 from get3d.generation.shape_list import ShapeList, record, require_plain_names
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
 from get3d.generator import Generator, Shapes
@@ -186,9 +186,10 @@ def _images(
     generator: Generator, shapes: Shapes, numbers: range, settings: Settings
 ) -> tuple[UInt8[Tensor, "n 3 r r"], UInt8[Tensor, "f m 3 r r"] | None]:
     """Stills, and turns."""
+    light = chosen_light(settings.light)
     if settings.video == "none" or numbers.start >= TURNED:
-        return seen_from(generator, shapes, settings.resolution), None
-    turns = turning(generator, shapes, settings.resolution)
+        return seen_from(generator, shapes, settings.resolution, light), None
+    turns = turning(generator, shapes, settings.resolution, light)
     return turns[STILL], turns[:, : TURNED - numbers.start]
 
 

@@ -1,6 +1,8 @@
 """Common settings of the commands that make objects, and loading the model with them."""
 
+from functools import cache
 from importlib.util import find_spec
+from pathlib import Path
 
 from get3d.checkpoints.model import load
 from get3d.devices import free_memory, keep_memory
@@ -10,8 +12,10 @@ from get3d.generation.config import PSI, Settings
 from get3d.generator import Generator
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.ranges import require_ranges
+from get3d.render.environment import LIGHT_SUFFIXES, read_environment
+from get3d.render.lights import LIGHTS, Light
 
-__all__ = ["PSI", "Settings", "at_once", "open_generator", "set_grid", "validated_generator"]
+__all__ = ["PSI", "Settings", "at_once", "chosen_light", "open_generator", "set_grid", "validated_generator"]
 
 AT_ONCE = 4
 """Maximum number of shapes that are made together on a GPU."""
@@ -40,11 +44,27 @@ def validated_generator(settings: Settings) -> Generator:
     require_ranges(settings)
     if settings.video == "mp4" and find_spec("av") is None:
         raise InputError("--video mp4 needs PyAV; pip install 'get3d[video]', or use gif")
+    chosen_light(settings.light)
     require_savable(f".{settings.format}", settings.size, "--format" if settings.size is None else "--size")
     keep_memory()
     generator = load(settings.model, settings.device)
     require_writable(settings.out)
     return generator
+
+
+@cache
+def chosen_light(light: str | None) -> Light | None:
+    """The light of a name or of a file; None: that of the images that a model was learnt from.
+
+    Raises:
+        InputError: there is no such light, or the file cannot be read.
+    """
+    if light is None or light in LIGHTS:
+        return None if light is None else LIGHTS[light]
+    if Path(light).suffix.lower() not in LIGHT_SUFFIXES:
+        suffixes = " or ".join(LIGHT_SUFFIXES)
+        raise InputError(f"--light is {light}, but it must be {', '.join(LIGHTS)}, or an {suffixes} file")
+    return read_environment(Path(light))
 
 
 def set_grid(generator: Generator, grid: int | None) -> None:

@@ -14,6 +14,7 @@ from get3d.color import signed_to_bytes
 from get3d.files import writing
 from get3d.generator import Generator, Shapes
 from get3d.images import contact_sheet
+from get3d.render.lights import Light
 
 __all__ = ["columns_for", "seen_from", "sheet", "turning", "write_sheet", "write_video"]
 
@@ -28,22 +29,28 @@ STILL = 3
 """The frame of a turn that is used as a still: 30° from the front."""
 
 
-def turning(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Tensor, "f n 3 r r"]:
-    """Renders a full turn around each shape, on white."""
-    return torch.stack([_images(generator, shapes, frame, resolution) for frame in range(TURN)])
+def turning(
+    generator: Generator, shapes: Shapes, resolution: int, light: Light | None = None
+) -> UInt8[Tensor, "f n 3 r r"]:
+    """Renders a full turn around each shape, on white, in a light or in that of the model's images."""
+    return torch.stack([_images(generator, shapes, frame, resolution, light) for frame in range(TURN)])
 
 
-def seen_from(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
-    """Renders each shape once, on white, all from the same side."""
-    return _images(generator, shapes, STILL, resolution)
+def seen_from(
+    generator: Generator, shapes: Shapes, resolution: int, light: Light | None = None
+) -> UInt8[Tensor, "n 3 r r"]:
+    """Renders each shape once, on white, all from the same side, in a light or in that of the model's images."""
+    return _images(generator, shapes, STILL, resolution, light)
 
 
 @torch.no_grad()
-def _images(generator: Generator, shapes: Shapes, frame: int, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
+def _images(
+    generator: Generator, shapes: Shapes, frame: int, resolution: int, light: Light | None
+) -> UInt8[Tensor, "n 3 r r"]:
     meshes = shapes.surfaces.meshes
     place = torch.full((len(meshes),), frame)
     cameras: Cameras = Cameras.turntable(generator.config.cameras, TURN)[place].to(meshes.vertices.device)
-    images = generator.draw(shapes, cameras, resolution)
+    images = generator.draw(shapes, cameras, resolution, light=light)
     over_white = images.rgb.clamp(-1, 1) * images.mask + (1 - images.mask)
     return signed_to_bytes(over_white).cpu()
 

@@ -1,4 +1,4 @@
-"""What reconstruction can be asked for. This module imports nothing heavy."""
+"""Options of reconstruction. This module imports nothing heavy."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -13,7 +13,7 @@ LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0}
 
 @dataclass(frozen=True)
 class HullConfig:
-    """How SDFs are held against the visual hulls of objects, which brings thin parts.
+    """How SDFs are compared with the visual hulls of objects, which brings thin parts.
 
     Attributes:
         weight: of the loss; 0 leaves it out.
@@ -37,17 +37,17 @@ class WarmupConfig:
     """The warm-up: the generator learns as a multi-view auto-decoder before the adversarial phase.
 
     Attributes:
-        views: images of an object in a step; the step's other objects have as many.
+        views: number of images of each object in a step.
         losses: weights of the image losses.
-        hull: how shapes are held against the visual hulls of objects.
-        code_prior: weight of the codes' mean square.
-        code_noise: standard deviation of the noise that a code is given in each step, so that codes near it mean
-            something, too.
-        learning_rate: of the synthesis network; over the second half of the phase it falls to a tenth.
-        code_learning_rate: of the codes, which falls likewise.
-        betas: of Adam.
-        components: principal components of the codes that random shapes vary along, at most.
-        teaching_steps: of the regression that teaches the mapping networks the Gaussian of the codes.
+        hull: how shapes are compared with the visual hulls of objects.
+        code_prior: weight of the mean square of the codes.
+        code_noise: standard deviation of the noise added to a code in each step, so that nearby codes give similar
+            shapes.
+        learning_rate: learning rate of the synthesis network; over the second half of the phase it falls to a tenth.
+        code_learning_rate: learning rate of the codes, which falls in the same way.
+        betas: Adam's betas.
+        components: maximum number of principal components of the codes along which random shapes vary.
+        teaching_steps: steps of the regression that teaches the mapping networks the Gaussian of the codes.
         discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
     """
 

@@ -1,4 +1,4 @@
-"""What a training run is, and the proof that it can be done."""
+"""Preparing a training run: opens the dataset and validates all settings."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ _COMPARED = 16
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that can be done.
+    """A validated run.
 
     Attributes:
         config: with what follows from the dataset filled in.
@@ -75,7 +75,7 @@ class PreparedRun:
 
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
-    """Opens the dataset and proves that the run can be done, before any work.
+    """Opens the dataset and checks that the run is possible, before any work.
 
     Args:
         config: the run.
@@ -83,7 +83,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
             others however many processes there are.
 
     Raises:
-        InputError: an option is out of its range, the dataset cannot be used, or the folder cannot be written to.
+        InputError: an option is out of range, the dataset cannot be used, or the folder cannot be written to.
     """
     require_ranges(config)
     if config.init_from is not None:

@@ -1,6 +1,6 @@
-"""How a generator learns: the loop, and one step of it, each on a page.
+"""The training loop, and one step of it, each on a page.
 
-Running the same command again goes on where it stopped. All randomness of a step follows from the seed and the number
+The same command again resumes a run. All randomness of a step follows from the seed and the number
 of real images shown, which is also the data position.
 """
 
@@ -44,15 +44,16 @@ __all__ = ["start", "train", "train_step"]
 def train(config: TrainConfig, console: Console) -> Path:
     """Trains until `config.kimg`, or until it is stopped, and returns the last checkpoint.
 
-    Where the environment names several processes (as torchrun sets it), all of them call this, and train together.
+    If the environment names several processes (as torchrun sets it), all of them call this function, and train
+    together.
 
     Raises:
-        InputError: the configuration, the dataset or the folder cannot be used, the folder holds another run or is
-            another process's at present, or its disk has no room for checkpoints; said before any work starts.
-        FloatingPointError: gradients stayed non-finite; names the tensor.
-        RanksError: a process that trains with this one is lost or hangs; names it.
-        KeyboardInterrupt: it was told to stop by SIGINT (Ctrl-C), and has written its last checkpoint; says so. SIGTERM
-            ends the same way, but without an error, as schedulers expect it.
+        InputError: the configuration, the dataset or the folder cannot be used, the folder has another run or is in use
+            by another process, or its disk has no space for checkpoints; raised before any work starts.
+        FloatingPointError: gradients stayed non-finite; the message names the tensor.
+        RanksError: another process is lost or hangs; the message names it.
+        KeyboardInterrupt: stopped by SIGINT (Ctrl-C) after writing the last checkpoint. SIGTERM ends in the same way,
+            but without an error, as schedulers expect.
     """
     with joined(config.ranks, config.device) as ranks:
         console = ranks.console(console)
@@ -95,10 +96,10 @@ def train(config: TrainConfig, console: Console) -> Path:
 
 
 def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
-    """One batch: the discriminator moves, then the generator, then its average.
+    """One batch: updates the discriminator, then the generator, then its average.
 
-    Both play on the same generated images, so they are drawn once. Where the batch is played in parts, only the last
-    part's are kept for the generator, which goes through the parts backwards; the others are drawn a second time.
+    Both use the same generated images, so they are drawn once. With several micro-batches, only the images of the last
+    one are kept for the generator, which processes the micro-batches in reverse order; the others are drawn again.
 
     Args:
         state: changed in place.
@@ -172,7 +173,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
 
 @dataclass(frozen=True)
 class _Part:
-    """What is played at once: real images, on the CPU, and the randomness of as many generated ones."""
+    """A micro-batch: real images, on the CPU, and the randomness of as many generated ones."""
 
     images: Tensor
     angles: Tensor
@@ -189,7 +190,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     """The step after `cur_nimg` images, in parts of this process's share.
 
     Randomness is drawn for the whole batch, so that shares and parts fit together, and on the CPU, so that every device
-    sees the same. Fakes are of the classes of the reals, so that a class alone tells nothing.
+    sees the same. Fakes are of the classes of the reals, so that the class itself tells nothing.
     """
     generator = torch.Generator().manual_seed(seed_of(config.seed, cur_nimg))
     count, z_dim = config.batch, config.generator.z_dim

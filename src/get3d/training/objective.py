@@ -1,4 +1,4 @@
-"""The game between generator and discriminator, and nothing else.
+"""The loss functions of generator and discriminator.
 
 Non-saturating logistic loss on the logits of both branches, a penalty on the discriminator's gradient at real images
 (R1, Mescheder et al. 2018), and regularisers on the surface (GET3D, section 3.3; FlexiCubes, section 4.4).

@@ -20,7 +20,15 @@ from get3d.assets.blender import draw_in_blender, find_blender
 from get3d.assets.files import LIMITS, time_limit
 from get3d.assets.loading import load_asset
 from get3d.assets.shading import shade
-from get3d.authoring.dataset_writer import begin, draw_angles, in_processes, progress_bar, worker_count, write_images
+from get3d.authoring.dataset_writer import (
+    begin,
+    draw_angles,
+    draw_turns,
+    in_processes,
+    progress_bar,
+    worker_count,
+    write_images,
+)
 from get3d.authoring.from_meshes.config import RenderConfig, command_line, settings
 from get3d.authoring.from_meshes.fit import largest_fit
 from get3d.authoring.from_meshes.model_files import Found, Source, find_models
@@ -32,6 +40,7 @@ from get3d.datasets.index import SPLITS, Description, read_splits
 from get3d.devices import device_named
 from get3d.distributed.processes import Ranks, joined
 from get3d.files import InputError, contained, writing
+from get3d.light_prior import LightPrior
 
 __all__ = ["Outcome", "render_models", "validate"]
 
@@ -225,6 +234,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
                 texture=config.texture,
                 blender=config.blender,
                 centred=config.light != "published",
+                maps=config.shading == "pbr",
             )
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
@@ -233,7 +243,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
         factor = largest_fit(asset.vertices, config.prior) if config.fit else 1.0
         if factor < 1:
             asset = replace(asset, vertices=asset.vertices * factor)
-        images = _draw(config, asset, cameras, threads)
+        images = _draw(config, asset, cameras, threads, _turns(config, source.name))
         if not images[:, 3].any():
             raise InputError("nothing of it is visible; its surfaces may be transparent")
     except InputError as error:
@@ -255,11 +265,23 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
     )
 
 
-def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) -> UInt8[Tensor, "n 4 r r"]:
+def _draw(
+    config: RenderConfig, asset: Asset, cameras: Cameras, threads: int, turns: Float[Tensor, " n"] | None
+) -> UInt8[Tensor, "n 4 r r"]:
     device = device_named(config.device)
     if config.renderer == "builtin":
-        assert config.light != "published"
-        return shade(asset.to(device), cameras, config.resolution, config.supersample, config.light)
+        prior = _light(config)
+        assert prior is not None
+        return shade(
+            asset.to(device),
+            cameras,
+            config.resolution,
+            config.supersample,
+            prior.kind,
+            shading=config.shading,
+            turns=turns,
+        )
+    assert config.light != "random"
     return draw_in_blender(
         find_blender(config.blender),
         asset,
@@ -275,6 +297,18 @@ def _angles(config: RenderConfig, name: str) -> Float[Tensor, "v 2"]:
     return draw_angles(config.prior, config.views, [config.seed, *name.encode()])
 
 
+def _turns(config: RenderConfig, name: str) -> Float[Tensor, " v"] | None:
+    """By how much the light is turned in each view of an object; None where it stays."""
+    return draw_turns(config.views, [config.seed, *name.encode(), 2**31]) if config.light == "random" else None
+
+
+def _light(config: RenderConfig) -> LightPrior | None:
+    """What `dataset.json` says of the light; Blender's lamps are none that is known here."""
+    if config.light == "published" or config.renderer != "builtin":
+        return LightPrior("even", False, config.shading) if config.light == "even" else None
+    return LightPrior.of(config.light, config.shading)
+
+
 def _degrees(angles: Float[Tensor, "v 2"]) -> Float[np.ndarray, "v 2"]:
     return np.degrees(angles.double().numpy())
 
@@ -288,6 +322,7 @@ def _describe(config: RenderConfig, splits: dict[str, list[str]]) -> Description
         splits=splits,
         licence=config.licence,
         source={"command": command_line(config), "seed": config.seed, "settings": settings(config)},
+        light=_light(config),
     )
 
 
@@ -301,7 +336,9 @@ def _finish(config: RenderConfig, rendered: list[str], before: Description | Non
     _describe(config, splits).write(config.out)
     if config.layout == "own":
         names = [f"{name}/{view:03d}.png" for name in rendered for view in range(config.views)]
-        write_cameras(config.out, names, np.concatenate([_degrees(_angles(config, name)) for name in rendered]))
+        degrees = np.concatenate([_degrees(_angles(config, name)) for name in rendered])
+        drawn = [turns for name in rendered if (turns := _turns(config, name)) is not None]
+        write_cameras(config.out, names, degrees, np.degrees(torch.cat(drawn).double().numpy()) if drawn else None)
         return
     for split, members in splits.items():
         with writing(config.out / "splits" / f"{split}.txt") as temporary:

@@ -10,6 +10,7 @@ from get3d.camera_prior import CameraPrior
 from get3d.datasets.config import require_images
 from get3d.distributed.config import RanksConfig
 from get3d.files import InputError, require_name
+from get3d.light_prior import ShadingName
 from get3d.options import Option
 from get3d.ranges import SEED, Range, require_ranges
 
@@ -31,6 +32,9 @@ class RenderConfig:
         up: direction that is up in all files, such as --up=-y; "file": what the format says, otherwise +Y.
         light: "studio" is a soft lamp and the sky; "even" shows the colours of the textures unchanged; "published"
             (Blender only) has the lamps, tones and bounces of the paper's script, which does not centre objects.
+            "random" turns the studio about +Y by another angle in each image, which `cameras.csv` records.
+        shading: "matte" shows the base colour alone; "pbr" also roughness, metallic, normals and emission of .gltf,
+            .glb, .obj and .usdz files.
         renderer: "builtin" is fast; "blender" uses Cycles with 32 denoised samples.
         blender: the Blender program, or a Python with the module bpy; by default the installed Blender. It also reads
             .blend files.
@@ -59,6 +63,7 @@ class RenderConfig:
     fit: bool = True
     up: Up = "file"
     light: BlenderLight = "studio"
+    shading: ShadingName = "matte"
     renderer: Literal["builtin", "blender"] = "builtin"
     blender: Path | None = None
     supersample: Annotated[int, Range(1, 8)] = 3
@@ -80,6 +85,12 @@ class RenderConfig:
         if self.kind is not None:
             require_name(self.kind, "--kind")
         require_ranges(self)
+        if self.light == "random" and self.layout == "published":
+            raise InputError("--light random has no place in the published layout; use --layout own, or --light studio")
+        if self.light == "random" and self.renderer != "builtin":
+            raise InputError(
+                "--light random is of the built-in renderer; add --renderer builtin, or take --light studio"
+            )
         if self.light == "published" and self.renderer != "blender":
             raise InputError("--light published needs Blender; add --renderer blender, or use --light studio")
         require_images(self.prior)
@@ -108,7 +119,9 @@ def command_line(config: RenderConfig) -> str:
 def settings(config: RenderConfig) -> dict[str, Any]:
     """Settings that must be the same to resume a dataset, in addition to the values that every `dataset.json` has."""
     names = ("views", "fit", "up", "light", "renderer", "supersample", "texture", "layout")
-    return {name: getattr(config, name) for name in names}
+    return {name: getattr(config, name) for name in names} | (
+        {} if config.shading == "matte" else {"shading": config.shading}
+    )
 
 
 def _flag(name: str) -> str:
