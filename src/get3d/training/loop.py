@@ -82,13 +82,14 @@ def train(config: TrainConfig, console: Console) -> Path:
                 known = run.images.object_batches(
                     config.batch, config.warmup.views, config.seed, state.cur_nimg, *shared
                 )
+                hulls = run.hulls()
                 first = max(state.cur_nimg, config.warmup_total)
                 batches = run.images.batches(config.batch, config.seed, first, *shared)
                 while not finished:
                     if state.warmup_optimizer is None:
                         train_step(state, next(batches), config, ranks)
                     else:
-                        warmup_step(state, next(known), config, ranks)
+                        warmup_step(state, next(known), config, ranks, hulls)
                         if state.cur_nimg >= config.warmup_total:
                             end_warmup(state, config, labels)
                     stopped, late = ranks.any(stop.signal is not None, logger.late)
