@@ -198,7 +198,9 @@ def _real_with_penalty(
     images = images.requires_grad_(True)
     branches: dict[Literal["rgb", "mask"], Tensor] = {}
     penalties = []
-    for name, network in (("rgb", discriminator.rgb), ("mask", discriminator.mask)):
+    names: tuple[Literal["rgb", "mask"], ...] = ("rgb", "mask")
+    for name in names:
+        network: nn.Module = getattr(discriminator, name)
         with record_function(spans.DISCRIMINATOR), config.autocast(images.device):
             logits = discriminator.branch(name, images, part.angles, part.label)
         with record_function(spans.R1):
