@@ -79,7 +79,7 @@ def write_page(
     title = f"{len(found)} objects of {description['model']}"
     parts = [f"<h1>{html.escape(title)}</h1>", "<p>Drag an object to turn it.</p>"]
     if len(found) > len(first):
-        parts.append(f"<p>These are the first {len(first)}; the others are files beside this page.</p>")
+        parts.append(f"<p>These are the first {len(first)}; the others are files in the same folder.</p>")
     parts.append(linked_objects(shown, [f"objects/{entry['name']}" for entry in first], _FOLDER, first_view(prior)))
     missing = [entry for entry in records if "problem" in entry]
     if missing:
