@@ -1,7 +1,8 @@
 """Objects to turn in a page, with <model-viewer>: from a file, without a server and without a network.
 
 A browser lets a page that is opened as a file run scripts next to it, but not fetch files or modules. So <model-viewer>
-is a plain script, and each object is one, too: a call with the .glb in base64, next to the page (`linked_objects`) or in
+is a plain script, and each object is one, too: a call with the .glb in base64, next to the page (`linked_objects`) or
+    in
 it (`embedded_objects`).
 """
 
