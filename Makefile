@@ -9,7 +9,7 @@ CPU_TORCH = https://download.pytorch.org/whl/cpu
 GLTF_VALIDATOR = 2.0.0-dev.3.10
 BPY = 5.0.1
 
-.PHONY: demo demo-train test
+.PHONY: demo demo-train docs test test-fast
 
 demo: .venv/.installed
 	.venv/bin/get3d generate chair --num 8 --out demo/objects
@@ -25,6 +25,15 @@ demo-train: .venv/.installed
 # A worker a core, with one thread each, is faster than threads inside a single worker.
 test: .venv/.ready .tools/node_modules/gltf-validator .venv-blender/.ready
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist loadfile
+
+# What a change is tried with while it is made; `make test` and .ci/run leave nothing out.
+test-fast: .venv/.ready
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist loadfile -m "not slow"
+
+# Pages of the Python API, from the docstrings.
+docs: .venv/.ready
+	.venv/bin/python -W error docs/api_page.py site
+	@echo "Open site/index.html."
 
 # PyTorch's usual build for Linux brings gigabytes that only NVIDIA GPUs use. Where the build for CPUs cannot be had, any is
 # taken.

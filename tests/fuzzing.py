@@ -1,6 +1,9 @@
 """Readers are fed damaged files: whatever comes, they read it or refuse it in one sentence."""
 
+import copy
 import itertools
+import json
+import math
 import os
 import resource
 import signal
@@ -8,14 +11,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from get3d.files import InputError
 
-__all__ = ["cut_and_changed", "fuzz", "reads_or_refuses"]
+__all__ = ["ODD", "cut_and_changed", "fuzz", "odd_json", "reads_or_refuses"]
 
 T = TypeVar("T")
 
@@ -25,6 +28,12 @@ _EXAMPLES = 100
 _HANGS_AFTER = 60
 _MOST_MEMORY = 1.5 * 2**30
 """Bytes by which the process may grow while one file is read."""
+
+ODD: list[Any] = [
+    *(None, True, -1, 0, 0.5, 1e300, math.inf, -math.inf, math.nan, 10**400, [], {}, [[]], "", "x", "../../x", "/"),
+    *("\0", "\ud800", "a\nb", "x" * 5000, [1] * 2000, {"a": {"b": [None]}}, -(2**63), "1e5", [math.nan] * 4),
+]
+"""Values of JSON that no writer of ours writes."""
 
 
 def fuzz(strategy: st.SearchStrategy[T], check: Callable[[T], object]) -> None:
@@ -114,3 +123,25 @@ def cut_and_changed(draw: st.DrawFn, whole: bytes) -> bytes:
         else:
             del content[place:]
     return bytes(content)
+
+
+@st.composite
+def odd_json(draw: st.DrawFn, value: Any) -> bytes:
+    """The JSON text of a value in which some values are others, left out, or doubled."""
+    changed = copy.deepcopy(value)
+    for _ in range(draw(st.integers(1, 3))):
+        place: Any = changed
+        while True:
+            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+            if not keys:
+                break
+            key = draw(st.sampled_from(keys))
+            if isinstance(place[key], dict | list) and place[key] and draw(st.booleans()):
+                place = place[key]
+                continue
+            if isinstance(place, dict) and draw(st.booleans()):
+                del place[key]
+            else:
+                place[key] = copy.deepcopy(draw(st.sampled_from(ODD)))
+            break
+    return json.dumps(changed).encode()

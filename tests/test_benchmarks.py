@@ -36,6 +36,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(full, "SIDE", 32)
 
 
+@pytest.mark.slow
 def test_measures_every_row(small: None, tmp_path: Path):
     console = Console(width=160, record=True)
     file = tmp_path / "rows.json"

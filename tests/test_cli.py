@@ -33,6 +33,7 @@ def data(tmp_path_factory):
     return tiny.write_dataset(tmp_path_factory.mktemp("data") / "discs")
 
 
+@pytest.mark.slow
 def test_the_way_of_the_readme(monkeypatch, tmp_path, capsys):
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
     options = ["--shapes=10", "--views=2", "--resolution=64", "--texture=256", "--workers=1"]
@@ -62,7 +63,7 @@ def test_every_command_explains_itself(monkeypatch, capsys):
     assert _run(monkeypatch, "train", "demo", "--help") == 0
     described = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--generator.grid-resolution" in described
-    assert "the same folder again goes on" in described
+    assert "the same folder again resumes" in described
 
 
 @pytest.mark.parametrize(
@@ -89,6 +90,11 @@ def test_what_cannot_be_typed_is_answered_with_what_can(monkeypatch, capsys, arg
         (["generate", "nowhere", "--psi", "3"], "--psi is 3"),
         (["generate", "nowhere", "--faces", "2"], "--faces is 2"),
         (["generate", "nowhere", "--texture", "9000"], "--texture is 9000"),
+        (["render"], "ASSETS and --out are missing; for example: get3d render models/ --out data/mine"),
+        (["generate"], "MODEL is missing; for example: get3d generate chair"),
+        (["evaluate", "chair"], "--data is missing; for example: get3d evaluate"),
+        (["train"], "give one of demo, small, paper"),
+        ([], "give one of synth, render, import"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(monkeypatch, capsys, tmp_path, arguments, message):

@@ -3,9 +3,7 @@
 GET3D_FUZZ_SECONDS is how long each reader is tried.
 """
 
-import copy
 import json
-import math
 
 import numpy as np
 import pytest
@@ -14,7 +12,7 @@ from rich.console import Console
 
 from captures import blender_matrices, write_colmap, write_transforms
 from datasets import make_dataset, make_published
-from fuzzing import cut_and_changed, fuzz, reads_or_refuses
+from fuzzing import cut_and_changed, fuzz, odd_json, reads_or_refuses
 from get3d.authoring.from_images.colmap import read_colmap
 from get3d.authoring.from_images.sources import Present
 from get3d.authoring.from_images.tables import read_csv, read_pair
@@ -23,35 +21,11 @@ from get3d.datasets.check import check
 from get3d.datasets.index import read
 from get3d.datasets.pack import PackConfig, pack
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 MATRICES = blender_matrices(np.array([[10.0, 80.0], [200.0, 70.0], [300.0, 60.0]]), 2.0)
 NAMES = ["images/a.png", "b", "c.JPG"]
-ODD = [
-    *(None, True, -1, 0, 0.5, 1e300, math.inf, -math.inf, math.nan, 10**400, [], {}, [[]], "", "x", "../../x", "/"),
-    *("\0", "\ud800", "a\nb", "x" * 5000, [1] * 2000, {"a": {"b": [None]}}, -(2**63), "1e5", [math.nan] * 4),
-]
-
-
-@st.composite
-def odd_json(draw, value):
-    """The JSON text of a value in which some values are others, left out, or doubled."""
-    changed = copy.deepcopy(value)
-    for _ in range(draw(st.integers(1, 3))):
-        place = changed
-        while True:
-            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-            if not keys:
-                break
-            key = draw(st.sampled_from(keys))
-            if isinstance(place[key], dict | list) and place[key] and draw(st.booleans()):
-                place = place[key]
-                continue
-            if isinstance(place, dict) and draw(st.booleans()):
-                del place[key]
-            else:
-                place[key] = copy.deepcopy(draw(st.sampled_from(ODD)))
-            break
-    return json.dumps(changed).encode()
 
 
 def odd_text(whole):

@@ -45,6 +45,7 @@ def objects() -> dict[str, TexturedMesh]:
     }
 
 
+@pytest.mark.slow
 def test_validator_finds_no_error_and_no_warning(tmp_path: Path) -> None:
     files = []
     for name, mesh in objects().items():

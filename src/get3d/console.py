@@ -1,4 +1,4 @@
-"""The terminal. What is printed is never read as markup: names and messages come from users and their files."""
+"""The terminal. Output is never parsed as markup, because names and messages come from users and their files."""
 
 import _thread
 import json
@@ -23,7 +23,7 @@ class _Terminal(Console):
 
 
 def terminal(*, quiet: bool = False) -> Console:
-    """The console that commands print to: `[…]` stands for itself in all that is printed, table cells included.
+    """The console that commands print to. `[…]` is printed literally, also in table cells.
 
     Args:
         quiet: print nothing.
@@ -32,10 +32,10 @@ def terminal(*, quiet: bool = False) -> Console:
 
 
 def print_json(console: Console, value: Any) -> None:
-    """Prints JSON, for programs: in ASCII, and no line of it broken at the terminal's width.
+    """Prints JSON for programs: in ASCII, without wrapping lines at the terminal's width.
 
     Raises:
-        ValueError: it holds a number that is not finite, which JSON does not know.
+        ValueError: a number is not finite, which JSON cannot represent.
     """
     console.print(json.dumps(value, indent=1, allow_nan=False), soft_wrap=True, markup=False, highlight=False)
 
@@ -49,10 +49,10 @@ def command_line() -> str | None:
 
 
 def prepare_process() -> None:
-    """Lets standard output and error take every character, warnings be a line each, and Ctrl-C never be lost.
+    """Makes output accept every character, prints each warning as one line, and makes sure that Ctrl-C is never lost.
 
-    What an output's encoding cannot say, and the bytes of file names that are no text, are written as escapes. For
-    programs, not for libraries: it holds for the whole process.
+    Characters that the output's encoding lacks, and bytes of file names that are not text, are written as escapes.
+    For programs, not for libraries: it changes the complete process.
     """
     sys.unraisablehook = _interrupt_again
     for stream in (sys.stdout, sys.stderr):
@@ -75,5 +75,5 @@ def _interrupt_again(unraisable: Any) -> None:
 
 
 def end_quietly() -> None:
-    """Throws away what is still to be printed, so that the end of the process does not fail on it."""
+    """Discards pending output, so that the end of the process does not fail on it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,4 +1,4 @@
-"""What is looked at before a stranger's file is loaded, and the files it names: nothing outside its folder is read."""
+"""Checks of untrusted files before loading, and the files that they name. Nothing outside their folder is read."""
 
 import faulthandler
 import io
@@ -32,14 +32,14 @@ MOST_PIXELS = 8192**2
 
 @dataclass(frozen=True)
 class Limits:
-    """What one object of a stranger may cost, beside its faces (`--max-faces`).
+    """Limits for one untrusted object, in addition to the number of faces (`--max-faces`).
 
     Attributes:
-        bytes: of the other files that it names, all together.
-        pixels: of its textures as they are, all together.
-        instances: of meshes that it places.
-        nodes: of its scene, or prims, with all that they refer to; bones and groups are some, too.
-        seconds: that reading it may take.
+        bytes: total bytes of the other files that it names.
+        pixels: total pixels of its textures.
+        instances: number of placed meshes.
+        nodes: number of nodes of its scene, or prims, with everything that they refer to, including bones and groups.
+        seconds: time for reading it.
     """
 
     bytes: int = 2**31
@@ -72,9 +72,11 @@ class FolderResolver(Resolver):
         missing: names of files that are not there, or are images that cannot be read.
         refused: names that lead out of the folder.
         decoded: images by their name or identity, and what is left of them when they are decoded and reduced.
+        maps: whether textures besides the base colour are wanted.
     """
 
-    def __init__(self, root: Path, folder: Path) -> None:
+    def __init__(self, root: Path, folder: Path, *, maps: bool = False) -> None:
+        self.maps = maps
         # Without links followed: a model may be linked to, and what it names lies beside the link.
         self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []

@@ -4,7 +4,6 @@ Names are compared as the bytes they are, so that no encoding has to be guessed:
 none are kept as surrogates.
 """
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from jaxtyping import Float, Int, UInt8
 from get3d.assets.files import FolderResolver, readable_name
 from get3d.assets.mtl import Paint, decoded, read_mtl
 from get3d.assets.polygons import triangles
+from get3d.assets.text_numbers import all_numbers
 from get3d.files import InputError
 
 __all__ = ["load_obj"]
@@ -127,7 +127,7 @@ def _numbers(rows: Sequence[str], what: str) -> Float[np.ndarray, "n k"]:
     """Rows of numbers; short ones end in NaN."""
     widths = {len(row.split()) for row in rows}
     if len(widths) == 1:
-        plain = _parsed(" ".join(rows), np.float64)
+        plain = all_numbers(" ".join(rows), np.float64)
         if plain is not None and plain.size == len(rows) * max(widths):
             return plain.reshape(len(rows), max(widths))
     split = [row.partition("#")[0].split() for row in rows]
@@ -137,7 +137,7 @@ def _numbers(rows: Sequence[str], what: str) -> Float[np.ndarray, "n k"]:
     try:
         return np.array(split, dtype=np.float64).reshape(len(rows), width)
     except ValueError as error:
-        raise InputError(f"a line {what!r} holds what is no number ({error}); export it again") from error
+        raise InputError(f"a line {what!r} has a value that is not a number ({error}); export it again") from error
 
 
 def _table(rows: Sequence[str], width: int, what: str) -> Float[np.ndarray, "n k"]:
@@ -180,24 +180,14 @@ def _corner_numbers(tokens: Sequence[str]) -> Int[np.ndarray, "c 3"]:
     slashes = {token.count("/") for token in tokens}
     if len(slashes) == 1 and max(slashes) < 3:
         width = max(slashes) + 1
-        plain = _parsed(" ".join(tokens).replace("//", "/0/").replace("/", " "), np.int64)
+        plain = all_numbers(" ".join(tokens).replace("//", "/0/").replace("/", " "), np.int64)
         if plain is not None and plain.size == len(tokens) * width:
             return np.pad(plain.reshape(-1, width), ((0, 0), (0, 3 - width)))
     try:
         rows = [[int(part or 0) for part in (*token.split("/"), "", "")[:3]] for token in tokens]
     except ValueError as error:
-        raise InputError(f"a corner of a face is no number ({error}); export it again") from error
+        raise InputError(f"a corner of a face is not a number ({error}); export it again") from error
     return np.array(rows, np.int64).reshape(-1, 3)
-
-
-def _parsed(text: str, dtype: type) -> np.ndarray | None:
-    """All numbers of a text at once; None where something is no number."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        try:
-            return np.fromstring(text, dtype, sep=" ")
-        except (ValueError, DeprecationWarning):
-            return None
 
 
 def _paints(lines: _Lines, resolver: FolderResolver) -> dict[str, Paint]:
@@ -241,7 +231,7 @@ def _only(paints: dict[str, Paint], lines: _Lines, resolver: FolderResolver) -> 
     if len(lines.names) > 1 or not paints:
         return None
     if len(paints) > 1:
-        resolver.missing.append("usemtl (no face says which of the materials it has)")
+        resolver.missing.append("usemtl (no face names one of the materials)")
         return None
     return next(iter(paints.values()))
 

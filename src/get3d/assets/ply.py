@@ -1,21 +1,20 @@
-"""Polygon files, .ply, as scenes of trimesh; the package plyfile reads their elements."""
+"""Polygon files, .ply, as scenes of trimesh."""
 
 import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import plyfile
 import trimesh
 from jaxtyping import Float, Int, UInt8
 
 from get3d.assets.files import FolderResolver
+from get3d.assets.ply_elements import PlyElement, read_elements
 from get3d.assets.polygons import triangles
 from get3d.files import InputError
 
 __all__ = ["load_ply"]
 
-_LONGEST_HEADER = 2**16
 _INDICES = ("vertex_indices", "vertex_index")
 _COLORS = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 _PLACES = (("s", "t"), ("u", "v"), ("texture_u", "texture_v"), ("texture_s", "texture_t"))
@@ -29,10 +28,9 @@ def load_ply(path: Path, resolver: FolderResolver) -> trimesh.Scene:
         resolver: gives the textures that it names, and notes what is missing of them.
 
     Raises:
-        InputError: the file is cut short, or a face names a vertex that is not there.
+        InputError: the file is truncated, or a face names a vertex that is not there.
     """
-    data = _elements(path)
-    elements = {element.name: element for element in data}
+    elements, comments = read_elements(path)
     if "vertex" not in elements:
         raise InputError("it has no vertices; export it again")
     vertex = elements["vertex"]
@@ -43,7 +41,7 @@ def load_ply(path: Path, resolver: FolderResolver) -> trimesh.Scene:
     if corners.min(initial=0) < 0 or corners.max(initial=-1) >= len(points):
         raise InputError(f"a face names the vertex {corners.max(initial=-1)} of {len(points)}; export it again")
     polygon, cut = triangles(counts, points[corners])
-    materials = [_material(name, resolver) for name in _textures(data)]
+    materials = [_material(name, resolver) for name in _textures(comments)]
     normals = _columns(vertex, (("nx", "ny", "nz"),))
     at_vertices = _bytes(_columns(vertex, _COLORS, scaled=True))
     if uv is None:
@@ -69,32 +67,8 @@ def load_ply(path: Path, resolver: FolderResolver) -> trimesh.Scene:
     return scene
 
 
-def _elements(path: Path) -> plyfile.PlyData:
-    """The file's elements, as large as it can hold them.
-
-    Raises:
-        InputError: it is no such file, or is cut short.
-    """
-    with path.open("rb") as file:
-        header = file.read(_LONGEST_HEADER).partition(b"end_header")[0].decode("latin-1")
-    size = path.stat().st_size
-    for name, count in re.findall(r"^\s*element\s+(\S+)\s+(\d+)", header, re.MULTILINE):
-        if int(count) > size:
-            raise InputError(f"it is to hold {count} of the element {name!r} in {size} bytes; get it again")
-    # Faces that all have three corners, as most, are read at once.
-    lists = re.findall(r"^\s*element\s+face\s[^\0]*?^\s*property\s+list\s+\S+\s+\S+\s+(vertex_ind\w+)", header, re.M)
-    known = {"face": {lists[0]: 3}} if len(lists) == 1 and header.count("property list") == 1 else {}
-    try:
-        try:
-            return plyfile.PlyData.read(str(path), known_list_len=known)
-        except plyfile.PlyElementParseError:
-            return plyfile.PlyData.read(str(path))
-    except plyfile.PlyParseError as error:
-        raise InputError(f"it cannot be read ({error}); get or export it again") from error
-
-
 def _faces(
-    elements: dict[str, Any], vertex: Any
+    elements: dict[str, PlyElement], vertex: PlyElement
 ) -> tuple[
     Int[np.ndarray, " p"],
     Int[np.ndarray, " c"],
@@ -115,12 +89,11 @@ def _faces(
     uv = None
     if coordinates is not None and np.array_equal(coordinates[0], 2 * counts):
         uv = coordinates[1].reshape(-1, 2).astype(np.float64)
-    names = {field.name for field in face.properties}
-    number = np.asarray(face["texnumber"], np.int64) if "texnumber" in names else np.zeros(len(counts), np.int64)
+    number = np.nan_to_num(face.numbers.get("texnumber", np.zeros(len(counts)))).astype(np.int64)
     return counts, corners.astype(np.int64), _bytes(_columns(face, _COLORS, scaled=True)), uv, number
 
 
-def _strips(element: Any) -> Int[np.ndarray, "t 3"]:
+def _strips(element: PlyElement | None) -> Int[np.ndarray, "t 3"]:
     """Triangles of strips, which −1 parts; every second one is turned."""
     found = [np.zeros((0, 3), np.int64)]
     lists = None if element is None else _list(element, _INDICES)
@@ -137,28 +110,19 @@ def _strips(element: Any) -> Int[np.ndarray, "t 3"]:
     return np.concatenate(found)
 
 
-def _list(element: Any, names: tuple[str, ...]) -> tuple[Int[np.ndarray, " p"], np.ndarray] | None:
+def _list(element: PlyElement, names: tuple[str, ...]) -> tuple[Int[np.ndarray, " p"], np.ndarray] | None:
     """Lengths and values of the first of the named lists there is."""
-    for field in element.properties:
-        if field.name in names and isinstance(field, plyfile.PlyListProperty):
-            rows = element[field.name]
-            if rows.dtype != object:
-                return np.full(len(rows), rows.shape[1] if rows.ndim == 2 else 0), rows.ravel()
-            counts = np.array([len(row) for row in rows], np.int64)
-            return counts, np.concatenate([*rows, np.zeros(0, field.val_dtype)])
-    return None
+    found = next((element.lists[name] for name in names if name in element.lists), None)
+    return None if found is None else (found.counts, found.values)
 
 
 def _columns(
-    element: Any, choices: tuple[tuple[str, ...], ...], *, scaled: bool = False
+    element: PlyElement, choices: tuple[tuple[str, ...], ...], *, scaled: bool = False
 ) -> Float[np.ndarray, "n k"] | None:
     """The first of the groups of numbers there is; whole numbers over their greatest, where scaled."""
-    fields = {field.name: field for field in element.properties if not isinstance(field, plyfile.PlyListProperty)}
     for names in choices:
-        if all(name in fields for name in names):
-            values = [np.asarray(element[name]) for name in names]
-            whole = [np.iinfo(v.dtype).max if scaled and v.dtype.kind in "iu" else 1 for v in values]
-            return np.stack([v.astype(np.float64) / most for v, most in zip(values, whole, strict=True)], axis=1)
+        if all(name in element.numbers for name in names):
+            return np.stack([element.numbers[n] / (element.greatest[n] if scaled else 1) for n in names], axis=1)
     return None
 
 
@@ -170,8 +134,8 @@ def _bytes(colors: Float[np.ndarray, "n 3"] | None) -> UInt8[np.ndarray, "n 3"] 
     return np.rint(colors * (255 if colors.max(initial=0) <= 1 else 1)).clip(0, 255).astype(np.uint8)
 
 
-def _textures(data: plyfile.PlyData) -> list[str]:
-    found = [re.match(r"\s*TextureFile\s+(.+)", comment) for comment in data.comments]
+def _textures(comments: list[str]) -> list[str]:
+    found = [re.match(r"\s*TextureFile\s+(.+)", comment) for comment in comments]
     return [match[1] for match in found if match]
 
 

@@ -1,8 +1,6 @@
-"""How fast each part is, beside plain versions of it: `get3d bench`.
-
-`__init__.pyi` names what is public; each is imported when it is first asked for.
-"""
+"""Timing of each part, compared with plain versions: `get3d bench`."""
 
 import lazy_loader
 
+# `__init__.pyi` lists the public names; each is imported on first use.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -63,7 +63,7 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
     repeats = config.repeats
     of = f"the preset {config.preset}, untrained" if config.model is None else config.model
     groups: _Groups = {
-        "answers of the command line": lambda: start.rows(repeats),
+        "response of the command line": lambda: start.rows(repeats),
         "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
         "visibility": lambda: visibility.rows(config.mesh_faces, config.image, repeats, device),
@@ -80,18 +80,18 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
 def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
     """The stages of a step, and how much faster than the step its images are read."""
     found = step.rows(config.preset, training, config.repeats, config.warm)
-    (seconds,) = (row.beside[step.WHOLE] for row in found if step.WHOLE in row.beside)
+    (seconds,) = (row.other_seconds[step.WHOLE] for row in found if step.WHOLE in row.other_seconds)
     return [*found, *loading.rows(config.preset, training, seconds, config.repeats)]
 
 
 def _checked(config: BenchConfig) -> TrainConfig:
     """The preset on the device asked for, after a look at the options."""
     if config.preset not in PRESETS:
-        raise InputError(f"--preset is {config.preset}; there are {', '.join(PRESETS)}")
+        raise InputError(f"--preset is {config.preset}; choose one of {', '.join(PRESETS)}")
     require_ranges(config)
     if config.json is not None:
         require_writable(config.json.parent)
-    return replace(PRESETS[config.preset].config, device=config.device)
+    return replace(PRESETS[config.preset].config, device=config.device, warmup_kimg=0.0)
 
 
 def _machine(device: torch.device) -> str:

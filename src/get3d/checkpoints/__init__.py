@@ -1,1 +1,6 @@
-"""Models in files: loaded, released, bundled; published checkpoints and ours."""
+"""Model files: loading, releasing, bundled models, and conversion of published checkpoints."""
+
+import lazy_loader
+
+# `__init__.pyi` lists the public names; each is imported on first use.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

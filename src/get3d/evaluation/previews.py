@@ -1,4 +1,4 @@
-"""Images for the report: samples in colour, and shapes in grey beside each other."""
+"""Images for the report: samples in colour, and comparisons of shapes in grey."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,6 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from get3d.assets.shading import irradiance
 from get3d.cameras import Cameras
 from get3d.color import linear_to_srgb, unit_to_bytes
 from get3d.datasets.ground_truth import read_mesh
@@ -21,6 +20,7 @@ from get3d.images import contact_sheet
 from get3d.meshes import Mesh, MeshBatch
 from get3d.metrics.sampling import in_unit_cube
 from get3d.render import interpolate, rasterize
+from get3d.render.lights import STUDIO
 
 __all__ = ["grey", "neighbour_sheet", "objects_to_turn", "sample_sheet"]
 
@@ -42,7 +42,7 @@ def _cameras(count: int, radius: float, fov: float) -> Cameras:
 
 @torch.no_grad()
 def sample_sheet(generator: Generator, sampling: Sampling, count: int) -> Image.Image:
-    """The first shapes in colour, from one side; the place of an empty one stays empty."""
+    """The first shapes in colour, from one side; the place of an empty shape stays empty."""
     prior = generator.config.cameras
     drawn = []
     for number in range(count):
@@ -60,7 +60,7 @@ def neighbour_sheet(
     folder: Path,
     neighbours: Sequence[Sequence[str]],
 ) -> Image.Image:
-    """A row for each of some shapes with a surface, in grey, then the dataset's objects that are its neighbours."""
+    """Rows of a shape in grey, followed by its nearest objects in the dataset."""
     rows = []
     for number, names in zip(numbers, neighbours, strict=True):
         (own,) = sampling.shapes(generator, [number]).surfaces.meshes.to("cpu").split()
@@ -101,7 +101,7 @@ def objects_to_turn(
 
 
 def grey(meshes: Sequence[Mesh]) -> UInt8[Tensor, "n 4 r r"]:
-    """Shapes as if of clay, scaled alike, from one side."""
+    """Shapes in grey, at the same scale, from one side."""
     parts = [meshes[start : start + _AT_ONCE] for start in range(0, len(meshes), _AT_ONCE)]
     return torch.cat([_grey(MeshBatch.from_meshes(part)) for part in parts])
 
@@ -111,7 +111,7 @@ def _grey(meshes: MeshBatch) -> UInt8[Tensor, "n 4 r r"]:
     # Far away with a narrow lens, so that the whole cube is seen.
     fragments = rasterize(unit, _cameras(len(unit), 4.0, 0.34), RESOLUTION * _SUPERSAMPLE)
     normals = torch.nn.functional.normalize(interpolate(unit.vertex_normals(), unit.faces, fragments), dim=1)
-    light = 0.5 * irradiance(normals).expand(-1, 3)
+    light = 0.5 * STUDIO.diffuse(normals).expand(-1, 3)
     color = torch.nn.functional.avg_pool2d(fragments.scatter(light.contiguous(), 0.0), _SUPERSAMPLE)
     alpha = torch.nn.functional.avg_pool2d(fragments.covered.float(), _SUPERSAMPLE)
     straight: Float[Tensor, "n 3 r r"] = linear_to_srgb(color / alpha.clamp_min(1e-6))

@@ -1,4 +1,4 @@
-"""The report as a web page that needs no other file."""
+"""The report as a self-contained web page."""
 
 import html
 import json
@@ -32,8 +32,8 @@ def page(
     """Writes the page: results first, what they mean and how they were made at the end, folded.
 
     Args:
-        report: what `report.json` holds.
-        images: for each model some images, by their captions.
+        report: the content of `report.json`.
+        images: images of each model, by caption.
         objects: for each model objects to turn, by their captions.
     """
     models = report["models"]

@@ -40,7 +40,7 @@ def glb_bytes(textured: TexturedMesh) -> bytes:
     )
 
     def set_factors(tree: dict[str, Any]) -> None:
-        """In the file itself: trimesh would round those of colours to bytes."""
+        """Writes the factors into the file itself, because trimesh would round colour factors to bytes."""
         _set_factors(tree["materials"][0], textured)
 
     scene = trimesh.Scene({"object": shape})

@@ -1,4 +1,4 @@
-"""The parts of pages: the page itself, images and diagrams that are held in it, and what is folded."""
+"""Self-contained web pages for reports, with embedded images and diagrams."""
 
 import base64
 import html
@@ -69,9 +69,9 @@ class Series:
     """Counts in the bins of a histogram.
 
     Attributes:
-        name: what they are of.
+        name: the name in the legend.
         counts: one for each bin.
-        color: as in HTML.
+        color: an HTML colour.
     """
 
     name: str
@@ -105,7 +105,7 @@ def folded(title: str, body: str) -> str:
 
 
 def figure(image: Image.Image, caption: str) -> str:
-    """An image, held in the page itself, with its caption."""
+    """An embedded image with its caption."""
     buffer = io.BytesIO()
     image.save(buffer, format="png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -114,7 +114,7 @@ def figure(image: Image.Image, caption: str) -> str:
 
 
 def key(series: Sequence[tuple[str, str]]) -> str:
-    """What the colours mean.
+    """A legend of colours.
 
     Args:
         series: names and colours.
@@ -124,12 +124,12 @@ def key(series: Sequence[tuple[str, str]]) -> str:
 
 
 def histogram(title: str, bins: Sequence[str], series: Sequence[Series]) -> str:
-    """Bars side by side in each bin, one for each series, as shares of each one's total.
+    """Adjacent bars in each bin, one for each series, as shares of the total of the series.
 
     Args:
         title: the caption.
         bins: their labels.
-        series: what is shown; those without counts are left out.
+        series: the data; series without counts are left out.
     """
     shown = [
         ([count / max(1, sum(one.counts)) for count in one.counts], one.color) for one in series if len(one.counts)

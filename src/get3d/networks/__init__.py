@@ -1,8 +1,6 @@
-"""The networks: mapping, planes, volumes, fields, discriminators. No geometry in here.
-
-`__init__.pyi` names what is public; each is imported when it is first asked for.
-"""
+"""Networks: mapping, planes, volumes, fields, discriminators, without geometry processing."""
 
 import lazy_loader
 
+# `__init__.pyi` lists the public names; each is imported on first use.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,8 +1,6 @@
-"""Datasets of images that one has, with their cameras: `get3d import`.
-
-`__init__.pyi` names what is public; each is imported when it is first asked for.
-"""
+"""Datasets from existing images with cameras: `get3d import`."""
 
 import lazy_loader
 
+# `__init__.pyi` lists the public names; each is imported on first use.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

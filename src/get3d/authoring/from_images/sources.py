@@ -1,4 +1,4 @@
-"""Which cameras are of which images: finds the camera files, and the images that they name."""
+"""Finds camera files, and the images that they name."""
 
 import os
 import posixpath
@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from get3d.authoring.from_images.colmap import read_colmap
-from get3d.authoring.from_images.poses import Poses, joined
-from get3d.authoring.from_images.tables import AZIMUTH_FILES, LEVEL_FILES, read_csv, read_pair
-from get3d.authoring.from_images.transforms import read_transforms
+from get3d.authoring.from_images.formats import format_of_file, format_of_folder, known_formats
+from get3d.authoring.from_images.poses import Poses
 from get3d.files import InputError
 
 __all__ = ["SUFFIXES", "Present", "Source", "find_sources", "list_images", "without_copies"]
@@ -20,10 +18,6 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff")
 _IMAGES = re.compile(r"images(_\d+)?")
 _REDUCED = re.compile(r"images_\d+")
 """Folders of nerfstudio, of images and of smaller copies of them."""
-_KNOWN = (
-    "cameras are read from a .csv table, a transforms.json, or a folder with a COLMAP text model (cameras.txt, "
-    "images.txt) or a pair of tables (azimuth.npy, elevation.npy)"
-)
 
 
 @dataclass(frozen=True)
@@ -31,8 +25,8 @@ class Source:
     """A camera file.
 
     Attributes:
-        object: the folder that it stands for, where there is a camera file for each object; None where one serves all.
-        poses: its cameras, or why they cannot be read.
+        object: folder of its object, if there is a camera file for each object; otherwise None.
+        poses: its cameras, or the reason why they cannot be read.
     """
 
     object: str | None
@@ -40,7 +34,7 @@ class Source:
 
 
 def list_images(root: Path, without: Path | None) -> list[str]:
-    """Names of all images below a folder, relative to it and in order, but those of the folder `without`.
+    """Sorted names of all images below a folder, relative to it, except for those in the folder `without`.
 
     Raises:
         InputError: there is no such folder, or no image in it.
@@ -64,67 +58,43 @@ def find_sources(cameras: Path, images: list[str], fov: float) -> list[Source]:
     """Reads the cameras of one file, or of a file in each object's folder.
 
     Args:
-        cameras: the file, the folder of a model or pair, or a folder of such folders, each named after its object.
+        cameras: the file, a folder of one of `CAMERA_FORMATS`, or a folder of such folders, named after the objects.
         images: names of all images.
         fov: vertical field of view in degrees, for tables.
 
     Raises:
-        InputError: there is no such file, or it is of no known kind or cannot be used.
+        InputError: there is no such file, or it has no known format or cannot be used.
     """
     if cameras.is_file():
-        if cameras.name in ("cameras.txt", "images.txt"):
-            return [Source(None, read_colmap(cameras.parent))]
-        return [Source(None, _read_file(cameras, fov))]
+        known = format_of_file(cameras.name)
+        if known is None:
+            raise InputError(f"{cameras}: has no known format; {known_formats()}")
+        return [Source(None, known.read(cameras, images, fov))]
     if not cameras.is_dir():
-        raise InputError(f"{cameras}: no such file or folder; {_KNOWN}")
+        raise InputError(f"{cameras}: no such file or folder; {known_formats()}")
     found = []
     for place, folders, files in os.walk(cameras):
         folders.sort()
+        known = format_of_folder(files)
+        if known is None:
+            continue
         name = Path(place).relative_to(cameras).as_posix()
         if name == ".":
-            poses = _read_folder(cameras, files, images, fov)
-            if poses is not None:
-                return [Source(None, poses)]
-            continue
+            return [Source(None, known.read(cameras, images, fov))]
         owner = _object_of(name)
         own = [image for image in images if image.startswith(f"{owner}/")]
         try:
-            poses = _read_folder(Path(place), files, own, fov)
+            found.append(Source(owner, known.read(Path(place), own, fov)))
         except InputError as error:
             # The cameras of one object do not stop the others.
             found.append(Source(owner, error))
-            continue
-        if poses is not None:
-            found.append(Source(owner, poses))
     if not found:
-        raise InputError(f"{cameras}: holds no cameras; {_KNOWN}")
+        raise InputError(f"{cameras}: holds no cameras; {known_formats()}")
     return found
 
 
-def _read_file(path: Path, fov: float) -> Poses:
-    if path.suffix.lower() == ".csv":
-        return read_csv(path, fov)
-    if path.suffix.lower() == ".json":
-        return read_transforms(path)
-    raise InputError(f"{path}: is of no known kind; {_KNOWN}")
-
-
-def _read_folder(folder: Path, files: list[str], images: list[str], fov: float) -> Poses | None:
-    if "images.txt" in files:
-        return read_colmap(folder)
-    if "images.bin" in files:
-        raise InputError(
-            f"{folder / 'images.bin'}: is a binary model; make it text with `colmap model_converter --output_type TXT`"
-        )
-    if any(name in files for name in AZIMUTH_FILES) and any(name in files for name in LEVEL_FILES):
-        return read_pair(folder, images, fov)
-    # NeRF's sets have a file for each split, all of one world.
-    transforms = sorted(name for name in files if name.startswith("transforms") and name.endswith(".json"))
-    return joined(folder, [read_transforms(folder / name) for name in transforms]) if transforms else None
-
-
 def _object_of(name: str) -> str:
-    """The object that a folder of cameras is of: COLMAP puts its models in sparse/0."""
+    """The object of a folder of cameras: COLMAP puts its models in sparse/0."""
     parts = name.split("/")
     while len(parts) > 1 and parts[-1] in ("0", "sparse"):
         parts.pop()
@@ -132,10 +102,10 @@ def _object_of(name: str) -> str:
 
 
 def without_copies(images: list[str]) -> tuple[list[str], list[str]]:
-    """The images without the smaller copies of them that nerfstudio writes: images_2, images_4 … beside images.
+    """Removes the smaller copies of images that nerfstudio writes: images_2, images_4 … next to images.
 
     Returns:
-        The images that are left, and a note for each folder of copies.
+        The other images, and a note for each folder of copies.
     """
     present = frozenset(images)
     kept: list[str] = []
@@ -149,16 +119,16 @@ def without_copies(images: list[str]) -> tuple[list[str], list[str]]:
         else:
             kept.append(name)
     notes = [
-        f"{folder}: its {count} images are smaller copies of those of images, and were not read"
+        f"{folder}: its {count} images are smaller copies of those of images, and were ignored"
         for folder, count in copies.items()
     ]
     return kept, notes
 
 
 class Present:
-    """The images that are there, found by the names that camera files have for them.
+    """Finds existing images by their names in camera files.
 
-    Only these can be named, so no path leads out of their folder.
+    Only existing images can be found, so no path leads out of their folder.
     """
 
     def __init__(self, root: Path, images: Sequence[str]) -> None:
@@ -177,15 +147,15 @@ class Present:
             self._folded.setdefault(stem.casefold(), name)
 
     def look_up(self, names: Sequence[str], file: Path, owner: str | None) -> list[str | None]:
-        """The images that a camera file names: as seen from the folder of images, the object's, or the file's own.
+        """The images named in a camera file, relative to the folder of images, of the object, or of the file.
 
         Args:
-            names: as the file has them, with or without a suffix, or with that of another format, in any case.
+            names: names in the file, with or without a suffix or with another suffix, in any letter case.
             file: the camera file, or its folder.
-            owner: the object that the file is of, if of one.
+            owner: object of the file, if it belongs to one object.
 
         Returns:
-            Their names; None where there is no such image.
+            Their names; None if there is no such image.
         """
         bases = [""] if owner is None else [owner, f"{owner}/images", ""]
         above = ""

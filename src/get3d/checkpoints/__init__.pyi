@@ -1,0 +1,2 @@
+from . import published as published
+from .model import load as load
