@@ -38,7 +38,7 @@ def test_shares_a_step_among_processes_and_prints_it_beside_the_formula(monkeypa
         "a barrier of 2 processes",
     ]
     for row in rows:
-        for seconds in (row.seconds, *row.beside.values()):
+        for seconds in (row.seconds, *row.other_seconds.values()):
             assert seconds is None or 0 <= seconds < math.inf
     state = step.start(config)
     parameters = [*state.generator.parameters(), *state.discriminator.parameters()]

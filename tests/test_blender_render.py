@@ -118,7 +118,7 @@ def test_published_light_lights_from_above_cuts_edges_hard_and_has_other_tones(t
 
 
 def test_published_light_is_of_blender_and_keeps_the_origin(tmp_path):
-    with pytest.raises(InputError, match="--light published is Blender's; add --renderer blender"):
+    with pytest.raises(InputError, match="--light published needs Blender; add --renderer blender"):
         RenderConfig(tmp_path, tmp_path / "out", light="published")
     (tmp_path / "a").mkdir()
     trimesh.creation.box((1, 2, 4)).apply_translation((5, 0, 1)).export(tmp_path / "a/b.ply")

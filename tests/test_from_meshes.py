@@ -194,7 +194,7 @@ def test_a_model_that_kills_its_process_is_found_and_the_others_are_rendered(tmp
     monkeypatch.setattr(command, "in_processes", in_processes)
     root = render_models(config(tmp_path / "assets", tmp_path / "data"), QUIET)
     assert read(root).objects == list("abdef")
-    assert "killed its process" in report(root)["c.ply"]["reason"]
+    assert "process was killed" in report(root)["c.ply"]["reason"]
 
 
 def test_names_of_objects(tmp_path):

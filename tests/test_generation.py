@@ -128,7 +128,7 @@ def test_an_empty_shape_does_not_stop_the_others(tmp_path, said):
     assert len(_shapes(tmp_path / "bare")["empty"]) == 2
     generator.synthesis.sdf_head.layers[-1].bias -= 1000
     path = _save(generator, tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match=r"none of the 4 shapes could be made \(000000: its field has one sign"):
+    with pytest.raises(InputError, match=r"none of the 4 shapes could be made \(000000: its field has the same sign"):
         generate(GenerateConfig(path, out=tmp_path / "none", num=4, **QUICK), said)
 
 
@@ -337,7 +337,7 @@ def test_prints_are_as_long_as_asked(model, tmp_path, said):
     [
         ({"size": 50.0}, r"--size: a size of 50 mm is for printing, and \.glb has no size; use \.stl or \.3mf"),
         ({"size": 0.0, "format": "stl"}, "--size is 0.0; it must be above 0"),
-        ({"format": "stl", "geometry_only": True}, "--format stl: bare meshes are glb or obj or ply"),
+        ({"format": "stl", "geometry_only": True}, "--format stl: meshes without texture are glb or obj or ply"),
     ],
 )
 def test_formats_that_do_not_go_with_an_option_are_refused_before_work(model, tmp_path, said, changes, message):
@@ -356,7 +356,7 @@ def test_geometry_alone_in_other_formats(model, tmp_path, said, format):
 
 
 @pytest.mark.slow
-def test_a_film_as_mp4(model, tmp_path, said):
+def test_a_video_as_mp4(model, tmp_path, said):
     imageio = pytest.importorskip("imageio.v3")
     pytest.importorskip("av")
     generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK | {"video": "mp4", "resolution": 21}), said)
@@ -399,7 +399,7 @@ def test_classes_that_cannot_be(model, classes, tmp_path, said):
         generate(GenerateConfig(model, out=tmp_path, label="cup", **QUICK), said)
     labels = load(classes).sample_latents(20, 0).label.tolist()
     other = labels.index(1 - labels[0])
-    with pytest.raises(InputError, match="nothing between classes; make both of one with --label"):
+    with pytest.raises(InputError, match="no interpolation between classes; give both one class with --label"):
         interpolate(InterpolateConfig(classes, out=tmp_path, end=other, **QUICK), said)
     interpolate(InterpolateConfig(classes, out=tmp_path, end=other, label="jug", num=2, frames=2, **QUICK), said)
 
@@ -407,17 +407,17 @@ def test_classes_that_cannot_be(model, classes, tmp_path, said):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shapes": []}, "records no shape"),
+        ({"shapes": []}, "contains no shape"),
         ({"shapes": [{"name": "../x", "seed": 1}]}, "'../x' cannot be a name"),
         ({"shapes": [{"name": "x", "seed": 1}, {"name": "x", "seed": 2}]}, "two shapes have the name 'x'"),
-        ({"shapes": [{"name": "x"}]}, r"no shapes\.json that get3d wrote"),
+        ({"shapes": [{"name": "x"}]}, r"not a shapes\.json of get3d"),
         ({"shapes": [{"name": "x", "latents": {"geometry": [1.0], "texture": [1.0]}}]}, "latents of 1 numbers"),
         (
             {"shapes": [{"name": "x", "latents": {"geometry": [float("nan")] * 8, "texture": [0] * 8}}]},
             "NaN is not a finite",
         ),
         ({"shapes": [{"name": "x", "label": "cup", "seed": 1}]}, "--label is cup|class cup"),
-        ({"psi": "high"}, r"no shapes\.json that get3d wrote"),
+        ({"psi": "high"}, r"not a shapes\.json of get3d"),
     ],
 )
 def test_records_that_cannot_be(model, tmp_path, said, changes, message):

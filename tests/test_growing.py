@@ -74,7 +74,7 @@ def test_a_model_that_cannot_grow_so_is_refused(tmp_path):
         ({"init_from": made, "grow_planes": 4}, r"--grow-planes is 4; it must be at least the 8 of .*"),
         ({"init_from": made, "grow_planes": 24}, "--grow-planes is 24"),
         ({"init_from": made, "grow_grid": 1}, "--grow-grid is 1; it must be from 2 to 1024"),
-        ({"grow_planes": 16}, "name it with --init-from"),
+        ({"grow_planes": 16}, "give it with --init-from"),
     ):
         with pytest.raises(InputError, match=message):
             prepare_run(tiny.run_config(data, tmp_path / "new", **changes))

@@ -1,5 +1,6 @@
 """Training as a whole: what it writes, that it can be killed and goes on, and what stops it before it starts."""
 
+import copy
 import io
 import json
 import os
@@ -17,13 +18,15 @@ from rich.console import Console
 import tiny
 from get3d.cameras import Cameras
 from get3d.checkpoints.model import load
-from get3d.datasets.loader import Batch
+from get3d.datasets.loader import Batch, to_network
 from get3d.files import InputError
 from get3d.generator import GeneratorConfig, Styles, mix
 from get3d.storage import describe, load_tensors, save_tensors
 from get3d.training.checkpoint import checkpoints_in, shown_of
 from get3d.training.config import prepare_run
 from get3d.training.loop import start, train, train_step
+from get3d.training.objective import discriminator_loss, gradient_penalty
+from get3d.training.update import update
 
 QUIET = Console(file=io.StringIO(), width=500)
 
@@ -244,7 +247,7 @@ def test_a_new_run_starts_from_the_networks_of_another(data, run, tmp_path):
     assert state.cur_nimg == 0
     lone = tmp_path / "lone.safetensors"
     save_tensors(lone, {}, {"generator": describe(tiny.GENERATOR)})
-    with pytest.raises(InputError, match="holds a lone generator"):
+    with pytest.raises(InputError, match="contains only a generator"):
         prepare_run(tiny.run_config(data, tmp_path / "new", init_from=lone))
 
 
@@ -296,3 +299,35 @@ def test_a_finished_run_says_so_and_what_it_wrote_and_again_that_it_is_finished(
     (finished,) = [line for line in lines if "finished at" in line]
     assert finished.startswith(f"{out}: finished at {total:g} kimg: checkpoints/")
     assert lines[-1] == f"{out}: already finished, at {total:g} kimg; a larger --kimg continues"
+
+
+@pytest.mark.parametrize("nimg", [0, 4])
+def test_terms_one_after_the_other_have_the_gradient_of_their_sum(data, tmp_path, monkeypatch, nimg):
+    config = tiny.run_config(data, tmp_path)
+    batch = Batch(torch.randint(0, 256, (4, 4, 16, 16), generator=tiny.seeded()).to(torch.uint8), torch.ones(4, 2))
+    state = start(config)
+    state.cur_nimg = nimg
+    found, seen = [], []
+    network = state.discriminator
+    network.register_forward_hook(lambda module, inputs, output: seen.append(inputs))
+
+    def kept(moved, optimizer, name):
+        if name == "discriminator":
+            found.extend(parameter.grad.clone() for parameter in moved.parameters())
+        return update(moved, optimizer, name)
+
+    monkeypatch.setattr("get3d.training.loop.update", kept)
+    before = copy.deepcopy(network)
+    train_step(state, batch, config)
+    fakes, fake_angles, _ = seen[0]
+    images = to_network(batch.images).requires_grad_()
+    real = before(images, batch.angles)
+    loss = discriminator_loss(real, before(fakes, fake_angles))
+    if nimg == 0:
+        penalty = gradient_penalty(real.rgb + real.mask, images)
+        loss = loss + 0.5 * config.objective.r1_gamma * config.objective.r1_interval * penalty
+        torch.testing.assert_close(state.sums["loss/r1"][0], penalty.detach().double())
+    loss.backward()
+    for mine, parameter in zip(found, before.parameters(), strict=True):
+        scale = float(parameter.grad.abs().max())
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-5 * scale)

@@ -76,6 +76,7 @@ def test_an_object_with_too_few_images_shows_some_again(data: Path):
     assert len(batch.angles[:5].unique(dim=0)) <= 3
 
 
+@pytest.mark.slow
 def test_reconstruction_gets_better(data: Path, tmp_path: Path):
     config = prepare_run(_config(data, tmp_path)).config
     config = replace(config, warmup_kimg=1.0)
@@ -113,6 +114,7 @@ def test_phases_follow_each_other(uninterrupted: Path):
     assert any("synthesis" in name for name in moved)
 
 
+@pytest.mark.slow
 def test_the_average_has_the_taught_mapping_in_every_checkpoint(data: Path, tmp_path: Path, uninterrupted: Path):
     train(_taught(_config(data, tmp_path, kimg=0.012)), QUIET)
     half = load(tmp_path, "cpu")
@@ -126,6 +128,7 @@ def test_the_average_has_the_taught_mapping_in_every_checkpoint(data: Path, tmp_
     assert border[f"generator_ema.{name}"].equal(border[f"generator.{name}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [(0.012,), (0.020,), (0.024,), (0.008, 0.016, 0.028)])
 def test_a_run_goes_on_through_both_phases_as_if_never_stopped(
     data: Path, tmp_path: Path, uninterrupted: Path, stops: tuple[float, ...]
@@ -138,6 +141,7 @@ def test_a_run_goes_on_through_both_phases_as_if_never_stopped(
         assert tensor.equal(found[name]), name
 
 
+@pytest.mark.slow
 def test_processes_and_micro_batches_follow_the_course_of_one(data: Path, tmp_path: Path):
     base = _config(data, tmp_path, kimg=0.016, batch=8)
     base = replace(base, discriminator=replace(base.discriminator, group=2))
@@ -160,6 +164,7 @@ SEPARATE = SeparateConfig(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "generator",
     [replace(GENERATOR, isosurface="flexicubes"), replace(GENERATOR, synthesis=SEPARATE)],

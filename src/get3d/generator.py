@@ -1,11 +1,11 @@
-"""From latents and cameras to meshes and images: where networks, surface and render meet.
+"""From latents and cameras to meshes and images: combines networks, isosurface and rendering.
 
-A latent's way: `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation
-on the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
+A latent passes through `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and
+deformation on the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
 `Generator.textured` (for other programs).
 
-All of it works in every mode of PyTorch: gradients are recorded as the caller's mode says, what a generator keeps never
-depends on the mode it was made in, and autocast lowers the precision of convolutions alone.
+Everything works in every mode of PyTorch: gradients are recorded according to the caller's mode, cached values never
+depend on the mode they were made in, and autocast lowers only the precision of convolutions.
 """
 
 from collections.abc import Callable, Mapping
@@ -50,11 +50,11 @@ BACKGROUND = -1.0
 
 @dataclass(frozen=True)
 class Shapes:
-    """n shapes, ready to be drawn.
+    """n shapes, ready for rendering.
 
     Attributes:
-        surfaces: their meshes, and what regularises them.
-        fields: what they are made from.
+        surfaces: their meshes and regularisers.
+        fields: their fields.
     """
 
     surfaces: Surfaces
@@ -65,16 +65,16 @@ class Shapes:
 
     @property
     def meshes(self) -> MeshBatch:
-        """Their surfaces."""
+        """The surfaces."""
         return self.surfaces.meshes
 
     @property
     def empty(self) -> Bool[Tensor, " n"]:
-        """[n] which of them have no surface, so that a placeholder stands in for it."""
+        """[n] shapes without a surface, which have a placeholder."""
         return self.surfaces.empty
 
     def material(self, number: int) -> Material:
-        """What the surface of one of them looks like, at points [p, 3]."""
+        """The material of one shape, a function of points [p, 3]."""
 
         def material(points: Float[Tensor, "p 3"]) -> dict[str, Float[Tensor, "p _"]]:
             shape = torch.full(points.shape[:1], number, device=points.device)
@@ -85,10 +85,10 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Field:
-    """n shapes as functions of space; differentiable, in the points too.
+    """n shapes as functions of space; differentiable, also with respect to the points.
 
     Attributes:
-        fields: what the synthesis network made.
+        fields: outputs of the synthesis network.
     """
 
     fields: Fields
@@ -109,8 +109,8 @@ class Field:
 class Generator(nn.Module):
     """Makes textured shapes from latents (GET3D, section 3).
 
-    `field`, `shapes`, `meshes`, `render` and `textured` take the latents of n shapes, which they truncate by psi (0.7
-    where it is not given), or styles, which they take as they are.
+    `field`, `shapes`, `meshes`, `render` and `textured` take latents of n shapes, which are truncated by psi (default
+    0.7), or styles, which are used unchanged.
     """
 
     @torch.inference_mode(False)
@@ -132,15 +132,15 @@ class Generator(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it is, and where what it is given must be."""
+        """Device of the generator; arguments must be on it."""
         return self.mapping_geometry.w_avg.device
 
     @torch.inference_mode(False)
     def use_grid(self, resolution: int) -> None:
-        """Extracts surfaces of the same fields on a finer or coarser grid from now on.
+        """Sets a finer or coarser grid for extracting surfaces of the same fields.
 
         Args:
-            resolution: steps of the grid along a side.
+            resolution: resolution of the grid.
         """
         config = self.config
         with torch.device("cpu"):  # Whatever the default is, "meta" for one.
@@ -149,12 +149,12 @@ class Generator(nn.Module):
 
     @torch.inference_mode(False)
     def sample_latents(self, n: int, seed: int, label: str | None = None) -> Latents:
-        """Latents of the shapes with the seeds seed, seed + 1, …; a seed is the same shape however many are asked for.
+        """Latents of the shapes with the seeds seed, seed + 1, …; a seed gives the same shape for any `n`.
 
         Args:
-            n: how many.
-            seed: of the first.
-            label: their class, of a generator of several; None draws one for each.
+            n: number of shapes.
+            seed: seed of the first shape.
+            label: class of the shapes, for a generator of several; None draws a class for each.
 
         Raises:
             InputError: there is no such class.
@@ -177,9 +177,9 @@ class Generator(nn.Module):
         """The styles of latents, the same for every layer.
 
         Args:
-            latents: of n shapes.
+            latents: latents of n shapes.
             psi: truncation towards the mean style: w̄ + ψ·(w − w̄).
-            per_layer: one for every layer (W+), which can then differ; False gives one for all (W).
+            per_layer: return a style for every layer (W+); False returns one for all layers (W).
         """
         label = latents.label
         geometry = self.mapping_geometry.truncate(self.mapping_geometry(latents.geometry, label), psi, label)
@@ -188,10 +188,10 @@ class Generator(nn.Module):
         return self.require_styles(styles) if per_layer else styles
 
     def require_styles(self, styles: Styles) -> Styles:
-        """The same styles for every layer (W+), which this generator can make shapes of.
+        """Returns styles for every layer (W+), after checking that they fit this generator.
 
         Raises:
-            ValueError: they are for another number of layers, or of another size.
+            ValueError: the number of layers or the size differs.
         """
         synthesis, w_dim, found = self.synthesis, self.config.w_dim, {}
         for kind, layers in (("geometry", synthesis.num_geometry_styles), ("texture", synthesis.num_texture_styles)):
@@ -208,12 +208,12 @@ class Generator(nn.Module):
         if isinstance(codes, Latents):
             return self.styles(codes, PSI if psi is None else psi)
         if psi is not None:
-            raise ValueError(f"psi is {psi}, but styles are taken as they are; leave it out")
+            raise ValueError(f"psi is {psi}, but styles are used unchanged; leave it out")
         return codes
 
     @torch.no_grad()
     def estimate_mean_styles(self, samples: int = 100_000, seed: int = 0) -> None:
-        """Sets the mean styles that truncation draws towards, from random latents."""
+        """Estimates the mean styles for truncation from random latents."""
         for mapping in (self.mapping_geometry, self.mapping_texture):
             generator = torch.Generator(mapping.w_avg.device).manual_seed(seed)
             mapping.w_avg.copy_(mapping.mean_style(samples, generator))
@@ -244,24 +244,24 @@ class Generator(nn.Module):
         light: Light | None = None,
         turn: Float[Tensor, " b"] | None = None,
     ) -> Images:
-        """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
+        """Renders shapes, the i-th with the i-th camera; one shape with many cameras, or many shapes with one camera.
 
-        Of n shapes and n · v cameras, the first v cameras see the first shape, and so on.
+        With n shapes and n · v cameras, the first v cameras see the first shape, and so on.
 
-        Differentiable: the mask in surface and camera, the colours in the texture field, and with a light also in the
-        light and in the normals of the surface.
+        The mask is differentiable with respect to surface and camera, the colours with respect to the texture field;
+        with a light, also with respect to the light and to the normals of the surface.
 
         Args:
-            shapes: n of them, or one.
-            cameras: n of them, a multiple of n, or one.
+            shapes: n shapes, or one.
+            cameras: n cameras, a multiple of n, or one.
             resolution: side of the images in pixels.
-            through_positions: the colours' gradient also goes through the positions that are seen, to surface and
-                camera. Training leaves that out, as in the paper.
-            light: what falls on the shapes; None: that of the images they were learnt from.
-            turn: angle in radians by which the light is turned about +Y in each image; None: it is as it is.
+            through_positions: let the gradient of the colours also flow through the visible positions, to surface and
+                camera. Training does not, as in the paper.
+            light: light on the shapes; None: that of the training images.
+            turn: rotation of the light about +Y in each image, in radians; None: no rotation.
 
         Raises:
-            ValueError: there are several shapes and another number of cameras.
+            ValueError: the numbers of shapes and cameras do not match.
         """
         meshes, count, views = shapes.meshes, len(shapes), len(cameras)
         if views != 1 and views % max(count, 1):
@@ -323,11 +323,11 @@ class Generator(nn.Module):
         return Field(self.fields(self._styles_of(codes, psi)))
 
     def shapes(self, codes: Latents | Styles, psi: float | None = None) -> Shapes:
-        """Shapes, ready to be drawn, with `empty` for those without a surface; differentiable."""
+        """Shapes, ready for rendering, with `empty` for those without a surface; differentiable."""
         return self.extract(self.fields(self._styles_of(codes, psi)))
 
     def meshes(self, codes: Latents | Styles, psi: float | None = None) -> MeshBatch:
-        """The surfaces of shapes, with `empty` for those that have none; differentiable."""
+        """Meshes of shapes, with `empty` for those without a surface; differentiable."""
         return self.shapes(codes, psi).meshes
 
     def render(
@@ -338,20 +338,20 @@ class Generator(nn.Module):
         psi: float | None = None,
         light: Light | None = None,
     ) -> Images:
-        """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
+        """Renders shapes, the i-th with the i-th camera; one shape with many cameras, or many shapes with one camera.
 
-        Differentiable in latents or styles and in cameras. The mask has the gradient of the covered area; the colours
-        have that of what is seen at the centres of pixels, which says nothing of silhouettes that move across them.
+        Differentiable with respect to latents or styles, and cameras. The gradient of the mask is that of the covered
+        area. The gradient of the colours is that of the surface points at pixel centres, without moving silhouettes.
 
         Args:
-            codes: of n shapes, or of one.
-            cameras: n of them, or one.
+            codes: latents or styles of n shapes, or of one.
+            cameras: n cameras, or one.
             resolution: side of the images in pixels.
             psi: truncation of latents.
             light: what falls on the shapes; None: that of the images they were learnt from.
 
         Raises:
-            ValueError: there are several shapes and another number of cameras.
+            ValueError: the numbers of shapes and cameras do not match.
         """
         return self.draw(self.shapes(codes, psi), cameras, resolution, through_positions=True, light=light)
 
@@ -364,17 +364,17 @@ class Generator(nn.Module):
         faces: int | None = None,
         normal_map: bool = False,
     ) -> list[TexturedMesh]:
-        """Meshes with a texture, for other programs; without gradient.
+        """Textured meshes for other programs, without gradient.
 
         Args:
-            codes: of n shapes.
+            codes: latents or styles of n shapes.
             psi: truncation of latents.
             texture_resolution: side of the texture in pixels.
-            faces: most triangles of a mesh; None keeps all.
-            normal_map: also bakes the normals of the mesh before faces were collapsed.
+            faces: maximum number of triangles per mesh; None keeps all.
+            normal_map: also bakes the normals that the mesh had before simplification.
 
         Returns:
-            A mesh for each shape; `empty`, without a face, for a shape that has no surface.
+            A mesh for each shape; for a shape without a surface it is `empty`, without faces.
         """
         shapes = self.shapes(codes, psi)
         pairs = enumerate(zip(shapes.meshes.split(), shapes.empty.tolist(), strict=True))

@@ -85,11 +85,12 @@ _PUBLISHED = {
 
 PRESETS = {
     "demo": Preset(
-        "64² images and small networks: visible progress within minutes on a CPU",
+        "64² images, small networks that learn by reconstruction alone: minutes on a CPU",
         TrainConfig(
             resolution=64,
             batch=16,
-            kimg=8.0,
+            kimg=100.0,
+            warmup_kimg=100.0,
             generator=GeneratorConfig(
                 z_dim=128,
                 w_dim=128,
@@ -97,13 +98,13 @@ PRESETS = {
                 synthesis=UnifiedConfig(
                     planes=PlanesConfig(resolution=32, channels=16, channel_base=1024, channel_max=128)
                 ),
-                grid_resolution=40,
+                grid_resolution=64,
             ),
             discriminator=DiscriminatorConfig(channel_base=1024, channel_max=128, condition=128, condition_layers=2),
             objective=ObjectiveConfig(r1_gamma=5.0, regularizers=default_weights(sdf=0.1)),
             ema_half_life=2.5,
-            log_kimg=0.2,
-            snapshot_kimg=2.0,
+            log_kimg=1.0,
+            snapshot_kimg=20.0,
             metric_images=256,
         ),
     ),

@@ -24,7 +24,11 @@ SENSOR = 32
 FIRST_LAMP, FIRST_LAMP_ENERGY, FIRST_LAMP_RADIUS = (4.0762, 1.0055, 5.9039), 1000.0, 0.1
 FIRST_GREY = 0.05087609
 """The lamp and the sky of the scene that Blender starts with, in Blender's coordinates."""
-WIDE_ENERGY, WIDE_SIZE, WIDE_HEIGHT = 30_000.0, 100.0, 0.5
+WIDE_ENERGY, WIDE_SIZE = 30_000.0, 100.0
+"""Of the area light of the paper's script, as it is described."""
+WIDE_HEIGHT = 1.5
+"""Our choice, as the description names none: above all cameras, which are 1.2 away, and all that they see. At any such
+height a lamp 100 wide fills the half-space above: between 0.5 and 2 pixels change by 0.5 of 255."""
 
 
 def draw(job: dict) -> None:
@@ -108,8 +112,9 @@ def _light(scene: bpy.types.Scene) -> None:
 def _published(scene: bpy.types.Scene) -> None:
     """Light, tone and limits of the paper's script: those of Blender's first scene, and a wide lamp above the object.
 
-    The wide lamp covers 100 × 100 units just above the object, so what falls on it comes evenly from the half-space
-    above: energy / (pi · 100²), about 0.95 of what is white. Tones are Filmic's, so no colour is that of the texture.
+    Described are the lamp's energy and width, Filmic, the filter's width, the bounces, and the default lamp. The wide
+    lamp's height is our choice. Its light comes evenly from the half-space above: energy / (pi · 100²), about 0.95 of
+    what is white. Tones are Filmic's, so no colour is that of the texture.
     """
     lamp = bpy.data.lights.new("lamp", "POINT")
     lamp.energy, lamp.shadow_soft_size = FIRST_LAMP_ENERGY, FIRST_LAMP_RADIUS

@@ -266,7 +266,7 @@ def _given_normals(
 def _made_normals(
     points: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "f 3"], Float[np.ndarray, "n 3"]]:
-    """Normals of a surface without; vertices at its creases come several times.
+    """Normals of a surface without normals; vertices at sharp edges are repeated.
 
     Returns:
         The old number of each vertex, the faces with new numbers, and the normals.

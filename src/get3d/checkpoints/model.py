@@ -75,7 +75,7 @@ def training_styles(path_or_name: str | Path, names: Sequence[str], device: torc
         device: where to put them.
 
     Raises:
-        InputError: there are no such codes, or no such object; names those that are spelled alike.
+        InputError: there are no such codes, or no such object; the message names objects with a similar spelling.
     """
     path = model_file(path_or_name)
     known = read_description(path).get("training_objects")

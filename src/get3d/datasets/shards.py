@@ -151,7 +151,7 @@ class Shards:
     index: Shaped[np.ndarray, " n"]
 
     def __init__(self, root: Path) -> None:
-        """Reads the index and proves that it and the tar files have the sizes they must have.
+        """Reads the index and checks the sizes of the index and of the tar files.
 
         Raises:
             InputError: a file is missing, truncated, longer, or not an index of these files.

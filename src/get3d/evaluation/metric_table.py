@@ -165,7 +165,7 @@ def _shape_rows(name: DistanceName, distance: str, digits: int) -> Iterable[Metr
         (name,),
         of(variety),
         digits,
-        caveat="Small components and blobs of all sizes lie far from each other; shapes that have become alike in kind "
+        caveat="Small components and blobs of all sizes lie far from each other; shapes that have become similar "
         "do not, until their details differ.",
     )
     yield Metric(
@@ -220,8 +220,8 @@ def _mesh_row(
 
 
 _AS_PARTS = (
-    "Objects put together from closed parts have many; images do not tell, so a model makes one surface, and small "
-    "components beside it."
+    "Objects assembled from closed parts have many; images do not tell, so a model makes one surface, and small "
+    "components next to it."
 )
 
 _MESH_ROWS = (
@@ -251,7 +251,7 @@ _MESH_ROWS = (
         "self_intersection_free",
         "Free of self-intersection %",
         "higher",
-        "No face cuts another that is no neighbour.",
+        "No face intersects a face that is not its neighbour.",
         _share(lambda quality: quality["intersecting"] == 0),
         "Larger deformations of the grid, which detail needs, make cuts likelier.",
     ),
@@ -261,13 +261,13 @@ _MESH_ROWS = (
         "higher",
         "Watertight, and one component has at least 90 % of the area; smaller components do not count.",
         _share(lambda quality: (quality["watertight"] > 0) & (quality["largest_component_area"] >= MAIN)),
-        "Objects put together from closed parts are in pieces that touch; a model makes one surface of them.",
+        "Objects assembled from closed parts are in pieces that touch; a model makes one surface of them.",
     ),
     _mesh_row(
         "single_body",
         "Single body %",
         "real",
-        "All faces hang together by edges. Small components beside the object lower it.",
+        "All faces are connected by edges. Small components next to the object lower it.",
         _share(lambda quality: quality["components"] == 1),
         _AS_PARTS,
     ),

@@ -32,7 +32,7 @@ class _Format:
     Attributes:
         write: writes an object to a path; one for printing, with the longest side in millimetres.
         print: whether it is for printing.
-        companions: the names of the files beside `<stem>.<suffix>`, for textures of the named channels.
+        companions: names of the files written together with `<stem>.<suffix>`, for textures of the named channels.
         package: what must be installed for it, and the extra that has it.
     """
 

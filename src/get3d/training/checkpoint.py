@@ -1,10 +1,10 @@
-"""Everything a run needs to go on as if it had not been stopped, in one file that is also a model.
+"""Checkpoints: everything that a run needs to resume as if it had not been stopped, in a file that is also a model.
 
 A checkpoint holds both networks, the averaged generator, both optimisers, the sums of the statistics that are not yet
 written, and progress. The randomness of a step and the order of the images depend on the seed and the number of
-images shown alone, so progress is all the random state and data position there is.
+images shown, so progress is the complete random state and data position.
 
-It is written by a thread of its own, from a copy, while training goes on.
+A background thread writes it from a copy while training continues.
 """
 
 import os
@@ -93,24 +93,24 @@ def save_checkpoint(folder: Path, state: TrainingState, description: dict[str, A
     """Writes a checkpoint, removes those before the last `keep`, and marks it as the best where it is.
 
     Args:
-        folder: where checkpoints of the run lie.
-        state: what to save.
+        folder: folder of the checkpoints.
+        state: the state to save.
         description: the run's configuration; "generator" and "discriminator" must be those of the networks.
-        keep: how many to keep, the best not counted.
+        keep: number of checkpoints to keep, in addition to the best.
         best: whether this is the best so far.
 
     Raises:
-        InputError: it cannot be written (permission, full disk); those before it are left as they were.
+        InputError: it cannot be written (permission, full disk); earlier checkpoints are unchanged.
     """
     return _write(folder, _copied(state, description), keep, best)
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of a run in the background, one at a time; training waits for the copy alone.
+    """Writes the checkpoints of a run in the background, one at a time; training waits only for the copy.
 
     Args:
         folder: where checkpoints of the run lie.
-        keep: how many to keep, the best not counted.
+        keep: number of checkpoints to keep, in addition to the best.
         console: for an error that another one comes before.
     """
 
@@ -139,17 +139,17 @@ class CheckpointWriter:
             self._thread.shutdown()
 
     def save(self, state: TrainingState, description: dict[str, Any], *, best: bool) -> None:
-        """Copies a state, which may change afterwards, and has it written as `save_checkpoint` does.
+        """Copies a state, which may change afterwards, and writes it in the background; see `save_checkpoint`.
 
         Raises:
-            InputError: the checkpoint before it, which this waits for, could not be written.
+            InputError: the previous checkpoint, which this waits for, could not be written.
         """
         self._finish()
         self._writing = self._thread.submit(_write, self._folder, _copied(state, description), self._keep, best)
 
     @property
     def failed(self) -> bool:
-        """Whether the last checkpoint could not be written, without waiting for it; the next `save` says why."""
+        """Whether the last checkpoint could not be written, without waiting; the next `save` raises the reason."""
         return self._writing is not None and self._writing.done() and self._writing.exception() is not None
 
     def _finish(self) -> None:
@@ -218,7 +218,7 @@ def shown_of(checkpoint: Path) -> int:
 
 
 def start_from(path: Path, state: TrainingState) -> None:
-    """Takes over the networks of a model, of this resolution or a lower one, but not its optimisers and progress.
+    """Loads the networks of a model of this or a lower resolution, but not its optimisers and progress.
 
     Raises:
         InputError: it cannot be read, lacks one of the three networks, or has others.
@@ -234,12 +234,12 @@ def start_from(path: Path, state: TrainingState) -> None:
 def resume(
     folder: Path, state: TrainingState, description: dict[str, Any], console: Console, ranks: Ranks = SINGLE_PROCESS
 ) -> bool:
-    """Takes up the newest checkpoint that can be read, and says which newer ones could not. False where there is none.
+    """Loads the newest readable checkpoint, and prints which newer ones are not readable. False if there is none.
 
-    The first of several processes reads it for all, so that they go on from the same one.
+    The first of several processes reads it for all, so that they resume from the same one.
 
     Raises:
-        InputError: there are checkpoints, but none can be read, or they are of other networks.
+        InputError: there are checkpoints, but none can be read, or they have other networks.
     """
     stored = ranks.from_first(lambda: _newest(folder, description, console))
     if stored is None:

@@ -1,4 +1,4 @@
-"""What a training run is, and the proof that it can be done."""
+"""Preparing a training run: opens the dataset and validates all settings."""
 
 import os
 import shutil
@@ -20,13 +20,17 @@ from get3d.light_prior import LightPrior
 from get3d.networks import DiscriminatorConfig
 from get3d.ranges import Range, require_ranges
 from get3d.reconstruction.config import LOSS_WEIGHTS
+from get3d.reconstruction.hulls import Hulls
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
 from get3d.training.trackers import require_trackers
 
-__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run"]
+__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run", "settings"]
 
+
+HULL_VIEWS = 8
+"""Images of an object from which on its visual hull is near enough to it to learn from."""
 
 _COMPARED = 16
 """Images by whose content processes see that they have the same dataset."""
@@ -34,7 +38,7 @@ _COMPARED = 16
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that can be done.
+    """A validated run.
 
     Attributes:
         config: with what follows from the dataset filled in.
@@ -63,9 +67,15 @@ class PreparedRun:
         labels = torch.zeros(len(images.objects), dtype=torch.long)
         return labels.scatter(0, images.object, images.labels)
 
+    def hulls(self) -> Hulls | None:
+        """The visual hulls that the warm-up needs; None where it needs none."""
+        hull = self.config.warmup.hull
+        needed = self.config.warmup_total and hull.weight
+        return Hulls(self.images, self.config.generator.grid_size, hull.resolution) if needed else None
+
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
-    """Opens the dataset and proves that the run can be done, before any work.
+    """Opens the dataset and checks that the run is possible, before any work.
 
     Args:
         config: the run.
@@ -73,7 +83,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
             others however many processes there are.
 
     Raises:
-        InputError: an option is out of its range, the dataset cannot be used, or the folder cannot be written to.
+        InputError: an option is out of range, the dataset cannot be used, or the folder cannot be written to.
     """
     require_ranges(config)
     if config.init_from is not None:
@@ -151,6 +161,11 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
         config.batch,
         f"a multiple of {whole}, --warmup.views ({config.warmup.views}){shared}; or use --warmup-kimg 0",
     )
+    usual = int(images.object.bincount().median())
+    if config.warmup.hull.weight and usual < HULL_VIEWS:
+        hull = replace(config.warmup.hull, weight=0.0)
+        left_out = replace(config, warmup=replace(config.warmup, hull=hull))
+        return left_out, (f"no visual hulls in the warm-up: they need {HULL_VIEWS} images of an object, not {usual}",)
     return config, ()
 
 
@@ -185,13 +200,17 @@ def _known_by(images: ImageDataset) -> str:
 def cross_rank_fingerprint(run: PreparedRun) -> dict[str, str]:
     """What processes must have in common to train together: versions, settings and images, by name."""
     versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
-    settings = _flat(describe(run.config), "--")
     own = tuple("--" + name for name in ("data", "splits", "out", "init_from", "ranks", "device", "take-over"))
     return (
         versions
-        | {name: value for name, value in settings.items() if not name.startswith(own)}
+        | {name: value for name, value in settings(run.config).items() if not name.startswith(own)}
         | {"a dataset of images": run.dataset}
     )
+
+
+def settings(config: TrainConfig) -> dict[str, str]:
+    """All settings by the option that sets them."""
+    return _flat(describe(config), "--")
 
 
 def _flat(value: Any, name: str) -> dict[str, str]:

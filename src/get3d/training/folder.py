@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, which process works in it, and whether what the run writes has room there."""
+"""The folder of a run: its settings, its lock, and its free disk space."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,7 +40,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def require_own(folder: Path, seed: int, dataset: str) -> None:
-    """Sees to it that a run may write to a folder: it is empty, or holds other things, or this same run.
+    """Checks that a run may write to a folder: it is empty, has only other files, or belongs to this same run.
 
     Args:
         folder: the run's.
@@ -48,7 +48,8 @@ def require_own(folder: Path, seed: int, dataset: str) -> None:
         dataset: what its dataset is known by.
 
     Raises:
-        InputError: it holds files of the names of a run's that are not one's, or a run with another seed or dataset.
+        InputError: it has files with names of run files that do not belong to a run, or a run with another seed or
+            dataset.
     """
     path = folder / CONFIG
     if not path.exists():
@@ -74,7 +75,7 @@ def require_own(folder: Path, seed: int, dataset: str) -> None:
 
 @contextmanager
 def locked(folder: Path, console: Console, ranks: Ranks, *, take_over: bool) -> Iterator[None]:
-    """Around the work in a run's folder: no other run may work there. The first of several processes has the lock.
+    """A context in which no other run may work in the folder. The first of several processes has the lock.
 
     Raises:
         InputError: another process works there, or one that left its lock may.
@@ -96,15 +97,15 @@ def locked(folder: Path, console: Console, ranks: Ranks, *, take_over: bool) -> 
 
 
 def require_room(folder: Path, state: TrainingState, keep: int) -> None:
-    """Sees to it that the checkpoints of a run have room on its disk, before any step.
+    """Checks that the disk has space for the checkpoints of a run, before any step.
 
     Args:
         folder: of the checkpoints.
         state: the networks and optimisers.
-        keep: how many checkpoints are kept, the best not counted.
+        keep: number of checkpoints that are kept, in addition to the best.
 
     Raises:
-        InputError: they have not.
+        InputError: it does not.
     """
     size = checkpoint_bytes(state)
     # One more is being written while the old ones are there, and the best may be an older one.

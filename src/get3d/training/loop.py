@@ -1,6 +1,6 @@
-"""How a generator learns: the loop, and one step of it, each on a page.
+"""The training loop, and one step of it, each on a page.
 
-Running the same command again goes on where it stopped. All randomness of a step follows from the seed and the number
+The same command again resumes a run. All randomness of a step follows from the seed and the number
 of real images shown, which is also the data position.
 """
 
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import torch
 from rich.console import Console
@@ -27,13 +28,21 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.generator import Generator, mix
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
+from get3d.networks import Logits
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, cross_rank_fingerprint, prepare_run
 from get3d.training.folder import locked, require_room
 from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
-from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
+from get3d.training.objective import (
+    discriminator_loss,
+    fake_loss,
+    generator_loss,
+    gradient_penalty,
+    real_loss,
+    surface_loss,
+)
 from get3d.training.run_logger import RunLogger
 from get3d.training.update import finish_step, seed_of, update
 from get3d.training.warmup_step import end_warmup, warmup_step
@@ -44,15 +53,16 @@ __all__ = ["start", "train", "train_step"]
 def train(config: TrainConfig, console: Console) -> Path:
     """Trains until `config.kimg`, or until it is stopped, and returns the last checkpoint.
 
-    Where the environment names several processes (as torchrun sets it), all of them call this, and train together.
+    If the environment names several processes (as torchrun sets it), all of them call this function, and train
+    together.
 
     Raises:
-        InputError: the configuration, the dataset or the folder cannot be used, the folder holds another run or is
-            another process's at present, or its disk has no room for checkpoints; said before any work starts.
-        FloatingPointError: gradients stayed non-finite; names the tensor.
-        RanksError: a process that trains with this one is lost or hangs; names it.
-        KeyboardInterrupt: it was told to stop by SIGINT (Ctrl-C), and has written its last checkpoint; says so. SIGTERM
-            ends the same way, but without an error, as schedulers expect it.
+        InputError: the configuration, the dataset or the folder cannot be used, the folder has another run or is in use
+            by another process, or its disk has no space for checkpoints; raised before any work starts.
+        FloatingPointError: gradients stayed non-finite; the message names the tensor.
+        RanksError: another process is lost or hangs; the message names it.
+        KeyboardInterrupt: stopped by SIGINT (Ctrl-C) after writing the last checkpoint. SIGTERM ends in the same way,
+            but without an error, as schedulers expect.
     """
     with joined(config.ranks, config.device) as ranks:
         console = ranks.console(console)
@@ -72,13 +82,14 @@ def train(config: TrainConfig, console: Console) -> Path:
                 known = run.images.object_batches(
                     config.batch, config.warmup.views, config.seed, state.cur_nimg, *shared
                 )
+                hulls = run.hulls()
                 first = max(state.cur_nimg, config.warmup_total)
                 batches = run.images.batches(config.batch, config.seed, first, *shared)
                 while not finished:
                     if state.warmup_optimizer is None:
                         train_step(state, next(batches), config, ranks)
                     else:
-                        warmup_step(state, next(known), config, ranks)
+                        warmup_step(state, next(known), config, ranks, hulls)
                         if state.cur_nimg >= config.warmup_total:
                             end_warmup(state, config, labels)
                     stopped, late = ranks.any(stop.signal is not None, logger.late)
@@ -94,10 +105,10 @@ def train(config: TrainConfig, console: Console) -> Path:
 
 
 def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
-    """One batch: the discriminator moves, then the generator, then its average.
+    """One batch: updates the discriminator, then the generator, then its average.
 
-    Both play on the same generated images, so they are drawn once. Where the batch is played in parts, only the last
-    part's are kept for the generator, which goes through the parts backwards; the others are drawn a second time.
+    Both use the same generated images, so they are drawn once. With several micro-batches, only the images of the last
+    one are kept for the generator, which processes the micro-batches in reverse order; the others are drawn again.
 
     Args:
         state: changed in place.
@@ -122,26 +133,24 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         with torch.set_grad_enabled(part is last):
             drawn = _drawn(state.generator, part, config)
         images = to_network(part.images.to(device))
-        with record_function(spans.DISCRIMINATOR):
-            with config.autocast(device):
-                fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
+        # Each term has a backward pass of its own, so that only one of them is in memory; the last one meets the ranks.
+        with record_function(spans.DISCRIMINATOR), config.autocast(device):
+            fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
+        (fake_loss(fake.rgb, fake.mask) / len(parts)).backward()
+        meets = ranks if part is last else SINGLE_PROCESS
+        if state.cur_nimg // config.batch % objective.r1_interval == 0:
+            real, penalty = _real_with_penalty(state, images, part, config, 1 / len(parts), meets)
+            note("loss/r1", penalty)
+        else:
+            with record_function(spans.DISCRIMINATOR), config.autocast(device):
                 real = state.discriminator(images, part.angles, part.label)
-            loss = discriminator_loss(real, fake)
-        note("loss/discriminator", loss)
+            with averaging(state.discriminator, meets):
+                (real_loss(real.rgb, real.mask) / len(parts)).backward()
+        with torch.no_grad():
+            note("loss/discriminator", discriminator_loss(real, fake))
         for name in ("rgb", "mask"):
             note(f"logits/{name}_real", getattr(real, name).mean())
             note(f"logits/{name}_fake", getattr(fake, name).mean())
-        if state.cur_nimg // config.batch % objective.r1_interval == 0:
-            images = images.requires_grad_(True)
-            # `forward` itself is never compiled; compiled networks have no second derivative.
-            with record_function(spans.R1):
-                with config.autocast(device):
-                    real = state.discriminator.forward(images, part.angles, part.label)
-                penalty = gradient_penalty(real, images)
-            note("loss/r1", penalty)
-            loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
-        with averaging(state.discriminator, ranks if part is last else SINGLE_PROCESS):
-            (loss / len(parts)).backward()
     problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
     fix = "lower --optimizer.learning-rate or raise --objective.r1-gamma"
     if state.cur_nimg < config.generator_from:
@@ -169,9 +178,47 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     finish_step(state, config, problem or other, fix)
 
 
+def _real_with_penalty(
+    state: TrainingState, images: Tensor, part: "_Part", config: TrainConfig, share: float, ranks: Ranks
+) -> tuple[Logits, Tensor]:
+    """Backward passes of the real term and of R1, branch by branch: second derivatives need the most memory.
+
+    Args:
+        state: with the discriminator, whose gradients are added to.
+        images: real ones, on the device.
+        part: what is played.
+        config: the run's configuration.
+        share: of the part in the step.
+        ranks: the processes that gradients are averaged over, SINGLE_PROCESS for none.
+
+    Returns:
+        The logits, and R1 without its weight.
+    """
+    objective, discriminator = config.objective, state.discriminator
+    images = images.requires_grad_(True)
+    branches: dict[Literal["rgb", "mask"], Tensor] = {}
+    penalties = []
+    names: tuple[Literal["rgb", "mask"], ...] = ("rgb", "mask")
+    for name in names:
+        network: nn.Module = getattr(discriminator, name)
+        with record_function(spans.DISCRIMINATOR), config.autocast(images.device):
+            logits = discriminator.branch(name, images, part.angles, part.label)
+        with record_function(spans.R1):
+            penalty = gradient_penalty(logits, images)
+        loss = real_loss(logits) + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
+        with averaging(network, ranks):
+            (loss * share).backward()
+        # The images have a gradient of their own that nobody asked for.
+        images.grad = None
+        branches[name] = logits.detach()
+        penalties.append(penalty.detach())
+        del logits, penalty, loss
+    return Logits(**branches), torch.stack(penalties).sum()
+
+
 @dataclass(frozen=True)
 class _Part:
-    """What is played at once: real images, on the CPU, and the randomness of as many generated ones."""
+    """A micro-batch: real images, on the CPU, and the randomness of as many generated ones."""
 
     images: Tensor
     angles: Tensor
@@ -188,7 +235,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     """The step after `cur_nimg` images, in parts of this process's share.
 
     Randomness is drawn for the whole batch, so that shares and parts fit together, and on the CPU, so that every device
-    sees the same. Fakes are of the classes of the reals, so that a class alone tells nothing.
+    sees the same. Fakes are of the classes of the reals, so that the class itself tells nothing.
     """
     generator = torch.Generator().manual_seed(seed_of(config.seed, cur_nimg))
     count, z_dim = config.batch, config.generator.z_dim

@@ -1,4 +1,4 @@
-"""What a run leaves behind: statistics, images of the same latents, metrics, checkpoints."""
+"""Writes the results of a run: statistics, images of the same latents, metrics, checkpoints."""
 
 import math
 import time
@@ -29,7 +29,7 @@ _GRID, _COLUMNS = 32, 8
 
 
 class RunLogger:
-    """Writes, after each step, what is due. Of several processes the first alone writes, the means of all of them.
+    """Writes what is due after each step. Of several processes, only the first one writes, means over all of them.
 
     Attributes:
         folder: where the checkpoints are.
@@ -65,7 +65,7 @@ class RunLogger:
 
     @contextmanager
     def recording(self, state: TrainingState, *, resumed: bool) -> Iterator[None]:
-        """Around the steps of a run, which starts or goes on from a state; its last checkpoint is written when it ends.
+        """A context for the steps of a new or resumed run; the last checkpoint is written at the end.
 
         Raises:
             InputError: a file cannot be written, or a tracker cannot be reached.

@@ -61,7 +61,7 @@ class Window:
         self._past: list[Pick] = []
         self._future: list[Pick] = []
         self._version = 0
-        self._shown: Any = None
+        self._ready = False
         self._build(client.gui)
         prior = self._studio.generator.config.cameras
         look_as_in_training(client, prior)
@@ -183,11 +183,13 @@ class Window:
 
     def _save(self) -> None:
         settings, name = self._studio.settings, self._name.value
-        self._state.value = "saving"
+        version, state = self._version, self._state.value
+        self._say("saving")
         try:
             entry = self._studio.save(self._pick, name)
         finally:
-            self._state.value = "ready"
+            if version == self._version:
+                self._state.value = state
         options = {
             "--faces": settings.faces,
             "--texture": settings.texture,
@@ -217,20 +219,25 @@ class Window:
 
     def _show(self, pick: Pick) -> None:
         self._version += 1
-        self._state.value = "preview"
+        self._ready = False
+        self._say("waiting")
         asker, version = self._client.client_id, self._version
         self._page.previews.ask(asker, lambda: self._made(version, self._studio.preview(pick), "preview"))
         self._page.objects.ask(asker, lambda: self._made(version, self._studio.textured(pick), "ready"), REST)
 
     def _made(self, version: int, content: bytes | None, state: str) -> None:
         """Shows what was made, if nothing else was asked for meanwhile and nothing better is there."""
-        if version != self._version or (state == "preview" and self._state.value == "ready"):
+        if version != self._version or (state == "preview" and self._ready):
             return
+        self._ready = state == "ready"
         if content is None:
-            self._state.value = "no surface"
+            self._say("no surface")
             return
-        self._shown = self._client.scene.add_glb("/object", content)
-        self._state.value = state
+        self._client.scene.add_glb("/object", content)
+        self._say(state)
+
+    def _say(self, state: str) -> None:
+        self._state.value = f"{state}: {self._pick.title}"
 
 
 def _next(name: str) -> str:
