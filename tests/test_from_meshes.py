@@ -178,7 +178,7 @@ def test_what_is_clear_all_over_is_left_out(tmp_path):
     textured(square(), plain((*RED, 0)), alphaMode="BLEND").export(tmp_path / "assets/a.glb")
     save_wedge(tmp_path / "assets/b.ply")
     root = render_models(config(tmp_path / "assets", tmp_path / "data"), QUIET)
-    assert "nothing of it is seen" in report(root)["a.glb"]["reason"]
+    assert "nothing of it is visible" in report(root)["a.glb"]["reason"]
 
 
 def test_a_model_that_kills_its_process_is_found_and_the_others_are_rendered(tmp_path, monkeypatch):
