@@ -20,7 +20,15 @@ from get3d.assets.blender import draw_in_blender, find_blender
 from get3d.assets.files import LIMITS, time_limit
 from get3d.assets.loading import load_asset
 from get3d.assets.shading import shade
-from get3d.authoring.dataset_writer import begin, draw_angles, in_processes, progress_bar, worker_count, write_images
+from get3d.authoring.dataset_writer import (
+    begin,
+    draw_angles,
+    in_processes,
+    progress_bar,
+    require_room,
+    worker_count,
+    write_images,
+)
 from get3d.authoring.from_meshes.config import RenderConfig, command_line, settings
 from get3d.authoring.from_meshes.fit import largest_fit
 from get3d.authoring.from_meshes.model_files import Found, Source, find_models
@@ -61,8 +69,8 @@ def render_models(config: RenderConfig, console: Console) -> Path:
     Where the environment names several processes (as torchrun sets it), all of them call this, and share the models.
 
     Raises:
-        InputError: there are no models, none can be rendered, or the folder cannot be written to or holds a dataset
-            made with other settings.
+        InputError: there are no models, none can be rendered, or the folder cannot be written to, has no room, or holds
+            a dataset made with other settings.
         RanksError: a process that works with this one is lost or hangs; names it.
     """
     with joined(config.ranks, config.device) as ranks:
@@ -107,10 +115,11 @@ def _begin(config: RenderConfig) -> _Begun:
     chosen, left = _chosen(sources, found, config)
     description = _describe(config, {split: [] for split in SPLITS})
     before = begin(root, description)
+    outcomes = {outcome.file: outcome for outcome in [*done(root), *left]}
+    require_room(root, sum(source.file not in outcomes for source in chosen), config.views, config.resolution)
     if before is None:
         description.write(root)
     (root / "cameras.csv").unlink(missing_ok=True)
-    outcomes = {outcome.file: outcome for outcome in [*done(root), *left]}
     note(root, config, outcomes.values())
     for path in root.glob("report-*.json"):
         path.unlink()
