@@ -15,7 +15,18 @@ from get3d.storage import load_tensors, read_description, save_tensors
 
 __all__ = ["ReleaseConfig", "list_models", "release"]
 
-_OF_THIS_MACHINE = ("data", "splits", "out", "init_from", "device", "compile", "take_over", "dry_run", "dataset", "generator")
+_OF_THIS_MACHINE = (
+    "data",
+    "splits",
+    "out",
+    "init_from",
+    "device",
+    "compile",
+    "take_over",
+    "dry_run",
+    "dataset",
+    "generator",
+)
 """What a released model does not tell of its run; the generator's sizes stand by themselves."""
 
 
