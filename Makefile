@@ -13,14 +13,14 @@ BPY = 5.0.1
 
 demo: .venv/.installed
 	.venv/bin/get3d generate chair --num 8 --out demo/objects
-	@echo "Open demo/objects/contact-sheet.png, demo/objects/turntable.gif, and the .glb files beside them."
+	@echo "Open demo/objects/index.html in a browser; the .glb files lie beside it."
 
 # The whole way, from images to a model of one's own.
 demo-train: .venv/.installed
 	.venv/bin/get3d synth chair --out demo/data --shapes 150 --views 16 --resolution 64 --texture 256
 	.venv/bin/get3d train demo --data demo/data --out demo/run
 	.venv/bin/get3d generate demo/run --num 8 --out demo/trained
-	@echo "Open demo/trained/contact-sheet.png, demo/trained/turntable.gif, and the .glb files beside them."
+	@echo "Open demo/trained/index.html in a browser; the .glb files lie beside it."
 
 # A worker a core, with one thread each, is faster than threads inside a single worker.
 test: .venv/.ready .tools/node_modules/gltf-validator .venv-blender/.ready

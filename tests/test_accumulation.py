@@ -50,6 +50,7 @@ def test_cubes_in_parts_follow_the_course_of_the_whole(data, tmp_path):
     assert_same_course(_train(four), _train(one), 1e-5)
 
 
+@pytest.mark.slow
 def test_parts_of_processes_follow_the_course_of_the_whole(data, whole, tmp_path):
     ranks = Ranks([_config(data, tmp_path, grad_accum_steps=2)] * 2)
     said = ranks.end()

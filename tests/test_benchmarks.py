@@ -62,6 +62,8 @@ def test_measures_every_row(small: None, tmp_path: Path):
         "bake",
         "write a GLB",
         "an object, from latent to file",
+        "a coarse object, while a slider moves",
+        "the textured object, when it rests",
     }
     assert sum("faces, 16²" in name for name in found) == 1
     for row in rows:

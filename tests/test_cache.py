@@ -201,6 +201,7 @@ def _times_listed(config, console):
         console.print(len(looked), len(run.images))
 
 
+@pytest.mark.slow
 def test_one_process_of_a_machine_lists_a_folder_for_all(tmp_path):
     data = tiny.write_dataset(tmp_path / "data")
     age(data)

@@ -90,6 +90,11 @@ def test_what_cannot_be_typed_is_answered_with_what_can(monkeypatch, capsys, arg
         (["generate", "nowhere", "--psi", "3"], "--psi is 3"),
         (["generate", "nowhere", "--faces", "2"], "--faces is 2"),
         (["generate", "nowhere", "--texture", "9000"], "--texture is 9000"),
+        (["render"], "ASSETS and --out are missing; for example: get3d render models/ --out data/mine"),
+        (["generate"], "MODEL is missing; for example: get3d generate chair"),
+        (["evaluate", "chair"], "--data is missing; for example: get3d evaluate"),
+        (["train"], "give one of demo, small, paper"),
+        ([], "give one of synth, render, import"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(monkeypatch, capsys, tmp_path, arguments, message):

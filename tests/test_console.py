@@ -87,6 +87,7 @@ def test_a_warning_is_one_line(process, capsys):
     assert capsys.readouterr().err == "warning: a folder is read-only\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_that_nothing_could_raise_comes_again(process):
     class Interrupted:
         def __del__(self):

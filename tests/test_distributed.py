@@ -20,6 +20,8 @@ from get3d.training.config import prepare_run
 from get3d.training.loop import train
 from ranks import Ranks, assert_same_course, statistics, three_steps_one_not_finite
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 
 

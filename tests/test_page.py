@@ -58,6 +58,7 @@ def _open(browser, folder, **context):
     return found
 
 
+@pytest.mark.slow
 def test_objects_from_a_file_without_a_network_look_as_in_our_own_renderer(browser, objects):
     found = _open(browser, objects, viewport={"width": 1300, "height": 1000})
     # Sizes at which thin legs are several pixels wide.
@@ -100,6 +101,7 @@ def test_a_page_says_what_it_shows_and_how_to_make_it_again(browser, objects):
     assert found.errors == []
 
 
+@pytest.mark.slow
 def test_dragging_turns_an_object_and_enlarging_shows_it_large(browser, objects):
     found = _open(browser, objects, viewport={"width": 1300, "height": 1000})
     wait_for_objects(found.page, 3)
@@ -168,6 +170,7 @@ def test_objects_far_down_are_read_when_they_come_near(browser, objects):
     assert found.errors == []
 
 
+@pytest.mark.slow
 def test_an_object_that_is_lost_is_said_and_the_others_are_shown(browser, objects, tmp_path):
     folder = tmp_path / "copy"
     shutil.copytree(objects, folder)

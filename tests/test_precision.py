@@ -118,6 +118,7 @@ def test_a_cpu_trains_in_full_precision_unless_told_otherwise():
         assert torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
 def test_compiled_training_follows_the_same_course(tmp_path):
     path = [folder for folder in sys.path if folder]

@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import pytest
 import torch
 from rich.console import Console
 
@@ -10,6 +11,8 @@ from get3d.checkpoints import published as conversion
 from get3d.checkpoints.model import load
 from get3d.generation.generate import GenerateConfig, generate
 from published import state_dict
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_published_file_converts_makes_objects_and_converts_back(tmp_path: Path) -> None:

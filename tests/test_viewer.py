@@ -26,7 +26,7 @@ from get3d.viewer.latest import Latest
 
 QUIET = Console(quiet=True)
 SMALL = {"faces": 1500, "texture": 32, "device": "cpu"}
-WIDE = {"viewport": {"width": 1300, "height": 1000}, "offline": False}
+WINDOW = {"viewport": {"width": 800, "height": 700}, "offline": False}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def shown(tmp_path):
 
 
 def _open(browser, shown):
-    found = watched(browser, **WIDE)
+    found = watched(browser, **WINDOW)
     found.page.goto(shown.server.address)
     _wait(found.page, r"^ready: geometry 0, texture 0, ψ 0\.7$")
     return found
@@ -178,12 +178,14 @@ def test_kept_objects_are_mixed_and_walked_between(browser, shown):
 
 
 @needs_chromium
-@pytest.mark.parametrize("name", ["../outside", "a/b", ".hidden", "", "a\\b"])
-def test_a_name_that_is_no_plain_name_is_refused_and_nothing_is_written(browser, shown, tmp_path, name):
+def test_a_name_that_is_no_plain_name_is_refused_and_nothing_is_written(browser, shown, tmp_path):
     found = _open(browser, shown)
-    found.page.locator("input[value='object-1']").fill(name)
-    found.page.get_by_role("button", name="Save", exact=True).click()
-    found.page.get_by_text("Not done").wait_for()
+    field = found.page.locator("input[value='object-1']")
+    for count, name in enumerate(["../outside", "a/b", ".hidden", "a\\b"]):
+        field.fill(name)
+        field = found.page.locator("input[value=" + json.dumps(name) + "]")
+        found.page.get_by_role("button", name="Save", exact=True).click()
+        found.page.get_by_text("Not done").nth(count).wait_for()
     assert not list(tmp_path.rglob("*.glb"))
     assert found.errors == []
 
@@ -193,7 +195,7 @@ def test_a_dataset_is_shown_with_its_cameras_and_meshes(browser, tmp_path):
     data = synthesize(SynthConfig("vase", tmp_path / "data", shapes=4, views=5, resolution=32, workers=1), QUIET)
     shown = open_page(ViewConfig((str(data),), port=0))
     try:
-        found = watched(browser, **WIDE)
+        found = watched(browser, **WINDOW)
         found.page.goto(shown.server.address)
         first = _wait(found.page, r"\(1 of 4\), 5 images$")
         _number(found.page, 0).fill("2")
@@ -212,7 +214,7 @@ def test_mesh_files_are_shown_side_by_side(browser, tmp_path):
     trimesh.creation.icosphere().export(tmp_path / "ball.ply")
     shown = open_page(ViewConfig((str(tmp_path / hostile), str(tmp_path / "ball.ply")), port=0))
     try:
-        found = watched(browser, **WIDE)
+        found = watched(browser, **WINDOW)
         found.page.goto(shown.server.address)
         assert _wait(found.page, "onerror") == f"{hostile}: 12 triangles"
         _wait(found.page, "^ball.ply: 1,280 triangles$")

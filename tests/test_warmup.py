@@ -14,7 +14,7 @@ from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
 from get3d.networks import SeparateConfig, VolumeConfig
-from get3d.storage import load_tensors
+from get3d.storage import load_tensors, save_tensors
 from get3d.training.checkpoint import checkpoints_in
 from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train
@@ -76,6 +76,7 @@ def test_an_object_with_too_few_images_shows_some_again(data: Path):
     assert len(batch.angles[:5].unique(dim=0)) <= 3
 
 
+@pytest.mark.slow
 def test_reconstruction_gets_better(data: Path, tmp_path: Path):
     config = prepare_run(_config(data, tmp_path)).config
     config = replace(config, warmup_kimg=1.0)
@@ -113,6 +114,7 @@ def test_phases_follow_each_other(uninterrupted: Path):
     assert any("synthesis" in name for name in moved)
 
 
+@pytest.mark.slow
 def test_the_average_has_the_taught_mapping_in_every_checkpoint(data: Path, tmp_path: Path, uninterrupted: Path):
     train(_taught(_config(data, tmp_path, kimg=0.012)), QUIET)
     half = load(tmp_path, "cpu")
@@ -126,6 +128,7 @@ def test_the_average_has_the_taught_mapping_in_every_checkpoint(data: Path, tmp_
     assert border[f"generator_ema.{name}"].equal(border[f"generator.{name}"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stops", [(0.012,), (0.020,), (0.024,), (0.008, 0.016, 0.028)])
 def test_a_run_goes_on_through_both_phases_as_if_never_stopped(
     data: Path, tmp_path: Path, uninterrupted: Path, stops: tuple[float, ...]
@@ -138,6 +141,7 @@ def test_a_run_goes_on_through_both_phases_as_if_never_stopped(
         assert tensor.equal(found[name]), name
 
 
+@pytest.mark.slow
 def test_processes_and_micro_batches_follow_the_course_of_one(data: Path, tmp_path: Path):
     base = _config(data, tmp_path, kimg=0.016, batch=8)
     base = replace(base, discriminator=replace(base.discriminator, group=2))
@@ -153,6 +157,24 @@ def test_processes_and_micro_batches_follow_the_course_of_one(data: Path, tmp_pa
         torch.testing.assert_close(codes[name], codes["one"], atol=1e-4, rtol=1e-3)
 
 
+@pytest.mark.parametrize("lengths", [(0.0, 0.020), (0.020, 0.0), (0.020, 0.040)])
+def test_a_run_keeps_its_warm_up(data: Path, tmp_path: Path, lengths: tuple[float, float]):
+    first, second = (replace(_config(data, tmp_path, kimg=0.004), warmup_kimg=length) for length in lengths)
+    train(first, QUIET)
+    fix = f"its run has warmup_kimg = {lengths[0]}, this run asks for {lengths[1]}; repeat the settings"
+    with pytest.raises(InputError, match=fix):
+        train(replace(second, kimg=0.008), QUIET)
+    if not lengths[0]:
+        # As one of before the warm-up was there.
+        (path,) = checkpoints_in(tmp_path / "checkpoints")
+        stored = load_tensors(path)
+        older = {name: value for name, value in stored.description.items() if name != "warmup_kimg"}
+        save_tensors(path, stored.tensors, older)
+        train(replace(first, kimg=0.008), QUIET)
+        with pytest.raises(InputError, match="its run has warmup_kimg"):
+            train(replace(second, kimg=0.012), QUIET)
+
+
 SEPARATE = SeparateConfig(
     volume=VolumeConfig(resolution=8, channel_base=64, channel_max=8, hidden=8),
     planes=GENERATOR.synthesis.planes,
@@ -160,6 +182,7 @@ SEPARATE = SeparateConfig(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "generator",
     [replace(GENERATOR, isosurface="flexicubes"), replace(GENERATOR, synthesis=SEPARATE)],

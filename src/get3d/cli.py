@@ -25,7 +25,7 @@ from get3d.datasets.config import CheckConfig, PackConfig, SynthConfig
 from get3d.distributed.config import RanksError
 from get3d.evaluation.config import EvaluateConfig
 from get3d.files import InputError
-from get3d.flags import REGISTRY
+from get3d.flags import REGISTRY, missing_in_one_line
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.ranges import require_ranges
 from get3d.training.run_config import RunsConfig, TrainConfig
@@ -313,10 +313,13 @@ def _run() -> None:
     if sys.argv[1:] == ["--version"]:
         sys.stdout.write(f"get3d {get3d.__version__}\n")
         return
-    tyro.extras.subcommand_cli_from_dict(
-        COMMANDS if sys.argv[1:2] and sys.argv[1] in COMMANDS else {n: _in_short(c) for n, c in COMMANDS.items()},
-        prog="get3d",
-        description="Learns from images of objects of one kind, and makes new textured 3D meshes. "
-        "`get3d COMMAND --help` explains a command. `get3d --version` prints the version.",
-        registry=REGISTRY,
-    )
+    command = COMMANDS.get(sys.argv[1]) if sys.argv[1:] else None
+    _, _, example = (inspect.getdoc(command or generate) or "").partition("Example: ")
+    with missing_in_one_line(example):
+        tyro.extras.subcommand_cli_from_dict(
+            COMMANDS if command else {name: _in_short(each) for name, each in COMMANDS.items()},
+            prog="get3d",
+            description="Learns from images of objects of one kind, and makes new textured 3D meshes. "
+            "`get3d COMMAND --help` explains a command. `get3d --version` prints the version.",
+            registry=REGISTRY,
+        )

@@ -4,6 +4,8 @@ import dataclasses
 import inspect
 import re
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -18,9 +20,10 @@ from tyro.constructors import (
     StructTypeInfo,
 )
 
+from get3d.files import InputError
 from get3d.options import Option
 
-__all__ = ["REGISTRY"]
+__all__ = ["REGISTRY", "missing_in_one_line"]
 
 REGISTRY = ConstructorRegistry()
 """Reads the configurations of this package."""
@@ -109,3 +112,34 @@ def _attributes(owner: type) -> dict[str, str]:
     _, _, section = inspect.cleandoc(owner.__doc__ or "").partition("\nAttributes:\n")
     entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", section, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}
+
+
+@contextmanager
+def missing_in_one_line(example: str) -> Iterator[None]:
+    """While a command line is read: what is missing in it is said as all other errors are.
+
+    Versions of tyro without this hook, which is not public, say it in their own way.
+
+    Args:
+        example: a command line of the same command.
+
+    Raises:
+        InputError: a required argument, or the name of a command or preset, is missing; names it.
+    """
+    errors: Any = getattr(tyro, "_errors", None)
+    if not hasattr(errors, "on_parse_error"):
+        yield
+        return
+
+    def say(event: Any) -> None:
+        if isinstance(event, errors.MissingSubcommand):
+            known = ", ".join(event.subcommand_spec.parser_from_name)
+            raise InputError(f"give one of {known}; for example: {example}")
+        if isinstance(event, errors.MissingArgs) and not event.unrecognized_tokens:
+            arguments = [each.arg for each in event.missing_arguments]
+            names = [str(one.lowered.metavar) if one.is_positional() else one.display_name() for one in arguments]
+            verb = "are" if len(names) > 1 else "is"
+            raise InputError(f"{' and '.join(names)} {verb} missing; for example: {example}")
+
+    with errors.on_parse_error(say):
+        yield

@@ -362,6 +362,7 @@ class Generator(nn.Module):
         psi: float | None = None,
         texture_resolution: int = 1024,
         faces: int | None = None,
+        normal_map: bool = False,
     ) -> list[TexturedMesh]:
         """Textured meshes for other programs, without gradient.
 
@@ -370,6 +371,7 @@ class Generator(nn.Module):
             psi: truncation of latents.
             texture_resolution: side of the texture in pixels.
             faces: maximum number of triangles per mesh; None keeps all.
+            normal_map: also bakes the normals that the mesh had before simplification.
 
         Returns:
             A mesh for each shape; for a shape without a surface it is `empty`, without faces.
@@ -379,6 +381,6 @@ class Generator(nn.Module):
         return [
             TexturedMesh.nothing(self.device)
             if empty
-            else textured_mesh(mesh, shapes.material(i), texture_resolution, faces)
+            else textured_mesh(mesh, shapes.material(i), texture_resolution, faces, normal_map)
             for i, (mesh, empty) in pairs
         ]

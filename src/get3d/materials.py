@@ -15,6 +15,7 @@ from get3d.files import InputError
 __all__ = [
     "BASE_COLOR",
     "CHANNELS",
+    "NORMAL",
     "Channel",
     "GltfSlot",
     "Material",
@@ -24,7 +25,7 @@ __all__ = [
     "split",
 ]
 
-BASE_COLOR = "base_color"
+BASE_COLOR, NORMAL = "base_color", "normal"
 
 Material = Callable[[Tensor], Mapping[str, Tensor]]
 """A function of points [P, 3] that returns the values [P, components] of each channel, in the network's range."""
@@ -51,9 +52,9 @@ class GltfSlot:
 
 @dataclass(frozen=True)
 class MtlSlot:
-    """The .mtl keywords of a channel: for its constant, and for its texture."""
+    """The .mtl keywords of a channel: for its constant, None if there is none, and for its texture."""
 
-    value: str
+    value: str | None
     map: str
 
 
@@ -70,6 +71,7 @@ class Channel:
         gltf: its slot in glTF; None if there is none.
         mtl: its slot in .mtl; None if there is none.
         usd: the UsdPreviewSurface input; None if there is none.
+        learnt: whether a network can make it; otherwise it is made of the mesh alone.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Channel:
     gltf: GltfSlot | None
     mtl: MtlSlot | None
     usd: str | None
+    learnt: bool = True
 
 
 CHANNELS: dict[str, Channel] = {
@@ -115,6 +118,17 @@ CHANNELS: dict[str, Channel] = {
             mtl=MtlSlot("Pm", "map_Pm"),
             usd="metallic",
         ),
+        Channel(
+            name=NORMAL,
+            components=3,
+            color_space="linear",
+            network_range=(-1.0, 1.0),
+            default=(0.5, 0.5, 1.0),
+            gltf=GltfSlot("normalTexture", None, inside=False),
+            mtl=MtlSlot(None, "norm"),
+            usd="normal",
+            learnt=False,
+        ),
     )
 }
 
@@ -125,9 +139,10 @@ def require_channels(names: Sequence[str], where: object) -> None:
     Raises:
         InputError: a channel is unknown or repeated, or the base colour, which images show, is not the first.
     """
-    unknown = [name for name in names if name not in CHANNELS]
+    known = [channel.name for channel in CHANNELS.values() if channel.learnt]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"{where}: there is no channel {unknown[0]!r}; the channels are {', '.join(CHANNELS)}")
+        raise InputError(f"{where}: there is no channel {unknown[0]!r}; the channels are {', '.join(known)}")
     if not names or names[0] != BASE_COLOR or len(set(names)) < len(names):
         raise InputError(f"{where}: the channels are {list(names)}; name each once, {BASE_COLOR} first")
 

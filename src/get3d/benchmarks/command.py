@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from get3d.benchmarks import extraction, fields, full, generation, loading, ranks, start, step, visibility
+from get3d.benchmarks import extraction, fields, full, generation, live, loading, ranks, start, step, visibility
 from get3d.benchmarks.config import BenchConfig
 from get3d.benchmarks.rows import Row, to_json, to_table
 from get3d.checkpoints.model import load
@@ -25,6 +25,8 @@ __all__ = ["FULL_SIZE", "BenchConfig", "run"]
 
 FULL_SIZE = "paper"
 """The preset with the full-size generator."""
+LIVE = "chair"
+"""The model whose live page is timed where none is named: the one that comes along."""
 _Groups: TypeAlias = dict[str, Callable[[], list[Row]]]
 """What is measured, by its name."""
 
@@ -67,6 +69,7 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
         "visibility": lambda: visibility.rows(config.mesh_faces, config.image, repeats, device),
         "a training step, and reading images": lambda: _step_rows(config, training),
         "objects": lambda: generation.rows(of, generator, config.faces, config.texture, repeats, goals=False),
+        "the live page": lambda: live.rows(config.model or LIVE, config.faces, config.texture, repeats, config.device),
     }
     if config.full:
         size = PRESETS[FULL_SIZE].config.generator

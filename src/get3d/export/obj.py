@@ -64,13 +64,13 @@ def _material(textured: TexturedMesh, stem: str) -> str:
     for channel in CHANNELS.values():
         if channel.mtl is None:
             continue
-        if channel.name in textured.textures:
-            numbers = [1.0] * channel.components
+        painted = channel.name in textured.textures
+        if painted:
             maps.append(f"{channel.mtl.map} {_image_name(stem, channel.name)}")
-        else:
+        if channel.mtl.value is not None:
             # The format does not say how colours are encoded; Blender reads and writes them linear.
-            numbers = textured.linear_constant(channel.name)
-        lines.append(f"{channel.mtl.value} {' '.join(f'{number:.6g}' for number in numbers)}")
+            numbers = [1.0] * channel.components if painted else textured.linear_constant(channel.name)
+            lines.append(f"{channel.mtl.value} {' '.join(f'{number:.6g}' for number in numbers)}")
     return "\n".join([*lines, *maps]) + "\n"
 
 

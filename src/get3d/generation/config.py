@@ -33,6 +33,7 @@ class Settings:
         small_components: leave out parts with less than this share of an object's area; 0 keeps all.
         faces: maximum number of triangles per object; None keeps all.
         texture: side of the texture in pixels.
+        normal_map: also write the normals of the mesh before its faces were reduced as a texture, in glb, obj and usdz.
         format: glb opens everywhere; obj comes with mtl and png files; ply has vertex colours; stl and 3mf are for
             printing; usdz is for Apple's viewers.
         size: longest side in millimetres, for stl and 3mf; by default 100.
@@ -51,6 +52,7 @@ class Settings:
     small_components: Annotated[float, Range(0, 1)] = 0.01
     faces: Annotated[int | None, Range(4, 10_000_000)] = 20_000
     texture: Annotated[int, Range(16, 8192)] = 1024
+    normal_map: bool = False
     format: Literal["glb", "obj", "ply", "stl", "3mf", "usdz"] = "glb"
     size: Annotated[float | None, Range(0, 100_000, above=True)] = None
     light: Annotated[str | None, Option(default="as in training")] = None

@@ -23,6 +23,7 @@ from get3d.generation.shape_list import ShapeList, record, require_plain_names
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
 from get3d.generator import Generator, Shapes
 from get3d.latents import Latents
+from get3d.materials import NORMAL
 
 __all__ = [
     "add_object",
@@ -105,7 +106,7 @@ def write_objects(
                 progress.update(task, completed=number + 1)
             return _Made(records, *_images(generator, shapes, numbers, settings))
 
-        names = _files(plan, settings, generator.config.channels, others)
+        names = _files(plan, settings, _channels(generator, settings), others)
         before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
     return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
@@ -160,6 +161,11 @@ def add_object(generator: Generator, plan: ShapeList, settings: Settings) -> dic
     write_page(out, description["shapes"], description, channels, generator.config.cameras, images)
     extend_record(out, files, description, before)
     return entry
+
+
+def _channels(generator: Generator, settings: Settings) -> tuple[str, ...]:
+    """The channels of the textures that are written."""
+    return generator.config.channels + ((NORMAL,) if settings.normal_map else ())
 
 
 def _files(plan: ShapeList, settings: Settings, channels: Sequence[str], others: Sequence[str]) -> list[str]:
@@ -217,8 +223,8 @@ def _finish(
     description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
     videos = [f"turntable.{settings.video}"] if turns else []
     images = ["contact-sheet.png", *videos, *(name for name in others if "/" not in name)]
-    write_page(out, records, description, generator.config.channels, generator.config.cameras, images)
-    finish_record(out, _files(plan, settings, generator.config.channels, others), description, before, console)
+    write_page(out, records, description, _channels(generator, settings), generator.config.cameras, images)
+    finish_record(out, _files(plan, settings, _channels(generator, settings), others), description, before, console)
     paths = [out / entry["file"] for entry in records if "file" in entry]
     _say(paths, [*_in_short(others), "contact-sheet.png", *videos, PAGE, "page/", RECORD], records, out, console)
     return paths
@@ -231,7 +237,7 @@ def textured_object(shapes: Shapes, number: int, settings: Settings) -> tuple[di
         return {"problem": "its field has the same sign everywhere, so there is no surface"}, None
     mesh = shapes.surfaces.meshes.select(torch.tensor([number], device=shapes.surfaces.empty.device)).split()[0]
     try:
-        textured = textured_mesh(mesh, shapes.material(number), settings.texture, settings.faces)
+        textured = textured_mesh(mesh, shapes.material(number), settings.texture, settings.faces, settings.normal_map)
     except ValueError as error:
         return {"problem": str(error)}, None
     report = mesh_report(textured.mesh)

@@ -17,6 +17,8 @@ from get3d.render.lights import LIGHTS, Light
 
 __all__ = ["PSI", "Settings", "at_once", "chosen_light", "open_generator", "set_grid", "validated_generator"]
 
+WITH_NORMALS = (".glb", ".obj", ".usdz")
+"""Formats that a normal map can be written to."""
 AT_ONCE = 4
 """Maximum number of shapes that are made together on a GPU."""
 
@@ -45,6 +47,9 @@ def validated_generator(settings: Settings) -> Generator:
     if settings.video == "mp4" and find_spec("av") is None:
         raise InputError("--video mp4 needs PyAV; pip install 'get3d[video]', or use gif")
     chosen_light(settings.light)
+    if settings.normal_map and f".{settings.format}" not in WITH_NORMALS:
+        fix = f"use {', '.join(WITH_NORMALS)}, or leave out --normal-map"
+        raise InputError(f"--normal-map: --format {settings.format} has no texture for normals; {fix}")
     require_savable(f".{settings.format}", settings.size, "--format" if settings.size is None else "--size")
     keep_memory()
     generator = load(settings.model, settings.device)

@@ -5,10 +5,31 @@ from typing import Annotated
 
 from get3d.ranges import Range
 
-__all__ = ["LOSS_WEIGHTS", "WarmupConfig"]
+__all__ = ["LOSS_WEIGHTS", "HullConfig", "WarmupConfig"]
 
 LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0}
 """The image losses by name, with their default weights; `get3d.reconstruction.losses` computes them."""
+
+
+@dataclass(frozen=True)
+class HullConfig:
+    """How SDFs are compared with the visual hulls of objects, which brings thin parts.
+
+    Attributes:
+        weight: of the loss; 0 leaves it out.
+        objects: further objects in a step, for each that is drawn, that are compared with their hulls only.
+        points: points along each axis of the random lattice on which SDFs and hulls are compared.
+        resolution: steps along each axis of the lattice that hulls are kept on.
+        sharpness: units of SDF to logits.
+        thin: how much more than others the points around thin parts weigh.
+    """
+
+    weight: Annotated[float, Range(0)] = 1.0
+    objects: Annotated[int, Range(0, 1024)] = 1
+    points: Annotated[int, Range(2, 256)] = 24
+    resolution: Annotated[int, Range(2, 256)] = 40
+    sharpness: Annotated[float, Range(0, above=True)] = 5.0
+    thin: Annotated[float, Range(0)] = 20.0
 
 
 @dataclass(frozen=True)
@@ -18,6 +39,7 @@ class WarmupConfig:
     Attributes:
         views: number of images of each object in a step.
         losses: weights of the image losses.
+        hull: how shapes are compared with the visual hulls of objects.
         code_prior: weight of the mean square of the codes.
         code_noise: standard deviation of the noise added to a code in each step, so that nearby codes give similar
             shapes.
@@ -29,8 +51,9 @@ class WarmupConfig:
         discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
     """
 
-    views: Annotated[int, Range(2, 1024)] = 4
+    views: Annotated[int, Range(2, 1024)] = 2
     losses: Annotated[dict[str, float], Range(0)] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
+    hull: HullConfig = field(default_factory=HullConfig)
     code_prior: Annotated[float, Range(0)] = 1e-3
     code_noise: Annotated[float, Range(0)] = 0.05
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.004

@@ -20,6 +20,7 @@ from get3d.light_prior import LightPrior
 from get3d.networks import DiscriminatorConfig
 from get3d.ranges import Range, require_ranges
 from get3d.reconstruction.config import LOSS_WEIGHTS
+from get3d.reconstruction.hulls import Hulls
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
@@ -27,6 +28,9 @@ from get3d.training.trackers import require_trackers
 
 __all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run", "settings"]
 
+
+HULL_VIEWS = 8
+"""Images of an object from which on its visual hull is near enough to it to learn from."""
 
 _COMPARED = 16
 """Images by whose content processes see that they have the same dataset."""
@@ -62,6 +66,12 @@ class PreparedRun:
         images = self.images
         labels = torch.zeros(len(images.objects), dtype=torch.long)
         return labels.scatter(0, images.object, images.labels)
+
+    def hulls(self) -> Hulls | None:
+        """The visual hulls that the warm-up needs; None where it needs none."""
+        hull = self.config.warmup.hull
+        needed = self.config.warmup_total and hull.weight
+        return Hulls(self.images, self.config.generator.grid_size, hull.resolution) if needed else None
 
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
@@ -151,6 +161,11 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
         config.batch,
         f"a multiple of {whole}, --warmup.views ({config.warmup.views}){shared}; or use --warmup-kimg 0",
     )
+    usual = int(images.object.bincount().median())
+    if config.warmup.hull.weight and usual < HULL_VIEWS:
+        hull = replace(config.warmup.hull, weight=0.0)
+        left_out = replace(config, warmup=replace(config.warmup, hull=hull))
+        return left_out, (f"no visual hulls in the warm-up: they need {HULL_VIEWS} images of an object, not {usual}",)
     return config, ()
 
 

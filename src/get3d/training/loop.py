@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed import is_torchelastic_launched
 from torch.profiler import record_function
 
@@ -82,13 +82,14 @@ def train(config: TrainConfig, console: Console) -> Path:
                 known = run.images.object_batches(
                     config.batch, config.warmup.views, config.seed, state.cur_nimg, *shared
                 )
+                hulls = run.hulls()
                 first = max(state.cur_nimg, config.warmup_total)
                 batches = run.images.batches(config.batch, config.seed, first, *shared)
                 while not finished:
                     if state.warmup_optimizer is None:
                         train_step(state, next(batches), config, ranks)
                     else:
-                        warmup_step(state, next(known), config, ranks)
+                        warmup_step(state, next(known), config, ranks, hulls)
                         if state.cur_nimg >= config.warmup_total:
                             end_warmup(state, config, labels)
                     stopped, late = ranks.any(stop.signal is not None, logger.late)
@@ -197,7 +198,9 @@ def _real_with_penalty(
     images = images.requires_grad_(True)
     branches: dict[Literal["rgb", "mask"], Tensor] = {}
     penalties = []
-    for name, network in (("rgb", discriminator.rgb), ("mask", discriminator.mask)):
+    names: tuple[Literal["rgb", "mask"], ...] = ("rgb", "mask")
+    for name in names:
+        network: nn.Module = getattr(discriminator, name)
         with record_function(spans.DISCRIMINATOR), config.autocast(images.device):
             logits = discriminator.branch(name, images, part.angles, part.label)
         with record_function(spans.R1):

@@ -1,8 +1,9 @@
 """The phase before the adversarial one: a step of it, and its end.
 
 The generator learns as a multi-view auto-decoder. Each training object has a code in W; its shape is made once and
-drawn by the cameras of a few of its images; generator and codes make the difference from these images small. Then the
-mapping networks are taught the Gaussian of the codes, so that random latents give such objects.
+drawn by the cameras of a few of its images; generator and codes make the difference from these images small. These and
+further objects are also held against their visual hulls, which needs neither surface nor image. Then the mapping
+networks are taught the Gaussian of the codes, so that random latents give such objects.
 """
 
 import math
@@ -15,8 +16,9 @@ from get3d.cameras import Cameras
 from get3d.datasets.loader import Batch, to_network
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.generator import Generator
-from get3d.networks import MappingNetwork
+from get3d.networks import Fields, MappingNetwork
 from get3d.reconstruction.codes import CodePrior, ObjectCodes, teach_mapping
+from get3d.reconstruction.hulls import Hulls, at_lattice, hull_loss, lattice_sdf, stratified_axis
 from get3d.reconstruction.losses import image_losses
 from get3d.training.checkpoint import TrainingState
 from get3d.training.config import TrainConfig
@@ -31,7 +33,9 @@ LAST_RATE = 0.1
 """What is left of the learning rates at the end."""
 
 
-def warmup_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
+def warmup_step(
+    state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS, hulls: Hulls | None = None
+) -> None:
     """One batch: a few objects are drawn as their images show them; generator and codes move, then the average.
 
     Args:
@@ -39,6 +43,7 @@ def warmup_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: 
         batch: images of this process's share of the objects, `config.warmup.views` of each.
         config: the run's configuration.
         ranks: this process among those that share the batch.
+        hulls: of the training objects; None leaves the comparison with them out.
 
     Raises:
         FloatingPointError: too many steps in a row had a gradient that is not finite.
@@ -59,8 +64,10 @@ def warmup_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: 
         with config.autocast(device):
             fields = generator.fields(styles)
         shapes = generator.extract(fields)
-        drawn = generator.draw(shapes, part.cameras, config.resolution)
+        drawn = generator.draw(shapes, part.cameras, config.resolution, turn=part.turn)
         losses = image_losses(drawn, to_network(part.images.to(device)), warmup.losses)
+        if hulls is not None:
+            losses["hull"] = warmup.hull.weight * _hull_loss(state, part, fields, hulls, config)
         for name, value in losses.items():
             note(f"loss/{name}", value)
         surfaces = shapes.surfaces
@@ -80,31 +87,64 @@ def warmup_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: 
 
 @dataclass(frozen=True)
 class _Part:
-    """Objects of a micro-batch, the noise of their codes, and their images, on the CPU, with the cameras."""
+    """Objects of a micro-batch, the noise of their codes, and their images, on the CPU, with cameras and light.
+
+    `others` are compared with their hulls only, at the points of a lattice of `axis`.
+    """
 
     objects: Tensor
     noise: Tensor
+    others: Tensor
+    others_noise: Tensor
+    axis: Tensor
     images: Tensor
     cameras: Cameras
+    turn: Tensor | None
 
 
 def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torch.device, ranks: Ranks) -> list[_Part]:
     """This process's share of a step in micro-batches. Noise is drawn for the whole batch, as all randomness is."""
     assert batch.object is not None and state.codes is not None
-    views = config.warmup.views
-    count = config.batch // views
+    views, hull = config.warmup.views, config.warmup.hull
+    count, codes = config.batch // views, state.codes.styles
     random = torch.Generator().manual_seed(seed_of(config.seed, state.cur_nimg, "warmup"))
-    noise = torch.randn(count, *state.codes.styles.shape[1:], generator=random)
+    # Rows of others are shared as those of objects are, so that each process and micro-batch has as many.
+    noise = config.warmup.code_noise * torch.randn(count, 1 + hull.objects, *codes.shape[1:], generator=random)
+    others = torch.randint(len(codes), (count, hull.objects), generator=random)
+    axis = stratified_axis(hull.points, config.generator.grid_size, random).to(device)
     share = ranks.share(count)
-    noise = config.warmup.code_noise * noise[share]
-    size = len(noise) // config.grad_accum_steps
+    size = (share.stop - share.start) // config.grad_accum_steps
     parts = []
     for start in range(0, size * config.grad_accum_steps, size):
-        objects, images = slice(start, start + size), slice(start * views, (start + size) * views)
-        cameras = Cameras.of_prior(config.generator.cameras, batch.angles[images].to(device))
-        numbers = batch.object[images][::views].to(device)
-        parts.append(_Part(numbers, noise[objects].to(device), batch.images[images], cameras))
+        images = slice(start * views, (start + size) * views)
+        rows = slice(share.start + start, share.start + start + size)
+        parts.append(
+            _Part(
+                objects=batch.object[images][::views].to(device),
+                noise=noise[rows, 0].to(device),
+                others=others[rows].flatten().to(device),
+                others_noise=noise[rows, 1:].flatten(0, 1).to(device),
+                axis=axis,
+                images=batch.images[images],
+                cameras=Cameras.of_prior(config.generator.cameras, batch.angles[images].to(device)),
+                turn=None if batch.turn is None else batch.turn[images].to(device),
+            )
+        )
     return parts
+
+
+def _hull_loss(state: TrainingState, part: _Part, fields: Fields, hulls: Hulls, config: TrainConfig) -> Tensor:
+    """How the shapes of a part, and those of its other objects, agree with their visual hulls."""
+    assert state.codes is not None
+    hull, axis = config.warmup.hull, part.axis
+    sdf = [lattice_sdf(fields.geometry, axis)]
+    if len(part.others):
+        with config.autocast(axis.device):
+            others = state.generator.fields(state.codes(part.others, part.others_noise))
+        sdf.append(lattice_sdf(others.geometry, axis))
+    known = hulls(torch.cat([part.objects, part.others]))
+    inside, thin = at_lattice(known, config.generator.grid_size, axis)
+    return hull_loss(torch.cat(sdf), inside, thin, hull.sharpness, hull.thin)
 
 
 def _set_rates(state: TrainingState, config: TrainConfig) -> None:

@@ -160,11 +160,13 @@ class Studio:
         label = None if label is None else label.expand(NEIGHBOURS)
         drawn = Latents(drawn.geometry, drawn.texture, label)
         picks = [Pick(drawn[number : number + 1], pick.psi) for number in range(NEIGHBOURS)]
-        with self._coarse_turn:
-            images = torch.cat(
-                [seen_from(self._coarse, self._coarse.shapes(one.latents, one.psi), _THUMBNAIL) for one in picks]
-            )
-        return Neighbours(picks, np.asarray(sheet(images, columns_for(4)).convert("RGB")))
+        images = []
+        for one in picks:
+            # On the grid of objects: a coarse one loses thin parts, which is what one wants to compare.
+            with self._turn:
+                shapes = shapes_of(self.generator, self._plan(one, ""), range(1), self.settings.small_components)
+                images.append(seen_from(self.generator, shapes, _THUMBNAIL))
+        return Neighbours(picks, np.asarray(sheet(torch.cat(images), columns_for(4)).convert("RGB")))
 
     @torch.no_grad()
     def save(self, pick: Pick, name: str) -> dict[str, Any]:
