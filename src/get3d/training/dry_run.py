@@ -1,7 +1,7 @@
 """`get3d train --dry-run`: what a run would be, and what it needs, before hours are spent.
 
-The memory is measured: a process of its own trains a few steps on two small batches, as the run would, and the peak of
-the run's batch follows on a straight line. Features, the graph and the pixels of each image take the same room.
+The memory is measured: a process of its own trains a few steps on two small batches, as the run does, and the peak of
+the run's batch is on a straight line with theirs. Each image adds the same features, graph and pixels.
 """
 
 import multiprocessing
@@ -32,7 +32,7 @@ from get3d.training.runs import status
 __all__ = ["Needs", "dry_run", "measure"]
 
 _LARGE = 256
-"""Side of images of which not even two groups may fit, so that one image and two are measured."""
+"""Side of images of which not even a group may fit, so that one image and two are measured."""
 
 _RESERVE = 0.03
 """Share of the machine's memory that must stay free while measuring."""
@@ -153,8 +153,7 @@ def measure(config: TrainConfig, world: int = 1) -> Needs:
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     del state, networks, trained
     images = config.batch // (world * config.grad_accum_steps)
-    unit = 1 if config.resolution > _LARGE else config.discriminator.group
-    many = min(images, 2 * unit)
+    many = min(images, 2 if config.resolution > _LARGE else 4 * config.discriminator.group)
     few = max(many // 2, 1)
     found = {count: _in_process(config, count) for count in {few, many}}
     by_image = (found[many].peak - found[few].peak) // (many - few) if many > few else 0
@@ -256,5 +255,5 @@ def _short(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _gigabytes(count: float) -> str:
+def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB"
