@@ -126,15 +126,15 @@ def missing_in_one_line(example: str) -> Iterator[None]:
     Raises:
         InputError: a required argument, or the name of a command or preset, is missing; names it.
     """
-    errors = getattr(tyro, "_errors", None)
+    errors: Any = getattr(tyro, "_errors", None)
     if not hasattr(errors, "on_parse_error"):
         yield
         return
 
     def say(event: Any) -> None:
         if isinstance(event, errors.MissingSubcommand):
-            names = ", ".join(event.subcommand_spec.parser_from_name)
-            raise InputError(f"give one of {names}; for example: {example}")
+            known = ", ".join(event.subcommand_spec.parser_from_name)
+            raise InputError(f"give one of {known}; for example: {example}")
         if isinstance(event, errors.MissingArgs) and not event.unrecognized_tokens:
             arguments = [each.arg for each in event.missing_arguments]
             names = [str(one.lowered.metavar) if one.is_positional() else one.display_name() for one in arguments]

@@ -25,6 +25,7 @@ _OF_THIS_MACHINE = (
     "take_over",
     "dry_run",
     "dataset",
+    "training_objects",
     "generator",
 )
 """What a released model does not tell of its run; the generator's sizes stand by themselves."""

@@ -10,11 +10,15 @@ from torch import Tensor
 
 from get3d.export.encoding import image_of
 from get3d.export.report import mesh_report
+from get3d.export.tangents import vertex_tangents
 from get3d.export.write import TexturedMesh
 from get3d.files import writing
-from get3d.materials import CHANNELS
+from get3d.materials import CHANNELS, NORMAL
 
 __all__ = ["glb_bytes", "write_glb"]
+
+_TANGENT = "_TANGENT"
+"""What trimesh calls an attribute that it does not know."""
 
 
 def write_glb(textured: TexturedMesh, path: Path) -> None:
@@ -38,10 +42,16 @@ def glb_bytes(textured: TexturedMesh) -> bytes:
         process=False,
         validate=False,
     )
+    if NORMAL in textured.textures:
+        tangents = vertex_tangents(textured.vertices, textured.faces, textured.normals, textured.uv)
+        shape.vertex_attributes[_TANGENT] = tangents.numpy()
 
     def set_factors(tree: dict[str, Any]) -> None:
-        """Writes the factors into the file itself, because trimesh would round colour factors to bytes."""
+        """Writes into the file itself what trimesh would change: it rounds colours to bytes, and renames tangents."""
         _set_factors(tree["materials"][0], textured)
+        attributes = tree["meshes"][0]["primitives"][0]["attributes"]
+        if _TANGENT in attributes:
+            attributes["TANGENT"] = attributes.pop(_TANGENT)
 
     scene = trimesh.Scene({"object": shape})
     content: bytes = trimesh.exchange.gltf.export_glb(scene, include_normals=True, tree_postprocessor=set_factors)

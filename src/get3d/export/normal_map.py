@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from get3d.export.bake import Spots
+from get3d.export.tangents import vertex_tangents
 from get3d.export.unwrap import UnwrappedMesh
 from get3d.materials import NORMAL
 from get3d.meshes import Mesh, MeshBatch
@@ -38,7 +39,7 @@ def normal_map(
     fine, sides = batch.vertex_normals(), normalize(batch.face_crosses(), dim=1)
     tree = cKDTree(full.vertices[full.faces].mean(1).cpu().numpy())
     count = min(_CANDIDATES, len(full.faces))
-    tangents = _tangents(unwrapped)
+    tangents = vertex_tangents(unwrapped.vertices, unwrapped.faces, normals, unwrapped.uv)
 
     def further(spots: Spots) -> dict[str, Tensor]:
         smooth = normalize(spots.interpolate(normals, unwrapped.faces), dim=1)
@@ -52,9 +53,10 @@ def normal_map(
         chosen = corners.gather(1, best[..., None].expand(-1, -1, 3))[:, 0]
         weight = weights.gather(1, best[..., None].expand(-1, -1, 3))[:, 0]
         wanted = normalize((fine[chosen] * weight[..., None]).sum(1), dim=1)
-        along, mirrored = tangents[spots.face].split((3, 1), dim=1)
+        along = spots.interpolate(tangents[:, :3], unwrapped.faces)
         along = normalize(along - (along * smooth).sum(1, keepdim=True) * smooth, dim=1)
-        across = torch.linalg.cross(smooth, along) * mirrored
+        # A chart is mirrored as a whole, or not at all.
+        across = torch.linalg.cross(smooth, along) * tangents[unwrapped.faces[spots.face, 0], 3:]
         local = torch.stack([(wanted * axis).sum(1) for axis in (along, across, smooth)], dim=1)
         local = torch.cat([local[:, :2], local[:, 2:].clamp(min=_STEEPEST)], dim=1)
         return {NORMAL: normalize(local, dim=1)}
@@ -74,13 +76,3 @@ def _nearest_weights(mesh: Mesh, faces: Int[Tensor, "p k"], points: Float[Tensor
     second, third = (vv * wu - uv * wv) / area, (uu * wv - uv * wu) / area
     weights = torch.stack([1 - second - third, second, third], dim=2).clamp(min=0)
     return weights / weights.sum(2, keepdim=True)
-
-
-def _tangents(unwrapped: UnwrappedMesh) -> Float[Tensor, "f 4"]:
-    """Where u grows in each face, and −1 for faces whose texture is mirrored, else 1."""
-    a, b, c = unwrapped.vertices[unwrapped.faces].unbind(1)
-    corners = unwrapped.uv[unwrapped.faces]
-    (u1, v1), (u2, v2) = ((corners[:, number] - corners[:, 0]).unbind(1) for number in (1, 2))
-    turn = u1 * v2 - u2 * v1
-    along = ((b - a) * v2[:, None] - (c - a) * v1[:, None]) * turn.sign()[:, None]
-    return torch.cat([along, torch.where(turn < 0, -1.0, 1.0)[:, None].to(along)], dim=1)

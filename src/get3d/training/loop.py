@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed import is_torchelastic_launched
 from torch.profiler import record_function
 
@@ -198,7 +198,9 @@ def _real_with_penalty(
     images = images.requires_grad_(True)
     branches: dict[Literal["rgb", "mask"], Tensor] = {}
     penalties = []
-    for name, network in (("rgb", discriminator.rgb), ("mask", discriminator.mask)):
+    names: tuple[Literal["rgb", "mask"], ...] = ("rgb", "mask")
+    for name in names:
+        network: nn.Module = getattr(discriminator, name)
         with record_function(spans.DISCRIMINATOR), config.autocast(images.device):
             logits = discriminator.branch(name, images, part.angles, part.label)
         with record_function(spans.R1):
