@@ -1,6 +1,7 @@
 """Formats that assimp and Blender read: shapes, textures and colours are what their makers see."""
 
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -113,6 +114,53 @@ def test_colours_of_an_ac_are_those_of_a_screen(tmp_path):
 
 
 @needs_assimp
+def test_a_3ds_of_another_program(tmp_path):
+    (tmp_path / "a.obj").write_text(
+        "mtllib a.mtl\nv 0 0 0\nv 2 0 0\nv 2 1 0\nv 0 1 0\nusemtl paint\nf 1 2 3\nf 1 3 4\n"
+    )
+    (tmp_path / "a.mtl").write_text("newmtl paint\nKd 1 0.5 0\n")
+    subprocess.run(["assimp", "export", "a.obj", "a.3ds"], cwd=tmp_path, check=True, capture_output=True)
+    loaded = load(tmp_path / "a.3ds")
+    assert loaded.missing == ()
+    assert len(loaded.asset.faces) == 2
+    assert sorted(sides(loaded)) == pytest.approx([0, 0.45, 0.9], abs=1e-6)
+    ((red, green, blue),) = first_texels(loaded)
+    assert (red, blue) == (255, 0)
+    assert abs(green - 128) <= 1
+
+
+def lwo(color: tuple[float, float, float]) -> bytes:
+    """LightWave's LWO2: a rectangle of 2 × 1 with a colour."""
+
+    def chunk(name: bytes, content: bytes, size: str = ">I") -> bytes:
+        return name + struct.pack(size, len(content)) + content + b"\0" * (len(content) % 2)
+
+    points = struct.pack(">12f", 0, 0, 0, 2, 0, 0, 2, 1, 0, 0, 1, 0)
+    surface = b"paint\0" + b"\0\0" + chunk(b"COLR", struct.pack(">3fH", *color, 0), ">H")
+    parts = [
+        chunk(b"TAGS", b"paint\0"),
+        chunk(b"LAYR", struct.pack(">HH3f", 0, 0, 0, 0, 0) + b"\0\0"),
+        chunk(b"PNTS", points),
+        chunk(b"POLS", b"FACE" + struct.pack(">5H", 4, 0, 1, 2, 3)),
+        chunk(b"PTAG", b"SURF" + struct.pack(">2H", 0, 0)),
+        chunk(b"SURF", surface),
+    ]
+    return chunk(b"FORM", b"LWO2" + b"".join(parts))
+
+
+@needs_assimp
+def test_an_lwo_written_by_hand(tmp_path):
+    (tmp_path / "a.lwo").write_bytes(lwo((1.0, 0.5, 0.0)))
+    loaded = load(tmp_path / "a.lwo")
+    assert loaded.missing == ()
+    assert len(loaded.asset.faces) == 2
+    assert sides(loaded) == pytest.approx([0.9, 0.45, 0], abs=1e-6)
+    ((red, green, blue),) = first_texels(loaded)
+    assert (red, blue) == (255, 0)
+    assert abs(green - 128) <= 1
+
+
+@needs_assimp
 def test_textures_out_of_the_folder_are_refused(tmp_path):
     (tmp_path / "secret.png").write_bytes(png(plain(GREEN)))
     (tmp_path / "in").mkdir()
@@ -150,6 +198,17 @@ def test_a_program_that_hangs_is_stopped(tmp_path, monkeypatch):
     (tmp_path / "a.fbx").write_bytes(b"Kaydara")
     with pytest.raises(InputError, match="takes more than 1 s"):
         load(tmp_path / "a.fbx")
+
+
+@needs_blender
+def test_a_blend_that_needs_too_much_memory_is_refused(tmp_path, monkeypatch):
+    make = "import bpy, sys; bpy.ops.wm.save_as_mainfile(filepath=sys.argv[1])"
+    subprocess.run([PYTHON, "-c", make, tmp_path / "a.blend"], check=True, capture_output=True)
+    assert len(load(tmp_path / "a.blend", blender=PYTHON).asset.faces) == 12
+    monkeypatch.setitem(converted._MOST_MEMORY, "Blender", 2**24)
+    with pytest.raises(InputError, match="Blender cannot read it") as caught:
+        load(tmp_path / "a.blend", blender=PYTHON)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @needs_blender

@@ -570,3 +570,33 @@ def test_a_light_changes_sheets_and_not_meshes(model, tmp_path, said):
     for light, message in (("disco", "--light is disco"), ("nowhere.hdr", r"nowhere\.hdr: cannot be read")):
         with pytest.raises(InputError, match=message):
             sheet("bad", light)
+
+
+def test_the_page_says_where_objects_come_from(classes, model, tmp_path, said):
+    vary(VaryConfig(classes, out=tmp_path / "like", seed=3, num=1, label="jug", change="texture", **QUICK), said)
+    page = (tmp_path / "like" / "index.html").read_text(encoding="utf-8")
+    assert "<b>seed 3</b><br>jug<br>ψ 0.7<br>" in page
+    assert "<b>000003-001</b><br>jug<br>variation of seed 3, strength 0.3, of texture<br>ψ 0.7<br>" in page
+    config = InterpolateConfig(model, out=tmp_path / "way", num=3, start=2, end=5, frames=2, swaps=1, psi=0.4, **QUICK)
+    interpolate(config, said)
+    page = (tmp_path / "way" / "index.html").read_text(encoding="utf-8")
+    assert "50% of the way from seed 2 to seed 5, geometry and texture<br>ψ 0.4<br>" in page
+    assert 'src="swaps.png"' in page
+    # Nothing that called this was a command.
+    assert "<pre>" not in page
+
+
+def test_the_page_says_the_command(model, tmp_path, said, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/get3d", "generate", "a <b>", "--out", "x y"])
+    generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "<pre>get3d generate &#x27;a &lt;b&gt;&#x27; --out &#x27;x y&#x27;</pre>" in page
+
+
+def test_a_page_of_many_shows_the_first_and_says_so(model, tmp_path, said, monkeypatch):
+    monkeypatch.setattr("get3d.generation.page._SHOWN", 2)
+    generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK), said)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count('class="stage"') == 2
+    assert "These are the first 2; the others are files" in page
+    assert sorted(path.name for path in (tmp_path / "page" / "objects").iterdir()) == ["000000.js", "000001.js"]

@@ -14,7 +14,7 @@ from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
 from get3d.networks import SeparateConfig, VolumeConfig
-from get3d.storage import load_tensors
+from get3d.storage import load_tensors, save_tensors
 from get3d.training.checkpoint import checkpoints_in
 from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train
@@ -155,6 +155,24 @@ def test_processes_and_micro_batches_follow_the_course_of_one(data: Path, tmp_pa
         codes[name] = _tensors(config.out, 16)["codes.styles"]
     for name in ("two", "parts"):
         torch.testing.assert_close(codes[name], codes["one"], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("lengths", [(0.0, 0.020), (0.020, 0.0), (0.020, 0.040)])
+def test_a_run_keeps_its_warm_up(data: Path, tmp_path: Path, lengths: tuple[float, float]):
+    first, second = (replace(_config(data, tmp_path, kimg=0.004), warmup_kimg=length) for length in lengths)
+    train(first, QUIET)
+    fix = f"its run has warmup_kimg = {lengths[0]}, this run asks for {lengths[1]}; repeat the settings"
+    with pytest.raises(InputError, match=fix):
+        train(replace(second, kimg=0.008), QUIET)
+    if not lengths[0]:
+        # As one of before the warm-up was there.
+        (path,) = checkpoints_in(tmp_path / "checkpoints")
+        stored = load_tensors(path)
+        older = {name: value for name, value in stored.description.items() if name != "warmup_kimg"}
+        save_tensors(path, stored.tensors, older)
+        train(replace(first, kimg=0.008), QUIET)
+        with pytest.raises(InputError, match="its run has warmup_kimg"):
+            train(replace(second, kimg=0.012), QUIET)
 
 
 SEPARATE = SeparateConfig(

@@ -6,7 +6,7 @@ from typing import Literal
 __all__ = ["LightChoice", "LightName", "LightPrior", "ShadingName"]
 
 LightName = Literal["studio", "even"]
-"""A key light and the sky, or light from all sides alike, in which colours are those of the texture."""
+"""A key light and the sky, or equal light from all sides, in which colours are those of the texture."""
 
 LightChoice = Literal[LightName, "random"]
 """What a dataset can be drawn in: those, and the studio turned by an angle of its own in each image."""

@@ -10,6 +10,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ CONVERTED = (".fbx", ".3ds", ".ac", ".lwo", ".blend")
 _DISPLAYED = (".3ds", ".ac", ".lwo")
 """Formats whose colours are those of a screen, sRGB; Blender writes and reads linear ones in .fbx."""
 _SCRIPT = Path(__file__).with_name("blender_export.py")
-_MOST_MEMORY = 4 * 2**30
+_MOST_MEMORY = {"assimp": 4 * 2**30, "Blender": 8 * 2**30}
+"""Bytes that a program may ask for; of Blender's, its own code and drivers are not counted."""
 
 
 def load_converted(
@@ -96,7 +98,7 @@ def _run(command: list[str], folder: Path, name: str) -> str:
             capture_output=True,
             stdin=subprocess.DEVNULL,
             timeout=LIMITS.seconds,
-            preexec_fn=_bounded if name == "assimp" and sys.platform == "linux" else None,
+            preexec_fn=partial(_bounded, name) if sys.platform == "linux" else None,
             check=False,
         )
     except subprocess.TimeoutExpired as error:
@@ -104,10 +106,11 @@ def _run(command: list[str], folder: Path, name: str) -> str:
     return (run.stdout + run.stderr).decode("utf-8", "replace")
 
 
-def _bounded() -> None:
+def _bounded(name: str) -> None:
     import resource
 
-    resource.setrlimit(resource.RLIMIT_AS, (_MOST_MEMORY, _MOST_MEMORY))
+    kind = resource.RLIMIT_AS if name == "assimp" else resource.RLIMIT_DATA
+    resource.setrlimit(kind, (_MOST_MEMORY[name], _MOST_MEMORY[name]))
 
 
 def _last(said: str) -> str:

@@ -50,7 +50,7 @@ class Limits:
 
 
 LIMITS = Limits()
-_GRACE = 30
+GRACE = 30
 """Seconds after which a process ends that cannot be stopped otherwise."""
 _BYTES_PER_FACE = 256
 """No format takes more for a face, textures apart."""
@@ -77,7 +77,7 @@ class FolderResolver(Resolver):
 
     def __init__(self, root: Path, folder: Path, *, maps: bool = False) -> None:
         self.maps = maps
-        # Without links followed: a model may be linked to, and what it names lies beside the link.
+        # Without links followed: a model may be linked to, and what it names is in the folder of the link.
         self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []
         self.refused: list[str] = []
@@ -245,7 +245,7 @@ def time_limit(seconds: int) -> Iterator[None]:
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     with Path(os.devnull).open("w") as nowhere:
         if multiprocessing.parent_process() is not None:
-            faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=nowhere)
+            faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=nowhere)
         try:
             yield
         finally:

@@ -169,7 +169,7 @@ class Document:
         return buffer[start : start + length]
 
     def buffer(self, number: Any) -> bytes:
-        """The content of a buffer: of the .glb itself, a data URI, or a file beside.
+        """The content of a buffer: of the .glb itself, a data URI, or a separate file.
 
         Raises:
             InputError: it is not there.

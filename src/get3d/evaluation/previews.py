@@ -32,7 +32,7 @@ _AT_ONCE = 4
 _TEXTURE, _FACES = 256, 5000
 """Of objects that stand in the page itself."""
 _NEAREST = 2
-"""Training objects that are shown beside a shape."""
+"""Number of training objects that are shown next to a shape."""
 
 
 def _cameras(count: int, radius: float, fov: float) -> Cameras:

@@ -40,7 +40,7 @@ _NEIGHBOURS_SHOWN = 8
 _TURNED = 8
 """Samples that can be turned."""
 _BESIDE = 4
-"""Shapes that can be turned beside training objects, and as many that are far from any."""
+"""Number of interactive shapes next to training objects, and as many that are far from any."""
 _DISTANCE_BINS = 12
 _BEST = {"lower": 0.0, "higher": 100.0}
 """Best possible values; all metrics for which higher is better are in per cent."""
@@ -293,7 +293,7 @@ def sample_images(
 def _objects(
     config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result
 ) -> dict[str, list[PageObject]]:
-    """Objects to turn, by what they are: samples, shapes beside training objects, and the shapes far from any."""
+    """Objects to turn, by what they are: samples, shapes next to training objects, and the shapes far from any."""
     sampling = comparison.sampling
     if result.shapes is None or not len(result.shapes):
         return {"Samples, not chosen": objects_to_turn(generator, sampling, range(_TURNED))}

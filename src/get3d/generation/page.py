@@ -29,7 +29,7 @@ __all__ = ["PAGE", "first_view", "page_files", "write_page", "write_page_object"
 
 PAGE = "index.html"
 _FOLDER = "page"
-"""Beside the page: what it shows, once more, as scripts."""
+"""Folder next to the page with its objects as scripts."""
 _OBJECTS = f"{_FOLDER}/objects"
 _SHOWN = 200
 """Objects that a page shows at most: each takes its .glb's size by four thirds once more."""
@@ -70,7 +70,7 @@ def write_page(
         description: what `shapes.json` says of all: "model", "psi", "grid".
         channels: of the objects' material.
         prior: the cameras of training.
-        images: names of images and videos beside it.
+        images: names of images and videos in the same folder.
     """
     psi = description["psi"]
     found = [entry for entry in records if "file" in entry]
@@ -79,7 +79,7 @@ def write_page(
     title = f"{len(found)} objects of {description['model']}"
     parts = [f"<h1>{html.escape(title)}</h1>", "<p>Drag an object to turn it.</p>"]
     if len(found) > len(first):
-        parts.append(f"<p>These are the first {len(first)}; the others are files beside this page.</p>")
+        parts.append(f"<p>These are the first {len(first)}; the others are files in the same folder.</p>")
     parts.append(linked_objects(shown, [f"objects/{entry['name']}" for entry in first], _FOLDER, first_view(prior)))
     missing = [entry for entry in records if "problem" in entry]
     if missing:

@@ -1,7 +1,8 @@
 """Objects to turn in a page, with <model-viewer>: from a file, without a server and without a network.
 
-A browser lets a page that is opened as a file run scripts beside it, but not fetch files or modules. So <model-viewer>
-is a plain script, and each object is one, too: a call with the .glb in base64, beside the page (`linked_objects`) or in
+A browser lets a page that is opened as a file run scripts next to it, but not fetch files or modules. So <model-viewer>
+is a plain script, and each object is one, too: a call with the .glb in base64, next to the page (`linked_objects`) or
+    in
 it (`embedded_objects`).
 """
 
@@ -102,7 +103,7 @@ def data_file(key: str, glb: bytes) -> str:
 
 
 def linked_objects(objects: Sequence[PageObject], keys: Sequence[str], folder: str, orbit: Orbit | None) -> str:
-    """A grid of objects that stand in scripts beside the page.
+    """A grid of objects in scripts next to the page.
 
     Args:
         objects: what is shown.

@@ -261,8 +261,12 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             continue
         for part in ("generator", "discriminator"):
             _require_same(path, f"its {part} has", stored.description.get(part), description[part])
-        same = ("resolution", "seed", "dataset")
-        saved, wanted = ({name: values.get(name) for name in same} for values in (stored.description, description))
+        # The rates of the warm-up depend on its length, and only runs that begin with one have codes.
+        same = {"resolution": None, "seed": None, "dataset": None, "warmup_kimg": 0.0}
+        saved, wanted = (
+            {name: values.get(name, default) for name, default in same.items()}
+            for values in (stored.description, description)
+        )
         _require_same(path, "its run has", saved, wanted)
         return stored
     if problems:

@@ -15,7 +15,7 @@ from typing import Literal
 
 import torch
 from rich.console import Console
-from torch import Tensor
+from torch import Tensor, nn
 from torch.distributed import is_torchelastic_launched
 from torch.profiler import record_function
 

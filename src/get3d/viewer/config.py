@@ -1,4 +1,4 @@
-"""What one can ask of `get3d view`. This module imports nothing heavy."""
+"""Options of `get3d view`. This module imports nothing heavy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,17 @@ class ViewConfig:
     """A live page in a browser.
 
     Attributes:
-        targets: a model (name, folder, run or checkpoint), a dataset's folder, or mesh files.
-        out: folder for what is saved from the page of a model.
-        psi: truncation at first, of a model.
-        grid: steps along a side of the grid that surfaces of a model are extracted on.
-        small_components: parts that have less than this share of an object's area are left out; 0 keeps all.
-        faces: at most this many triangles an object; None keeps all.
+        targets: a model (name, folder, run or checkpoint), a dataset folder, or mesh files.
+        out: folder for objects that are saved from the page of a model.
+        psi: initial truncation of a model.
+        grid: resolution of the grid for extracting surfaces of a model.
+        small_components: leave out parts with less than this share of an object's area; 0 keeps all.
+        faces: maximum number of triangles per object; None keeps all.
         texture: side of the texture in pixels.
-        device: "auto" takes a GPU where there is one.
-        host: address to listen on. Any other than 127.0.0.1 lets other machines look and save, if they know the token
-            in the address that is printed.
-        port: to listen on; the next free one where it is taken.
+        device: "auto" uses a GPU if there is one.
+        host: address to listen on. With an address other than 127.0.0.1, other machines can look and save, if they know
+            the token in the printed address.
+        port: port to listen on; if it is taken, the next free one.
     """
 
     targets: Annotated[tuple[str, ...], Option(positional="MODEL|DATA|FILE")]

@@ -51,7 +51,7 @@ def load(paths: Sequence[str]) -> list[Mesh]:
 
 
 class FilesPage:
-    """What all windows show alike."""
+    """What all windows show in the same way."""
 
     def __init__(self, server: viser.ViserServer, meshes: Sequence[Mesh]) -> None:
         middle = (len(meshes) - 1) / 2

@@ -105,7 +105,8 @@ def start_server(host: str, port: int, title: str) -> Server:
         server = Server(host, port, title, verbose=False)
     shown = f"[{host}]" if ":" in host else host
     server.address = f"http://{shown}:{server.get_port()}/" + (f"?token={gate.token}" if gate.token else "")
-    server.gui.configure_theme(show_logo=False, show_share_button=False, control_layout="fixed")
+    server.gui.configure_theme(show_logo=False, show_share_button=False)
+    server.gui.main_panel.dock_right()
     server.scene.set_up_direction("+y")
     # Beside viser's own lights, so that the side away from them has its colours, too.
     server.scene.add_light_ambient("/light", intensity=1.5)
