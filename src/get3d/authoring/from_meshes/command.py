@@ -73,8 +73,8 @@ def render_models(config: RenderConfig, console: Console) -> Path:
     models.
 
     Raises:
-        InputError: there are no models, none can be rendered, or the folder cannot be written to, has no room, or contains a dataset
-            made with other settings.
+        InputError: there are no models, none can be rendered, or the folder cannot be written to, has no room, or
+            contains a dataset made with other settings.
         RanksError: another process is lost or hangs; the message names it.
     """
     with joined(config.ranks, config.device) as ranks:
