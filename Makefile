@@ -9,22 +9,26 @@ CPU_TORCH = https://download.pytorch.org/whl/cpu
 GLTF_VALIDATOR = 2.0.0-dev.3.10
 BPY = 5.0.1
 
-.PHONY: demo demo-train docs test
+.PHONY: demo demo-train docs test test-fast
 
 demo: .venv/.installed
 	.venv/bin/get3d generate chair --num 8 --out demo/objects
-	@echo "Open demo/objects/contact-sheet.png, demo/objects/turntable.gif, and the .glb files beside them."
+	@echo "Open demo/objects/index.html in a browser; the .glb files lie beside it."
 
 # The whole way, from images to a model of one's own.
 demo-train: .venv/.installed
 	.venv/bin/get3d synth chair --out demo/data --shapes 150 --views 16 --resolution 64 --texture 256
 	.venv/bin/get3d train demo --data demo/data --out demo/run
 	.venv/bin/get3d generate demo/run --num 8 --out demo/trained
-	@echo "Open demo/trained/contact-sheet.png, demo/trained/turntable.gif, and the .glb files beside them."
+	@echo "Open demo/trained/index.html in a browser; the .glb files lie beside it."
 
 # A worker a core, with one thread each, is faster than threads inside a single worker.
 test: .venv/.ready .tools/node_modules/gltf-validator .venv-blender/.ready
 	OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist loadfile
+
+# What a change is tried with while it is made; `make test` and .ci/run leave nothing out.
+test-fast: .venv/.ready
+	OMP_NUM_THREADS=1 .venv/bin/pytest -n auto --dist loadfile -m "not slow"
 
 # Pages of the Python API, from the docstrings.
 docs: .venv/.ready

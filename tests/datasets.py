@@ -7,7 +7,8 @@ import trimesh
 from PIL import Image
 
 from get3d.camera_prior import CameraPrior
-from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
+from get3d.datasets.camera_table import write_cameras
+from get3d.datasets.index import SPLITS, Description, split_of
 
 VIEWS = 3
 

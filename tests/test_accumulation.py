@@ -50,6 +50,7 @@ def test_cubes_in_parts_follow_the_course_of_the_whole(data, tmp_path):
     assert_same_course(_train(four), _train(one), 1e-5)
 
 
+@pytest.mark.slow
 def test_parts_of_processes_follow_the_course_of_the_whole(data, whole, tmp_path):
     ranks = Ranks([_config(data, tmp_path, grad_accum_steps=2)] * 2)
     said = ranks.end()
@@ -60,9 +61,9 @@ def test_parts_of_processes_follow_the_course_of_the_whole(data, whole, tmp_path
 def test_no_more_than_a_part_is_drawn_at_once_and_one_is_drawn_once(data, tmp_path, monkeypatch):
     drawn, draw = [], Generator.draw
 
-    def counted(self, shapes, cameras, resolution):
+    def counted(self, shapes, cameras, resolution, **options):
         drawn.append((len(cameras), torch.is_grad_enabled()))
-        return draw(self, shapes, cameras, resolution)
+        return draw(self, shapes, cameras, resolution, **options)
 
     monkeypatch.setattr(Generator, "draw", counted)
     images = torch.zeros(8, 4, 16, 16, dtype=torch.uint8)
@@ -77,11 +78,11 @@ def test_no_more_than_a_part_is_drawn_at_once_and_one_is_drawn_once(data, tmp_pa
     ("parts", "world", "message"),
     [
         (0, 1, r"--grad-accum-steps is 0; it must be at least 1"),
-        (8, 1, r"--batch is 8; .*--discriminator.group, 2, in 8 parts \(--grad-accum-steps\): 16"),
+        (8, 1, r"--batch is 8; .*--discriminator.group, 2, in 8 micro-batches \(--grad-accum-steps\): 16"),
         (
             4,
             2,
-            r"--batch is 8; .*--discriminator.group, 2, for each of 2 processes, in 4 parts \(--grad-accum-steps\): 16",
+            r"--batch is 8; .*group, 2, for each of 2 processes, in 4 micro-batches \(--grad-accum-steps\): 16",
         ),
     ],
 )

@@ -24,7 +24,7 @@ WELL = {"logits/rgb_real": 2.0, "logits/rgb_fake": -3.0, "surface/empty": 0.0, "
         ({"surface/empty": 0.5}, 1.0, 10.0, None),
         ({"surface/empty": 0.5}, 5.0, 10.0, "50 % of the shapes are empty"),
         ({}, 5.0, 6.0, None),
-        ({}, 5.0, 4.0, "4.0 img/s, half of what it was before (10.0)"),
+        ({}, 5.0, 4.0, "4.0 img/s, less than half of before (10.0)"),
     ],
 )
 def test_what_is_wrong_is_said(changes, kimg, speed, message):

@@ -187,7 +187,7 @@ def test_styles_of_layers_differ(generator):
 
 def test_styles_that_do_not_fit_are_refused(generator):
     styles = generator.styles(generator.sample_latents(1, 0))
-    with pytest.raises(ValueError, match=r"psi is 0\.5, but styles are taken as they are"):
+    with pytest.raises(ValueError, match=r"psi is 0\.5, but styles are used unchanged"):
         generator.meshes(styles, psi=0.5)
     with pytest.raises(
         ValueError, match=r"geometry styles are \[.*16\] for each shape; this generator takes \[16\] \(W\)"
@@ -438,6 +438,7 @@ steps = st.tuples(st.sampled_from(sorted(MODES)), st.sampled_from(sorted(CALLS))
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(order=st.lists(steps, min_size=2, max_size=6), learning=st.booleans())
 def test_modes_in_any_order_leave_no_trace(generator, order, learning):

@@ -36,6 +36,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(full, "SIDE", 32)
 
 
+@pytest.mark.slow
 def test_measures_every_row(small: None, tmp_path: Path):
     console = Console(width=160, record=True)
     file = tmp_path / "rows.json"
@@ -61,6 +62,8 @@ def test_measures_every_row(small: None, tmp_path: Path):
         "bake",
         "write a GLB",
         "an object, from latent to file",
+        "a coarse object, while a slider moves",
+        "the textured object, when it rests",
     }
     assert sum("faces, 16²" in name for name in found) == 1
     for row in rows:

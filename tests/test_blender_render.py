@@ -25,6 +25,8 @@ from get3d.datasets.index import read
 from get3d.files import InputError
 from models import RED, plain, save_wedge, square, textured
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 PYTHON = HERE.parent / ".venv-blender/bin/python"
 
@@ -116,7 +118,7 @@ def test_published_light_lights_from_above_cuts_edges_hard_and_has_other_tones(t
 
 
 def test_published_light_is_of_blender_and_keeps_the_origin(tmp_path):
-    with pytest.raises(InputError, match="--light published is Blender's; add --renderer blender"):
+    with pytest.raises(InputError, match="--light published needs Blender; add --renderer blender"):
         RenderConfig(tmp_path, tmp_path / "out", light="published")
     (tmp_path / "a").mkdir()
     trimesh.creation.box((1, 2, 4)).apply_translation((5, 0, 1)).export(tmp_path / "a/b.ply")
@@ -147,7 +149,7 @@ def test_cameras_beside_published_images_are_those_of_the_dataset(tmp_path):
 
 
 def test_a_blender_that_is_not_there_or_fails_is_said(tmp_path):
-    with pytest.raises(InputError, match="--blender is /nowhere/blender, which is no program"):
+    with pytest.raises(InputError, match="--blender is /nowhere/blender, which is not a program"):
         find_blender(Path("/nowhere/blender"))
     program = tmp_path / "blender"
     program.write_text("#!/bin/sh\necho out of memory >&2\nexit 3\n")

@@ -45,6 +45,7 @@ def test_what_it_makes_is_closed_varied_and_of_its_size(name):
     assert float(extents.std(dim=0).max()) > 0.01
 
 
+@pytest.mark.slow
 def test_a_wheel_brings_them_along(tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     wheel = tmp_path / hatchling.build.build_wheel(str(tmp_path))

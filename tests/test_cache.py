@@ -24,7 +24,7 @@ from ranks import Ranks
 @pytest.fixture(autouse=True)
 def anywhere(monkeypatch, tmp_path):
     """Small folders count as large, and the cache folder is the test's own."""
-    monkeypatch.setattr(folder_cache, "_WORTH", 1)
+    monkeypatch.setattr(folder_cache, "LARGE_FOLDER", 1)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -53,8 +53,8 @@ def test_a_listing_that_was_kept_is_the_same(root, monkeypatch):
     assert not before.seen
     assert (root / ".folder.npz").is_file()
     # Neither the names of the files nor their content are looked at.
-    monkeypatch.setattr("get3d.datasets.index._images_below", None)
-    monkeypatch.setattr("get3d.datasets.validation._ends_problem", None)
+    monkeypatch.setattr("get3d.datasets.index.images_below", None)
+    monkeypatch.setattr("get3d.datasets.validation.ends_problem", None)
     after = read(root)
     assert after.seen
     for name, value in vars(before).items():
@@ -136,10 +136,10 @@ def test_a_folder_that_has_just_changed_is_not_kept(tmp_path):
 
 
 def test_small_and_faulty_folders_are_not_kept(root, monkeypatch):
-    monkeypatch.setattr(folder_cache, "_WORTH", 1000)
+    monkeypatch.setattr(folder_cache, "LARGE_FOLDER", 1000)
     ImageDataset(root, "train")
     assert not (root / ".folder.npz").exists()
-    monkeypatch.setattr(folder_cache, "_WORTH", 1)
+    monkeypatch.setattr(folder_cache, "LARGE_FOLDER", 1)
     _remove(root)
     age(root)
     with pytest.raises(InputError, match=r"has (a camera but is missing|no camera)"):
@@ -149,7 +149,7 @@ def test_small_and_faulty_folders_are_not_kept(root, monkeypatch):
 
 @pytest.mark.parametrize("cache", ["writable", "not writable either"])
 def test_a_dataset_that_cannot_be_written_to(tmp_path, monkeypatch, cache):
-    """It is kept in the cache folder, or nowhere; training goes on in both cases."""
+    """It is kept in the cache folder, or nowhere; training continues in both cases."""
     root = make_dataset(tmp_path / "data")
     age(root)
     writing = folder_cache.writing
@@ -193,14 +193,15 @@ def test_at_most_so_many_are_looked_at_evenly_spread():
 
 def _times_listed(config, console):
     """Work of a process: opens the run, and says how often it looked into the folder."""
-    folder_cache._WORTH = 1
-    looked, look = [], layout._images_below
-    layout._images_below = lambda folder: looked.append(folder) or look(folder)
+    folder_cache.LARGE_FOLDER = 1
+    looked, look = [], layout.images_below
+    layout.images_below = lambda folder: looked.append(folder) or look(folder)
     with joined(config.ranks, "cpu") as ranks:
         run = ranks.require_agreement(lambda: prepare_run(config, ranks.world), cross_rank_fingerprint)
         console.print(len(looked), len(run.images))
 
 
+@pytest.mark.slow
 def test_one_process_of_a_machine_lists_a_folder_for_all(tmp_path):
     data = tiny.write_dataset(tmp_path / "data")
     age(data)

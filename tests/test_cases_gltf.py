@@ -388,7 +388,7 @@ def test_a_gltf_is_told_by_its_content(tmp_path):
         (lambda header: header["accessors"][0].update(count=9999), "beyond the end of bufferViews[0]"),
         (lambda header: header["accessors"][0].update(componentType=5124), "the component type 5124"),
         (lambda header: header["bufferViews"][0].update(byteLength=10**9), "beyond the end of bufferViews[0]"),
-        (lambda header: header["accessors"][1].update(componentType=5126), "numbers of its vertices are not whole"),
+        (lambda header: header["accessors"][1].update(componentType=5126), "its vertex indices are not integers"),
         (lambda header: header.update(extensionsRequired=["KHR_draco_mesh_compression"]), "KHR_draco_mesh_compression"),
     ],
 )
@@ -531,7 +531,7 @@ def test_collada_morph_targets(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"doctype": '<!DOCTYPE x [<!ENTITY a "b">]>'}, "entities of its own"),
+        ({"doctype": '<!DOCTYPE x [<!ENTITY a "b">]>'}, "its own XML entities"),
         (
             {
                 "nodes": '<node id="n"><instance_node url="#n"/></node>',

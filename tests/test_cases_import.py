@@ -81,7 +81,7 @@ def test_tables_in_other_encodings_are_refused(kind, found):
 def test_images_are_turned_as_exif_says(tmp_path):
     case = CASES / "exif_turned"
     report = imported(tmp_path / "out", case, case / "transforms.json")
-    assert report["notes"][0] == "5 images are stored sideways and were turned as their EXIF data says"
+    assert report["notes"][0] == "5 images are stored sideways and were rotated as their EXIF data says"
     assert same(written(tmp_path / "out", 5), right(5))
     assert not any(Image.open(path).getexif() for path in (tmp_path / "out").rglob("*.png"))
 
@@ -225,7 +225,7 @@ def test_suffixes_in_capitals_and_byte_order_marks(tmp_path, case):
 def test_lenses_that_are_no_pinhole_are_refused(tmp_path, change):
     values = json.loads((CASES / "transforms_fisheye" / "transforms.json").read_text())
     (tmp_path / "transforms.json").write_text(json.dumps(values | change))
-    with pytest.raises(InputError, match="the lens is no pinhole"):
+    with pytest.raises(InputError, match="the lens is not a pinhole"):
         read_transforms(tmp_path / "transforms.json")
     (tmp_path / "transforms.json").write_text(json.dumps(values | {"camera_model": "OPENCV", "is_fisheye": False}))
     assert len(read_transforms(tmp_path / "transforms.json").names) == 5
@@ -310,14 +310,14 @@ def test_text_is_bounded(tmp_path, monkeypatch):
     path.write_text("a\nb\nc\n", encoding="utf-8-sig")
     assert list(text_lines(path, 3)) == ["a\n", "b\n", "c\n"]
     assert read_text(path) == "a\nb\nc\n"
-    with pytest.raises(InputError, match="has more than 2 lines, the most that are read; divide it"):
+    with pytest.raises(InputError, match="has more than 2 lines, the maximum; split it"):
         list(text_lines(path, 2))
     path.write_text("a\nb\0\n")
     for read in (read_text, lambda path: list(text_lines(path, 9))):
         with pytest.raises(InputError, match=r"is not UTF-8 text \(it has a NUL character"):
             read(path)
-    monkeypatch.setattr("get3d.files._MOST_TEXT", 2)
-    monkeypatch.setattr("get3d.files._LONGEST_LINE", 3)
+    monkeypatch.setattr("get3d.files.MOST_TEXT", 2)
+    monkeypatch.setattr("get3d.files.LONGEST_LINE", 3)
     path.write_text("abc")
     with pytest.raises(InputError, match="is larger than"):
         read_text(path)

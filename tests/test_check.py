@@ -109,10 +109,10 @@ QUICK = [
     (drop_camera, r"000000/000\.png: has no camera"),
     (drop_image, r"000000/000\.png: has a camera but is missing"),
     (double_camera, r"000000/000\.png: has 2 cameras"),
-    (truncate, r"000000/000\.png: is cut short"),
-    (empty_file, r"000000/000\.png: is not a PNG file, or is cut short"),
+    (truncate, r"000000/000\.png: is truncated"),
+    (empty_file, r"000000/000\.png: is not a PNG file, or is truncated"),
     (other_format, r"000000/000\.png: is not a PNG file"),
-    (no_alpha, r"000000/000\.png: has no alpha channel beside colours \(RGB\)"),
+    (no_alpha, r"000000/000\.png: has no alpha channel \(RGB\)"),
     (other_size, r"000000/000\.png: is 32 × 32, the dataset's images are 16 × 16"),
     (radians, r"cameras\.csv: no azimuth is larger than 6\.\d+, so the angles seem to be radians; write .* degrees"),
     (elevation, r"cameras\.csv: the camera of 000000/000\.png has azimuth .* outside azimuth 0° to 360°, polar"),
@@ -190,8 +190,8 @@ def test_repeated_images_and_those_in_two_splits_are_told(tmp_path):
     report = check(root)
     assert report.usable
     assert report.details.repeated == [[0, 1, 11]]
-    assert "3 images are the same as another, pixel for pixel, as 000000/000.png and 000000/001.png" in str(report)
-    assert "1 images are in two splits, as 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
+    assert "3 images equal another one, pixel by pixel, for example 000000/000.png and 000000/001.png" in str(report)
+    assert "1 images are in two splits, for example 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
 
 
 def test_parts_of_the_range_without_cameras_are_told(tmp_path):
@@ -215,12 +215,12 @@ def test_small_objects_off_the_middle_are_told(tmp_path):
     assert report.usable
     assert "objects are 25% to 25% of their images' side long, half of them more than 25%" in str(report)
     assert "objects are small" in str(report)
-    assert "of the side off their image's middle" in str(report)
+    assert "of the side off the middle of their image" in str(report)
 
 
 def test_missing_and_empty_folders_are_reported(tmp_path):
     assert "no such folder" in str(check(tmp_path / "nothing"))
-    assert "is no dataset" in str(check(tmp_path))
+    assert "is not a dataset" in str(check(tmp_path))
 
 
 def test_published_layout_problems(tmp_path):
@@ -294,7 +294,7 @@ def described(root, **changes):
         ({"splits": {}}, "none of the 10 objects is in the split 'train'"),
         ({"splits": {"train": "000000"}}, "train is str, not a list of names"),
         ({"splits": {"training": ["000000"]}}, "splits has the entry 'training', not one of train, val, test"),
-        ({"resolution": 16.5}, "the resolution is 16.5, not a whole number"),
+        ({"resolution": 16.5}, "the resolution is 16.5, not an integer"),
     ],
 )
 def test_descriptions_that_nothing_can_be_trained_by(tmp_path, changes, text):

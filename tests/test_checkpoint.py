@@ -86,7 +86,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_taken(config, tmp_path,
     assert resume(tmp_path, state, describe(config), Console(file=said, width=1000))
     assert state.cur_nimg == 4
     assert newest.name in said.getvalue()
-    assert "going back" in said.getvalue()
+    assert "using the previous checkpoint" in said.getvalue()
     for path in checkpoints_in(tmp_path):
         path.write_bytes(b"")
     with pytest.raises(InputError, match="no checkpoint can be read"):

@@ -33,6 +33,7 @@ def data(tmp_path_factory):
     return tiny.write_dataset(tmp_path_factory.mktemp("data") / "discs")
 
 
+@pytest.mark.slow
 def test_the_way_of_the_readme(monkeypatch, tmp_path, capsys):
     data, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
     options = ["--shapes=10", "--views=2", "--resolution=64", "--texture=256", "--workers=1"]
@@ -62,7 +63,7 @@ def test_every_command_explains_itself(monkeypatch, capsys):
     assert _run(monkeypatch, "train", "demo", "--help") == 0
     described = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--generator.grid-resolution" in described
-    assert "the same folder again goes on" in described
+    assert "the same folder again resumes" in described
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ def _get3d_reads(arguments, monkeypatch, capsys):
     assert "/nowhere: no such folder; make a dataset" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_compose_file_mounts_what_its_command_names(monkeypatch, capsys):
     (service,) = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"].values()
     assert (DEPLOY / service["build"]["context"] / service["build"]["dockerfile"]).samefile(DEPLOY / "Dockerfile")

@@ -21,6 +21,7 @@ print(faults() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
 def test_memory_that_is_kept_is_not_taken_from_the_system_again():
     """200 MB are 48,828 pages of 4 KiB, or 95 of 2 MiB where the system makes those of itself.

@@ -103,3 +103,36 @@ def test_half_precision_is_near(device: torch.device) -> None:
     full = discriminator(images, angles)
     assert half.rgb.dtype == torch.float32
     torch.testing.assert_close(half.rgb, full.rgb, atol=0.05, rtol=0.05)
+
+
+def test_a_branch_alone_gives_the_logits_of_the_whole() -> None:
+    discriminator = CONFIG.build(resolution=16, label_dim=2)
+    images, angles = _inputs(4, 16)
+    label = torch.tensor([0, 1, 1, 0])
+    whole = discriminator(images, angles, label)
+    for name in ("rgb", "mask"):
+        assert torch.equal(discriminator.branch(name, images, angles, label), getattr(whole, name))
+
+
+def test_features_of_large_images_are_computed_again_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    discriminator = CONFIG.build(resolution=32)
+    images, angles = _inputs(4, 32)
+    calls = []
+    for number, block in enumerate(discriminator.rgb.blocks):
+        block.register_forward_pre_hook(lambda *_, number=number: calls.append(number))
+
+    def gradients() -> tuple[list[torch.Tensor], int]:
+        calls.clear()
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.nbytes) or x, lambda x: x):
+            logits = discriminator(images, angles)
+        loss = logits.rgb.sum() + logits.mask.sum()
+        return list(torch.autograd.grad(loss, list(discriminator.parameters()))), sum(kept)
+
+    usual, of_all = gradients()
+    assert calls == [0, 1, 2]
+    monkeypatch.setattr("get3d.networks.discriminator.LARGEST_KEPT", 8)
+    again, of_small = gradients()
+    assert calls == [0, 1, 2, 1, 0]
+    assert of_small < 0.5 * of_all
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(again, usual, strict=True))

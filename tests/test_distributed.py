@@ -20,6 +20,8 @@ from get3d.training.config import prepare_run
 from get3d.training.loop import train
 from ranks import Ranks, assert_same_course, statistics, three_steps_one_not_finite
 
+pytestmark = pytest.mark.slow
+
 STEPS = 6
 
 
@@ -117,7 +119,11 @@ def test_what_processes_must_have_in_common_is_compared_before_they_start(data, 
     shutil.copyfile(last, first)
     mine = _config(data, tmp_path / "out")
     for theirs, work, message in (
-        (replace(mine, seed=1), train, r"rank 1 \(.*process \d+\) has --seed 1, rank 0 \(.*\) has 0; give all"),
+        (
+            replace(mine, seed=1),
+            train,
+            r"rank 1 \(.*process \d+\) has --seed 1, rank 0 \(.*\) has 0; use the same in all",
+        ),
         (replace(mine, data=other), train, r"rank 1 \(.*\) has a dataset of images 16, fingerprint .*, rank 0"),
         (replace(mine, data=tmp_path / "nowhere"), train, r"rank 1 \(.*\): .*nowhere"),
         (mine, _train_with_other_versions, r"rank 1 \(.*\) has version of get3d rank 1's, rank 0 \(.*\) has rank 0's"),
@@ -148,7 +154,7 @@ def test_a_process_that_hangs_is_named_and_the_others_end(data, tmp_path):
     try:
         said = [ranks.wait(rank) for rank in (0, 1, 3)]
         # Where it hangs between meeting the others and what follows, they hear that it does not answer.
-        how = r"(did not come within 0.3 minutes \(--timeout\)|does not answer): it hangs or is lost"
+        how = r"(did not respond within 0.3 minutes \(--timeout\)|does not answer): it hangs or is lost"
         assert re.search(rf"RanksError: rank 2 \(\S+ process \d+\) {how}", said[0])
         assert all("RanksError: " in text for text in said)
         assert ranks.processes[2].is_alive()

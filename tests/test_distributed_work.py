@@ -65,6 +65,7 @@ def test_whoever_is_free_takes_the_next_and_the_first_has_all_in_order():
     assert alone.splitlines() == [str([(n**2, 0) for n in range(3, 10)])] * 2 + ["taken"]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_done_is_said_by_the_first_alone_whoever_finds_it():
     for bad in (3, 4):
         ranks = Ranks([_Sum(bad=bad)] * 2, work=_squares)
@@ -84,13 +85,14 @@ class _Out:
     ranks: RanksConfig = field(default_factory=RanksConfig)
 
 
+@pytest.mark.slow
 def test_a_folder_that_is_another_on_another_machine_is_named(tmp_path):
     mine, theirs = tmp_path / "mine", tmp_path / "theirs"
     mine.mkdir(), theirs.mkdir()
     assert Ranks([_Out(mine)] * 2, work=_same_folder).end() == ["the same\n"] * 2
     first, second = Ranks([_Out(mine), _Out(theirs)], work=_same_folder).end()
     assert first.startswith("InputError: rank 1 (")
-    assert "theirs: is not the folder that rank 0 has" in first
+    assert "theirs: is not the folder of rank 0" in first
     assert not second
     assert not list(mine.iterdir())
 
@@ -128,6 +130,7 @@ def _work(work, config, world):
 QUICK = {"resolution": 16, "texture": 16, "faces": 60, "device": "cpu"}
 
 
+@pytest.mark.slow
 def test_objects_their_sheet_and_their_film_are_those_of_one_process(model, tmp_path):
     config = GenerateConfig(model, out=tmp_path, num=8, **QUICK)
     said, files = _work(generate, config, 2)
@@ -136,6 +139,7 @@ def test_objects_their_sheet_and_their_film_are_those_of_one_process(model, tmp_
     assert "8 objects" in said
 
 
+@pytest.mark.slow
 def test_bare_meshes_and_their_points_are_those_of_one_process(model, tmp_path):
     config = GenerateConfig(model, out=tmp_path, num=9, geometry_only=True, points=20, **QUICK)
     files = _work(generate, config, 2)[1]
@@ -168,6 +172,7 @@ def _evaluate(config, console):
         path.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 def test_a_report_and_what_it_was_made_from_are_those_of_one_process(model, tmp_path):
     data = datasets.make_boxes(tmp_path / "data", 20)
     config = EvaluateConfig(
@@ -188,6 +193,7 @@ def _assets(folder):
     return folder
 
 
+@pytest.mark.slow
 def test_a_rendered_dataset_is_that_of_one_process_and_is_gone_on_with(tmp_path):
     config = RenderConfig(
         _assets(tmp_path / "assets"), tmp_path / "out", views=2, resolution=16, supersample=1, workers=1
@@ -209,6 +215,7 @@ def test_a_rendered_dataset_is_that_of_one_process_and_is_gone_on_with(tmp_path)
     assert (out / "images/b/000.png").stat().st_mtime_ns == kept
 
 
+@pytest.mark.slow
 def test_a_lost_process_is_named_and_the_others_go_on_from_what_is_written(model, tmp_path):
     """Bare meshes that are there are not made again, after one process was killed and both were started again."""
     out = tmp_path / "out"
@@ -256,7 +263,7 @@ COMMANDS = {
 )
 def test_bad_input_is_said_once_before_any_process_is_started(monkeypatch, capfd, tmp_path, command, option, message):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("get3d.distributed.launcher._group", lambda *_: pytest.fail("started"))
+    monkeypatch.setattr("torch.distributed.launcher.api.elastic_launch", lambda *_: pytest.fail("started"))
     monkeypatch.setattr(sys, "argv", ["get3d", command, *COMMANDS[command], option, "--device=cpu"])
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -265,6 +272,7 @@ def test_bad_input_is_said_once_before_any_process_is_started(monkeypatch, capfd
     assert not Path("data").exists()
 
 
+@pytest.mark.slow
 def test_what_only_one_of_the_processes_cannot_do_is_said_once(model, tmp_path):
     config = GenerateConfig(model, out=tmp_path, num=2, **QUICK)
     first, second = Ranks([config, replace(config, model="nothing")], work=generate).end()

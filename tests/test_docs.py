@@ -1,7 +1,9 @@
 """Links in the documentation and the API pages lead somewhere; the API pages hold what the documentation imports."""
 
+import functools
 import posixpath
 import re
+import shlex
 import subprocess
 import sys
 from functools import cache
@@ -10,6 +12,8 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+
+from get3d import cli
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
@@ -50,6 +54,35 @@ def test_broken_links_are_found(tmp_path):
     assert broken_links(page) == ["#there", "none.md", "none.png"]
 
 
+def commands_of(page: Path) -> list[str]:
+    """The command lines of get3d in the blocks of shell commands, without those that have placeholders."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("get3d ") and "…" not in line]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_documentation_are_accepted(page, monkeypatch, capsys):
+    for name, command in list(cli.COMMANDS.items()):
+        monkeypatch.setitem(cli.COMMANDS, name, functools.wraps(command)(lambda *_, **__: None))
+    refused = []
+    for line in commands_of(page):
+        monkeypatch.setattr(sys, "argv", shlex.split(line, comments=True))
+        try:
+            cli.main()
+        except SystemExit as end:
+            if end.code != 0:
+                refused.append(f"{line}: {capsys.readouterr().err}")
+    assert not refused
+
+
+def test_wrong_commands_are_found(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text("`get3d runs`\n```sh\nget3d synth chair \\\n  --no-such 1  # why\nget3d models …\n```\n")
+    assert commands_of(page) == ["get3d synth chair    --no-such 1  # why"]
+
+
 class Page(HTMLParser):
     """The links and the anchors of an HTML page."""
 
@@ -74,6 +107,7 @@ def site(tmp_path_factory) -> dict[Path, Page]:
     return {path.relative_to(folder): Page(path.read_text()) for path in folder.rglob("*.html")}
 
 
+@pytest.mark.slow
 def test_links_of_the_api_pages_lead_somewhere(site):
     broken = []
     for path, page in site.items():
@@ -88,6 +122,7 @@ def test_links_of_the_api_pages_lead_somewhere(site):
     assert sum(len(page.links) for page in site.values()) > 400
 
 
+@pytest.mark.slow
 def test_the_api_pages_have_what_the_documentation_imports(site):
     code = "\n".join("\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)) for page in PAGES)
     missing = []
@@ -100,6 +135,7 @@ def test_the_api_pages_have_what_the_documentation_imports(site):
     assert not private
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["get3d", "get3d.checkpoints", "get3d.metrics", "get3d.networks"])
 def test_every_public_name_of_a_package_can_be_imported(package):
     code = f"import {package} as room; print(*[name for name in room.__all__ if not hasattr(room, name)])"

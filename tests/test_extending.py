@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from captures import blender_matrices, capture
 
@@ -38,6 +39,15 @@ assert {frozenset(mesh.textures) for mesh in made if not mesh.empty} == {frozens
 evidence = SimpleNamespace(quality={"faces": np.array([9_000, 12_000])}, asked=4)
 assert compute(["many_faces"], evidence)["many_faces"].value == 25
 
+from get3d.images import Images
+from get3d.reconstruction.config import WarmupConfig
+from get3d.reconstruction.losses import image_losses
+
+drawn = Images(torch.full((2, 3, 8, 8), 0.5), torch.ones(2, 1, 8, 8), torch.zeros(2, dtype=torch.bool))
+losses = image_losses(drawn, torch.ones(2, 4, 8, 8), WarmupConfig().losses)
+assert losses.keys() == {"color", "mask", "brightness"}
+assert torch.isclose(losses["brightness"], torch.tensor(0.5 * 0.5**2))
+
 import csv
 from io import StringIO
 from pathlib import Path
@@ -54,6 +64,7 @@ for given in ("cameras.npy", "."):
 """
 
 
+@pytest.mark.slow
 def test_the_examples_are_used(tmp_path):
     chair = capture(tmp_path / "images", views=8)
     matrices = blender_matrices(chair.degrees, radius=2.0)

@@ -21,6 +21,8 @@ from get3d.training.checkpoint import BEST, checkpoints_in, shown_of
 from get3d.training.config import TrainConfig
 from ranks import Ranks, assert_same_course, statistics
 
+pytestmark = pytest.mark.slow
+
 STEPS = 12
 """Of eight images each; a line of statistics after each, a checkpoint after every other."""
 
@@ -93,7 +95,7 @@ def test_a_run_whose_processes_are_killed_again_and_again_follows_the_same_cours
         said = launcher.end()
     assert launcher.process.returncode == 0, said
     assert said.count("all processes are started again") == 5
-    assert "goes on at" in said
+    assert "resumes at" in said
     assert not [name for name in _files(out) if name.startswith(".")]
     assert_same_course(out, undisturbed, 1e-6)
 
@@ -107,7 +109,7 @@ def test_a_launcher_that_is_told_to_stop_leaves_a_checkpoint_in_time(data, undis
         said = launcher.end(timeout=30)
     assert launcher.process.returncode == 0, said
     assert "repeat the command to resume" in said
-    assert f"goes on at {_shown(out) / 1000:.2f} kimg" in _train(_config(data, out))
+    assert f"resumes at {_shown(out) / 1000:.2f} kimg" in _train(_config(data, out))
     assert_same_course(out, undisturbed, 1e-6)
 
 
@@ -137,7 +139,7 @@ def test_two_nodes_train_start_again_and_stop_together(data, undisturbed, tmp_pa
         told = time.monotonic()
         said = [node.end(timeout=30 - time.monotonic() + told) for node in nodes]
     assert "starts at 0.00 kimg in 2 processes" in said[0], said
-    assert re.search(r"goes on at 0\.\d\d kimg in 2 processes", said[0]), said
+    assert re.search(r"resumes at 0\.\d\d kimg in 2 processes", said[0]), said
     assert "repeat the command to resume" in said[0], said
     _train(_config(data, out))
     assert_same_course(out, undisturbed, 1e-6)
@@ -188,7 +190,7 @@ def test_what_cannot_be_written_stops_the_run_and_leaves_the_checkpoints(data, u
     good = checkpoints_in(kept / "checkpoints")
     # In a closed folder what was being written cannot be removed; the next start does.
     assert {name for name in _files(kept) if name[0] != "."} - {BEST} == {path.name for path in good}
-    assert f"goes on at {shown_of(good[0]) / 1000:.2f} kimg" in _train(_config(data, kept))
+    assert f"resumes at {shown_of(good[0]) / 1000:.2f} kimg" in _train(_config(data, kept))
     assert not [name for name in _files(kept) if name[0] == "."]
     assert_same_course(kept, undisturbed, 1e-6)
 
@@ -218,6 +220,6 @@ def test_all_go_on_from_the_checkpoint_before_a_damaged_one(data, undisturbed, t
     newest, before = checkpoints_in(out / "checkpoints")
     newest.write_bytes(damage(newest.read_bytes()))
     said = _train(_config(data, out))
-    assert re.search(rf"{newest.name}: is (cut short|damaged).*; going back to the checkpoint before", said)
-    assert f"goes on at {shown_of(before) / 1000:.2f} kimg in 2 processes" in said
+    assert re.search(rf"{newest.name}: is (truncated|damaged).*; using the previous checkpoint", said)
+    assert f"resumes at {shown_of(before) / 1000:.2f} kimg in 2 processes" in said
     assert_same_course(out, undisturbed, 1e-6)

@@ -52,6 +52,7 @@ def test_nothing_heavy_is_imported_for_help_the_version_and_mistyped_options():
     assert f"get3d {get3d.__version__}" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "package", ["get3d", "get3d.networks", "get3d.metrics", "get3d.benchmarks", "get3d.authoring.from_images"]
 )

@@ -119,6 +119,7 @@ def test_grid_refuses_to_be_empty(resolution, size):
         CubeGrid(resolution, size)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100)
 @given(seed=st.integers(0, 2**31))
 def test_random_fields_give_closed_outward_manifolds(seed):

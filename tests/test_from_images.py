@@ -215,7 +215,7 @@ def test_silhouettes_that_fit_no_object_are_told(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "shots" / f"{name}.png")
     (tmp_path / "t.csv").write_text("image,azimuth,polar\na,0,90\nb,90,90\n")
     report = import_images(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "out"), QUIET)
-    assert "the silhouettes of 1 of 1 objects have no point in common" in report["notes"][0]
+    assert "the silhouettes of 1 of 1 objects have no common point" in report["notes"][0]
     # Half of what an image shows at the centre.
     assert report["scale"] == pytest.approx(1.2 * 16 / 35, abs=1e-3)
     (tmp_path / "t.csv").write_text("image,azimuth,polar\na,0,90\n")
@@ -251,13 +251,15 @@ def test_cameras_that_do_not_look_at_the_object_are_refused(chair, tmp_path):
         import_images(config, QUIET)
     fallen = moved(matrices, Rotation.from_euler("x", 180, degrees=True), 1.0, np.zeros(3))
     write_transforms(config.cameras, fallen, names(chair), **lens)
-    with pytest.raises(InputError, match=r"turned about its axis by -?180\.00°\. Another axis may be upward"):
+    with pytest.raises(InputError, match=r"turned about its axis by -?180\.00°\. Another axis may be up"):
         import_images(config, QUIET)
     report, angles = imported(chair, config.cameras, tmp_path / "out", up="-z")
     assert report["left_out"] == 0
     assert np.abs(angles[:, 1] - chair.degrees[:, 1]).max() < 1e-3
     write_transforms(config.cameras, matrices, [f"other/{name}" for name in names(chair)], **lens)
-    with pytest.raises(InputError, match=r"names other images than .* like 'other/000' in place of '000\.png'"):
+    with pytest.raises(
+        InputError, match=r"does not name the images of .* for example 'other/000' instead of '000\.png'"
+    ):
         import_images(ImportConfig(chair.folder, config.cameras, tmp_path / "none"), QUIET)
 
 

@@ -43,7 +43,7 @@ def test_a_lens_of_a_frame_comes_before_that_of_the_file(tmp_path):
         ({"transform_matrix": [[1, 2], [3, 4]]}, r"of shape \[2, 2\]"),
         ({"transform_matrix": "none"}, r"of shape \[0\]"),
         ({"transform_matrix": np.diag([1.0, 1, -1, 1]).tolist()}, "mirrors"),
-        ({"transform_matrix": np.diag([1.0, 1, 1.1, 1]).tolist()}, r"no rotation: axes are 0\.136 from"),
+        ({"transform_matrix": np.diag([1.0, 1, 1.1, 1]).tolist()}, r"not a rotation: axes are 0\.136 from"),
     ],
 )
 def test_a_matrix_that_is_no_camera_is_refused_alone(tmp_path, change, why):
@@ -151,7 +151,7 @@ def test_sources_are_found_by_what_they_are(tmp_path):
     with pytest.raises(InputError, match="holds no cameras"):
         find_sources(tmp_path, [], 50.0)
     (tmp_path / "cameras.yaml").write_text("")
-    with pytest.raises(InputError, match="of no known kind"):
+    with pytest.raises(InputError, match="has no known format"):
         find_sources(tmp_path / "cameras.yaml", [], 50.0)
     for split in ("train", "test"):
         write_transforms(tmp_path / f"transforms_{split}.json", MATRICES, [f"{split}/{n}" for n in NAMES], **ANGLE)
@@ -160,7 +160,7 @@ def test_sources_are_found_by_what_they_are(tmp_path):
     assert source.poses.names == ["test/a", "test/b", "test/c", "train/a", "train/b", "train/c"]
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "images.bin").write_bytes(b"")
-    with pytest.raises(InputError, match="is a binary model; make it text"):
+    with pytest.raises(InputError, match="is a binary model; convert it to text"):
         find_sources(tmp_path / "model", [], 50.0)
 
 

@@ -57,6 +57,7 @@ def eight(tmp_path: Path) -> Path:
     return tmp_path / "assets"
 
 
+@pytest.mark.slow
 def test_files_of_eight_formats_and_broken_ones_become_a_dataset_to_train_on(eight, tmp_path):
     said = Console(record=True, quiet=True, width=200)
     root = render_models(config(eight, tmp_path / "data", supersample=3, resolution=32), said)
@@ -116,6 +117,7 @@ def test_an_interrupted_dataset_is_gone_on_with_and_mended_models_come_in(tmp_pa
     assert again == whole
 
 
+@pytest.mark.slow
 def test_an_objects_images_depend_on_its_name_and_the_seed_only(tmp_path):
     save_wedge(tmp_path / "one/b.ply")
     for name in "abc":
@@ -188,7 +190,7 @@ def test_what_is_clear_all_over_is_left_out(tmp_path):
     textured(square(), plain((*RED, 0)), alphaMode="BLEND").export(tmp_path / "assets/a.glb")
     save_wedge(tmp_path / "assets/b.ply")
     root = render_models(config(tmp_path / "assets", tmp_path / "data"), QUIET)
-    assert "nothing of it is seen" in report(root)["a.glb"]["reason"]
+    assert "nothing of it is visible" in report(root)["a.glb"]["reason"]
 
 
 def test_a_model_that_kills_its_process_is_found_and_the_others_are_rendered(tmp_path, monkeypatch):
@@ -204,7 +206,7 @@ def test_a_model_that_kills_its_process_is_found_and_the_others_are_rendered(tmp
     monkeypatch.setattr(command, "in_processes", in_processes)
     root = render_models(config(tmp_path / "assets", tmp_path / "data"), QUIET)
     assert read(root).objects == list("abdef")
-    assert "killed its process" in report(root)["c.ply"]["reason"]
+    assert "process was killed" in report(root)["c.ply"]["reason"]
 
 
 def test_names_of_objects(tmp_path):
@@ -267,7 +269,7 @@ def test_names_within_and_without_are_told_apart(tmp_path):
     assert [source.name for source in found.sources] == ["b"]
     assert set(found.refused) == {"linked", "pipe.glb", "c\nd.glb"}
     assert "link to the folder" in found.refused["linked"]
-    assert found.refused["pipe.glb"] == "is no ordinary file"
+    assert found.refused["pipe.glb"] == "is not a regular file"
 
 
 @given(st.lists(st.text(max_size=12), max_size=4))
@@ -307,9 +309,9 @@ def test_an_empty_folder_and_a_folder_of_broken_models(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"seed": 1}, "seed 0, asked for is 1"),
+        ({"seed": 1}, "seed 0, requested is 1"),
         ({"light": "even"}, "settings"),
-        ({"scale": 0.5}, "scale 0.9, asked for is 0.5"),
+        ({"scale": 0.5}, "scale 0.9, requested is 0.5"),
     ],
 )
 def test_a_dataset_of_other_settings_is_not_overwritten(tmp_path, changes, text):

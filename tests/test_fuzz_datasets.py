@@ -21,6 +21,8 @@ from get3d.datasets.check import check
 from get3d.datasets.index import read
 from get3d.datasets.pack import PackConfig, pack
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 MATRICES = blender_matrices(np.array([[10.0, 80.0], [200.0, 70.0], [300.0, 60.0]]), 2.0)
 NAMES = ["images/a.png", "b", "c.JPG"]

@@ -15,6 +15,8 @@ from get3d.assets.loading import load_asset
 from gltf_files import Glb
 from models import RED, plain, png, square, write_usdz
 
+pytestmark = pytest.mark.slow
+
 CASES = FIXTURES / "cases"
 HOSTILE = st.one_of(
     st.sampled_from([None, True, -1, 0, 1, 3, 2**31, 2**53, -(10**30), 10**400, 1e308, "", "x", "../x", [], {}, [0]]),

@@ -12,6 +12,8 @@ from fuzzing import cut_and_changed, fuzz, reads_or_refuses
 from get3d.assets.loading import load_asset
 from models import RED, plain, png, save_wedge
 
+pytestmark = pytest.mark.slow
+
 CASES = Path(__file__).parent / "fixtures" / "cases"
 NUMBER = st.one_of(
     st.integers(-9, 9).map(str),

@@ -29,6 +29,7 @@ from get3d.generator import Generator
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
 
+PAGE = ["index.html", "page/LICENSE.txt", "page/model-viewer.js", "page/objects/000000.js"]
 QUICK = {"resolution": 16, "texture": 16, "faces": 60, "video": "none", "device": "cpu"}
 
 
@@ -69,6 +70,10 @@ def said():
 
 def _shapes(folder):
     return json.loads((folder / "shapes.json").read_text())
+
+
+def _names(folder):
+    return {entry.relative_to(folder).as_posix() for entry in folder.rglob("*") if entry.is_file()}
 
 
 def _latents(entry):
@@ -123,7 +128,7 @@ def test_an_empty_shape_does_not_stop_the_others(tmp_path, said):
     assert len(_shapes(tmp_path / "bare")["empty"]) == 2
     generator.synthesis.sdf_head.layers[-1].bias -= 1000
     path = _save(generator, tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match=r"none of the 4 shapes could be made \(000000: its field has one sign"):
+    with pytest.raises(InputError, match=r"none of the 4 shapes could be made \(000000: its field has the same sign"):
         generate(GenerateConfig(path, out=tmp_path / "none", num=4, **QUICK), said)
 
 
@@ -178,6 +183,7 @@ print(peak(lambda: generator.meshes(latents)) / (taken.shape * grid**3))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peaks of memory are measured on Linux")
 @pytest.mark.parametrize("kind", ["tetrahedra", "flexicubes"])
 def test_the_estimate_of_memory_is_what_is_taken(kind):
@@ -211,6 +217,7 @@ def test_a_way_leads_from_one_object_to_the_other(model, tmp_path, said):
         assert np.abs(swaps[place, :, place].astype(int) - end).max() <= 2
 
 
+@pytest.mark.slow
 def test_a_way_in_w_is_a_straight_line_of_styles_and_is_made_again(model, tmp_path, said):
     quick = QUICK | {"psi": 0.5}
     config = InterpolateConfig(model, out=tmp_path, start=4, end=9, num=3, frames=2, swaps=10, space="w", **quick)
@@ -230,7 +237,7 @@ def test_a_way_in_w_is_a_straight_line_of_styles_and_is_made_again(model, tmp_pa
     remade = generate(GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK), said)
     assert [path.read_bytes() for path in remade] == [path.read_bytes() for path in paths]
     settings = GenerateConfig(model, out=again, latents=tmp_path / "shapes.json", **QUICK | {"psi": 1.0})
-    with pytest.raises(InputError, match="holds styles, which are truncated already"):
+    with pytest.raises(InputError, match="contains styles, which are already truncated"):
         generate(settings, said)
 
 
@@ -282,7 +289,7 @@ def test_geometry_alone_goes_on_where_it_was_stopped(model, tmp_path, said):
         if name.endswith(".npz"):
             one, two = (np.load(io.BytesIO(bytes_)) for bytes_ in (content, again[name]))
             np.testing.assert_allclose(one["points"], two["points"], atol=1e-5)
-    with pytest.raises(InputError, match=r"psi 0\.7, asked for is 1\.0; choose another --out"):
+    with pytest.raises(InputError, match=r"psi 0\.7, requested is 1\.0; choose another --out"):
         generate(replace(config, psi=1.0), said)
     other = generate(GenerateConfig(model, out=tmp_path / "c", latents=tmp_path / "a" / "shapes.json", **QUICK), said)
     assert len(other) == 6
@@ -309,12 +316,12 @@ def test_all_files_of_a_format_are_in_the_record(model, tmp_path, said, format):
     """Those, and no others, are written; the next command in another format takes them away."""
     config = GenerateConfig(model, out=tmp_path, num=2, format=format, **QUICK)
     generate(config, said)
-    there = {entry.name for entry in tmp_path.iterdir()}
+    there = _names(tmp_path)
     assert there == {*_shapes(tmp_path)["files"], "shapes.json"}
     assert f"000001.{format}" in there
     generate(replace(config, format="glb"), said)
-    names = {"000000.glb", "000001.glb", "contact-sheet.png", "shapes.json"}
-    assert {entry.name for entry in tmp_path.iterdir()} == names
+    names = {"000000.glb", "000001.glb", "contact-sheet.png", "shapes.json", *PAGE, "page/objects/000001.js"}
+    assert _names(tmp_path) == names
 
 
 def test_prints_are_as_long_as_asked(model, tmp_path, said):
@@ -328,9 +335,9 @@ def test_prints_are_as_long_as_asked(model, tmp_path, said):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"size": 50.0}, r"--size: a size of 50 mm is for printing, \.glb has none; take \.stl or \.3mf"),
+        ({"size": 50.0}, r"--size: a size of 50 mm is for printing, and \.glb has no size; use \.stl or \.3mf"),
         ({"size": 0.0, "format": "stl"}, "--size is 0.0; it must be above 0"),
-        ({"format": "stl", "geometry_only": True}, "--format stl: bare meshes are glb or obj or ply"),
+        ({"format": "stl", "geometry_only": True}, "--format stl: meshes without texture are glb or obj or ply"),
     ],
 )
 def test_formats_that_do_not_go_with_an_option_are_refused_before_work(model, tmp_path, said, changes, message):
@@ -348,7 +355,8 @@ def test_geometry_alone_in_other_formats(model, tmp_path, said, format):
     assert len(trimesh.load(path, process=False).faces) == len(mesh.faces)
 
 
-def test_a_film_as_mp4(model, tmp_path, said):
+@pytest.mark.slow
+def test_a_video_as_mp4(model, tmp_path, said):
     imageio = pytest.importorskip("imageio.v3")
     pytest.importorskip("av")
     generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK | {"video": "mp4", "resolution": 21}), said)
@@ -391,7 +399,7 @@ def test_classes_that_cannot_be(model, classes, tmp_path, said):
         generate(GenerateConfig(model, out=tmp_path, label="cup", **QUICK), said)
     labels = load(classes).sample_latents(20, 0).label.tolist()
     other = labels.index(1 - labels[0])
-    with pytest.raises(InputError, match="nothing between classes; make both of one with --label"):
+    with pytest.raises(InputError, match="no interpolation between classes; give both one class with --label"):
         interpolate(InterpolateConfig(classes, out=tmp_path, end=other, **QUICK), said)
     interpolate(InterpolateConfig(classes, out=tmp_path, end=other, label="jug", num=2, frames=2, **QUICK), said)
 
@@ -399,17 +407,17 @@ def test_classes_that_cannot_be(model, classes, tmp_path, said):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"shapes": []}, "records no shape"),
+        ({"shapes": []}, "contains no shape"),
         ({"shapes": [{"name": "../x", "seed": 1}]}, "'../x' cannot be a name"),
         ({"shapes": [{"name": "x", "seed": 1}, {"name": "x", "seed": 2}]}, "two shapes have the name 'x'"),
-        ({"shapes": [{"name": "x"}]}, r"no shapes\.json that get3d wrote"),
+        ({"shapes": [{"name": "x"}]}, r"not a shapes\.json of get3d"),
         ({"shapes": [{"name": "x", "latents": {"geometry": [1.0], "texture": [1.0]}}]}, "latents of 1 numbers"),
         (
             {"shapes": [{"name": "x", "latents": {"geometry": [float("nan")] * 8, "texture": [0] * 8}}]},
             "NaN is not a finite",
         ),
         ({"shapes": [{"name": "x", "label": "cup", "seed": 1}]}, "--label is cup|class cup"),
-        ({"psi": "high"}, r"no shapes\.json that get3d wrote"),
+        ({"psi": "high"}, r"not a shapes\.json of get3d"),
     ],
 )
 def test_records_that_cannot_be(model, tmp_path, said, changes, message):
@@ -439,6 +447,7 @@ def test_options_out_of_range_are_refused_before_any_work(model, tmp_path, said,
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
 
+@pytest.mark.slow
 def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_own(model, tmp_path, said):
     """Unchanged files of the first command go, changed ones and those that it never wrote stay, and it is said."""
     many = GenerateConfig(model, out=tmp_path, num=4, **QUICK | {"video": "gif", "format": "obj"})
@@ -447,10 +456,10 @@ def test_a_later_command_leaves_nothing_of_an_earlier_one_but_what_is_not_its_ow
     (tmp_path / "000009.obj").write_text("mine")
     (tmp_path / "notes.txt").write_text("mine")
     generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
-    found = sorted(entry.name for entry in tmp_path.iterdir())
-    assert found == ["000000.glb", "000002.obj", "000009.obj", "contact-sheet.png", "notes.txt", "shapes.json"]
-    assert "left as they are, changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
-    assert sorted(_shapes(tmp_path)["files"]) == ["000000.glb", "contact-sheet.png"]
+    left = {"000002.obj", "000009.obj", "notes.txt"}
+    assert _names(tmp_path) == {"000000.glb", "contact-sheet.png", "shapes.json", *PAGE, *left}
+    assert "kept, because they have changed since an earlier command wrote them: 000002.obj" in said.file.getvalue()
+    assert set(_shapes(tmp_path)["files"]) == {"000000.glb", "contact-sheet.png", *PAGE}
     interpolate(InterpolateConfig(model, out=tmp_path, num=2, frames=3, swaps=1, **QUICK), said)
     generate(GenerateConfig(model, out=tmp_path, num=1, geometry_only=False, **QUICK), said)
     assert sorted(entry.name for entry in tmp_path.rglob("*.png")) == ["contact-sheet.png"]
@@ -467,7 +476,7 @@ def test_what_a_command_that_was_stopped_has_left_goes_too(model, tmp_path, said
 
     (tmp_path / "000101.glb").write_text("mine")
     with monkeypatch.context() as patch:
-        patch.setattr(objects, "_finish", stop)
+        patch.setattr(objects, "write_sheet", stop)
         with pytest.raises(StoppedError):
             generate(GenerateConfig(model, out=tmp_path, num=1, seed=100, **QUICK), said)
     generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
@@ -491,7 +500,7 @@ def test_another_programs_record_stops_before_anything_is_written(model, tmp_pat
     (tmp_path / "x").write_text("mine")
     (out / "shapes.json").write_text(text)
     with pytest.raises(
-        InputError, match=r"shapes\.json: (says no format|format is 2|is a list|files: '\.\./x' cannot)"
+        InputError, match=r"shapes\.json: (has no format number|format is 2|is a list|files: '\.\./x' cannot)"
     ):
         generate(GenerateConfig(model, out=out, num=1, **QUICK), said)
     assert [entry.name for entry in out.iterdir()] == ["shapes.json"]
@@ -515,6 +524,7 @@ def test_shapes_that_are_made_together_are_those_made_alone_to_rounding():
         torch.testing.assert_close(alone.vertices, mesh.vertices, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model, tmp_path):
     console = Console(file=io.StringIO(), width=500)
     options = QUICK | {"video": "gif", "resolution": 64}
@@ -522,10 +532,10 @@ def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model,
     options |= {"format": "obj"}
     interpolate(InterpolateConfig(model, out=tmp_path / "way", num=4, frames=3, swaps=2, **options), console)
     new, way = [line for line in console.file.getvalue().splitlines() if "objects" in line and ": " in line]
-    assert new.endswith(": 000007.glb, 000008.glb, contact-sheet.png, turntable.gif, shapes.json")
+    assert new.endswith(": 000007.glb, 000008.glb, contact-sheet.png, turntable.gif, index.html, page/, shapes.json")
     assert way.endswith(
         ": 000.obj … 003.obj with .mtl and .png, way.gif, frames/, swaps.png, contact-sheet.png, turntable.gif, "
-        "shapes.json"
+        "index.html, page/, shapes.json"
     )
     for line, folder in ((new, tmp_path / "new"), (way, tmp_path / "way")):
         for path in folder.iterdir():
@@ -535,3 +545,58 @@ def test_every_file_that_is_written_is_named_and_seeds_stand_on_the_sheet(model,
     # Letters are darker than the white that the shapes stand on, and those of 7 and 8 differ.
     assert all((corner < 200).any() for corner in corners)
     assert not np.array_equal(*corners)
+
+
+def test_a_light_changes_sheets_and_not_meshes(model, tmp_path, said):
+    def sheet(name: str, light: str | None) -> np.ndarray:
+        settings = GenerateConfig(str(model), tmp_path / name, num=2, video="none", texture=32, resolution=32)
+        generate(replace(settings, light=light), said)
+        with Image.open(tmp_path / name / "contact-sheet.png") as image:
+            return np.asarray(image.convert("RGB")).astype(int)
+
+    codecs = pytest.importorskip("imagecodecs")
+    radiance = np.zeros((16, 32, 3), np.float32)
+    radiance[:8] = 3, 0, 0
+    (tmp_path / "red.hdr").write_bytes(codecs.rgbe_encode(radiance))
+    lights = {"usual": None, "even": "even", "studio": "studio", "red": f"{tmp_path}/red.hdr"}
+    usual, even, studio, red = (sheet(name, light) for name, light in lights.items())
+    # A model of colours with the light in them: even light shows these, any other lights them again.
+    assert np.abs(usual - even).max() <= 1
+    assert np.abs(usual - studio).max() > 20
+    inside = (even < 250).any(axis=2)
+    assert red[..., 1:][inside].mean() < even[..., 1:][inside].mean() / 4
+    meshes = [sorted((tmp_path / name).glob("*.glb")) for name in ("usual", "studio")]
+    assert [path.read_bytes() for path in meshes[0]] == [path.read_bytes() for path in meshes[1]]
+    for light, message in (("disco", "--light is disco"), ("nowhere.hdr", r"nowhere\.hdr: cannot be read")):
+        with pytest.raises(InputError, match=message):
+            sheet("bad", light)
+
+
+def test_the_page_says_where_objects_come_from(classes, model, tmp_path, said):
+    vary(VaryConfig(classes, out=tmp_path / "like", seed=3, num=1, label="jug", change="texture", **QUICK), said)
+    page = (tmp_path / "like" / "index.html").read_text(encoding="utf-8")
+    assert "<b>seed 3</b><br>jug<br>ψ 0.7<br>" in page
+    assert "<b>000003-001</b><br>jug<br>variation of seed 3, strength 0.3, of texture<br>ψ 0.7<br>" in page
+    config = InterpolateConfig(model, out=tmp_path / "way", num=3, start=2, end=5, frames=2, swaps=1, psi=0.4, **QUICK)
+    interpolate(config, said)
+    page = (tmp_path / "way" / "index.html").read_text(encoding="utf-8")
+    assert "50% of the way from seed 2 to seed 5, geometry and texture<br>ψ 0.4<br>" in page
+    assert 'src="swaps.png"' in page
+    # Nothing that called this was a command.
+    assert "<pre>" not in page
+
+
+def test_the_page_says_the_command(model, tmp_path, said, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/get3d", "generate", "a <b>", "--out", "x y"])
+    generate(GenerateConfig(model, out=tmp_path, num=1, **QUICK), said)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "<pre>get3d generate &#x27;a &lt;b&gt;&#x27; --out &#x27;x y&#x27;</pre>" in page
+
+
+def test_a_page_of_many_shows_the_first_and_says_so(model, tmp_path, said, monkeypatch):
+    monkeypatch.setattr("get3d.generation.page._SHOWN", 2)
+    generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK), said)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count('class="stage"') == 2
+    assert "These are the first 2; the others are files" in page
+    assert sorted(path.name for path in (tmp_path / "page" / "objects").iterdir()) == ["000000.js", "000001.js"]

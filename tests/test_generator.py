@@ -157,5 +157,5 @@ def test_models_that_cannot_be_read_are_named(generator, tmp_path):
         load(path)
     _saved(path, generator)
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match="truncated"):
         load(path)

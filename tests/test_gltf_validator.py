@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from get3d.authoring.procedural import make
 from get3d.export import TexturedMesh, textured_mesh
 from solids import painted_ripples, sponge, torus
 
@@ -41,10 +42,13 @@ def objects() -> dict[str, TexturedMesh]:
         "wild": textured_mesh(sponge(0), painted_ripples, 256, 3000),
         "all faces": textured_mesh(sponge(1), painted_ripples, 64),
         "open, with a face without area": textured_mesh(torn, painted_ripples, 16),
+        "a normal map": textured_mesh(torus(), painted_ripples, 128, 1000, normal_map=True),
+        "finishes of its own": make("car", seed=0, index=0, texture=256),
         "metal": dataclasses.replace(smooth, constants={"metallic": (1.0,), "roughness": (0.0,)}),
     }
 
 
+@pytest.mark.slow
 def test_validator_finds_no_error_and_no_warning(tmp_path: Path) -> None:
     files = []
     for name, mesh in objects().items():

@@ -50,6 +50,7 @@ def test_a_discriminator_of_larger_images_begins_with_the_judgement_of_the_small
     torch.testing.assert_close(logits.mask, expected.mask)
 
 
+@pytest.mark.slow
 def test_every_part_of_a_grown_model_learns(tmp_path):
     data = tiny.write_dataset(tmp_path / "data", resolution=32)
     fine = tiny.write_dataset(tmp_path / "fine", resolution=64)
@@ -73,7 +74,7 @@ def test_a_model_that_cannot_grow_so_is_refused(tmp_path):
         ({"init_from": made, "grow_planes": 4}, r"--grow-planes is 4; it must be at least the 8 of .*"),
         ({"init_from": made, "grow_planes": 24}, "--grow-planes is 24"),
         ({"init_from": made, "grow_grid": 1}, "--grow-grid is 1; it must be from 2 to 1024"),
-        ({"grow_planes": 16}, "name it with --init-from"),
+        ({"grow_planes": 16}, "give it with --init-from"),
     ):
         with pytest.raises(InputError, match=message):
             prepare_run(tiny.run_config(data, tmp_path / "new", **changes))

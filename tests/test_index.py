@@ -161,11 +161,11 @@ def spoil_escape(root: Path) -> None:
     ("spoil", "text"),
     [
         (spoil_missing, "neither dataset.json nor img/"),
-        (spoil_format, "format is 7, this program reads 1"),
+        (spoil_format, "format is 7, this version reads 1"),
         (spoil_value, "dataset.json: .*large"),
         (spoil_prior, r"dataset\.json: polar is 1 to 1\.6, not an angle in degrees"),
         (spoil_splits, "the object 'lost' of the split 'train'"),
-        (spoil_unfinished, r"cameras\.csv: no such file, the dataset is not finished"),
+        (spoil_unfinished, r"cameras\.csv: no such file, the dataset is not complete"),
         (spoil_header, "the first line is not"),
         (spoil_empty, "the dataset is empty"),
         (spoil_row, "line 32 is '000001/009.png,north,70'"),
@@ -181,7 +181,7 @@ def test_what_cannot_be_read_is_named(tmp_path, spoil, text):
 def test_a_missing_folder_and_an_empty_one(tmp_path):
     with pytest.raises(InputError, match="no such folder"):
         read(tmp_path / "nothing")
-    with pytest.raises(InputError, match="is no dataset"):
+    with pytest.raises(InputError, match="is not a dataset"):
         read(tmp_path)
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from datasets import VIEWS, degrees, image, make_dataset, make_published
 from get3d.camera_prior import CameraPrior
+from get3d.datasets import loader
 from get3d.datasets.index import Description, read
 from get3d.datasets.loader import ImageDataset, decode, to_network
 from get3d.files import InputError
@@ -99,8 +100,8 @@ def test_the_order_of_a_run_stays_what_it_was(images):
 def test_no_more_is_decoded_than_a_few_batches_ahead(data, monkeypatch):
     """A consumer that is slower than the disk does not fill the memory."""
     images, decoded = ImageDataset(data, "train", cache_bytes=0), []
-    inner = images._decode
-    monkeypatch.setattr(images, "_decode", lambda number: (decoded.append(number), inner(number))[1])
+    inner = loader.decode_listed
+    monkeypatch.setattr(loader, "decode_listed", lambda *which: (decoded.append(which), inner(*which))[1])
     stream = images.batches(2, seed=0)
     for taken in range(1, 4):
         next(stream)

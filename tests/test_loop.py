@@ -1,5 +1,6 @@
 """Training as a whole: what it writes, that it can be killed and goes on, and what stops it before it starts."""
 
+import copy
 import io
 import json
 import os
@@ -17,13 +18,15 @@ from rich.console import Console
 import tiny
 from get3d.cameras import Cameras
 from get3d.checkpoints.model import load
-from get3d.datasets.loader import Batch
+from get3d.datasets.loader import Batch, to_network
 from get3d.files import InputError
 from get3d.generator import GeneratorConfig, Styles, mix
 from get3d.storage import describe, load_tensors, save_tensors
 from get3d.training.checkpoint import checkpoints_in, shown_of
 from get3d.training.config import prepare_run
 from get3d.training.loop import start, train, train_step
+from get3d.training.objective import discriminator_loss, gradient_penalty
+from get3d.training.update import update
 
 QUIET = Console(file=io.StringIO(), width=500)
 
@@ -96,6 +99,7 @@ def test_the_folder_of_a_run_is_a_model(run):
     assert generator.config.grid_size == pytest.approx(0.7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", [0.3, 0.8])
 def test_a_killed_run_goes_on_as_if_it_had_not_been(data, run, tmp_path, moment):
     out = tmp_path / "killed"
@@ -120,6 +124,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(data, run, tmp_path, moment)
         assert torch.equal(mine[key], tensor), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_path, number):
     out = tmp_path / "stopped"
@@ -136,12 +141,13 @@ def test_a_stopped_run_finishes_its_step_and_says_how_to_go_on(data, run, tmp_pa
     again = _launch(data, out)
     said, _ = again.communicate(timeout=200)
     assert again.returncode == 0, said
-    assert "goes on at" in said
+    assert "resumes at" in said
     assert [line["cur_nimg"] for line in _values(out)] == [line["cur_nimg"] for line in _values(run)]
     for mine, theirs in zip(_values(out), _values(run), strict=True):
         assert mine == pytest.approx(theirs, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_written_when_the_last_is_too_old(data, run, tmp_path):
     """Here after every step; nothing else is different."""
     threads = torch.get_num_threads()
@@ -178,6 +184,7 @@ def test_a_gradient_that_is_not_finite_is_skipped_then_named(data, tmp_path):
         train_step(state, Batch(images, angles), config)
 
 
+@pytest.mark.slow
 def test_the_generator_learns_where_the_discriminator_leads(data, tmp_path):
     """With a discriminator that likes large masks, masks grow: the gradient passes all the way."""
     config = tiny.run_config(data, tmp_path)
@@ -210,7 +217,7 @@ def test_mixing_takes_later_layers_from_the_second():
         ({"batch": 3}, r"--batch is 3; it must be a multiple of --discriminator.group, 2"),
         ({"batch": 0}, r"--batch is 0"),
         ({"resolution": 24}, r"--resolution is 24; it must be a power of two"),
-        ({"resolution": 32}, r"images are 16², asked for is 32².*use --resolution 16 or"),
+        ({"resolution": 32}, r"images are 16², requested is 32².*use --resolution 16 or"),
         ({"kimg": 0.0}, r"--kimg is 0"),
         ({"grid_size": 0.3}, r"--grid-size is 0.3"),
         ({"device": "warp9"}, r"--device is warp9"),
@@ -240,7 +247,7 @@ def test_a_new_run_starts_from_the_networks_of_another(data, run, tmp_path):
     assert state.cur_nimg == 0
     lone = tmp_path / "lone.safetensors"
     save_tensors(lone, {}, {"generator": describe(tiny.GENERATOR)})
-    with pytest.raises(InputError, match="holds a lone generator"):
+    with pytest.raises(InputError, match="contains only a generator"):
         prepare_run(tiny.run_config(data, tmp_path / "new", init_from=lone))
 
 
@@ -281,6 +288,7 @@ def _angles_of(data, name):
     return torch.deg2rad(torch.tensor([[float(v) for v in row[1:3]] for row in rows if row[0].startswith(name)]))
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_what_it_wrote_and_again_that_it_is_finished(data, tmp_path):
     said = io.StringIO()
     out = tmp_path / "a[/b]"
@@ -290,4 +298,36 @@ def test_a_finished_run_says_so_and_what_it_wrote_and_again_that_it_is_finished(
     total = tiny.run_config(data, out).kimg
     (finished,) = [line for line in lines if "finished at" in line]
     assert finished.startswith(f"{out}: finished at {total:g} kimg: checkpoints/")
-    assert lines[-1] == f"{out}: finished already, at {total:g} kimg; a larger --kimg goes on"
+    assert lines[-1] == f"{out}: already finished, at {total:g} kimg; a larger --kimg continues"
+
+
+@pytest.mark.parametrize("nimg", [0, 4])
+def test_terms_one_after_the_other_have_the_gradient_of_their_sum(data, tmp_path, monkeypatch, nimg):
+    config = tiny.run_config(data, tmp_path)
+    batch = Batch(torch.randint(0, 256, (4, 4, 16, 16), generator=tiny.seeded()).to(torch.uint8), torch.ones(4, 2))
+    state = start(config)
+    state.cur_nimg = nimg
+    found, seen = [], []
+    network = state.discriminator
+    network.register_forward_hook(lambda module, inputs, output: seen.append(inputs))
+
+    def kept(moved, optimizer, name):
+        if name == "discriminator":
+            found.extend(parameter.grad.clone() for parameter in moved.parameters())
+        return update(moved, optimizer, name)
+
+    monkeypatch.setattr("get3d.training.loop.update", kept)
+    before = copy.deepcopy(network)
+    train_step(state, batch, config)
+    fakes, fake_angles, _ = seen[0]
+    images = to_network(batch.images).requires_grad_()
+    real = before(images, batch.angles)
+    loss = discriminator_loss(real, before(fakes, fake_angles))
+    if nimg == 0:
+        penalty = gradient_penalty(real.rgb + real.mask, images)
+        loss = loss + 0.5 * config.objective.r1_gamma * config.objective.r1_interval * penalty
+        torch.testing.assert_close(state.sums["loss/r1"][0], penalty.detach().double())
+    loss.backward()
+    for mine, parameter in zip(found, before.parameters(), strict=True):
+        scale = float(parameter.grad.abs().max())
+        torch.testing.assert_close(mine, parameter.grad, rtol=1e-4, atol=1e-5 * scale)

@@ -5,6 +5,7 @@ import sys
 import time
 
 import psutil
+import pytest
 
 
 def _listening(process):
@@ -19,6 +20,7 @@ def _listening(process):
     return {pid: addresses for pid, addresses in found.items() if addresses}
 
 
+@pytest.mark.slow
 def test_processes_on_one_machine_listen_on_the_loopback_interface_alone(tmp_path):
     command = (sys.executable, "-m", "get3d", "generate", "chair", "--processes=2", "--device=cpu", "--num=500")
     command += ("--geometry-only", "--points=0", f"--out={tmp_path}")

@@ -66,7 +66,7 @@ def test_network_values_are_taken_apart_in_the_order_of_their_names() -> None:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("base_color", "shine"), "no channel is called 'shine'; known are base_color"),
+        (("base_color", "shine"), "there is no channel 'shine'; the channels are base_color"),
         (("roughness", "base_color"), "base_color first"),
         ((), "base_color first"),
         (("base_color", "roughness", "roughness"), "each once"),
@@ -174,7 +174,7 @@ def test_a_model_file_with_an_unknown_channel_is_refused(tmp_path: Path) -> None
     description = {"generator": describe(made.config)}
     description["generator"]["synthesis"]["channels"] = ["base_color", "shine"]
     save_tensors(tmp_path / "model.safetensors", with_prefix(WEIGHTS, made.state_dict()), description)
-    with pytest.raises(InputError, match=r"generator\.synthesis\.channels: no channel is called 'shine'"):
+    with pytest.raises(InputError, match=r"generator\.synthesis\.channels: there is no channel 'shine'"):
         read_config(tmp_path / "model.safetensors")
 
 
@@ -205,7 +205,7 @@ def test_images_show_the_base_colour_whatever_else_there_is() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"textures": {"shine": torch.zeros(2, 2, 1, dtype=torch.uint8)}}, "no channel is called 'shine'"),
+        ({"textures": {"shine": torch.zeros(2, 2, 1, dtype=torch.uint8)}}, "there is no channel 'shine'"),
         ({"textures": {"roughness": torch.zeros(2, 2, 3, dtype=torch.uint8)}}, "3 components; the channel has 1"),
         ({"constants": {"metallic": (1.5,)}}, r"must be in \[0, 1\]"),
         ({"constants": {"metallic": (float("nan"),)}}, r"must be in \[0, 1\]"),

@@ -113,7 +113,7 @@ def test_precision_and_recall_of_equal_and_of_strange_sets(monkeypatch):
     assert (strange.precision, strange.recall) == (0, 0)
     b = features(50, seed=1)
     whole = precision_recall(a, b)
-    monkeypatch.setattr("get3d.metrics.features._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("get3d.metrics.features.ROWS_AT_ONCE", 7)
     assert precision_recall(a, b) == whole
 
 
@@ -161,7 +161,7 @@ def test_another_file_is_refused_before_it_is_read(network_file):
         FeatureNetwork(path)
     truncated = path.with_name("short.pt")
     truncated.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match="cut short"):
+    with pytest.raises(InputError, match="truncated"):
         FeatureNetwork(truncated, network_file[1])
 
 

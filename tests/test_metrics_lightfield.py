@@ -107,8 +107,8 @@ def test_what_does_not_change_a_shape_does_not_change_its_descriptor(meshes, des
 
 
 def test_order_and_grouping_of_meshes_do_not_matter(meshes, descriptors, monkeypatch):
-    monkeypatch.setattr(lightfield, "_MESHES_AT_ONCE", 3)
-    monkeypatch.setattr(lightfield, "_VERTICES_AT_ONCE", 1000)
+    monkeypatch.setattr(lightfield, "MESHES_AT_ONCE", 3)
+    monkeypatch.setattr(lightfield, "VERTICES_AT_ONCE", 1000)
     again = light_field_descriptors(meshes[::-1])
     for name, value in again.tensors().items():
         assert torch.equal(value.flip(0), getattr(descriptors, name))
@@ -234,7 +234,7 @@ def test_distances_are_symmetric_and_independent_of_blocks(seed, rows, columns):
     assert torch.equal(whole, light_field_distance(b, a).T)
     assert (light_field_distance(b, b).diagonal() == 0).all()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(lightfield, "_DISTANCES_AT_ONCE", 1)
+        patch.setattr(lightfield, "DISTANCES_AT_ONCE", 1)
         assert torch.equal(light_field_distance(a, b), whole)
 
 
@@ -254,7 +254,7 @@ def test_shapes_without_a_silhouette_are_refused(mesh, monkeypatch):
     good = Mesh(TRIANGLE, torch.tensor([[0, 1, 2]]))
     with pytest.raises(ValueError, match="mesh 1 has no face or an extent"):
         light_field_descriptors([good, mesh])
-    monkeypatch.setattr(lightfield, "_MESHES_AT_ONCE", 2)
+    monkeypatch.setattr(lightfield, "MESHES_AT_ONCE", 2)
     with pytest.raises(ValueError, match="mesh 3 has no face or an extent"):
         light_field_descriptors([good, good, good, mesh])
 

@@ -71,7 +71,7 @@ def test_colours_at_vertices(tmp_path, colors):
         ("f 1 2 4", "vertex 4 of 3"),
         ("f 1 2 -4", "vertex -4 of 3"),
         ("f 0 1 2", "vertex 0 of 3"),
-        ("f 1 2 x", "no number"),
+        ("f 1 2 x", "not a number"),
     ],
 )
 def test_corners_that_are_not_there(tmp_path, face, said):

@@ -28,7 +28,7 @@ def test_penalty_of_a_linear_discriminator_is_the_norm_of_its_weights():
     images = torch.randn(3, 4, 8, 8, dtype=torch.float64).requires_grad_()
     rgb = (images[:, :3] * weights[:3]).sum((1, 2, 3))[:, None]
     mask = (images[:, 3:] * weights[3:]).sum((1, 2, 3))[:, None]
-    penalty = gradient_penalty(Logits(rgb, mask), images)
+    penalty = gradient_penalty(rgb + mask, images)
     torch.testing.assert_close(penalty, weights.square().sum())
 
 
@@ -41,7 +41,8 @@ def test_penalty_and_its_gradient_agree_with_finite_differences():
 
     def penalty():
         leaf = images.clone().requires_grad_()
-        return gradient_penalty(network(leaf, angles), leaf)
+        logits = network(leaf, angles)
+        return gradient_penalty(logits.rgb + logits.mask, leaf)
 
     step = 1e-5
     steps = step * torch.eye(images.numel(), dtype=torch.float64).view(-1, *images.shape)

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 import tiny
 from datasets import VIEWS, degrees, make_dataset, make_published
 from get3d.camera_prior import CameraPrior
-from get3d.datasets import pack as packing
+from get3d.datasets import pack as pack_module
 from get3d.datasets.index import Assumed, Description, read
 from get3d.datasets.loader import ImageDataset
 from get3d.datasets.pack import PackConfig, pack
@@ -133,7 +133,7 @@ def test_equal_datasets_give_equal_shards(data, shards, tmp_path):
 def test_packing_that_was_stopped_goes_on(data, shards, tmp_path, monkeypatch):
     """Shards that are done are not made again; one that was made from other images is."""
     out = tmp_path / "out"
-    write = packing._write_shard
+    write = pack_module.write_shard
     written = []
 
     def stopped(plan, number, path):
@@ -142,18 +142,18 @@ def test_packing_that_was_stopped_goes_on(data, shards, tmp_path, monkeypatch):
         written.append(number)
         return write(plan, number, path)
 
-    monkeypatch.setattr(packing, "_THREADS", 1)
-    monkeypatch.setattr(packing, "_write_shard", stopped)
+    monkeypatch.setattr(pack_module, "THREADS", 1)
+    monkeypatch.setattr(pack_module, "write_shard", stopped)
     with pytest.raises(KeyboardInterrupt):
         packed(data, out)
     assert written[:2] == [0, 1]
-    with pytest.raises(InputError, match=r"shards\.json: no such file, packing was not finished"):
+    with pytest.raises(InputError, match=r"shards\.json: no such file, packing was not completed"):
         read(out)
     done = set(written)
     assert len(list(out.glob("*.tar"))) == len(done)
 
     again = []
-    monkeypatch.setattr(packing, "_write_shard", lambda plan, n, path: (again.append(n), write(plan, n, path))[1])
+    monkeypatch.setattr(pack_module, "write_shard", lambda plan, n, path: (again.append(n), write(plan, n, path))[1])
     packed(data, out)
     assert set(again) == set(range(len(list(shards.glob("*.tar"))))) - done
     assert contents(out) == contents(shards)
@@ -198,11 +198,11 @@ def test_a_damaged_image_is_not_packed(data, tmp_path, monkeypatch):
     path = copy / "images" / "000004" / "001.png"
     whole = path.read_bytes()
     path.write_bytes(whole[:-6])
-    with pytest.raises(InputError, match=r"001\.png: is cut short"):
+    with pytest.raises(InputError, match=r"001\.png: is truncated"):
         packed(copy, tmp_path / "out")
     # Beyond the images that are looked at before, each is looked at when its turn has come.
-    monkeypatch.setattr(packing, "quick_problems", lambda listing: (16, []))
-    with pytest.raises(InputError, match=r"001\.png: is cut short"):
+    monkeypatch.setattr(pack_module, "quick_problems", lambda listing: (16, []))
+    with pytest.raises(InputError, match=r"001\.png: is truncated"):
         packed(copy, tmp_path / "out")
     assert not (tmp_path / "out" / "shards.json").exists()
 
@@ -214,7 +214,7 @@ def test_impossible_sizes_are_refused(data, tmp_path, size):
 
 
 def test_a_dataset_is_not_packed_over(data, tmp_path):
-    with pytest.raises(InputError, match="is a dataset already"):
+    with pytest.raises(InputError, match="is already a dataset"):
         packed(data, data)
-    with pytest.raises(InputError, match="is a dataset already"):
+    with pytest.raises(InputError, match="is already a dataset"):
         packed(data, make_published(tmp_path))

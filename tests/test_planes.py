@@ -95,6 +95,7 @@ for a, b in zip(*results, strict=True):
 """
 
 
+@pytest.mark.slow
 def test_it_compiles_whole() -> None:
     """In a process of its own: the checks of shapes that tests switch on cannot be compiled."""
     subprocess.run([sys.executable, "-c", COMPILED], check=True)

@@ -17,7 +17,6 @@ from get3d.datasets.loader import Batch
 from get3d.files import InputError
 from get3d.generator import Generator
 from get3d.networks import PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
-from get3d.training import config as training
 from get3d.training.loop import start, train, train_step
 
 PLANES = PlanesConfig(resolution=16, channels=4, channel_base=256, channel_max=16)
@@ -119,6 +118,7 @@ def test_a_cpu_trains_in_full_precision_unless_told_otherwise():
         assert torch.is_autocast_enabled("cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile on a CPU needs g++")
 def test_compiled_training_follows_the_same_course(tmp_path):
     path = [folder for folder in sys.path if folder]
@@ -133,6 +133,7 @@ def test_compiled_training_follows_the_same_course(tmp_path):
 
 
 def test_compiling_without_a_compiler_is_refused_before_any_work(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "_compilers", list)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CXX", raising=False)
     with pytest.raises(InputError, match=r"--compile needs a C\+\+ compiler"):
         train(tiny.run_config(tmp_path, tmp_path / "run", compile=True), Console(quiet=True))

@@ -168,13 +168,13 @@ def bundled_chair() -> TexturedMesh:
 
 @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf")])
 def test_sizes_that_are_none_are_refused(tmp_path: Path, size: float) -> None:
-    with pytest.raises(InputError, match="is no length"):
+    with pytest.raises(InputError, match="is not a length"):
         ball().save(tmp_path / "x.stl", size=size)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_size_is_for_printing_only(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"50 mm is for printing, \.glb has none; take \.stl or \.3mf"):
+    with pytest.raises(InputError, match=r"50 mm is for printing, and \.glb has no size; use \.stl or \.3mf"):
         ball().save(tmp_path / "x.glb", size=50.0)
 
 

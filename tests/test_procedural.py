@@ -210,11 +210,11 @@ def test_processes_give_the_same_as_one(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"seed": 1}, "seed 0, asked for is 1"),
-        ({"resolution": 64}, "resolution 32, asked for is 64"),
+        ({"seed": 1}, "seed 0, requested is 1"),
+        ({"resolution": 64}, "resolution 32, requested is 64"),
         ({"views": 3}, "views"),
-        ({"kind": "car"}, "kind vase, asked for is car"),
-        ({"shapes": 1}, "shapes 3, asked for is 1"),
+        ({"kind": "car"}, "kind vase, requested is car"),
+        ({"shapes": 1}, "shapes 3, requested is 1"),
     ],
 )
 def test_another_dataset_is_not_overwritten(tmp_path, changes, text):

@@ -17,7 +17,7 @@ from torch import Tensor
 import published
 from conftest import FIXTURES
 from get3d.camera_prior import CameraPrior
-from get3d.checkpoints import published as official
+from get3d.checkpoints import published as conversion
 from get3d.checkpoints.model import load
 from get3d.checkpoints.published_names import discriminator_names, generator_names
 from get3d.files import InputError
@@ -50,7 +50,7 @@ def _assert_published(found: Tensor, name: str, tolerance: float = 1e-4) -> None
 
 
 def test_unified_generator_gives_the_published_numbers() -> None:
-    generator = official.generator_from_published(published.state_dict("unified_dmtet.G"), "the fixture", GRID)
+    generator = conversion.generator_from_published(published.state_dict("unified_dmtet.G"), "the fixture", GRID)
     latents, points = Latents(_tensor("z_geo"), _tensor("z_tex")), _tensor("points")
     for psi in (1.0, 0.7):
         styles = generator.styles(latents, psi)
@@ -68,7 +68,7 @@ def test_unified_generator_gives_the_published_numbers() -> None:
 
 
 def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
-    generator = official.generator_from_published(published.state_dict("unified_flexicubes.G"), "the fixture", GRID)
+    generator = conversion.generator_from_published(published.state_dict("unified_flexicubes.G"), "the fixture", GRID)
     geometry = _fields(generator).geometry
     vertices = _tensor("flexicubes.grid_vertices")
     values = geometry.at(vertices.expand(2, -1, -1))
@@ -83,7 +83,7 @@ def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
 
 
 def test_separate_generators_give_the_published_numbers() -> None:
-    fields = _fields(official.generator_from_published(published.state_dict("separate_dmtet.G"), "the fixture", GRID))
+    fields = _fields(conversion.generator_from_published(published.state_dict("separate_dmtet.G"), "the fixture", GRID))
     points = _tensor("points")
     values = fields.geometry.at(points)
     _assert_published(values.sdf, "separate.sdf")
@@ -93,7 +93,7 @@ def test_separate_generators_give_the_published_numbers() -> None:
 
 @pytest.mark.parametrize("resolution", [256, 1024])
 def test_discriminator_gives_the_published_numbers(resolution: int) -> None:
-    discriminator = official.discriminator_from_published(published.state_dict("D", resolution), "the fixture")
+    discriminator = conversion.discriminator_from_published(published.state_dict("D", resolution), "the fixture")
     assert discriminator.resolution == resolution
     draw = np.random.default_rng([published.SEED, resolution])
     images = draw.uniform(-1, 1, (4, 4, resolution, resolution)).astype(np.float32)
@@ -132,8 +132,8 @@ def _saved(folder: Path, checkpoint: object) -> Path:
 )
 def test_conversion_there_and_back_changes_no_bit(tmp_path: Path, kind: str, isosurface: str) -> None:
     checkpoint = _checkpoint(kind, isosurface)
-    model = official.convert(_saved(tmp_path, checkpoint), tmp_path / "model", grid_resolution=GRID)
-    official.convert_back(model, tmp_path / "back.pt")
+    model = conversion.convert(_saved(tmp_path, checkpoint), tmp_path / "model", grid_resolution=GRID)
+    conversion.convert_back(model, tmp_path / "back.pt")
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     assert back.keys() == checkpoint.keys()
     for part, tensors in checkpoint.items():
@@ -144,8 +144,8 @@ def test_conversion_there_and_back_changes_no_bit(tmp_path: Path, kind: str, iso
 def test_a_converted_model_is_the_average_with_its_mean_styles_estimated(tmp_path: Path) -> None:
     path = _saved(tmp_path, _checkpoint())
     loaded, converted = (
-        official.load_published(path, "chair", GRID).generator_ema,
-        load(official.convert(path, tmp_path, "chair", GRID)),
+        conversion.load_published(path, "chair", GRID).generator_ema,
+        load(conversion.convert(path, tmp_path, "chair", GRID)),
     )
     assert converted.config == loaded.config
     assert converted.config.grid_size == 0.8
@@ -160,21 +160,21 @@ def test_a_converted_model_is_the_average_with_its_mean_styles_estimated(tmp_pat
 def test_the_size_of_the_grid_is_that_of_the_class_or_the_one_that_is_given(tmp_path: Path) -> None:
     path = _saved(tmp_path, _checkpoint())
     for kind, size in {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 0.8}.items():
-        assert official.load_published(path, kind, GRID).generator.config.grid_size == size
-    converted = load(official.convert(path, tmp_path, "table", GRID, grid_size=0.95))
+        assert conversion.load_published(path, kind, GRID).generator.config.grid_size == size
+    converted = load(conversion.convert(path, tmp_path, "table", GRID, grid_size=0.95))
     assert converted.config.grid_size == 0.95
     assert float(converted.isosurface.grid.vertices.amax()) == pytest.approx(0.475)
     wrong = (((GRID, 0.0), "--grid-size is 0"), ((GRID, 9.0), "--grid-size is 9"), ((2, None), "--grid is 2"))
     for numbers, option in wrong:
         with pytest.raises(InputError, match=option):
-            official.convert(path, tmp_path / "none", "car", *numbers)
+            conversion.convert(path, tmp_path / "none", "car", *numbers)
     assert not (tmp_path / "none").exists()
-    with pytest.raises(InputError, match="--grid-size is for a published file"):
-        official.ConvertConfig(path, tmp_path, grid_size=1.0, to_published=True)
+    with pytest.raises(InputError, match="--grid-size is only for a published file"):
+        conversion.ConvertConfig(path, tmp_path, grid_size=1.0, to_published=True)
 
 
 def test_sizes_are_found(tmp_path: Path) -> None:
-    found = official.load_published(_saved(tmp_path, _checkpoint("separate")), grid_resolution=GRID)
+    found = conversion.load_published(_saved(tmp_path, _checkpoint("separate")), grid_resolution=GRID)
     config = found.generator.config
     assert config.synthesis == SMALL["separate"]
     assert (config.z_dim, config.w_dim, config.mapping_layers) == (10, 9, 3)
@@ -202,9 +202,9 @@ def test_code_in_a_file_is_refused_and_does_not_run(tmp_path: Path, how: str) ->
     else:
         torch.save(_checkpoint() | {"G": _Harm(mark)}, path, _use_new_zipfile_serialization=how == "zip")
     with pytest.raises(
-        InputError, match=r"evil\.pt: (refused, it holds code|is .* 1\.6 or later; nothing in it was run)"
+        InputError, match=r"evil\.pt: (refused: it contains code|is .* 1\.6 or later; nothing in it was run)"
     ):
-        official.load_published(path)
+        conversion.load_published(path)
     assert not mark.exists()
     torch.load(path, weights_only=False) if "pickle" not in how else pickle.loads(path.read_bytes())
     assert mark.exists(), "the file would have done harm"
@@ -245,7 +245,7 @@ def test_sizes_that_a_file_claims_take_no_memory(tmp_path: Path, change: Callabl
     path = _saved(tmp_path, checkpoint)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with pytest.raises(InputError, match=message):
-        official.load_published(path, grid_resolution=GRID)
+        conversion.load_published(path, grid_resolution=GRID)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # KiB
 
 
@@ -255,7 +255,7 @@ def test_a_compressed_file_is_refused_before_it_is_unpacked(tmp_path: Path) -> N
         for name in plain.namelist():
             smaller.writestr(name, plain.read(name))
     with pytest.raises(InputError, match=r"packed\.pt: is compressed, which PyTorch never does"):
-        official.load_published(packed)
+        conversion.load_published(packed)
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04", bytes(range(256))])
@@ -263,14 +263,14 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes) -> Non
     path = tmp_path / "file.pt"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"file\.pt: "):
-        official.load_published(path)
+        conversion.load_published(path)
 
 
 def test_files_that_are_missing_or_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"nothing\.pt: no such file"):
-        official.load_published(tmp_path / "nothing.pt")
+        conversion.load_published(tmp_path / "nothing.pt")
     with pytest.raises(InputError, match=tmp_path.name):
-        official.load_published(tmp_path)
+        conversion.load_published(tmp_path)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.999])
@@ -278,23 +278,23 @@ def test_a_truncated_file_is_refused(tmp_path: Path, share: float) -> None:
     path = _saved(tmp_path, _checkpoint())
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(InputError, match=r"published\.pt: is cut short"):
-        official.load_published(path)
+    with pytest.raises(InputError, match=r"published\.pt: is truncated"):
+        conversion.load_published(path)
 
 
 @pytest.mark.parametrize(
     "content", [[1, 2], {"model": {"weight": torch.ones(1)}}, {"G": {"a": 1}, "G_ema": {}, "D": {}}]
 )
 def test_another_projects_file_is_refused(tmp_path: Path, content: object) -> None:
-    with pytest.raises(InputError, match=r"another project's, it has no table of tensors named G;"):
-        official.load_published(_saved(tmp_path, content))
+    with pytest.raises(InputError, match=r"from another project: it has no table of tensors named G;"):
+        conversion.load_published(_saved(tmp_path, content))
 
 
 @pytest.mark.parametrize("part", ["G", "D"])
 def test_another_projects_tensors_are_refused(tmp_path: Path, part: str) -> None:
     checkpoint = _checkpoint() | {part: {"layer1.0.weight": torch.ones(3)}}
-    with pytest.raises(InputError, match=f"published.pt: {part} is another project's"):
-        official.load_published(_saved(tmp_path, checkpoint), grid_resolution=GRID)
+    with pytest.raises(InputError, match=f"published.pt: {part} is from another project"):
+        conversion.load_published(_saved(tmp_path, checkpoint), grid_resolution=GRID)
 
 
 def test_missing_extra_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
@@ -308,7 +308,7 @@ def test_missing_extra_and_misshapen_tensors_are_named(tmp_path: Path) -> None:
     tensors["mapping.w_avg"] = tensors["mapping.w_avg"].half()
     tensors["synthesis.generator.tri_plane_synthesis.b8.resample_filter"] = torch.ones(4, 4)
     with pytest.raises(InputError) as error:
-        official.load_published(_saved(tmp_path, checkpoint), grid_resolution=GRID)
+        conversion.load_published(_saved(tmp_path, checkpoint), grid_resolution=GRID)
     text = str(error.value)
     assert "G_ema is not a published network" in text
     assert f"missing tensors: {', '.join(removed[:10])} and {len(removed) - 10} more;" in text

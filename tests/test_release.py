@@ -57,7 +57,7 @@ def test_what_it_is_must_be_said(run, tmp_path, field):
 
 
 def test_packaged_models_are_known_by_name(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(packaged, "_FOLDER", tmp_path)
+    monkeypatch.setattr(packaged, "MODELS_FOLDER", tmp_path)
     path = _released(run, tmp_path / "disc")
     assert bundled() == {"disc": path}
     assert model_file("disc") == path

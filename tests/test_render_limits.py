@@ -103,7 +103,7 @@ def test_what_takes_too_long_is_stopped_and_alarms_before_go_on():
 
 def stuck() -> None:
     """Counts without end within one instruction, which no signal interrupts."""
-    files._GRACE = 1
+    files.GRACE = 1
     with time_limit(1):
         sum(itertools.repeat(0))
 

@@ -82,7 +82,7 @@ def test_every_layout_is_read_at_any_smaller_resolution(tmp_path, layout, cache_
 @pytest.mark.parametrize("resolution", [128, 48, 0, -16])
 def test_images_are_not_enlarged(tmp_path, resolution):
     root = make_dataset(tmp_path / "data", resolution=64)
-    with pytest.raises(InputError, match=r"its images are 64², asked for is -?\d+².* use --resolution 64 or a smaller"):
+    with pytest.raises(InputError, match=r"its images are 64², requested is -?\d+².* use --resolution 64 or a smaller"):
         ImageDataset(root, "train", resolution=resolution)
 
 

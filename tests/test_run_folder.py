@@ -71,13 +71,13 @@ def test_the_lock_is_released_when_training_fails(data, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("config.json", '{"mine": 1}', r"config\.json: says no format, this program reads 1; it is of no run"),
-        ("config.json", '{"format": 1, "name": "x"}', r"config\.json: says neither kimg nor seed, so it is of no run"),
+        ("config.json", '{"mine": 1}', r"config\.json: has no format number, this version reads 1; it is not a run"),
+        ("config.json", '{"format": 1, "name": "x"}', r"config\.json: has neither kimg nor seed, so it is not a run"),
         ("config.json", '{"format": 2, "kimg": 1, "seed": 0}', r"config\.json: format is 2"),
         ("config.json", "kimg: 1", r"config\.json: is not readable JSON"),
-        ("stats.jsonl", "{}", r"stats\.jsonl: is not of a run, which has a config\.json beside it"),
-        ("reals.png", "mine", r"reals\.png: is not of a run"),
-        ("checkpoints/mine.txt", "mine", r"checkpoints: is not of a run"),
+        ("stats.jsonl", "{}", r"stats\.jsonl: does not belong to a run, which has a config\.json in the same folder"),
+        ("reals.png", "mine", r"reals\.png: does not belong to a run"),
+        ("checkpoints/mine.txt", "mine", r"checkpoints: does not belong to a run"),
     ],
 )
 def test_a_folder_with_other_files_of_these_names_is_refused_and_left_as_it_is(data, tmp_path, name, text, message):
@@ -97,17 +97,17 @@ def test_a_folder_with_files_of_other_names_is_taken(data, tmp_path):
 
 def test_a_run_does_not_go_on_with_another_seed_or_dataset(data, run, tmp_path):
     before = _content(run)
-    with pytest.raises(InputError, match=r"the run there has --seed 0, asked for is 1; repeat its seed"):
+    with pytest.raises(InputError, match=r"the run there has --seed 0, requested is 1; use its seed"):
         train(tiny.run_config(data, run, seed=1, kimg=1.0), QUIET)
     other = tiny.write_dataset(tmp_path / "other", objects=12)
     with pytest.raises(
-        InputError, match=r"is of a dataset of 16, fingerprint \w+ images, asked for is one of 20, finger"
+        InputError, match=r"is of a dataset of 16, fingerprint \w+ images, requested is one of 20, finger"
     ):
         train(tiny.run_config(other, run, kimg=1.0), QUIET)
     changed = tmp_path / "changed"
     shutil.copytree(data, changed)
     shutil.copy(data / "images/000/001.png", changed / "images/000/000.png")
-    with pytest.raises(InputError, match="give the same --data to go on with it, or begin a new run with --init-from"):
+    with pytest.raises(InputError, match="use the same --data to resume it, or start a new run with --init-from"):
         train(tiny.run_config(changed, run, kimg=1.0), QUIET)
     assert _content(run) == before
 

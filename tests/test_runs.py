@@ -79,11 +79,11 @@ def test_a_run_that_cannot_be_read_is_a_row_and_hides_no_other(tmp_path):
     rows = {line.split()[0]: line for line in said.getvalue().splitlines()[1:]}
     assert rows["good"].split()[1] == "stopped"
     assert "unreadable" in rows["old"]
-    assert "config.json: says no format, this program reads 1" in rows["old"]
+    assert "config.json: has no format number, this version reads 1" in rows["old"]
     assert "unreadable" in rows["cut"]
     assert "is not readable JSON" in rows["cut"]
-    assert "stats.jsonl: line 2 is none that training writes" in rows["odd"]
-    assert "stats.jsonl: line 1 is none that training writes" in rows["list"]
+    assert "stats.jsonl: line 2 was not written by training" in rows["odd"]
+    assert "stats.jsonl: line 1 was not written by training" in rows["list"]
     said = io.StringIO()
     list_runs(RunsConfig(tmp_path, json=True), Console(file=said))
     found = {run["name"]: run for run in json.loads(said.getvalue())["runs"]}
@@ -91,7 +91,7 @@ def test_a_run_that_cannot_be_read_is_a_row_and_hides_no_other(tmp_path):
         "good": "stopped",
         **dict.fromkeys(("old", "cut", "odd", "list"), "unreadable"),
     }
-    assert "config.json: says no format" in found["old"]["problem"]
+    assert "config.json: has no format number" in found["old"]["problem"]
 
 
 def test_runs_are_listed_for_programs(tmp_path):

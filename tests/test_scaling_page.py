@@ -49,7 +49,7 @@ def test_what_travels(networks):
 def test_what_is_predicted(networks):
     (milliseconds,) = re.findall(r"the smallest share,\s+take (\d+) ms", PAGE)
     ((count, window), (other_count, other_window)) = re.findall(r"in (\d+)(?: buckets)? over (\d+) %", PAGE)
-    (each,) = re.findall(r"A meeting is taken to cost (\d+) µs for each process", PAGE)
+    (each,) = re.findall(r"A barrier is assumed to cost (\d+) µs for each process", PAGE)
     sizes = [[sum(value.nbytes for value in bucket) for bucket in buckets(part)] for part in networks["paper"]]
     assert [len(part) for part in sizes] == [int(count), int(other_count)]
     passes = tuple(

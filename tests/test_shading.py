@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
-from get3d.assets.shading import irradiance, shade
+from get3d.assets.shading import shade
 from get3d.authoring.procedural import make
 from get3d.cameras import Cameras
 from get3d.export.write import TexturedMesh
+from get3d.render.lights import STUDIO
 
 
 def square(side: float, texture: torch.Tensor, normal: tuple[float, float, float] = (0.0, 0.0, -1.0)) -> TexturedMesh:
@@ -43,7 +44,7 @@ def linear_to_srgb(value: float) -> float:
 def test_a_square_has_its_colour_times_the_light_with_gamma_in_between():
     color = (200, 120, 40)
     image = shade(square(0.5, plain(color)), front(), 32)[0]
-    light = float(irradiance(torch.tensor([[0.0, 0.0, -1.0]])))
+    light = float(STUDIO.diffuse(torch.tensor([[0.0, 0.0, -1.0]])))
     for channel, value in enumerate(color):
         expected = 255 * linear_to_srgb(min(srgb_to_linear(value / 255) * light, 1.0))
         assert abs(int(image[channel, 16, 16]) - expected) <= 1
@@ -80,11 +81,11 @@ def test_images_are_the_right_way_round():
 
 
 def test_light_comes_from_above_and_stays_with_the_world():
-    up, down = irradiance(torch.tensor([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]]))
+    up, down = STUDIO.diffuse(torch.tensor([[0.0, 1.0, 0.0], [0.0, -1.0, 0.0]]))
     assert up > 1.5 * down > 0
     directions = torch.nn.functional.normalize(torch.randn(2000, 3, generator=torch.Generator().manual_seed(0)), dim=1)
-    assert irradiance(directions).max() <= 1
-    assert irradiance(directions).min() > 0.1
+    assert STUDIO.diffuse(directions).max() <= 1
+    assert STUDIO.diffuse(directions).min() > 0.1
 
 
 def test_texture_is_read_between_texels():

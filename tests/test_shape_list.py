@@ -117,12 +117,12 @@ def test_thousands_of_meshes_are_made_of_styles_too(model, generator, tmp_path):
         ({"shape": [-1, 16]}, r"must be \[w\] or \[layers, w\]"),
         ({"shape": [True]}, r"must be \[w\] or \[layers, w\]"),
         ({"shape": [1, 1, 232]}, r"must be \[w\] or \[layers, w\]"),
-        ({"float32": "!!!!"}, "no base64"),
-        ({"float32": "A"}, "no base64"),
-        ({"float32": "ä"}, "is no shapes.json"),
-        ({"float32": 5}, "is no shapes.json"),
+        ({"float32": "!!!!"}, "not base64"),
+        ({"float32": "A"}, "not base64"),
+        ({"float32": "ä"}, "is not a shapes.json"),
+        ({"float32": 5}, "is not a shapes.json"),
         ({"shape": [1], "float32": "AADAfw=="}, "not finite"),
-        ({"shape": [1, 16], "float32": ONES}, r"geometry styles are \[1, 16\].*give the model they were made with"),
+        ({"shape": [1, 16], "float32": ONES}, r"geometry styles are \[1, 16\].*use the model that made them"),
     ],
 )
 def test_styles_that_cannot_be_used_are_said(generator, tmp_path, changes, message):

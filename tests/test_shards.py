@@ -42,12 +42,12 @@ def empty(path: Path) -> None:
     ("change", "name", "message"),
     [
         (Path.unlink, LAST, r"images-000003\.tar: cannot be read \(No such file"),
-        (cut, LAST, r"images-000003\.tar: has \d+ bytes, packed were \d+, so it is cut short; copy it again"),
+        (cut, LAST, r"images-000003\.tar: has \d+ bytes, but \d+ were packed, so it is truncated; copy it again"),
         (grow, LAST, r"images-000003\.tar: has .*, so it is longer than it was; copy it again"),
         (empty, "images-000000.tar", r"images-000000\.tar: has 0 bytes"),
         (Path.unlink, "index.npy", r"index\.npy: cannot be read"),
-        (cut, "index.npy", r"index\.npy: has 0 bytes, packed were \d+, so it is cut short"),
-        (Path.unlink, "shards.json", r"shards\.json: no such file, packing was not finished"),
+        (cut, "index.npy", r"index\.npy: has 0 bytes, but \d+ were packed, so it is truncated"),
+        (Path.unlink, "shards.json", r"shards\.json: no such file, packing was not completed"),
         (empty, "shards.json", r"shards\.json: is not readable JSON"),
         (Path.unlink, "dataset.json", r"dataset\.json: no such file"),
     ],
@@ -70,10 +70,10 @@ def test_changed_bytes_are_found_by_the_checksum_and_when_they_are_read(root):
     assert "has changed since it was packed" in what
     assert "repeat `get3d pack`" in fix
     number = int(np.flatnonzero(shards.index["shard"] == 3)[0])
-    with pytest.raises(InputError, match=rf"{LAST}: the image 00\d+/00\d\.png at byte 512 is not what was packed"):
+    with pytest.raises(InputError, match=rf"{LAST}: the image 00\d+/00\d\.png at byte 512 has changed since it was"):
         shards.content(number)
     images = ImageDataset(root, "train")
-    with pytest.raises(InputError, match="is not what was packed"):
+    with pytest.raises(InputError, match="has changed since it was packed"):
         images.load(range(len(images)))
     path.unlink()
     ((found, what, _),) = shards.changed()
@@ -130,11 +130,11 @@ def test_an_index_that_cannot_be_is_refused(root, change, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format is 2, this program reads 1"),
+        ({"format": 2}, "format is 2, this version reads 1"),
         ({"shards": [{"name": "images-000000.tar"}]}, "is damaged .*images"),
         (
             {"shards": [{"name": "../x.tar", "images": 30, "size": 1, "sha256": ""}]},
-            r"names the file '\.\./x\.tar' in the place of 'images-000000\.tar'",
+            r"names the file '\.\./x\.tar' instead of 'images-000000\.tar'",
         ),
     ],
 )
@@ -146,7 +146,7 @@ def test_a_manifest_that_cannot_be_is_refused(root, change, message):
 
 
 def test_many_threads_read_from_more_shards_than_are_held_open(root, monkeypatch):
-    monkeypatch.setattr(module, "_OPEN", 1)
+    monkeypatch.setattr(module, "OPEN_SHARDS", 1)
     shards, folder = Shards(root), read(root.parent / "data")
     numbers = np.random.default_rng(0).permutation(np.repeat(np.arange(10 * VIEWS), 20)).tolist()
     with ThreadPoolExecutor(8) as pool:
@@ -179,7 +179,7 @@ def test_check_reads_shards_and_compares_their_checksums(root):
 
 def test_processes_share_the_index_and_copy_none_of_its_columns(root, monkeypatch):
     """Looked at in parts of any size, the listing is the same, and lies in the mapped file."""
-    monkeypatch.setattr(module, "_TOGETHER", 7)
+    monkeypatch.setattr(module, "IMAGES_TOGETHER", 7)
     listing, folder = read(root), read(root.parent / "data")
     for column in (listing.object_index, listing.angles):
         assert np.shares_memory(column, listing.shards.index)

@@ -71,8 +71,8 @@ def test_distance_along_directions_is_the_exact_one_dimensional_transport():
 def test_blocks_of_directions_do_not_change_the_number(monkeypatch):
     a, b = images(seed=1), images(seed=2)
     whole = sliced_wasserstein_distance(a, b)
-    monkeypatch.setattr(module, "_VALUES_AT_ONCE", 100_000)
-    monkeypatch.setattr(module, "_IMAGES_AT_ONCE", 5)
+    monkeypatch.setattr(module, "VALUES_AT_ONCE", 100_000)
+    monkeypatch.setattr(module, "IMAGES_AT_ONCE", 5)
     assert sliced_wasserstein_distance(a, b) == pytest.approx(whole, rel=1e-5)
 
 

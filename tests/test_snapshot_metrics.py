@@ -120,8 +120,8 @@ def test_the_best_checkpoint_is_the_best_by_the_first_metric(data, tmp_path):
     ("change", "said"),
     [
         ({"metrics": ()}, "--metrics is empty"),
-        ({"metrics": ("swd", "beauty")}, "--metrics names beauty, which is none; there are swd, swd_rgb"),
-        ({"metrics": ("variety_cd",)}, "--metrics begins with variety_cd, of which no value is best"),
+        ({"metrics": ("swd", "beauty")}, "--metrics names beauty, which is not a metric; choose from swd, swd_rgb"),
+        ({"metrics": ("variety_cd",)}, "--metrics begins with variety_cd, which has no best value"),
         ({"metric_objects": 1}, "--metric-objects is 1"),
         ({"metric_images": 0}, "--metric-images is 0"),
     ],
@@ -136,7 +136,7 @@ def test_what_a_metric_needs_must_be_there(tmp_path, monkeypatch):
     bare = datasets.make_dataset(tmp_path / "bare")
     with pytest.raises(InputError, match="no such mesh"):
         train(tiny.run_config(bare, tmp_path / "run", metrics=("cov_lfd",)), Console(quiet=True))
-    with pytest.raises(InputError, match="no Inception network there"):
+    with pytest.raises(InputError, match="no Inception network"):
         train(tiny.run_config(bare, tmp_path / "run", metrics=("fid",)), Console(quiet=True))
     assert not (tmp_path / "run" / "stats.jsonl").exists()
 

@@ -179,8 +179,8 @@ def test_another_format_is_refused(saved, format):
 
     text = json.dumps({"kind": "test"} | ({} if format is None else {"format": format}))
     save_file(TENSORS, saved, metadata={"description": text, "checksum": "x", "checksums": "{}"})
-    said = "says no format" if format is None else f"format is {format!r}"
-    with pytest.raises(InputError, match=f"{said}, this program reads 1; train, release or convert it again"):
+    said = "has no format number" if format is None else f"format is {format!r}"
+    with pytest.raises(InputError, match=f"{said}, this version reads 1; train, release or convert it again"):
         load_tensors(saved)
 
 
@@ -190,7 +190,8 @@ def test_shapes_are_read_without_tensors_and_compared_with_a_network_without_mem
     assert read_shapes(path, "net.") == {"weight": (2, 3), "bias": (2,)}
     require_same_shapes(path, "net.", lambda: torch.nn.Linear(3, 2))
     with pytest.raises(
-        InputError, match=r"net\.weight is 2 × 3 in the file, 2 × 1000000000 by the configuration; 1 such"
+        InputError,
+        match=r"net\.weight is 2 × 3 in the file, 2 × 1000000000 by the configuration; weights that differ: 1",
     ):
         require_same_shapes(path, "net.", lambda: torch.nn.Linear(10**9, 2))
     with pytest.raises(InputError, match=r"net\.0\.bias is missing in the file"):
@@ -206,8 +207,8 @@ def test_shapes_are_read_without_tensors_and_compared_with_a_network_without_mem
         ("[-Infinity]", "-Infinity is not a finite number"),
         ("[1e999]", "1e999 is not a finite number"),
         ("[" + "9" * 400 + ".5]", "is not a finite number"),
-        ("[" + "9" * 5000 + "]", "is too large a number"),
-        ("[18446744073709551616]", "is too large a number"),
+        ("[" + "9" * 5000 + "]", "is too large"),
+        ("[18446744073709551616]", "is too large"),
         ('["a\\u0000b"]', "has a NUL character"),
         ('["a\0b"]', "Invalid control character"),
     ],

@@ -117,7 +117,7 @@ def test_a_tracker_that_is_lost_is_said_and_the_run_goes_on(store):
     with Monitor(store, Console(file=said, width=500), cur_nimg=0, total=9000, trackers=trackers) as monitor:
         MlflowClient().delete_run(json.loads((store / "trackers.json").read_text())["mlflow"])
         monitor.write({"loss/generator": torch.tensor([4.0, 4.0])}, 5000)
-    assert "training goes on" in said.getvalue()
+    assert "training continues" in said.getvalue()
     assert len((store / "stats.jsonl").read_text().splitlines()) == 1
     with pytest.raises(InputError, match=r"--trackers mlflow: .*deleted.*trackers\.json"):
         open_trackers(("mlflow",), store, {})
@@ -152,5 +152,5 @@ def test_a_package_that_is_missing_is_named_before_any_work(store, monkeypatch, 
 def test_a_server_that_cannot_be_reached_is_named(store, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with pytest.raises(InputError, match=r"--trackers mlflow: .*127\.0\.0\.1.*; see to its address and login"):
+    with pytest.raises(InputError, match=r"--trackers mlflow: .*127\.0\.0\.1.*; check its address and login"):
         open_trackers(("mlflow",), store, {})

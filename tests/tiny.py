@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from get3d.camera_prior import CameraPrior
-from get3d.datasets.index import Description, write_cameras
+from get3d.datasets.camera_table import write_cameras
+from get3d.datasets.index import Description
 from get3d.generator import GeneratorConfig
 from get3d.networks import DiscriminatorConfig, PlanesConfig, UnifiedConfig
 from get3d.training.config import TrainConfig

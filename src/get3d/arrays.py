@@ -1,4 +1,4 @@
-"""NumPy files that may be a stranger's: nothing is unpickled, and none takes more memory than its size allows."""
+"""Untrusted NumPy files: nothing is unpickled, and the size of a file limits the memory that it takes."""
 
 import zipfile
 from pathlib import Path
@@ -12,13 +12,13 @@ __all__ = ["map_array", "read_npy", "read_npz", "read_numbers"]
 
 _RATIO = 100
 _FREE = 256 * 2**20
-"""An .npz file may unpack to this many bytes, and to `_RATIO` times its size beyond; deflate reaches a thousandfold."""
+"""An .npz file may unpack to this many bytes plus `_RATIO` times its size. Deflate can reach a factor of a thousand."""
 _MOST = 10_000_000
-"""Numbers of a file with one for each image."""
+"""Maximum number of values in a file with one for each image."""
 
 
 def map_array(path: Path) -> np.ndarray:
-    """Maps an .npy file, so that what its head claims is compared with its size before memory is taken.
+    """Maps an .npy file, so that the size in its header is compared with the file before memory is allocated.
 
     Raises:
         OSError, ValueError: it cannot be read, is damaged, claims more than the file holds, or holds Python objects.
@@ -47,10 +47,10 @@ def read_npy(path: Path) -> np.ndarray:
 
 
 def read_numbers(path: Path) -> Float[np.ndarray, " n"]:
-    """Reads an .npy file of real numbers, of any tensor shape, as one row.
+    """Reads an .npy file of real numbers, of any tensor shape, as a flat array.
 
     Raises:
-        InputError: it is no such file, or holds too many numbers.
+        InputError: the file is not such an array, or has too many numbers.
     """
     try:
         array = map_array(path)

@@ -1,15 +1,15 @@
-"""The models that come with the package, by name."""
+"""The bundled models, by name."""
 
 from pathlib import Path
 
 __all__ = ["MODEL_FILE", "bundled"]
 
 MODEL_FILE = "model.safetensors"
-"""What the file of a model by itself is called."""
+"""Name of the file of a model."""
 
-_FOLDER = Path(__file__).parent / "models"
+MODELS_FOLDER = Path(__file__).parent / "models"
 
 
 def bundled() -> dict[str, Path]:
-    """The file of each model, by its name."""
-    return {path.parent.name: path for path in sorted(_FOLDER.glob(f"*/{MODEL_FILE}"))}
+    """The file of each bundled model, by its name."""
+    return {path.parent.name: path for path in sorted(MODELS_FOLDER.glob(f"*/{MODEL_FILE}"))}

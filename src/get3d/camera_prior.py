@@ -1,4 +1,4 @@
-"""The distribution of cameras of a dataset, in numbers alone: options are made from it before PyTorch is imported."""
+"""The camera distribution of a dataset. It imports nothing heavy, because options are made from it."""
 
 import math
 from dataclasses import dataclass

@@ -20,15 +20,15 @@ __all__ = ["Cameras", "sample_angles"]
 
 @dataclass(frozen=True)
 class Cameras(TensorDataclass):
-    """n pinhole cameras. All that is made with them is differentiable in their tensors.
+    """n pinhole cameras. Results are differentiable with respect to their tensors.
 
     Attributes:
-        positions: [n, 3] where the cameras stand in the world.
+        positions: [n, 3] positions in the world.
         rotations: [n, 3, 3] rows are the camera's right, up and backward axes in the world, orthonormal:
             camera = rotation · (world − position).
         focal_lengths: [n, 2] along x and y, in image heights.
-        principal_points: [n, 2] where the optical axis meets the image: x right and y down from its upper left corner,
-            in image heights; (½, ½) is the middle.
+        principal_points: [n, 2] intersection of the optical axis with the image: x right and y down from its upper left
+            corner, in image heights; (½, ½) is the middle.
     """
 
     positions: Float[Tensor, "n 3"]
@@ -45,15 +45,15 @@ class Cameras(TensorDataclass):
         fov: Float[Tensor, " n"] | float = DEFAULT_FOV,
         roll: Float[Tensor, " n"] | float | None = None,
     ) -> "Cameras":
-        """Cameras on spheres around the origin, which they look at.
+        """Cameras on spheres around the origin that look at the origin.
 
         Args:
             azimuth: [n], radians.
             polar: [n], radians from +Y, strictly between 0 and π.
-            radius: [n], distance from the origin; a float serves all.
-            fov: [n], vertical field of view in radians; a float serves all.
-            roll: [n], radians that the camera is turned about its axis, counter-clockwise for who looks through it, so
-                that the image turns clockwise; None for level cameras.
+            radius: [n], distance from the origin; a float applies to all.
+            fov: [n], vertical field of view in radians; a float applies to all.
+            roll: [n], rotation about the optical axis in radians, counter-clockwise as seen through the camera, so that
+                the image turns clockwise; None for level cameras.
         """
         sine = torch.sin(polar)
         direction = torch.stack([-sine * torch.sin(azimuth), torch.cos(polar), -sine * torch.cos(azimuth)], dim=1)
@@ -65,7 +65,7 @@ class Cameras(TensorDataclass):
 
     @classmethod
     def of_prior(cls, prior: CameraPrior, angles: Float[Tensor, "n 2"]) -> "Cameras":
-        """The cameras of a dataset's prior at (azimuth, polar) in radians."""
+        """Cameras of a dataset's prior at given (azimuth, polar) in radians."""
         azimuth, polar = angles.T.contiguous()
         return cls.orbit(azimuth, polar, prior.radius, math.radians(prior.fov))
 
@@ -91,23 +91,23 @@ class Cameras(TensorDataclass):
         fov: Float[Tensor, " n"] | float = DEFAULT_FOV,
         roll: Float[Tensor, " n"] | float | None = None,
     ) -> "Cameras":
-        """Cameras that stand and look anywhere.
+        """Cameras at any position that look at any point.
 
         Args:
-            positions: [n, 3] where they stand.
-            targets: [n, 3] points in the middle of the images; one serves all.
-            up: the direction in the world that is upward in the images.
-            fov: [n], vertical field of view in radians; a float serves all.
+            positions: [n, 3] positions in the world.
+            targets: [n, 3] points that appear in the middle of the images; one point applies to all.
+            up: world direction that is up in the images.
+            fov: [n], vertical field of view in radians; a float applies to all.
             roll: as in `orbit`.
 
         Raises:
-            ValueError: a camera stands at its target, or looks along `up`.
+            ValueError: a camera is at its target, or looks along `up`.
         """
         middle = positions.new_tensor(targets) if isinstance(targets, tuple) else targets
         backward = torch.nn.functional.normalize(positions - middle, dim=1)
         right = torch.linalg.cross(positions.new_tensor(up).expand_as(backward), backward)
         if not (right.detach().norm(dim=1) > 1e-6).all():
-            raise ValueError("a camera stands at its target, or looks along `up`; move it, or give another `up`")
+            raise ValueError("a camera is at its target, or looks along `up`; move it, or use another `up`")
         right = torch.nn.functional.normalize(right, dim=1)
         rotations = torch.stack([right, torch.linalg.cross(backward, right), backward], dim=1)
         return cls(positions, _rolled(rotations, roll), *_lens(_for_each(fov, positions[:, 0])))
@@ -119,10 +119,10 @@ class Cameras(TensorDataclass):
         focal_lengths: Float[Tensor, "n 2"],
         principal_points: Float[Tensor, "n 2"] | None = None,
     ) -> "Cameras":
-        """Cameras of extrinsic matrices [R | t], camera = R · world + t, and of intrinsics; see the attributes.
+        """Cameras from extrinsic matrices [R | t], camera = R · world + t, and intrinsics as in the attributes.
 
-        The axes are right, up and backward, as in OpenGL and Blender. From matrices whose axes are right, down and
-        forward, as in OpenCV and COLMAP, negate the second and the third row.
+        The axes are right, up and backward, as in OpenGL and Blender. For matrices with the axes right, down and
+        forward, as in OpenCV and COLMAP, negate the second and the third row first.
         """
         rotations, translations = world_to_camera.split([3, 1], dim=2)
         positions = -(rotations * translations).sum(1)
@@ -136,21 +136,21 @@ class Cameras(TensorDataclass):
 
     @property
     def fov(self) -> Float[Tensor, " n"]:
-        """Vertical fields of view in radians, of a camera whose principal point is in the middle."""
+        """Vertical fields of view in radians, for a principal point in the middle."""
         return 2 * torch.atan(0.5 / self.focal_lengths[:, 1])
 
     @property
     def angles(self) -> Float[Tensor, "n 2"]:
-        """(azimuth, polar) of where the cameras stand as seen from the origin: azimuth in [0, 2π), polar in [0, π]."""
+        """(azimuth, polar) of the camera positions as seen from the origin: azimuth in [0, 2π), polar in [0, π]."""
         x, y, z = self.positions.unbind(1)
         return torch.stack([torch.atan2(-x, -z) % (2 * math.pi), torch.atan2(torch.hypot(x, z), y)], dim=1)
 
     def project(self, points: Float[Tensor, "p 3"], camera: Tensor, resolution: int) -> Float[Tensor, "p 3"]:
-        """Where world points appear in square images; differentiable in the points and in the cameras.
+        """Projects world points into square images; differentiable with respect to points and cameras.
 
         Args:
             points: world positions.
-            camera: [p] integers, the camera that looks at each point.
+            camera: [p] integers, the camera for each point.
             resolution: side of the image in pixels.
 
         Returns:

@@ -1,6 +1,6 @@
-"""The commands. Flags come from the configurations of the rooms that do the work; there is no logic in here.
+"""The commands. Their options are made from the configuration classes of the rooms that do the work.
 
-Each command imports its room when it runs, so that help and a mistyped option are answered at once.
+Each command imports its room when it runs, so that `--help` and the message for a mistyped option appear at once.
 """
 
 import functools
@@ -29,6 +29,7 @@ from get3d.flags import REGISTRY, missing_in_one_line
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.ranges import require_ranges
 from get3d.training.run_config import RunsConfig, TrainConfig
+from get3d.viewer.config import ViewConfig
 
 __all__ = ["main"]
 
@@ -45,7 +46,7 @@ class Printing:
     """What a command prints.
 
     Attributes:
-        quiet: print nothing but errors and warnings.
+        quiet: print errors and warnings only.
     """
 
     quiet: Annotated[bool, tyro.conf.FlagCreatePairsOff] = False
@@ -65,7 +66,7 @@ def synth(config: Annotated[SynthConfig, _flat], printing: _Printing) -> None:
 
 
 def render(config: Annotated[RenderConfig, _flat], printing: _Printing) -> None:
-    """Make a dataset of 3D models that you have; each that cannot be used is left out and named. Repeat to go on.
+    """Make a dataset from 3D models. Models that cannot be used are reported and left out. Repeat to resume.
 
     Example: get3d render models/ --out data/mine --views 24 --resolution 64
     """
@@ -77,7 +78,7 @@ def render(config: Annotated[RenderConfig, _flat], printing: _Printing) -> None:
 
 
 def import_(config: Annotated[ImportConfig, _flat], printing: _Printing) -> None:
-    """Make a dataset of images that you have, with their cameras; what cannot be used is left out and named.
+    """Make a dataset from existing images and their cameras. What cannot be used is reported and left out.
 
     Example: get3d import photos/ --cameras transforms.json --out data/mine
     """
@@ -87,39 +88,45 @@ def import_(config: Annotated[ImportConfig, _flat], printing: _Printing) -> None
 
 
 def pack(config: Annotated[PackConfig, _flat], printing: _Printing) -> None:
-    """Pack a dataset into tar shards, for many images on network storage; every command reads them like a folder.
+    """Pack a dataset into tar files, for many images on network storage. Every command reads them like a folder.
 
     Example: get3d pack data/chair --out shards/chair
     """
-    from get3d.datasets import pack as packing
+    from get3d.datasets.pack import pack as pack_dataset
 
-    packing.pack(config, terminal(quiet=printing.quiet))
+    pack_dataset(config, terminal(quiet=printing.quiet))
 
 
 def check(config: Annotated[CheckConfig, _flat], printing: _Printing) -> None:
-    """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on.
+    """Read all files of a dataset and report what is wrong with each. Exit status 1: it cannot be used for training.
 
     Example: get3d check data/chair --report chair.html
     """
-    from get3d.datasets import check as checking
-    from get3d.datasets import check_html as check_page
+    from get3d.datasets.check import check as check_dataset
+    from get3d.datasets.check import print_report
+    from get3d.datasets.check_html import write_page
 
     console = terminal(quiet=printing.quiet)
-    found = checking.check(config.data, config.splits, None if config.json else console)
+    found = check_dataset(config.data, config.splits, None if config.json else console)
     if config.report is not None:
-        check_page.write_page(found, config.report)
+        write_page(found, config.report)
     if config.json:
         print_json(console, found.as_json())
     else:
-        checking.print_report(found, console)
+        print_report(found, console)
     sys.exit(0 if found.usable else 1)
 
 
 def train(config: Annotated[TrainConfig, _flat], printing: _Printing) -> None:
-    """Train a generator on a dataset, from a preset; any field of it can be overridden. Repeat the command to go on.
+    """Train a generator on a dataset, starting from a preset whose settings can be overridden. Repeat to resume.
 
     Example: get3d train demo --data data/chair --out runs/chair
     """
+    if config.dry_run:
+        from get3d.training import dry_run
+
+        dry_run.dry_run(config, terminal())
+        return
     from get3d.distributed import launcher
     from get3d.training import loop
     from get3d.training.config import prepare_run
@@ -132,7 +139,7 @@ train.__annotations__["config"] = Annotated[_Presets, _flat]
 
 
 def list_runs(config: Annotated[RunsConfig, _flat]) -> None:
-    """List the training runs of a folder: how far, how fast and how good each is, and whether it still goes on.
+    """List the training runs of a folder: progress, speed, metrics, and whether each is still running.
 
     Example: get3d runs runs
     """
@@ -142,58 +149,68 @@ def list_runs(config: Annotated[RunsConfig, _flat]) -> None:
 
 
 def generate(config: Annotated[GenerateConfig, _flat], printing: _Printing) -> None:
-    """Make new textured meshes with a trained model, with a contact sheet and a turntable.
+    """Make new textured meshes with a trained model, a contact sheet and a turntable.
 
     Example: get3d generate chair --num 8 --out chairs
     """
     from get3d.distributed import launcher
-    from get3d.generation import generate as making
+    from get3d.generation import generate as generation
 
-    launcher.run(making.generate, config, terminal(quiet=printing.quiet), lambda: making.validate(config))
+    launcher.run(generation.generate, config, terminal(quiet=printing.quiet), lambda: generation.validate(config))
 
 
 def interpolate(config: Annotated[InterpolateConfig, _flat], printing: _Printing) -> None:
-    """Make the way from one object to another: meshes, a video, and a sheet of geometry × texture swaps.
+    """Interpolate between two objects: meshes, a video, and a sheet of geometry × texture swaps.
 
     Example: get3d interpolate chair --from 3 --to 14 --out way
     """
-    from get3d.generation import interpolation as walks
+    from get3d.generation import interpolation
 
-    walks.interpolate(config, terminal(quiet=printing.quiet))
+    interpolation.interpolate(config, terminal(quiet=printing.quiet))
 
 
 def vary(config: Annotated[VaryConfig, _flat], printing: _Printing) -> None:
-    """Make variations of an object, of its geometry, its texture or both.
+    """Make variations of an object: of its geometry, its texture or both.
 
     Example: get3d vary chair --seed 3 --strength 0.3 --out like-3
     """
-    from get3d.generation import interpolation as walks
+    from get3d.generation import interpolation
 
-    walks.vary(config, terminal(quiet=printing.quiet))
+    interpolation.vary(config, terminal(quiet=printing.quiet))
+
+
+def view(config: Annotated[ViewConfig, _flat], printing: _Printing) -> None:
+    """Open a live page on a model (sliders, variations, save), a dataset (images, cameras, meshes) or mesh files.
+
+    Example: get3d view chair
+    """
+    from get3d.viewer import command
+
+    command.view(config, terminal(quiet=printing.quiet))
 
 
 def models(config: Annotated[ModelsConfig, _flat]) -> None:
-    """List the models that come with the package, which every command takes by name.
+    """List the bundled models. Every command accepts their names.
 
     Example: get3d models
     """
-    from get3d.checkpoints import release as releasing
+    from get3d.checkpoints.release import list_models
 
-    releasing.list_models(config, terminal())
+    list_models(config, terminal())
 
 
 def release(config: Annotated[ReleaseConfig, _flat], printing: _Printing) -> None:
-    """Write a model to share: the averaged generator by itself, without what only training needs.
+    """Write a model to share: only the averaged (EMA) generator, without what only training needs.
 
     Example: get3d release runs/chair --out chair --title "office chairs" --licence CC-BY-4.0
     """
-    from get3d.checkpoints import release as releasing
+    from get3d.checkpoints.release import release as release_model
 
-    releasing.release(config, terminal(quiet=printing.quiet))
+    release_model(config, terminal(quiet=printing.quiet))
 
 
 def convert(config: Annotated[ConvertConfig, _flat], printing: _Printing) -> None:
-    """Make one of our models of a published checkpoint (nothing in it is executed), or the way back.
+    """Convert a published checkpoint to a get3d model, or back. Nothing in the file is executed.
 
     Example: get3d convert shapenet_car.pt --class car --out car
     """
@@ -209,7 +226,7 @@ def convert(config: Annotated[ConvertConfig, _flat], printing: _Printing) -> Non
 
 
 def evaluate(config: Annotated[EvaluateConfig, _flat], printing: _Printing) -> None:
-    """Compare models with a dataset: shapes, images, meshes, variety; a table, report.json and report.html.
+    """Compare models with a dataset (shapes, images, meshes, variety): a table, report.json and report.html.
 
     Example: get3d evaluate runs/chair --data data/chair --out evaluation
     """
@@ -220,7 +237,7 @@ def evaluate(config: Annotated[EvaluateConfig, _flat], printing: _Printing) -> N
 
 
 def benchmark(config: Annotated[BenchConfig, _flat], printing: _Printing) -> None:
-    """Time each stage of a training step and of generation beside slow, plain references, in one run.
+    """Time each stage of a training step and of generation, compared with slow, plain references in the same run.
 
     Example: get3d bench --repeats 3
     """
@@ -240,6 +257,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "generate": generate,
     "interpolate": interpolate,
     "vary": vary,
+    "view": view,
     "models": models,
     "release": release,
     "convert": convert,
@@ -247,15 +265,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "bench": benchmark,
 }
 
-_GO_ON = ("synth", "render", "pack", "train", "evaluate")
-"""Commands that keep what they have done, and go on with it."""
+_RESUMABLE = ("synth", "render", "pack", "train", "evaluate")
+"""Commands that resume where they stopped."""
 
 
 def main() -> None:
     """Runs a command.
 
-    Bad input ends with one clear line and exit status 2, training that failed with status 1, Ctrl-C with status 130,
-    and an output that nobody reads on with status 141, as the shell has it.
+    Exit status: 2 for bad input, with one line that explains it; 1 for failed training; 130 for Ctrl-C; 141 if the
+    reader of the output has closed it, as in a shell.
     """
     prepare_process()
     try:
@@ -273,15 +291,15 @@ def main() -> None:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(1)
     except KeyboardInterrupt as stopped:
-        again = "; repeat the command to resume" if sys.argv[1:2] and sys.argv[1] in _GO_ON else ""
-        # Of processes that torchrun started, the first one says it.
+        again = "; repeat the command to resume" if sys.argv[1:2] and sys.argv[1] in _RESUMABLE else ""
+        # Of several processes, only the first one prints it.
         if os.environ.get("RANK", "0") == "0":
             sys.stderr.write(f"{str(stopped) or f'stopped{again}'}\n")
         sys.exit(130)
 
 
 def _in_short(command: Callable[..., Any]) -> Callable[..., Any]:
-    """A command as the list of commands has it: without its example."""
+    """A command for the list of commands: without its example."""
 
     @functools.wraps(command)
     def called(*arguments: Any, **options: Any) -> Any:
@@ -301,7 +319,7 @@ def _run() -> None:
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS if command else {name: _in_short(each) for name, each in COMMANDS.items()},
             prog="get3d",
-            description="Learn from images of objects of one kind to make new textured 3D meshes. "
-            "`get3d COMMAND --help` explains a command, `get3d --version` tells the version.",
+            description="Learns from images of objects of one kind, and makes new textured 3D meshes. "
+            "`get3d COMMAND --help` explains a command. `get3d --version` prints the version.",
             registry=REGISTRY,
         )

@@ -1,11 +1,11 @@
-"""The one owner of colour: which numbers stand for it where, and how one becomes the other.
+"""Colour: its representation in networks, light and files, and all conversions between them.
 
-- **Networks** see sRGB-encoded colour in [−1, 1], as their images have it, and masks in [0, 1].
+- **Networks** use sRGB-encoded colour in [−1, 1], like their images, and masks in [0, 1].
 - **Light** is added, filtered and averaged in linear light in [0, 1].
-- **Files** hold bytes, 0 to 255: sRGB-encoded where they are colours, linear where they are data (roughness, alpha).
+- **Files** hold bytes, 0 to 255: sRGB-encoded for colours, linear for data (roughness, alpha).
 
-The curve between encoded and linear is that of IEC 61966-2-1. Every function takes tensors, and arrays of NumPy, and
-gives the same kind.
+The curve between encoded and linear is that of IEC 61966-2-1. Every function takes tensors or NumPy arrays and
+returns the same type.
 """
 
 from typing import TypeVar
@@ -42,10 +42,15 @@ def srgb_to_linear(color: Values) -> Values:
     return np.where(color <= _ENCODED_END, color / 12.92, curve)
 
 
-def linear_to_srgb(light: Values) -> Values:
-    """Linear light, cut at 0 and 1, as encoded colour in [0, 1] (IEC 61966-2-1); differentiable."""
+def linear_to_srgb(light: Values, *, clamp: bool = True) -> Values:
+    """Linear light, clamped to [0, 1], as encoded colour in [0, 1] (IEC 61966-2-1); differentiable.
+
+    Args:
+        light: linear.
+        clamp: False continues the curve outside of [0, 1], where it keeps a gradient; for tensors only.
+    """
     if isinstance(light, Tensor):
-        light = light.clamp(0, 1)
+        light = light.clamp(0, 1) if clamp else light
         curve = 1.055 * light.clamp(min=_LINEAR_END) ** (1 / 2.4) - 0.055
         return torch.where(light <= _LINEAR_END, light * 12.92, curve)
     light = np.clip(light, 0, 1)
@@ -69,24 +74,24 @@ def bytes_to_unit(values: Values) -> Values:
 
 
 def unit_to_bytes(values: Values) -> Values:
-    """[0, 1], cut at both ends, as bytes, the nearest of them."""
+    """[0, 1], clamped, as the nearest bytes."""
     if isinstance(values, Tensor):
         return (values * 255).round().clamp(0, 255).to(torch.uint8)
     return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
 
 
 def signed_to_bytes(values: Values) -> Values:
-    """[−1, 1], cut at both ends, as bytes, the nearest of them."""
+    """[−1, 1], clamped, as the nearest bytes."""
     if isinstance(values, Tensor):
         return ((values + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
     return np.rint((np.clip(values, -1, 1) + 1) * 127.5).astype(np.uint8)
 
 
 def bytes_to_linear(values: UInt8[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
-    """Encoded bytes as linear light in [0, 1], by a table: images are large."""
+    """Encoded bytes as linear light in [0, 1]. It uses a table, because images are large."""
     return srgb_to_linear(np.arange(256) / 255)[values]
 
 
 def linear_to_bytes(light: Float[np.ndarray, "..."]) -> UInt8[np.ndarray, "..."]:
-    """Linear light, cut at 0 and 1, as encoded bytes."""
+    """Linear light, clamped to [0, 1], as encoded bytes."""
     return unit_to_bytes(linear_to_srgb(light))

@@ -1,16 +1,18 @@
-"""The terminal. What is printed is never read as markup: names and messages come from users and their files."""
+"""The terminal. Output is never parsed as markup, because names and messages come from users and their files."""
 
 import _thread
 import json
 import os
+import shlex
 import sys
 import threading
 import warnings
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-__all__ = ["end_quietly", "prepare_process", "print_json", "terminal"]
+__all__ = ["command_line", "end_quietly", "prepare_process", "print_json", "terminal"]
 
 
 class _Terminal(Console):
@@ -21,7 +23,7 @@ class _Terminal(Console):
 
 
 def terminal(*, quiet: bool = False) -> Console:
-    """The console that commands print to: `[…]` stands for itself in all that is printed, table cells included.
+    """The console that commands print to. `[…]` is printed literally, also in table cells.
 
     Args:
         quiet: print nothing.
@@ -30,19 +32,27 @@ def terminal(*, quiet: bool = False) -> Console:
 
 
 def print_json(console: Console, value: Any) -> None:
-    """Prints JSON, for programs: in ASCII, and no line of it broken at the terminal's width.
+    """Prints JSON for programs: in ASCII, without wrapping lines at the terminal's width.
 
     Raises:
-        ValueError: it holds a number that is not finite, which JSON does not know.
+        ValueError: a number is not finite, which JSON cannot represent.
     """
     console.print(json.dumps(value, indent=1, allow_nan=False), soft_wrap=True, markup=False, highlight=False)
 
 
-def prepare_process() -> None:
-    """Lets standard output and error take every character, warnings be a line each, and Ctrl-C never be lost.
+def command_line() -> str | None:
+    """The command that this process runs, as one types it; None where another program calls."""
+    program, *arguments = sys.argv
+    called = Path(program)
+    own = called.name == "get3d" or called.parts[-2:] == ("get3d", "__main__.py")
+    return shlex.join(["get3d", *arguments]) if own else None
 
-    What an output's encoding cannot say, and the bytes of file names that are no text, are written as escapes. For
-    programs, not for libraries: it holds for the whole process.
+
+def prepare_process() -> None:
+    """Makes output accept every character, prints each warning as one line, and makes sure that Ctrl-C is never lost.
+
+    Characters that the output's encoding lacks, and bytes of file names that are not text, are written as escapes.
+    For programs, not for libraries: it changes the complete process.
     """
     sys.unraisablehook = _interrupt_again
     for stream in (sys.stdout, sys.stderr):
@@ -65,5 +75,5 @@ def _interrupt_again(unraisable: Any) -> None:
 
 
 def end_quietly() -> None:
-    """Throws away what is still to be printed, so that the end of the process does not fail on it."""
+    """Discards pending output, so that the end of the process does not fail on it."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

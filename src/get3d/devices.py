@@ -1,4 +1,4 @@
-"""The devices a machine has, how much they can still hold, and the modes that PyTorch computes in."""
+"""Devices, their free memory, and the precision that PyTorch computes in."""
 
 import ctypes
 import functools
@@ -18,14 +18,14 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
-"""Numbers of options in glibc's malloc.h."""
+"""Option numbers of glibc's malloc.h."""
 
 
 def device_named(name: str) -> torch.device:
-    """The device of a name; "auto" takes a GPU where there is one.
+    """The device with a name; "auto" uses a GPU if there is one.
 
     Raises:
-        InputError: this machine has no such device.
+        InputError: the machine has no such device.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -36,7 +36,7 @@ def device_named(name: str) -> torch.device:
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes that can still be had on a device, what PyTorch holds in reserve included."""
+    """Free bytes of a device, including memory that PyTorch has reserved."""
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
@@ -44,10 +44,10 @@ def free_memory(device: torch.device) -> int:
 
 
 def keep_memory() -> None:
-    """Lets this process keep the memory of past tensors for the next ones, where its C library is glibc.
+    """Makes this process keep the memory of freed tensors for new ones, if its C library is glibc.
 
-    By itself that library gives large blocks back to the system at once; taking them anew costs a large network on a
-    CPU a third of its time. For programs, not for libraries: it holds for the whole process.
+    By default, glibc returns large blocks to the system immediately. Allocating them again takes a third of the time of
+    a large network on a CPU. For programs, not for libraries: it changes the complete process.
     """
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
@@ -56,15 +56,16 @@ def keep_memory() -> None:
 
 
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """Makes a function compute in the precision of its tensors, also inside of autocast.
+    """Makes a function compute in the precision of its tensors, even inside autocast.
 
-    For what surfaces and pixels are computed from: in half precision, vertices would be off by more than an edge.
+    It is used for surfaces and pixels: in half precision, vertices would move by more than an edge.
     """
 
     @functools.wraps(function)
     def computed(*args: P.args, **kwargs: P.kwargs) -> R:
+        accelerator = torch.accelerator.current_accelerator()
         with ExitStack() as stack:
-            for kind in ("cpu", "cuda"):
+            for kind in ("cpu",) if accelerator is None else ("cpu", accelerator.type):
                 if torch.is_autocast_enabled(kind):
                     stack.enter_context(torch.autocast(kind, enabled=False))
             return function(*args, **kwargs)

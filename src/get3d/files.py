@@ -1,4 +1,4 @@
-"""Reading and writing that never leaves half a file behind, and the one error that bad input gets."""
+"""Reading untrusted files, writing files completely or not at all, and the one error for bad input."""
 
 import errno
 import hashlib
@@ -36,12 +36,12 @@ __all__ = [
     "writing",
 ]
 
-_MOST_TEXT = 2**28
-"""Bytes of a text file that is read as a whole."""
-_LONGEST_LINE = 2**24
-"""Characters of a line, for files that are read line by line."""
+MOST_TEXT = 2**28
+"""Maximum size in bytes of a text file that is read at once."""
+LONGEST_LINE = 2**24
+"""Maximum characters per line, for files that are read line by line."""
 FORMAT = 1
-"""Of the files that this program writes: runs, checkpoints, models, datasets, lists of shapes. It reads no other."""
+"""Format number of runs, checkpoints, models, datasets and shape lists. Files of another format are refused."""
 
 _HUGE = re.compile(r"[eE]\+?\d{3}|\d{19}")
 """In JSON: what may be a number that is not finite or does not fit in 64 bits."""
@@ -57,7 +57,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class InputError(ValueError):
-    """What a user gave cannot be used. The message names the file or option, the value, and the fix.
+    """User input that cannot be used. The message names the file or option, the value, and the fix.
 
     It is one line: breaks and other control characters, which values from files may have, stand in it as escapes.
     """
@@ -68,10 +68,10 @@ class InputError(ValueError):
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[Path]:
-    """Gives a path beside `path` to write to; renames it to `path` when the block ends well, removes it otherwise.
+    """Yields a temporary path in the folder of `path`, and renames it to `path` if the block succeeds.
 
-    The name keeps the suffix of `path`, so writers that choose a format by suffix work. Missing parent folders
-    are made.
+    If the block fails, the temporary file is removed. It has the suffix of `path`, for writers that choose a format by
+    suffix. Missing parent folders are made.
 
     Raises:
         InputError: the folder cannot be written to, or the disk is full.
@@ -99,7 +99,7 @@ def writing(path: Path | str) -> Iterator[Path]:
 
 
 def not_written(path: Path | str, why: str | None) -> InputError:
-    """What to raise where a file cannot be written."""
+    """The error for a file that cannot be written."""
     return InputError(f"{path}: not written ({why}); free some space or choose another folder")
 
 
@@ -114,7 +114,7 @@ def _umask() -> int:
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """Writes `value` as indented JSON, whole or not at all."""
+    """Writes `value` as indented JSON, completely or not at all."""
     text = json.dumps(value, indent=1, allow_nan=False) + "\n"
     with writing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -135,19 +135,19 @@ def open_file(path: Path | str) -> io.BufferedReader:
 
 
 def read_text(path: Path | str) -> str:
-    """Reads an untrusted text file as a whole: UTF-8, with or without a byte order mark, at most 256 MiB.
+    """Reads an untrusted text file: UTF-8, with or without a byte order mark, at most 256 MiB.
 
     Raises:
-        InputError: the file is missing, cannot be read, is too large, is in another encoding, or holds NUL characters.
+        InputError: the file is missing, cannot be read, is too large, has another encoding, or contains NUL characters.
     """
     path = Path(path)
     try:
         with open_file(path) as file:
-            content = file.read(_MOST_TEXT + 1)
+            content = file.read(MOST_TEXT + 1)
     except OSError as error:
         raise _not_read(path, error) from error
-    if len(content) > _MOST_TEXT:
-        raise InputError(f"{path}: is larger than {_MOST_TEXT >> 20} MiB, the most that is read; divide it")
+    if len(content) > MOST_TEXT:
+        raise InputError(f"{path}: is larger than {MOST_TEXT >> 20} MiB, the maximum; split it")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -162,11 +162,11 @@ def text_lines(path: Path | str, most: int) -> Iterator[str]:
 
     Args:
         path: the file.
-        most: how many lines it may have.
+        most: maximum number of lines.
 
     Raises:
-        InputError: the file is missing, cannot be read, has too many or too long lines, is in another encoding, or
-            holds NUL characters.
+        InputError: the file is missing, cannot be read, has too many or too long lines, has another encoding, or
+            contains NUL characters.
     """
     path = Path(path)
     try:
@@ -175,12 +175,12 @@ def text_lines(path: Path | str, most: int) -> Iterator[str]:
             binary.seek(0)
             number = 0
             with io.TextIOWrapper(binary, encoding="utf-8-sig", newline="") as file:
-                while line := file.readline(_LONGEST_LINE):
+                while line := file.readline(LONGEST_LINE):
                     number += 1
                     if number > most:
-                        raise InputError(f"{path}: has more than {most:,} lines, the most that are read; divide it")
-                    if len(line) == _LONGEST_LINE:
-                        raise InputError(f"{path}: line {number} is longer than {_LONGEST_LINE:,} characters")
+                        raise InputError(f"{path}: has more than {most:,} lines, the maximum; split it")
+                    if len(line) == LONGEST_LINE:
+                        raise InputError(f"{path}: line {number} is longer than {LONGEST_LINE:,} characters")
                     if "\0" in line:
                         raise _not_utf8(path, first, f"it has a NUL character in line {number}")
                     yield line
@@ -202,28 +202,28 @@ def _not_utf8(path: Path, first: bytes, found: str) -> InputError:
 
 
 def read_json(path: Path | str, *, finite: bool = True) -> Any:
-    """Reads a JSON file, as `parse_json` takes it, of at most 256 MiB.
+    """Reads a JSON file of at most 256 MiB; see `parse_json`.
 
     Args:
         path: the file.
-        finite: whether numbers that are not finite are refused, and not left to the caller.
+        finite: refuse numbers that are not finite.
 
     Raises:
-        InputError: the file is missing, larger, no file, or no JSON that can be used.
+        InputError: the file is missing, too large, not a file, or not usable JSON.
     """
     return parse_json(read_text(path), path, finite=finite)
 
 
 def parse_json(text: str, where: object, *, finite: bool = True) -> Any:
-    """The value of a JSON text whose numbers are finite and fit in 64 bits, and whose texts have no NUL.
+    """Parses untrusted JSON. Numbers must be finite and fit in 64 bits, and strings must not contain NUL.
 
     Args:
-        text: from a file that may be a stranger's.
+        text: the JSON text.
         where: the file, for the message.
-        finite: whether numbers that are not finite are refused.
+        finite: refuse numbers that are not finite.
 
     Raises:
-        InputError: it is no such text, or is nested too deeply.
+        InputError: the text is not such JSON, or is nested too deeply.
     """
     # Callbacks for each number make reading slow, so only texts that may have such numbers get them.
     number = _finite if finite else float
@@ -246,36 +246,36 @@ def _finite(text: str) -> float:
 def _short(text: str) -> int:
     # The length is compared first, since Python refuses to convert thousands of digits.
     if len(text) > 20 or not -(2**63) <= (value := int(text)) < 2**64:
-        raise ValueError(f"{text[:20]}… is too large a number")
+        raise ValueError(f"{text[:20]}… is too large")
     return value
 
 
 def require_format(values: Any, where: object, remedy: str, wanted: int = FORMAT) -> dict[str, Any]:
-    """The same table, if it says that it has the format that this program reads.
+    """Returns a JSON object after checking its format number.
 
     Args:
-        values: what was read.
+        values: the JSON value.
         where: the file, for the message.
-        remedy: what to do about another format.
-        wanted: the number of the format.
+        remedy: the fix for another format.
+        wanted: the expected number.
 
     Raises:
-        InputError: it is no table, or says another number or none.
+        InputError: the value is not an object, or its format number is missing or another.
     """
     if not isinstance(values, dict):
         raise InputError(f"{where}: is a {type(values).__name__}, not a table; {remedy}")
     found = values.get("format")
     if type(found) is not int or found != wanted:
-        said = "says no format" if found is None else f"format is {found!r}"
-        raise InputError(f"{where}: {said}, this program reads {wanted}; {remedy}")
+        said = "has no format number" if found is None else f"format is {found!r}"
+        raise InputError(f"{where}: {said}, this version reads {wanted}; {remedy}")
     return values
 
 
 def require_writable(folder: Path | str) -> Path:
-    """Makes `folder` where it is missing and proves that a file can be written there, before any work starts.
+    """Makes `folder` if it is missing, and checks that a file can be written there, before any work starts.
 
     Raises:
-        InputError: it cannot be made or written to.
+        InputError: the folder cannot be made or written to.
     """
     folder = Path(folder)
     try:
@@ -288,15 +288,15 @@ def require_writable(folder: Path | str) -> Path:
 
 
 def require_space(folder: Path | str, needed: int, what: str) -> None:
-    """Sees to it that a disk has room for what will be written, before any work starts.
+    """Checks that a disk has enough free space, before any work starts.
 
     Args:
-        folder: where it will be; may not be there yet.
-        needed: bytes.
-        what: takes them, for the message.
+        folder: the folder to write to; it need not exist yet.
+        needed: bytes that will be written.
+        what: what will be written, for the message.
 
     Raises:
-        InputError: the disk has less room.
+        InputError: the disk has less free space.
     """
     place = Path(folder).absolute()
     while not place.exists():
@@ -310,7 +310,7 @@ def require_space(folder: Path | str, needed: int, what: str) -> None:
 
 
 def contained(root: Path | str, name: str) -> Path:
-    """The file `name`, a relative path found in a stranger's file, inside `root`.
+    """The path `root / name`, for a relative path from an untrusted file.
 
     Raises:
         InputError: the path leads out of `root`, directly or through a link.
@@ -323,14 +323,14 @@ def contained(root: Path | str, name: str) -> Path:
 
 
 def require_names(names: Sequence[str], where: object) -> None:
-    """Sees to it that names can be appended to a folder and stay in it: relative, with `/` between their parts.
+    """Checks that names can be appended to a folder and stay inside it: relative, with `/` between their parts.
 
-    Every name of an object, an image, a class or a shape that comes from a file or an option goes through here, or was
-    made by `make_name`. It takes a second for millions of names.
+    Every name of an object, an image, a class or a shape from a file or an option is checked here, or made by
+    `make_name`. Millions of names take a second.
 
     Args:
-        names: one a file or folder.
-        where: the file or option that they come from, for the message.
+        names: relative names of files or folders.
+        where: the file or option with the names, for the message.
 
     Raises:
         InputError: a name is empty or absolute, has a part `.` or `..`, a part of more than 200 bytes, a backslash or a
@@ -351,21 +351,21 @@ def require_names(names: Sequence[str], where: object) -> None:
 
 
 def require_name(name: str, where: object) -> str:
-    """The same name, if `require_names` lets it pass.
+    """Returns a name after checking it with `require_names`.
 
     Raises:
-        InputError: it does not.
+        InputError: the name is not valid.
     """
     require_names([name], where)
     return name
 
 
 def make_name(text: str) -> str:
-    """A name that `require_names` lets pass, from any text: a path that a list names, say.
+    """Makes a name that `require_names` accepts from any text, such as a path in a list.
 
-    Names that are valid stay as they are. Drives, leading and doubled slashes and the parts `.` and `..` are left out,
-    characters that names cannot have become `-`, and long parts are cut and end in a digest of the whole part. Texts
-    that differ may become the same name.
+    Valid names are unchanged. Drives, leading and doubled slashes and the parts `.` and `..` are left out,
+    other invalid characters become `-`, and long parts are shortened and end in a digest of the complete part.
+    Different texts can give the same name.
     """
     parts = re.sub(r"^[A-Za-z]:(?=[\\/])", "", text).replace("\\", "/").split("/")
     return "/".join(_made_part(part) for part in parts if part not in ("", ".", "..")) or "unnamed"

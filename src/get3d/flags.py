@@ -1,4 +1,4 @@
-"""Command-line options from configurations: `get3d.options` in terms of the library that reads command lines."""
+"""Command-line options from configurations: translates `get3d.options` for tyro."""
 
 import dataclasses
 import inspect
@@ -48,7 +48,7 @@ def _configuration(info: StructTypeInfo) -> StructConstructorSpec | None:
         # tyro takes types at run time.
         annotated: Any = Annotated[(annotation, *markers)] if markers else annotation
         specs.append((not option.common, StructFieldSpec(field.name, annotated, default, help_text)))
-    # Sorting keeps the order of those that are alike.
+    # Sorting is stable.
     ordered = tuple(spec for _, spec in sorted(specs, key=lambda pair: pair[0]))
     return StructConstructorSpec(instantiate=info.type, fields=ordered)
 
@@ -133,8 +133,8 @@ def missing_in_one_line(example: str) -> Iterator[None]:
 
     def say(event: Any) -> None:
         if isinstance(event, errors.MissingSubcommand):
-            choices = ", ".join(event.subcommand_spec.parser_from_name)
-            raise InputError(f"give one of {choices}; for example: {example}")
+            known = ", ".join(event.subcommand_spec.parser_from_name)
+            raise InputError(f"give one of {known}; for example: {example}")
         if isinstance(event, errors.MissingArgs) and not event.unrecognized_tokens:
             arguments = [each.arg for each in event.missing_arguments]
             names = [str(one.lowered.metavar) if one.is_positional() else one.display_name() for one in arguments]

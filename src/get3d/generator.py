@@ -1,16 +1,16 @@
-"""From latents and cameras to meshes and images: where networks, surface and render meet.
+"""From latents and cameras to meshes and images: combines networks, isosurface and rendering.
 
-A latent's way: `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and deformation
-on the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
+A latent passes through `Generator.styles` (mapping), `Generator.fields` (tri-planes), `Generator.extract` (SDF and
+deformation on the grid; triangles), then `Generator.draw` (visibility, and the texture field at the covered pixels) or
 `Generator.textured` (for other programs).
 
-All of it works in every mode of PyTorch: gradients are recorded as the caller's mode says, what a generator keeps never
-depends on the mode it was made in, and autocast lowers the precision of convolutions alone.
+Everything works in every mode of PyTorch: gradients are recorded according to the caller's mode, cached values never
+depend on the mode they were made in, and autocast lowers only the precision of convolutions.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -19,6 +19,7 @@ from torch.profiler import record_function
 
 from get3d import spans
 from get3d.cameras import Cameras
+from get3d.color import linear_to_srgb, signed_to_unit, srgb_to_linear, unit_to_signed
 from get3d.export import TexturedMesh, textured_mesh
 from get3d.files import InputError
 from get3d.generator_config import PSI, GeneratorConfig
@@ -28,7 +29,9 @@ from get3d.latents import Latents, Styles, mix
 from get3d.materials import BASE_COLOR, Material
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, MappingNetwork
-from get3d.render import interpolate, mask_of, rasterize
+from get3d.render import Fragments, interpolate, mask_of, rasterize
+from get3d.render.lights import LIGHTS, Light
+from get3d.render.shade import Surface, seen_normals, shade, views_of
 
 __all__ = [
     "PSI",
@@ -47,11 +50,11 @@ BACKGROUND = -1.0
 
 @dataclass(frozen=True)
 class Shapes:
-    """n shapes, ready to be drawn.
+    """n shapes, ready for rendering.
 
     Attributes:
-        surfaces: their meshes, and what regularises them.
-        fields: what they are made from.
+        surfaces: their meshes and regularisers.
+        fields: their fields.
     """
 
     surfaces: Surfaces
@@ -62,16 +65,16 @@ class Shapes:
 
     @property
     def meshes(self) -> MeshBatch:
-        """Their surfaces."""
+        """The surfaces."""
         return self.surfaces.meshes
 
     @property
     def empty(self) -> Bool[Tensor, " n"]:
-        """[n] which of them have no surface, so that a placeholder stands in for it."""
+        """[n] shapes without a surface, which have a placeholder."""
         return self.surfaces.empty
 
     def material(self, number: int) -> Material:
-        """What the surface of one of them looks like, at points [p, 3]."""
+        """The material of one shape, a function of points [p, 3]."""
 
         def material(points: Float[Tensor, "p 3"]) -> dict[str, Float[Tensor, "p _"]]:
             shape = torch.full(points.shape[:1], number, device=points.device)
@@ -82,10 +85,10 @@ class Shapes:
 
 @dataclass(frozen=True)
 class Field:
-    """n shapes as functions of space; differentiable, in the points too.
+    """n shapes as functions of space; differentiable, also with respect to the points.
 
     Attributes:
-        fields: what the synthesis network made.
+        fields: outputs of the synthesis network.
     """
 
     fields: Fields
@@ -106,8 +109,8 @@ class Field:
 class Generator(nn.Module):
     """Makes textured shapes from latents (GET3D, section 3).
 
-    `field`, `shapes`, `meshes`, `render` and `textured` take the latents of n shapes, which they truncate by psi (0.7
-    where it is not given), or styles, which they take as they are.
+    `field`, `shapes`, `meshes`, `render` and `textured` take latents of n shapes, which are truncated by psi (default
+    0.7), or styles, which are used unchanged.
     """
 
     @torch.inference_mode(False)
@@ -118,7 +121,7 @@ class Generator(nn.Module):
         self.mapping_geometry = MappingNetwork(**sizes, label_dim=len(config.classes))
         self.mapping_texture = MappingNetwork(**sizes, label_dim=len(config.classes))
         self.use_grid(config.grid_resolution)
-        self.synthesis = config.synthesis.build(
+        self.synthesis = replace(config.synthesis, channels=config.channels).build(
             style=config.w_dim, size=config.grid_size, cell_values=self.isosurface.cell_values
         )
 
@@ -129,15 +132,15 @@ class Generator(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where it is, and where what it is given must be."""
+        """Device of the generator; arguments must be on it."""
         return self.mapping_geometry.w_avg.device
 
     @torch.inference_mode(False)
     def use_grid(self, resolution: int) -> None:
-        """Extracts surfaces of the same fields on a finer or coarser grid from now on.
+        """Sets a finer or coarser grid for extracting surfaces of the same fields.
 
         Args:
-            resolution: steps of the grid along a side.
+            resolution: resolution of the grid.
         """
         config = self.config
         with torch.device("cpu"):  # Whatever the default is, "meta" for one.
@@ -146,12 +149,12 @@ class Generator(nn.Module):
 
     @torch.inference_mode(False)
     def sample_latents(self, n: int, seed: int, label: str | None = None) -> Latents:
-        """Latents of the shapes with the seeds seed, seed + 1, …; a seed is the same shape however many are asked for.
+        """Latents of the shapes with the seeds seed, seed + 1, …; a seed gives the same shape for any `n`.
 
         Args:
-            n: how many.
-            seed: of the first.
-            label: their class, of a generator of several; None draws one for each.
+            n: number of shapes.
+            seed: seed of the first shape.
+            label: class of the shapes, for a generator of several; None draws a class for each.
 
         Raises:
             InputError: there is no such class.
@@ -174,9 +177,9 @@ class Generator(nn.Module):
         """The styles of latents, the same for every layer.
 
         Args:
-            latents: of n shapes.
+            latents: latents of n shapes.
             psi: truncation towards the mean style: w̄ + ψ·(w − w̄).
-            per_layer: one for every layer (W+), which can then differ; False gives one for all (W).
+            per_layer: return a style for every layer (W+); False returns one for all layers (W).
         """
         label = latents.label
         geometry = self.mapping_geometry.truncate(self.mapping_geometry(latents.geometry, label), psi, label)
@@ -185,10 +188,10 @@ class Generator(nn.Module):
         return self.require_styles(styles) if per_layer else styles
 
     def require_styles(self, styles: Styles) -> Styles:
-        """The same styles for every layer (W+), which this generator can make shapes of.
+        """Returns styles for every layer (W+), after checking that they fit this generator.
 
         Raises:
-            ValueError: they are for another number of layers, or of another size.
+            ValueError: the number of layers or the size differs.
         """
         synthesis, w_dim, found = self.synthesis, self.config.w_dim, {}
         for kind, layers in (("geometry", synthesis.num_geometry_styles), ("texture", synthesis.num_texture_styles)):
@@ -205,12 +208,12 @@ class Generator(nn.Module):
         if isinstance(codes, Latents):
             return self.styles(codes, PSI if psi is None else psi)
         if psi is not None:
-            raise ValueError(f"psi is {psi}, but styles are taken as they are; leave it out")
+            raise ValueError(f"psi is {psi}, but styles are used unchanged; leave it out")
         return codes
 
     @torch.no_grad()
     def estimate_mean_styles(self, samples: int = 100_000, seed: int = 0) -> None:
-        """Sets the mean styles that truncation draws towards, from random latents."""
+        """Estimates the mean styles for truncation from random latents."""
         for mapping in (self.mapping_geometry, self.mapping_texture):
             generator = torch.Generator(mapping.w_avg.device).manual_seed(seed)
             mapping.w_avg.copy_(mapping.mean_style(samples, generator))
@@ -231,26 +234,42 @@ class Generator(nn.Module):
         """Fields with their surfaces; differentiable."""
         return Shapes(self.isosurface(fields.geometry), fields)
 
-    def draw(self, shapes: Shapes, cameras: Cameras, resolution: int, *, through_positions: bool = False) -> Images:
-        """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
+    def draw(
+        self,
+        shapes: Shapes,
+        cameras: Cameras,
+        resolution: int,
+        *,
+        through_positions: bool = False,
+        light: Light | None = None,
+        turn: Float[Tensor, " b"] | None = None,
+    ) -> Images:
+        """Renders shapes, the i-th with the i-th camera; one shape with many cameras, or many shapes with one camera.
 
-        Differentiable: the mask in surface and camera, the colours in the texture field.
+        With n shapes and n · v cameras, the first v cameras see the first shape, and so on.
+
+        The mask is differentiable with respect to surface and camera, the colours with respect to the texture field;
+        with a light, also with respect to the light and to the normals of the surface.
 
         Args:
-            shapes: n of them, or one.
-            cameras: n of them, or one.
+            shapes: n shapes, or one.
+            cameras: n cameras, a multiple of n, or one.
             resolution: side of the images in pixels.
-            through_positions: the colours' gradient also goes through the positions that are seen, to surface and
-                camera. Training leaves that out, as in the paper.
+            through_positions: let the gradient of the colours also flow through the visible positions, to surface and
+                camera. Training does not, as in the paper.
+            light: light on the shapes; None: that of the training images.
+            turn: rotation of the light about +Y in each image, in radians; None: no rotation.
 
         Raises:
-            ValueError: there are several shapes and another number of cameras.
+            ValueError: the numbers of shapes and cameras do not match.
         """
         meshes, count, views = shapes.meshes, len(shapes), len(cameras)
-        if count != views and 1 not in (count, views):
-            raise ValueError(f"{count} shapes and {views} cameras; give as many of both, or one shape, or one camera")
-        if count < views:
-            meshes = meshes.select(torch.zeros(views, dtype=torch.long, device=meshes.device))
+        if views != 1 and views % max(count, 1):
+            fix = "give as many of both, as many cameras for each shape, or one camera"
+            raise ValueError(f"{count} shapes and {views} cameras; {fix}")
+        seen = torch.arange(count, device=meshes.device).repeat_interleave(views // count) if count < views else None
+        if seen is not None:
+            meshes = meshes.select(seen)
         elif views < count:
             cameras = cameras[torch.zeros(count, dtype=torch.long, device=cameras.device)]
         with record_function(spans.RASTER):
@@ -259,39 +278,82 @@ class Generator(nn.Module):
         with record_function(spans.TEXTURE):
             with nullcontext() if through_positions else torch.no_grad():
                 points = interpolate(meshes.vertices, meshes.faces, fragments)
-            shape = torch.zeros_like(fragments.shape) if count < views else fragments.shape
-            colors = shapes.fields.texture.at_packed(points, shape)[BASE_COLOR]
-            rgb = fragments.scatter(colors, BACKGROUND)
+            shape = fragments.shape if seen is None else seen.index_select(0, fragments.shape)
+            values = shapes.fields.texture.at_packed(points, shape)
+            rgb = fragments.scatter(self.colors(values, points, meshes, cameras, fragments, light, turn), BACKGROUND)
         return Images(rgb, mask, meshes.empty)
+
+    def colors(
+        self,
+        values: Mapping[str, Float[Tensor, "p _"]],
+        points: Float[Tensor, "p 3"],
+        meshes: MeshBatch,
+        cameras: Cameras,
+        fragments: Fragments,
+        light: Light | None = None,
+        turn: Float[Tensor, " b"] | None = None,
+    ) -> Float[Tensor, "p 3"]:
+        """The colours that are seen at covered pixels, as networks see them: RGB, sRGB-encoded, in about [−1, 1].
+
+        Args:
+            values: what the texture field gives there, by channel.
+            points: the positions that are seen.
+            meshes: what was rasterised.
+            cameras: that see them.
+            fragments: what is seen.
+            light: as in `draw`.
+            turn: as in `draw`.
+        """
+        base = values[BASE_COLOR]
+        if light is None:
+            if self.config.materials == "color":
+                return base
+            light = LIGHTS[self.config.light.kind]
+        surface = Surface(srgb_to_linear(signed_to_unit(base)))
+        if self.config.materials == "pbr":
+            rest = {name: signed_to_unit(values[name]).clamp(0, 1) for name in ("roughness", "metallic")}
+            surface = replace(surface, **rest)
+        views = views_of(points, cameras, fragments)
+        normals = seen_normals(meshes, fragments, views)
+        seen = shade(surface, normals, views, light, None if turn is None else turn.index_select(0, fragments.shape))
+        return unit_to_signed(linear_to_srgb(seen, clamp=False))
 
     def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
         """Shapes as functions of space; differentiable."""
         return Field(self.fields(self._styles_of(codes, psi)))
 
     def shapes(self, codes: Latents | Styles, psi: float | None = None) -> Shapes:
-        """Shapes, ready to be drawn, with `empty` for those without a surface; differentiable."""
+        """Shapes, ready for rendering, with `empty` for those without a surface; differentiable."""
         return self.extract(self.fields(self._styles_of(codes, psi)))
 
     def meshes(self, codes: Latents | Styles, psi: float | None = None) -> MeshBatch:
-        """The surfaces of shapes, with `empty` for those that have none; differentiable."""
+        """Meshes of shapes, with `empty` for those without a surface; differentiable."""
         return self.shapes(codes, psi).meshes
 
-    def render(self, codes: Latents | Styles, cameras: Cameras, resolution: int, psi: float | None = None) -> Images:
-        """Images of shapes, the i-th by the i-th camera; one shape serves many cameras, and one camera many shapes.
+    def render(
+        self,
+        codes: Latents | Styles,
+        cameras: Cameras,
+        resolution: int,
+        psi: float | None = None,
+        light: Light | None = None,
+    ) -> Images:
+        """Renders shapes, the i-th with the i-th camera; one shape with many cameras, or many shapes with one camera.
 
-        Differentiable in latents or styles and in cameras. The mask has the gradient of the covered area; the colours
-        have that of what is seen at the centres of pixels, which says nothing of silhouettes that move across them.
+        Differentiable with respect to latents or styles, and cameras. The gradient of the mask is that of the covered
+        area. The gradient of the colours is that of the surface points at pixel centres, without moving silhouettes.
 
         Args:
-            codes: of n shapes, or of one.
-            cameras: n of them, or one.
+            codes: latents or styles of n shapes, or of one.
+            cameras: n cameras, or one.
             resolution: side of the images in pixels.
             psi: truncation of latents.
+            light: what falls on the shapes; None: that of the images they were learnt from.
 
         Raises:
-            ValueError: there are several shapes and another number of cameras.
+            ValueError: the numbers of shapes and cameras do not match.
         """
-        return self.draw(self.shapes(codes, psi), cameras, resolution, through_positions=True)
+        return self.draw(self.shapes(codes, psi), cameras, resolution, through_positions=True, light=light)
 
     @torch.no_grad()
     def textured(
@@ -300,23 +362,25 @@ class Generator(nn.Module):
         psi: float | None = None,
         texture_resolution: int = 1024,
         faces: int | None = None,
+        normal_map: bool = False,
     ) -> list[TexturedMesh]:
-        """Meshes with a texture, for other programs; without gradient.
+        """Textured meshes for other programs, without gradient.
 
         Args:
-            codes: of n shapes.
+            codes: latents or styles of n shapes.
             psi: truncation of latents.
             texture_resolution: side of the texture in pixels.
-            faces: most triangles of a mesh; None keeps all.
+            faces: maximum number of triangles per mesh; None keeps all.
+            normal_map: also bakes the normals that the mesh had before simplification.
 
         Returns:
-            A mesh for each shape; `empty`, without a face, for a shape that has no surface.
+            A mesh for each shape; for a shape without a surface it is `empty`, without faces.
         """
         shapes = self.shapes(codes, psi)
         pairs = enumerate(zip(shapes.meshes.split(), shapes.empty.tolist(), strict=True))
         return [
             TexturedMesh.nothing(self.device)
             if empty
-            else textured_mesh(mesh, shapes.material(i), texture_resolution, faces)
+            else textured_mesh(mesh, shapes.material(i), texture_resolution, faces, normal_map)
             for i, (mesh, empty) in pairs
         ]

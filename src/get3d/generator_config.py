@@ -1,24 +1,33 @@
-"""The sizes of a generator. This module imports nothing heavy: options are made from it."""
+"""Sizes of a generator. This module imports nothing heavy, because options are made from it."""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from get3d.camera_prior import CameraPrior
+from get3d.light_prior import LightPrior
 from get3d.networks.config import SeparateConfig, UnifiedConfig
 from get3d.options import Option
 from get3d.ranges import Range
 
-__all__ = ["PSI", "REGULARIZERS", "GeneratorConfig", "IsosurfaceName", "default_weights"]
+__all__ = ["MATERIALS", "PSI", "REGULARIZERS", "GeneratorConfig", "IsosurfaceName", "MaterialsName", "default_weights"]
 
 PSI = 0.7
-"""Truncation where nothing else is said."""
+"""Default truncation."""
 
 IsosurfaceName = Literal["tetrahedra", "flexicubes"]
 REGULARIZERS: dict[IsosurfaceName, dict[str, float]] = {
     "tetrahedra": {"sdf": 0.01},
     "flexicubes": {"sdf": 0.01, "deviation": 0.5, "weights": 0.1},
 }
-"""The regularisers of each isosurface's surfaces, with the weights that training gives them by default."""
+"""The regularisers of each isosurface, with their default weights in training."""
+
+MaterialsName = Literal["color", "base_color", "pbr"]
+MATERIALS: dict[MaterialsName, tuple[str, ...]] = {
+    "color": (),
+    "base_color": (),
+    "pbr": ("roughness", "metallic"),
+}
+"""What the texture field learns, and the channels that it has for it besides those of its own configuration."""
 
 
 @dataclass(frozen=True)
@@ -28,27 +37,38 @@ class GeneratorConfig:
     Attributes:
         z_dim: size of a latent, for geometry and for texture.
         w_dim: size of a style.
-        mapping_layers: dense layers from latent to style.
+        mapping_layers: number of dense layers from latent to style.
         synthesis: the synthesis network and its sizes.
-        isosurface: how surfaces are extracted: marching tetrahedra, or FlexiCubes.
-        grid_resolution: steps of the grid along a side, while training.
-        grid_size: side of the cube that shapes live in. Training sets it from the dataset.
-        cameras: the cameras of the images it learns from. Training sets them from the dataset.
-        classes: names of the classes it tells apart; none for objects of one kind. Training sets them from the dataset.
+        materials: what a texture contains: "color" as in the images, including their light; "base_color" without the
+            light, which the dataset must name; "pbr" also learns roughness and metallic, from images drawn with them.
+        isosurface: method for extracting surfaces: marching tetrahedra, or FlexiCubes.
+        grid_resolution: resolution of the grid in training.
+        grid_size: side of the cube that contains the shapes. Training sets it from the dataset.
+        cameras: distribution of the cameras of the training images. Training sets it from the dataset.
+        light: light of the training images. Training sets it from the dataset.
+        classes: names of the classes; none for objects of one kind. Training sets them from the dataset.
     """
 
     z_dim: Annotated[int, Range(1, 65_536)] = 512
     w_dim: Annotated[int, Range(1, 65_536)] = 512
     mapping_layers: Annotated[int, Range(1, 64)] = 8
     synthesis: Annotated[UnifiedConfig | SeparateConfig, Option(fixed=True)] = field(default_factory=UnifiedConfig)
+    materials: MaterialsName = "color"
     isosurface: IsosurfaceName = "tetrahedra"
     grid_resolution: Annotated[int, Range(2, 1024)] = 90
     grid_size: Annotated[float, Option(hidden=True), Range(0, 2, above=True, below=True)] = 1.0
     cameras: Annotated[CameraPrior, Option(hidden=True)] = field(default_factory=CameraPrior)
+    light: Annotated[LightPrior, Option(hidden=True)] = field(default_factory=LightPrior)
     classes: Annotated[tuple[str, ...], Option(hidden=True)] = ()
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What the texture field gives: the channels of the synthesis network, and those that `materials` needs."""
+        own = self.synthesis.channels
+        return own + tuple(name for name in MATERIALS[self.materials] if name not in own)
 
 
 def default_weights(**changes: float) -> dict[str, float]:
-    """The weights that the isosurfaces give their regularisers, with changes."""
+    """The default weights of all regularisers, with changes."""
     weights = {name: weight for method in REGULARIZERS.values() for name, weight in method.items()}
     return weights | changes

@@ -1,4 +1,4 @@
-"""Images of shapes, and sheets of images for people to look at."""
+"""Images of shapes, and contact sheets."""
 
 from dataclasses import dataclass
 
@@ -18,9 +18,9 @@ class Images(TensorDataclass):
     """Images of shapes.
 
     Attributes:
-        rgb: [n, 3, r, r] in about [−1, 1]; black where nothing is seen.
-        mask: [n, 1, r, r] in [0, 1], how much of a pixel is covered.
-        empty: [n] whether the shape has no surface, so that a placeholder is seen.
+        rgb: [n, 3, r, r] in about [−1, 1]; the background is black.
+        mask: [n, 1, r, r] in [0, 1], the covered share of each pixel.
+        empty: [n] whether the shape has no surface; the image then shows a placeholder.
     """
 
     rgb: Float[Tensor, "n 3 r r"]
@@ -31,15 +31,15 @@ class Images(TensorDataclass):
 def contact_sheet(
     images: UInt8[Tensor, "n c h w"] | Float[Tensor, "n c h w"], columns: int, background: float = 0.93
 ) -> Image.Image:
-    """Lays images side by side, row by row.
+    """Arranges images in rows and columns.
 
     Args:
-        images: RGB or RGBA; bytes, or numbers with colours in [−1, 1] and alpha in [0, 1].
-        columns: images in a row.
-        background: grey from 0 to 1 behind what is transparent, and where the last row has no image.
+        images: RGB or RGBA; bytes, or floats with colours in [−1, 1] and alpha in [0, 1].
+        columns: images per row.
+        background: grey from 0 to 1, behind transparent pixels and in empty places.
 
     Raises:
-        ValueError: there is no image, or its channels are not three or four.
+        ValueError: there is no image, or the number of channels is not 3 or 4.
     """
     count, channels, height, width = images.shape
     if count == 0 or channels not in (3, 4):

@@ -1,4 +1,4 @@
-"""The codes that shapes are made from: random latents, the styles that follow from them, and the ways between them."""
+"""Latents and styles, which shapes are made from, and interpolation between them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ __all__ = ["Latents", "Styles", "between", "joined", "mix", "near"]
 
 @dataclass(frozen=True)
 class Latents(TensorDataclass):
-    """Random codes of n shapes.
+    """Latents of n shapes.
 
     Attributes:
         geometry: [n, z].
         texture: [n, z].
-        label: [n] class numbers, for a generator of several classes.
+        label: [n] class indices, for a generator of several classes.
     """
 
     geometry: Float[Tensor, "n z"]
@@ -29,7 +29,7 @@ class Latents(TensorDataclass):
 
 @dataclass(frozen=True)
 class Styles(TensorDataclass):
-    """Styles of n shapes: one for every layer of the synthesis network (W+), or one for all layers (W).
+    """Styles of n shapes: a style for every layer of the synthesis network (W+), or one for all layers (W).
 
     Attributes:
         geometry: [n, layers, w], or [n, w].
@@ -45,8 +45,8 @@ def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
 
     Args:
         first: styles of n shapes, for every layer.
-        second: styles of as many others, for every layer.
-        kept: share of the layers that the first keep, for geometry and texture; at least one layer, 1 keeps all.
+        second: styles of n other shapes, for every layer.
+        kept: share of the layers that use the first styles, for geometry and texture; at least one layer, 1 for all.
     """
 
     def crossed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
@@ -60,14 +60,14 @@ def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
 
 
 def joined(parts: Sequence[Latents]) -> Latents:
-    """Latents one after the other.
+    """Concatenates latents.
 
     Raises:
-        ValueError: there are none, or some have labels and others not.
+        ValueError: there are no latents, or only some of them have labels.
     """
     labels = [part.label for part in parts if part.label is not None]
     if len(labels) not in (0, len(parts)):
-        raise ValueError("latents with labels cannot be joined with others that have none")
+        raise ValueError("latents with labels cannot be joined with latents without labels")
     geometry, texture = torch.cat([part.geometry for part in parts]), torch.cat([part.texture for part in parts])
     return Latents(geometry, texture, torch.cat(labels) if labels else None)
 
@@ -75,21 +75,21 @@ def joined(parts: Sequence[Latents]) -> Latents:
 def between(
     start: Latents, end: Latents, geometry: Float[Tensor, " s"] | float, texture: Float[Tensor, " s"] | float
 ) -> Latents:
-    """Latents on the way from one shape to another, for each code along the great circle through both.
+    """Interpolates between the latents of two shapes, along the great circle through both.
 
-    High-dimensional normal codes lie near a sphere; a straight line would leave it.
+    High-dimensional normal vectors lie near a sphere, which a straight line would leave.
 
     Args:
-        start: of one shape.
-        end: of one shape, of the same class.
-        geometry: [s] how far along the geometry codes are, 0 at the start and 1 at the end; a float serves all.
-        texture: [s] the same for the texture codes.
+        start: latents of one shape.
+        end: latents of one shape, of the same class.
+        geometry: [s] positions of the geometry latents, 0 at the start and 1 at the end; a float applies to all.
+        texture: [s] the same for the texture latents.
 
     Raises:
         ValueError: the shapes are of different classes.
     """
     if start.label is not None and end.label is not None and not start.label.equal(end.label):
-        raise ValueError("there is no way between shapes of different classes")
+        raise ValueError("there is no interpolation between shapes of different classes")
     shares = torch.broadcast_tensors(*torch.atleast_1d(torch.as_tensor(geometry), torch.as_tensor(texture)))
     along = [share.to(start.geometry) for share in shares]
     label = None if start.label is None else start.label.expand(len(along[0]))
@@ -108,14 +108,14 @@ def _great_circle(a: Float[Tensor, "1 z"], b: Float[Tensor, "1 z"], share: Float
 
 
 def near(latents: Latents, count: int, *, geometry: float, texture: float, generator: torch.Generator) -> Latents:
-    """Latents around one shape's: √(1 − σ²) of its code and σ of a random one, so that they stay normal codes.
+    """Variations of a latent: √(1 − σ²) · latent + σ · random latent, which are normally distributed again.
 
     Args:
-        latents: of one shape.
-        count: how many.
-        geometry: σ of the geometry code; 0 leaves it, 1 draws it anew.
-        texture: σ of the texture code.
-        generator: on any device.
+        latents: latents of one shape.
+        count: number of variations.
+        geometry: σ of the geometry latent; 0 keeps it, 1 draws a new one.
+        texture: σ of the texture latent.
+        generator: random generator, on any device.
     """
     shape = (2, count, latents.geometry.shape[1])
     noise = torch.randn(shape, generator=generator, device=generator.device).to(latents.geometry)

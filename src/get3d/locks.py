@@ -1,8 +1,8 @@
-"""One process at a time works in a folder: a lock that other machines which share the folder see, too.
+"""A lock that allows one process at a time in a folder. Machines that share the folder see it too.
 
-The lock is a file that says who holds it. Its holder also keeps it locked with the operating system (flock), which
-ends with the process, so that a holder on the same machine is known to be dead. A file system that many machines share
-need not pass such locks on; there, what the file says counts until somebody says that its holder is gone.
+The lock is a file that names its holder. The holder also locks it with the operating system (flock). That lock ends
+with the process, so a dead holder on the same machine is recognised. Shared file systems need not pass such locks on.
+For a holder on another machine, the content of the file counts until a user says that the holder has ended.
 """
 
 import fcntl
@@ -22,10 +22,10 @@ from get3d.files import InputError, parse_json
 __all__ = ["LOCK", "FolderLock", "lock_folder"]
 
 LOCK = "run.lock"
-"""The lock's file in its folder."""
+"""Name of the lock file."""
 
 _LARGEST = 4096
-"""Bytes of a lock's file that are read."""
+"""Maximum bytes that are read from a lock file."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ class FolderLock:
 
     Attributes:
         path: its file.
-        descriptor: of the open file; the system's lock ends when it is closed.
-        taken_from: the process, gone by now, that left the lock; None where there was none.
+        descriptor: descriptor of the open file; closing it releases the system lock.
+        taken_from: the ended process that had left the lock; None if there was none.
     """
 
     path: Path
@@ -80,15 +80,16 @@ class FolderLock:
 def lock_folder(folder: Path, *, take_over: bool) -> FolderLock:
     """Locks a folder for this process.
 
-    A lock whose holder was on this machine and is gone is taken over by itself.
+    A lock is taken over if its holder was on this machine and has ended.
 
     Args:
-        folder: must exist.
-        take_over: whether a lock is taken over whose holder was on another machine, so that nobody can tell whether it
-            is gone. A holder that is known to go on keeps it.
+        folder: an existing folder.
+        take_over: also take a lock whose holder was on another machine, so that it cannot be checked whether it has
+            ended. A holder that is known to be running keeps its lock.
 
     Raises:
-        InputError: another process holds it; names process and machine. Or the folder cannot be written to.
+        InputError: another process holds the lock (the message names it and its machine), or the folder cannot be
+            written to.
     """
     path = folder / LOCK
     try:
@@ -146,11 +147,11 @@ def _taken_over(path: Path, take_over: bool) -> FolderLock | None:
         if not take_over and (holder is None or holder.host != socket.gethostname()):
             who = "is damaged" if holder is None else f"was left by {holder}"
             raise InputError(
-                f"{path}: {who}, and from here nobody can tell whether that is gone; "
-                "where you know that it is, repeat with --take-over"
+                f"{path}: {who}, and it cannot be checked from here whether that process has ended; "
+                "if you know that it has, repeat with --take-over"
             )
         _write(descriptor)
-        return FolderLock(path, descriptor, str(holder or "a process that is not known"))
+        return FolderLock(path, descriptor, str(holder or "an unknown process"))
     except InputError:
         os.close(descriptor)
         raise

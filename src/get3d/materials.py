@@ -1,7 +1,7 @@
-"""What a surface looks like, as named channels: one row each, which networks, baking and all writers of files go by.
+"""Material channels, one table row each, used by networks, baking and all writers of files.
 
-A new channel is one row of `CHANNELS`. A network makes it when its configuration names it (`channels`); an object has
-it as a texture, as a constant, or by its default; a file gets it where its format has a slot for it.
+A new channel is one row of `CHANNELS`. A network outputs a channel if its configuration names it (`channels`). An
+object has it as a texture, as a constant, or by default. A file contains it if the format has a slot for it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,7 @@ from get3d.files import InputError
 __all__ = [
     "BASE_COLOR",
     "CHANNELS",
+    "NORMAL",
     "Channel",
     "GltfSlot",
     "Material",
@@ -24,10 +25,10 @@ __all__ = [
     "split",
 ]
 
-BASE_COLOR = "base_color"
+BASE_COLOR, NORMAL = "base_color", "normal"
 
 Material = Callable[[Tensor], Mapping[str, Tensor]]
-"""Takes points [P, 3] and gives for each channel its values there [P, components], in the network's range."""
+"""A function of points [P, 3] that returns the values [P, components] of each channel, in the network's range."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,10 @@ class GltfSlot:
 
     Attributes:
         texture: name of the texture, which several channels may share.
-        factor: name of the factor, that of a texture's values; None where there is none.
-        lane: the first component of the texture that is the channel's.
-        inside: whether both stand in `pbrMetallicRoughness`, or beside it.
-        alpha: whether the factor ends with one for alpha.
+        factor: name of the factor that multiplies the texture; None if there is none.
+        lane: the first component of the texture that belongs to the channel.
+        inside: whether both are inside `pbrMetallicRoughness`.
+        alpha: whether the factor has an additional alpha component.
     """
 
     texture: str
@@ -51,9 +52,9 @@ class GltfSlot:
 
 @dataclass(frozen=True)
 class MtlSlot:
-    """The keywords of a channel in an .mtl: of its constant, and of its texture."""
+    """The .mtl keywords of a channel: for its constant, None if there is none, and for its texture."""
 
-    value: str
+    value: str | None
     map: str
 
 
@@ -62,14 +63,15 @@ class Channel:
     """One property of a surface.
 
     Attributes:
-        name: by which configurations, textures and file names call it.
-        components: how many numbers it has at a place.
-        color_space: "srgb" where files hold it encoded, "linear" where it is data.
-        network_range: what a network gives for a file's lowest and highest value.
-        default: its value where nothing else is said, as files hold it, 0 to 1.
-        gltf: its place in glTF; None where there is none.
-        mtl: its place in .mtl; None where there is none.
-        usd: the input of UsdPreviewSurface that it is; None where there is none.
+        name: its name in configurations, textures and file names.
+        components: number of components at a point.
+        color_space: "srgb" if files store it encoded, "linear" for data.
+        network_range: network outputs for the lowest and highest value in a file.
+        default: default value as in files, 0 to 1.
+        gltf: its slot in glTF; None if there is none.
+        mtl: its slot in .mtl; None if there is none.
+        usd: the UsdPreviewSurface input; None if there is none.
+        learnt: whether a network can make it; otherwise it is made of the mesh alone.
     """
 
     name: str
@@ -80,6 +82,7 @@ class Channel:
     gltf: GltfSlot | None
     mtl: MtlSlot | None
     usd: str | None
+    learnt: bool = True
 
 
 CHANNELS: dict[str, Channel] = {
@@ -115,25 +118,37 @@ CHANNELS: dict[str, Channel] = {
             mtl=MtlSlot("Pm", "map_Pm"),
             usd="metallic",
         ),
+        Channel(
+            name=NORMAL,
+            components=3,
+            color_space="linear",
+            network_range=(-1.0, 1.0),
+            default=(0.5, 0.5, 1.0),
+            gltf=GltfSlot("normalTexture", None, inside=False),
+            mtl=MtlSlot(None, "norm"),
+            usd="normal",
+            learnt=False,
+        ),
     )
 }
 
 
 def require_channels(names: Sequence[str], where: object) -> None:
-    """Sees to it that a network can make these channels.
+    """Checks that a network can output these channels.
 
     Raises:
-        InputError: one is unknown or comes twice, or the base colour, which images show, is not the first.
+        InputError: a channel is unknown or repeated, or the base colour, which images show, is not the first.
     """
-    unknown = [name for name in names if name not in CHANNELS]
+    known = [channel.name for channel in CHANNELS.values() if channel.learnt]
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise InputError(f"{where}: no channel is called {unknown[0]!r}; known are {', '.join(CHANNELS)}")
+        raise InputError(f"{where}: there is no channel {unknown[0]!r}; the channels are {', '.join(known)}")
     if not names or names[0] != BASE_COLOR or len(set(names)) < len(names):
         raise InputError(f"{where}: the channels are {list(names)}; name each once, {BASE_COLOR} first")
 
 
 def outputs(names: Sequence[str]) -> int:
-    """How many numbers a network gives at a point for these channels.
+    """Number of network outputs per point for these channels.
 
     Raises:
         InputError: as `require_channels`.
@@ -143,7 +158,7 @@ def outputs(names: Sequence[str]) -> int:
 
 
 def split(values: Tensor, names: Sequence[str]) -> dict[str, Tensor]:
-    """Numbers that a network gives, [..., outputs], by channel, in the order of the names."""
+    """Splits network outputs [..., outputs] into channels, in the order of the names."""
     if len(names) == 1:
         return {names[0]: values}
     sizes = [CHANNELS[name].components for name in names]

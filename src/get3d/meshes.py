@@ -1,4 +1,4 @@
-"""Triangle meshes: one, and a batch of many packed into the same tensors."""
+"""Triangle meshes, and batches of meshes packed into the same tensors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Mesh:
 
     Attributes:
         vertices: [V, 3] positions.
-        faces: [F, 3] vertex numbers, counter-clockwise seen from outside.
+        faces: [F, 3] vertex indices, counter-clockwise seen from outside.
     """
 
     vertices: Float[Tensor, "v 3"]
@@ -27,16 +27,16 @@ class Mesh:
 
 @dataclass(frozen=True)
 class MeshBatch(TensorDataclass):
-    """B meshes, concatenated. Faces number the packed vertices, so no loop is needed to use them together.
+    """B concatenated meshes. Face indices refer to the packed vertices, so no loop over the meshes is needed.
 
     `len` and `[]` count meshes.
 
     Attributes:
         vertices: [V, 3] positions of all meshes.
-        faces: [F, 3] numbers into `vertices`.
+        faces: [F, 3] indices into `vertices`.
         vertex_offsets: [B + 1]; mesh b has the vertices from vertex_offsets[b] up to vertex_offsets[b + 1].
         face_offsets: [B + 1], the same for faces.
-        placeholder: [B] meshes that stand in for shapes without a surface; None where all are what they show.
+        placeholder: [B] whether a mesh is a placeholder for a shape without a surface; None if there are none.
     """
 
     vertices: Float[Tensor, "v 3"]
@@ -65,14 +65,14 @@ class MeshBatch(TensorDataclass):
         return cls(torch.cat([mesh.vertices for mesh in meshes]), faces + shift[:, None], vertex_offsets, face_offsets)
 
     def split(self) -> list[Mesh]:
-        """The meshes, each with faces that number its own vertices."""
+        """The single meshes, with face indices into their own vertices."""
         vertices = self.vertices.split(self.vertex_offsets.diff().tolist())
         faces = self.faces.split(self.face_offsets.diff().tolist())
         starts = self.vertex_offsets[:-1]
         return [Mesh(v, f - start) for v, f, start in zip(vertices, faces, starts, strict=True)]
 
     def select(self, index: Int[Tensor, " n"]) -> "MeshBatch":
-        """The meshes of the given numbers, in that order; a number may come many times (one mesh, many views)."""
+        """The meshes with the given indices, in that order; indices may repeat (one mesh, many views)."""
         vertices, vertex_offsets = _gather_ranges(self.vertex_offsets, index)
         faces, face_offsets = _gather_ranges(self.face_offsets, index)
         shift = torch.repeat_interleave(vertex_offsets[:-1] - self.vertex_offsets[index], face_offsets.diff())
@@ -85,27 +85,27 @@ class MeshBatch(TensorDataclass):
 
     @property
     def empty(self) -> Bool[Tensor, " b"]:
-        """[B] shapes without a surface: meshes without faces, and those that only stand in for a shape."""
+        """[B] shapes without a surface: meshes without faces, and placeholders."""
         without = self.face_offsets.diff() == 0
         return without if self.placeholder is None else without | self.placeholder
 
     @property
     def vertex_shape(self) -> Int[Tensor, " v"]:
-        """The number of the mesh that each vertex belongs to."""
+        """Index of the mesh that each vertex belongs to."""
         return torch.repeat_interleave(self.vertex_offsets.diff())
 
     @property
     def face_mesh(self) -> Int[Tensor, " f"]:
-        """The number of the mesh that each face belongs to."""
+        """Index of the mesh that each face belongs to."""
         return torch.repeat_interleave(self.face_offsets.diff())
 
     def face_crosses(self) -> Float[Tensor, "f 3"]:
-        """Outward normals of the faces, as long as twice their areas."""
+        """Outward face normals with a length of twice the face area."""
         a, b, c = self.vertices[self.faces].unbind(1)
         return torch.linalg.cross(b - a, c - a)
 
     def vertex_normals(self) -> Float[Tensor, "v 3"]:
-        """Unit normals at the vertices, the mean of the faces around weighted by their areas; zero at a lone vertex."""
+        """Unit vertex normals: the area-weighted mean of the adjacent faces; zero for a vertex without faces."""
         crosses = self.face_crosses().repeat_interleave(3, dim=0)
         summed = torch.zeros_like(self.vertices).index_add(0, self.faces.flatten(), crosses)
         return torch.nn.functional.normalize(summed, dim=1)

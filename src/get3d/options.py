@@ -1,6 +1,6 @@
-"""What a command line says of a field of a configuration, in words that know no library of command lines.
+"""How a configuration field appears on the command line, independent of the command-line library.
 
-It stands in the field's annotation, as `Annotated[Path, Option(positional="DATA")]`; `get3d.flags` reads it.
+It is part of the annotation, such as `Annotated[Path, Option(positional="DATA")]`; `get3d.flags` reads it.
 """
 
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ class Option:
     """How a field is given on the command line.
 
     Attributes:
-        flag: name of the option, where it is not the field's.
+        flag: name of the option, if it differs from the field.
         aliases: other names, with their dashes.
-        positional: given without a name; this is what help calls it.
-        default: what help says where the field is None by default: what is taken then.
-        common: stands first in help.
-        hidden: cannot be given.
+        positional: the field is a positional argument with this name in the help.
+        default: text in the help for a default of None.
+        common: the option is first in the help.
+        hidden: the field is not an option.
         flat: the options of this configuration have no prefix.
-        fixed: of several types the default's is taken; there is no sub-command for each.
+        fixed: of several types, only the default's is used, without a sub-command for each.
     """
 
     flag: str | None = None

@@ -1,4 +1,4 @@
-"""Named training runs: rows of a table, never branches on a name."""
+"""Named training configurations: rows of a table, never branches on a name."""
 
 from dataclasses import dataclass, replace
 
@@ -33,7 +33,7 @@ class _Published:
         scale: longest side of the objects; the grid is 0.1 larger.
         polar: lowest and highest polar angle of the cameras, in degrees.
         views: images of each object.
-        note: what of this is not published, or known at second hand only.
+        note: what is not published, or known only at second hand.
         separate: geometry and texture from separate networks.
     """
 
@@ -68,13 +68,13 @@ class _Published:
 
 
 _USUAL, _FROM_ABOVE, _LEVEL = (60.0, 90.0), (45.0, 90.0), (70.0, 90.0)
-_APPENDIX = "by a reading of the paper's appendix that was not checked against it"
+_APPENDIX = "from the paper's appendix, known only at second hand"
 
 _PUBLISHED = {
     "car": _Published(40.0, 0.9, _USUAL, 24),
     "chair": _Published(400.0, 0.7, _USUAL, 24),
     "motorbike": _Published(80.0, 0.9, _USUAL, 100),
-    "table": _Published(400.0, 0.7, _USUAL, 24, "the views are those of chairs"),
+    "table": _Published(400.0, 0.7, _USUAL, 24, "number of views as for chairs"),
     "animal": _Published(40.0, 0.7, _FROM_ABOVE, 100, _APPENDIX),
     "house": _Published(200.0, 0.8, _USUAL, 100, _APPENDIX),
     "people": _Published(80.0, 0.9, _LEVEL, 100, _APPENDIX),
@@ -85,11 +85,12 @@ _PUBLISHED = {
 
 PRESETS = {
     "demo": Preset(
-        "64² images, small networks: learns visibly within minutes on a CPU",
+        "64² images, small networks that learn by reconstruction alone: minutes on a CPU",
         TrainConfig(
             resolution=64,
             batch=16,
-            kimg=8.0,
+            kimg=100.0,
+            warmup_kimg=100.0,
             generator=GeneratorConfig(
                 z_dim=128,
                 w_dim=128,
@@ -97,13 +98,13 @@ PRESETS = {
                 synthesis=UnifiedConfig(
                     planes=PlanesConfig(resolution=32, channels=16, channel_base=1024, channel_max=128)
                 ),
-                grid_resolution=40,
+                grid_resolution=64,
             ),
             discriminator=DiscriminatorConfig(channel_base=1024, channel_max=128, condition=128, condition_layers=2),
             objective=ObjectiveConfig(r1_gamma=5.0, regularizers=default_weights(sdf=0.1)),
             ema_half_life=2.5,
-            log_kimg=0.2,
-            snapshot_kimg=2.0,
+            log_kimg=1.0,
+            snapshot_kimg=20.0,
             metric_images=256,
         ),
     ),
@@ -124,6 +125,6 @@ PRESETS = {
             snapshot_kimg=50.0,
         ),
     ),
-    "paper": replace(_PUBLISHED["car"].preset(), description="1024² images: the published settings, those of cars"),
+    "paper": replace(_PUBLISHED["car"].preset(), description="1024² images: the published settings for cars"),
     **{name: row.preset() for name, row in _PUBLISHED.items()},
 }

@@ -1,10 +1,10 @@
-"""What numbers options may have: said beside each field, and checked by one function for every configuration.
+"""Ranges of numbers: declared at each field, and checked by one function for every configuration.
 
-A field of a configuration dataclass says its range in its type:
+A field of a configuration dataclass has its range in its type:
 
     batch: Annotated[int, Range(1, 65_536)] = 32
 
-`require_ranges` then compares a configuration, and those within it, before any work starts.
+`require_ranges` checks a configuration, and the configurations in it, before any work starts.
 """
 
 import dataclasses
@@ -22,11 +22,11 @@ __all__ = ["SEED", "Range", "require_ranges"]
 
 @dataclass(frozen=True)
 class Range:
-    """The numbers that a field may have; each of them, where the field is a tuple or a dictionary. None always passes.
+    """Allowed numbers of a field, or of each value of a tuple or a dictionary. None is always allowed.
 
     Attributes:
-        low: lowest.
-        high: highest; infinity where nothing but being finite bounds it.
+        low: lowest number.
+        high: highest number; infinity allows every finite number.
         above: whether `low` itself is excluded.
         below: whether `high` itself is excluded.
         power_of_two: whether it must be a power of two.
@@ -39,7 +39,7 @@ class Range:
     power_of_two: bool = False
 
     def holds(self, value: float | int) -> bool:
-        """Whether a number is in the range; one that is not finite never is."""
+        """Whether a finite number is in the range."""
         if isinstance(value, float) and not math.isfinite(value):
             return False
         low = value > self.low if self.above else value >= self.low
@@ -63,20 +63,20 @@ class Range:
 
 
 SEED = Range(0, 2**62)
-"""Of seeds: numbers are added to them, and all generators of random numbers take what comes of it."""
+"""Range of seeds: numbers can be added to them, and every random number generator accepts the sum."""
 
 
 def require_ranges(config: Any, where: object | None = None) -> None:
-    """Sees to it that every number of a configuration, and of the configurations in it, lies in its range.
+    """Checks that every number of a configuration, and of the configurations in it, is in its range.
 
     Numbers without a range must be finite.
 
     Args:
-        config: a dataclass, the fields of which say their ranges as `Annotated[…, Range(…)]`.
-        where: the file that it was read from; without it, it was made by options, and these are named.
+        config: a dataclass whose fields have ranges as `Annotated[…, Range(…)]`.
+        where: the file of the configuration; without it, messages name options.
 
     Raises:
-        InputError: one does not; names the option, or the file and the field, the value, and the range.
+        InputError: a number is out of range; the message names the option (or file and field), value and range.
     """
     for field in _fields(config, ""):
         for value in _numbers(field.value):

@@ -1,4 +1,4 @@
-"""Points on the surfaces of meshes, evenly by area."""
+"""Random points on the surfaces of meshes, uniform by area."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class SurfacePoints:
 
     Attributes:
         positions: [b, n, 3].
-        faces: [b, n], the packed face that each lies on.
+        faces: [b, n], index of the packed face of each point.
     """
 
     positions: Float[Tensor, "b n 3"]
@@ -25,12 +25,12 @@ class SurfacePoints:
 
 
 def sample_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> SurfacePoints:
-    """Points spread evenly over the area of each mesh.
+    """Samples points uniformly on the surface of each mesh.
 
     Args:
         meshes: shapes with faces of positive area.
-        count: points for each mesh.
-        generator: what the points are drawn from.
+        count: number of points for each mesh.
+        generator: random generator.
 
     Raises:
         ValueError: a mesh has no area.

@@ -1,4 +1,4 @@
-"""Tensors and their description in one safetensors file: checksummed, written whole or not at all, never executed."""
+"""Tensors and a description in one safetensors file: checksummed, written completely or not at all, never executed."""
 
 import dataclasses
 import hashlib
@@ -39,11 +39,11 @@ _converter = make_converter(forbid_extra_keys=True)
 
 @dataclass(frozen=True)
 class Stored:
-    """What a file holds.
+    """The content of a file.
 
     Attributes:
-        tensors: by name, on the CPU.
-        description: the JSON value that was saved with them.
+        tensors: tensors by name, on the CPU.
+        description: the JSON value saved with the tensors.
     """
 
     tensors: dict[str, Tensor]
@@ -51,10 +51,10 @@ class Stored:
 
 
 def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], description: Mapping[str, Any]) -> None:
-    """Writes tensors and a JSON description, with a checksum of each tensor and one over all else.
+    """Writes tensors and a JSON description, with a checksum of each tensor and of the rest.
 
     Raises:
-        InputError: the file cannot be written (permission, full disk); what stood there before is left as it was.
+        InputError: the file cannot be written (permission, full disk); an existing file is unchanged.
     """
     ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     text = json.dumps({**description, "format": FORMAT}, allow_nan=False)
@@ -68,14 +68,14 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], description: M
 
 
 def load_tensors(path: Path | str, prefix: str = "") -> Stored:
-    """Reads a file back.
+    """Reads a file.
 
     Args:
         path: the file.
-        prefix: only tensors whose names begin with this.
+        prefix: read only tensors whose names start with this.
 
     Raises:
-        InputError: the file is missing, cut short, damaged, or another program's.
+        InputError: the file is missing, truncated, damaged, or from another program.
     """
     with _opened(Path(path)) as opened:
         names = [name for name in opened.sums if name.startswith(prefix)]
@@ -87,7 +87,7 @@ def load_tensors(path: Path | str, prefix: str = "") -> Stored:
 
 
 def read_description(path: Path | str) -> dict[str, Any]:
-    """The JSON description alone, without reading a tensor.
+    """The JSON description, without reading tensors.
 
     Raises:
         InputError: as `load_tensors`.
@@ -97,7 +97,7 @@ def read_description(path: Path | str) -> dict[str, Any]:
 
 
 def read_shapes(path: Path | str, prefix: str = "") -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors whose names begin with `prefix`, by the rest of their names, without reading one.
+    """Shapes of the tensors whose names start with `prefix`, by the rest of the name, without reading tensors.
 
     Raises:
         InputError: as `load_tensors`.
@@ -108,15 +108,15 @@ def read_shapes(path: Path | str, prefix: str = "") -> dict[str, tuple[int, ...]
 
 
 def require_same_shapes(path: Path | str, prefix: str, build: Callable[[], nn.Module]) -> None:
-    """Sees to it that a file holds the weights of a network, before the network is built or a tensor is read.
+    """Checks that a file has the weights of a network, before the network is built or a tensor is read.
 
     Args:
         path: the file.
-        prefix: what the names of the weights begin with in it.
-        build: gives the network; called where tensors have a shape but no memory.
+        prefix: start of the names of the weights in the file.
+        build: returns the network; called on the meta device, where tensors take no memory.
 
     Raises:
-        InputError: a weight is missing, too many, or of another shape.
+        InputError: a weight is missing, unexpected, or of another shape.
     """
     found = read_shapes(path, prefix)
     with torch.device("meta"):
@@ -127,7 +127,7 @@ def require_same_shapes(path: Path | str, prefix: str, build: Callable[[], nn.Mo
         there, asked = (_size(shapes.get(name)) for shapes in (found, wanted))
         raise InputError(
             f"{path}: its weights do not fit its configuration ({prefix}{name} is {there} in the file, "
-            f"{asked} by the configuration; {len(different)} such); use another copy"
+            f"{asked} by the configuration; weights that differ: {len(different)}); use another copy"
         )
 
 
@@ -167,11 +167,11 @@ def _opened(path: Path) -> Iterator[_Opened]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: is cut short or not a safetensors file ({error}); use another copy") from error
+        raise InputError(f"{path}: is truncated or not a safetensors file ({error}); use another copy") from error
 
 
 def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:
-    """A fingerprint of tensors on the CPU, with their names, types and shapes, and of a text."""
+    """A fingerprint of tensors on the CPU (with names, types and shapes) and of a text."""
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16)
     for name in sorted(tensors):
         digest.update(f"{name} {tensors[name].dtype} {tuple(tensors[name].shape)}".encode())
@@ -180,23 +180,23 @@ def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:
 
 
 def with_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same tensors, each name with `prefix` before it."""
+    """The tensors with `prefix` added to their names."""
     return {prefix + name: tensor for name, tensor in tensors.items()}
 
 
 def without_prefix(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, without it."""
+    """The tensors whose names start with `prefix`, with `prefix` removed."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def describe(config: Any) -> dict[str, Any]:
-    """A configuration, a dataclass of dataclasses, as a JSON value."""
+    """A configuration (a dataclass of dataclasses) as a JSON value."""
     described: dict[str, Any] = json.loads(json.dumps(_converter.unstructure(config)))
     return described
 
 
 def restore(kind: type[Config], value: Any, source: Path | str) -> Config:
-    """The configuration that `describe` made `value` of; fields it does not name take their defaults.
+    """The configuration from a value of `describe`; missing fields have their defaults.
 
     Raises:
         InputError: `value`, read from `source`, is no table, has an unknown field, or a value of the wrong type or out

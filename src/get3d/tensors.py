@@ -1,4 +1,4 @@
-"""What all dataclasses of tensors share: `len`, `[]` and `.to`."""
+"""Base class of all dataclasses of tensors: `len`, `[]` and `.to`."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -13,10 +13,10 @@ T = TypeVar("T", bound="TensorDataclass")
 
 
 class TensorDataclass:
-    """A frozen dataclass of tensors whose first axis counts the same n things; fields may also be None.
+    """A frozen dataclass of tensors with the same first axis of length n; fields may also be None.
 
-    `len` is n. `[]` takes a number, a slice, numbers, or a mask, and always keeps the batch axis: `cameras[2]` is one
-    camera in a batch of one.
+    `len` is n. `[]` takes an index, a slice, indices, or a mask, and always keeps the batch axis: `cameras[2]` is a
+    batch of one camera.
     """
 
     def __len__(self) -> int:
@@ -36,11 +36,11 @@ class TensorDataclass:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """Device of the tensors."""
         return next(iter(self._tensors().values())).device
 
     def to(self: T, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> T:
-        """The same on another device, of another floating-point type, or both; integers keep their type."""
+        """Moves the tensors to another device, to another floating-point type, or both; integers keep their type."""
         moved = {
             name: tensor.to(device or tensor.device, dtype if tensor.is_floating_point() else None)
             for name, tensor in self._tensors().items()

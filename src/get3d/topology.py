@@ -1,7 +1,7 @@
-"""How the faces of a mesh hang together. There are three kinds of components, which differ on purpose:
+"""Connected components of meshes. There are three kinds, which differ on purpose:
 
-- By **vertices**: what shares a vertex is one component, as a person sees it and as `small_components` counts it.
-- By **edges**: parts that touch at a vertex alone are two, as slicers and `MeshReport.components` count them.
+- By **vertices**: faces that share a vertex are one component, as a person sees it and `small_components` counts it.
+- By **edges**: parts that touch only at a vertex are two components, as slicers and `MeshReport.components` count.
 - By **fans**: corners are joined across edges that pair two faces, so that a vertex where two solids touch is two
   vertices. Repair cuts surfaces apart there, and handles are counted on these vertices.
 """
@@ -21,7 +21,7 @@ class Components:
     """Connected components.
 
     Attributes:
-        count: how many there are.
+        count: number of components.
         label: [n] the component of each node, from 0.
     """
 
@@ -33,9 +33,9 @@ def joined(nodes: int, start: Int[np.ndarray, " e"], end: Int[np.ndarray, " e"])
     """The components of a graph.
 
     Args:
-        nodes: how many nodes it has; one that nothing joins is a component of its own.
+        nodes: number of nodes; an isolated node is its own component.
         start: [e] one end of each edge.
-        end: [e] the other.
+        end: [e] the other end.
     """
     graph = coo_array((np.ones(len(start), dtype=bool), (start, end)), shape=(nodes, nodes))
     count, label = connected_components(graph, directed=False)
@@ -43,7 +43,7 @@ def joined(nodes: int, start: Int[np.ndarray, " e"], end: Int[np.ndarray, " e"])
 
 
 def vertex_components(faces: Int[np.ndarray, "f 3"], vertices: int) -> Components:
-    """Components of vertices that faces join; label is [vertices]."""
+    """Components of vertices that are joined by faces; label is [vertices]."""
     return joined(vertices, faces.ravel(), np.roll(faces, -1, axis=1).ravel())
 
 
@@ -51,8 +51,8 @@ def edge_components(edge: Int[np.ndarray, " h"], edges: int) -> Components:
     """Components of faces that share an edge; label is [h / 3 + edges], faces first.
 
     Args:
-        edge: [3 f] the number of the edge of each half-edge, three to a face.
-        edges: how many edges there are.
+        edge: [3 f] index of the edge of each half-edge, three per face.
+        edges: number of edges.
     """
     faces = len(edge) // 3
     return joined(faces + edges, np.repeat(np.arange(faces), 3), faces + edge)

@@ -1,1 +1,1 @@
-"""Mesh files of many formats as assets, the shading of assets, and Blender as the other renderer."""
+"""Loading mesh files of many formats as assets, and rendering them with the built-in renderer or Blender."""

@@ -1,4 +1,4 @@
-"""The other renderer: Cycles, in a process of Blender's own, with the same object and the same cameras."""
+"""The Blender renderer: Cycles in a separate process, with the same object and the same cameras."""
 
 import os
 import shutil
@@ -26,16 +26,16 @@ CPU = torch.device("cpu")
 
 
 def find_blender(program: Path | None) -> Path:
-    """The Blender program of a path, or a Python that has the module bpy; without a path, the Blender installed.
+    """Finds Blender: the program at a path, or a Python with the module bpy; without a path, the installed Blender.
 
     Raises:
-        InputError: it is not there.
+        InputError: there is no such program.
     """
     found = shutil.which("blender" if program is None else program)
     if found is None:
-        where = "no Blender is installed" if program is None else f"--blender is {program}, which is no program"
+        where = "no Blender is installed" if program is None else f"--blender is {program}, which is not a program"
         raise InputError(
-            f"{where}; install Blender, or the module bpy in an environment of its own: "
+            f"{where}; install Blender, or the module bpy in a separate environment: "
             "python3.11 -m venv .venv-blender && .venv-blender/bin/pip install bpy 'numpy<2', "
             "and give --blender .venv-blender/bin/python"
         )
@@ -98,7 +98,7 @@ def draw_in_blender(
         )
         images = [folder / f"{view:03d}.png" for view in range(len(cameras))]
         if run.returncode or not all(image.is_file() for image in images):
-            said = (run.stderr.strip() or run.stdout.strip() or "it said nothing").splitlines()[-1]
+            said = (run.stderr.strip() or run.stdout.strip() or "it printed nothing").splitlines()[-1]
             raise InputError(f"Blender could not draw it (exit status {run.returncode}: {said})")
         return torch.stack([_read(image) for image in images])
 

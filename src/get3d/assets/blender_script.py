@@ -27,8 +27,8 @@ FIRST_GREY = 0.05087609
 WIDE_ENERGY, WIDE_SIZE = 30_000.0, 100.0
 """Of the area light of the paper's script, as it is described."""
 WIDE_HEIGHT = 1.5
-"""Our choice, as the description names none: above all cameras, 1.2 away, and all that they see. A lamp that wide
-is so near at any such height that it fills the half-space above: between 0.5 and 2 pixels change by 0.5 of 255."""
+"""Our choice, as the description names none: above all cameras, which are 1.2 away, and all that they see. At any such
+height a lamp 100 wide fills the half-space above: between 0.5 and 2 pixels change by 0.5 of 255."""
 
 
 def draw(job: dict) -> None:

@@ -1,4 +1,4 @@
-"""Formats that other programs read: each file becomes a .glb in a process of its own, with bounds on time and memory.
+"""Formats read by other programs, which convert a file to .glb in a separate process with limits on time and memory.
 
 assimp's program is taken and not its module: it gives textures that lie within a file, and what a damaged file does to
 it stays in its process. Only Blender reads what Blender writes.
@@ -116,7 +116,7 @@ def _bounded(name: str) -> None:
 def _last(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
-    return ([*lines, *errors] or ["it said nothing"])[-1][:200]
+    return ([*lines, *errors] or ["it printed nothing"])[-1][:200]
 
 
 def _make_linear(path: Path) -> None:

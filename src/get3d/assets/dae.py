@@ -58,11 +58,11 @@ def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int)
     if plain[:2] == b"PK":
         raise InputError("it is a ZIP archive; unpack it")
     if re.search(rb"<!(DOCTYPE|ENTITY)", plain):
-        raise InputError("it defines entities of its own, which are not read; export it again")
+        raise InputError("it defines its own XML entities, which are not read; export it again")
     try:
         file = Lists(io.BytesIO(content), ignore=[collada.common.DaeError])
     except collada.common.DaeError as error:
-        raise InputError(f"it is no COLLADA ({' '.join(str(error.msg).split())}); get it again") from error
+        raise InputError(f"it is not COLLADA ({' '.join(str(error.msg).split())}); get it again") from error
     return _Scene(file, DaeMaterials(resolver, texture), resolver, max_faces).placed
 
 

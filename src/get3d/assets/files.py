@@ -1,4 +1,4 @@
-"""What is looked at before a stranger's file is loaded, and the files it names: nothing outside its folder is read."""
+"""Checks of untrusted files before loading, and the files that they name. Nothing outside their folder is read."""
 
 import faulthandler
 import io
@@ -32,14 +32,14 @@ MOST_PIXELS = 8192**2
 
 @dataclass(frozen=True)
 class Limits:
-    """What one object of a stranger may cost, beside its faces (`--max-faces`).
+    """Limits for one untrusted object, in addition to the number of faces (`--max-faces`).
 
     Attributes:
-        bytes: of the other files that it names, all together.
-        pixels: of its textures as they are, all together.
-        instances: of meshes that it places.
-        nodes: of its scene, or prims, with all that they refer to; bones and groups are some, too.
-        seconds: that reading it may take.
+        bytes: total bytes of the other files that it names.
+        pixels: total pixels of its textures.
+        instances: number of placed meshes.
+        nodes: number of nodes of its scene, or prims, with everything that they refer to, including bones and groups.
+        seconds: time for reading it.
     """
 
     bytes: int = 2**31
@@ -50,7 +50,7 @@ class Limits:
 
 
 LIMITS = Limits()
-_GRACE = 30
+GRACE = 30
 """Seconds after which a process ends that cannot be stopped otherwise."""
 _BYTES_PER_FACE = 256
 """No format takes more for a face, textures apart."""
@@ -72,10 +72,12 @@ class FolderResolver(Resolver):
         missing: names of files that are not there, or are images that cannot be read.
         refused: names that lead out of the folder.
         decoded: images by their name or identity, and what is left of them when they are decoded and reduced.
+        maps: whether textures besides the base colour are wanted.
     """
 
-    def __init__(self, root: Path, folder: Path) -> None:
-        # Without links followed: a model may be linked to, and what it names lies beside the link.
+    def __init__(self, root: Path, folder: Path, *, maps: bool = False) -> None:
+        self.maps = maps
+        # Without links followed: a model may be linked to, and what it names is in the folder of the link.
         self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []
         self.refused: list[str] = []
@@ -243,7 +245,7 @@ def time_limit(seconds: int) -> Iterator[None]:
     left, interval = signal.setitimer(signal.ITIMER_REAL, seconds)
     with Path(os.devnull).open("w") as nowhere:
         if multiprocessing.parent_process() is not None:
-            faulthandler.dump_traceback_later(seconds + _GRACE, exit=True, file=nowhere)
+            faulthandler.dump_traceback_later(seconds + GRACE, exit=True, file=nowhere)
         try:
             yield
         finally:

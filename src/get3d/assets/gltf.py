@@ -169,7 +169,7 @@ class Document:
         return buffer[start : start + length]
 
     def buffer(self, number: Any) -> bytes:
-        """The content of a buffer: of the .glb itself, a data URI, or a file beside.
+        """The content of a buffer: of the .glb itself, a data URI, or a separate file.
 
         Raises:
             InputError: it is not there.
@@ -237,7 +237,7 @@ def whole(thing: dict[str, Any], key: str, default: int | None = None) -> int:
     """
     value = thing.get(key, default)
     if type(value) is not int or not 0 <= value < 2**53:
-        raise InputError(f"its {key} is {value!r:.40}, but must be a whole number; export it again")
+        raise InputError(f"its {key} is {value!r:.40}, but must be an integer; export it again")
     return value
 
 
@@ -268,7 +268,7 @@ def _object(thing: dict[str, Any], key: str) -> dict[str, Any]:
 def _component(thing: dict[str, Any]) -> np.dtype:
     kind = thing.get("componentType")
     if type(kind) is not int or kind not in _COMPONENTS:
-        raise InputError(f"it has numbers of the component type {kind!r:.40}, which glTF 2.0 has not")
+        raise InputError(f"it has numbers of the component type {kind!r:.40}, which glTF 2.0 does not have")
     return np.dtype(_COMPONENTS[kind])
 
 
@@ -291,7 +291,7 @@ def _opened(content: bytes) -> tuple[dict[str, Any], bytes | None]:
     except (ValueError, RecursionError) as error:
         raise InputError(f"its header is not JSON ({' '.join(str(error).split())}); get it again") from error
     if not isinstance(header, dict):
-        raise InputError("its header is no glTF header; get it again")
+        raise InputError("its header is not a glTF header; get it again")
     return header, binary
 
 
@@ -314,7 +314,7 @@ def _require_version(header: dict[str, Any]) -> None:
     if version is None and isinstance(header.get("meshes"), list):
         return  # It does not say so, but glTF 1.0 has no lists there.
     if not str(version).startswith("2.") or ("minVersion" in asset and str(version) != "2.0"):
-        raise _of_version("1.0 or no glTF" if version is None else version)
+        raise _of_version("1.0 or not glTF" if version is None else version)
 
 
 def _of_version(version: object) -> InputError:

@@ -1,14 +1,14 @@
 """Materials of glTF 2.0 files: the base colour, and where in which texture it is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from get3d.assets.gltf import Document, numbers, whole
-from get3d.assets.materials import PlainMaterial, base_material, texels_of
+from get3d.assets.materials import PlainMaterial, base_material, scaled, texels_of
 from get3d.files import InputError
 
 __all__ = ["GltfMaterials", "Paint"]
@@ -82,20 +82,66 @@ class GltfMaterials:
             if paint.material.texture[..., :3].any():
                 break
         assert paint is not None
+        if self.document.resolver.maps:
+            paint = self._with_maps(paint, material)
         return paint
+
+    def _with_maps(self, paint: Paint, material: dict[str, Any]) -> Paint:
+        """The material with roughness, metallic, normals and emission (glTF 2.0, section 3.9)."""
+        plain, extensions = _object(material, "pbrMetallicRoughness"), _object(material, "extensions")
+        glossy = extensions.get("KHR_materials_pbrSpecularGlossiness")
+        emission = numbers(material, "emissiveFactor", (0, 0, 0))
+        strength = _object(extensions, "KHR_materials_emissive_strength")
+        emission = np.append(emission * _number(strength, "emissiveStrength", 1.0), 1.0)
+        textures = {
+            "metallicRoughnessTexture": _texture(plain, "metallicRoughnessTexture"),
+            "normalTexture": _texture(material, "normalTexture"),
+            "emissiveTexture": _texture(material, "emissiveTexture") if emission[:3].any() else None,
+        }
+        found: dict[str, UInt8[np.ndarray, "h w 4"]] = {}
+        for name, texture in textures.items():
+            texels = None if texture is None else self._texels(texture)
+            if texture is None or texels is None:
+                continue
+            placed = self._placed(texture, paint.material)
+            if paint.uv_set is None:
+                paint = placed
+            elif placed.uv_set != paint.uv_set or (placed.transform != paint.transform).any():
+                self.document.resolver.missing.append(f"{name} at other places than the base colour")
+                continue
+            found[name] = texels
+        surface, normal = found.get("metallicRoughnessTexture"), found.get("normalTexture")
+        roughness, metallic = _number(plain, "roughnessFactor", 1.0), _number(plain, "metallicFactor", 1.0)
+        if isinstance(glossy, dict) and not plain:
+            roughness, metallic = 1 - _number(glossy, "glossinessFactor", 1.0), 0.0
+        if normal is not None:
+            scale = _number(dict(textures["normalTexture"] or {}), "scale", 1.0)
+            flat = np.clip(128 + (normal[..., :2].astype(np.float64) - 128) * scale, 0, 255)
+            normal = np.concatenate([np.rint(flat).astype(np.uint8), normal[..., 2:3]], axis=2)
+        glow = None
+        if emission[:3].any() and paint.material.texture[..., :3].any():
+            glow = base_material(found.get("emissiveTexture"), emission, "OPAQUE", None).texture[..., :3]
+        maps = paint.material.with_maps(
+            roughness=scaled(surface, 1, roughness), metallic=scaled(surface, 2, metallic), normal=normal, emission=glow
+        )
+        return replace(paint, material=maps)
 
     def _layer(self, layer: _Layer, mode: str, cutoff: float) -> Paint:
         texels = None if layer.texture is None else self._texels(layer.texture)
         material = base_material(texels, layer.factor, mode, cutoff)
         if texels is None or layer.texture is None:
             return Paint(material)
-        uv_set, transform = whole(dict(layer.texture), "texCoord", 0), np.eye(2, 3)
-        extensions = self.document.note_extensions(dict(layer.texture))
+        return self._placed(layer.texture, material)
+
+    def _placed(self, texture: Mapping[str, Any], material: PlainMaterial) -> Paint:
+        """A material at the places of a texture."""
+        uv_set, transform = whole(dict(texture), "texCoord", 0), np.eye(2, 3)
+        extensions = self.document.note_extensions(dict(texture))
         moved = extensions.get("KHR_texture_transform")
         if isinstance(moved, dict):
             uv_set = whole(moved, "texCoord", uv_set)
             transform = _transform(moved)
-        return Paint(material, uv_set, transform, self._repeats(layer.texture))
+        return Paint(material, uv_set, transform, self._repeats(texture))
 
     def _repeats(self, texture: Mapping[str, Any]) -> bool:
         described = self.document.entry("textures", texture.get("index"))

@@ -275,7 +275,7 @@ class _Scene:
         if "indices" in primitive:
             array = self.document.array(primitive["indices"])
             if array.dtype.kind == "f" or array.shape[1] != 1:
-                raise InputError("the numbers of its vertices are not whole; export it again")
+                raise InputError("its vertex indices are not integers; export it again")
             corners = array.ravel().astype(np.int64)
         else:
             corners = np.arange(count)

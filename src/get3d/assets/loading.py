@@ -1,4 +1,4 @@
-"""Models of many formats, loaded as what they are: data of strangers, most of it sound."""
+"""Loads untrusted models of many formats."""
 
 import importlib.util
 import re
@@ -16,7 +16,7 @@ from get3d.assets.converted import CONVERTED, load_converted
 from get3d.assets.dae import load_dae
 from get3d.assets.files import FolderResolver, careful_images, require_loadable
 from get3d.assets.gltf_scene import load_gltf
-from get3d.assets.materials import PLAIN, PlainMaterial, plain_material
+from get3d.assets.materials import MAPS, PLAIN, PlainMaterial, plain_material
 from get3d.assets.names import Up
 from get3d.assets.obj import load_obj
 from get3d.assets.off import load_off
@@ -49,11 +49,11 @@ _STEPS = 2**20
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model as loaded.
+    """A loaded model.
 
     Attributes:
         asset: centred on the origin, upright and scaled.
-        missing: files that it names and that could not be read; what they colour has its base colour.
+        missing: referenced files that could not be read; the base colour replaces them.
     """
 
     asset: Asset
@@ -70,28 +70,30 @@ def load_asset(
     texture: int = 2048,
     blender: Path | None = None,
     centred: bool = True,
+    maps: bool = False,
 ) -> Loaded:
-    """Loads a model with its materials and textures, and puts it upright around the origin.
+    """Loads a model with its materials and textures, upright and centred at the origin.
 
     Args:
         path: a file of one of the `SUFFIXES`.
-        root: the folder that every file the model names must lie in.
-        scale: longest side of the bounding box that it gets.
+        root: the folder that must contain every file named by the model.
+        scale: longest side of the resulting bounding box.
         up: the direction that is up in the file; "file": what the format or the file says.
-        max_faces: most faces that are accepted.
+        max_faces: maximum number of faces.
         texture: side in texels to which larger textures are reduced.
-        blender: reads .blend: the program, or a Python that has the module bpy; None: the Blender installed.
-        centred: put the middle of its bounding box at the origin; False leaves the file's own origin there.
+        blender: program for .blend files, or a Python with the module bpy; None: the installed Blender.
+        centred: move the middle of the bounding box to the origin; False keeps the origin of the file.
+        maps: also read roughness, metallic, normals and emission of .gltf, .glb, .obj and .usdz.
 
     Raises:
-        InputError: the file cannot be read, leads out of `root`, or holds nothing that can be drawn.
+        InputError: the file cannot be read, refers to files outside `root`, or contains nothing that can be drawn.
     """
     contained(root, str(path.relative_to(root)))
     suffix = path.suffix.lower()
-    resolver = FolderResolver(root, path.parent)
+    resolver = FolderResolver(root, path.parent, maps=maps)
     try:
         require_loadable(path, max_faces)
-        # Numbers of strangers overflow; what comes of it is found below.
+        # Untrusted numbers can overflow; the result is checked below.
         with careful_images(), np.errstate(all="ignore"):
             placed = _scene(path, suffix, resolver, max_faces, texture, blender)
             asset = _assembled(placed, resolver, max_faces, texture)
@@ -264,7 +266,7 @@ def _given_normals(
 def _made_normals(
     points: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "f 3"], Float[np.ndarray, "n 3"]]:
-    """Normals of a surface without; vertices at its creases come several times.
+    """Normals of a surface without normals; vertices at sharp edges are repeated.
 
     Returns:
         The old number of each vertex, the faces with new numbers, and the normals.
@@ -309,7 +311,20 @@ def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float
         material=torch.from_numpy(fields["material"].astype(np.int64)),
         textures=tuple(torch.from_numpy(material.texture) for material in materials),
         cutoffs=torch.tensor([material.cutoff for material in materials], dtype=torch.float32),
+        maps=_maps(materials),
     )
+
+
+def _maps(materials: list[PlainMaterial]) -> dict[str, tuple[torch.Tensor, ...]]:
+    """The maps that any of the materials has, with the defaults of the others."""
+    used = [name for name in MAPS if any(name in material.maps for material in materials)]
+    defaults = {name: np.array([[MAPS[name]]], np.uint8) for name in used}
+    return {
+        name: tuple(
+            torch.from_numpy(np.ascontiguousarray(material.maps.get(name, defaults[name]))) for material in materials
+        )
+        for name in used
+    }
 
 
 def _tensor(values: Float[np.ndarray, "..."]) -> torch.Tensor:

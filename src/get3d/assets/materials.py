@@ -1,7 +1,8 @@
-"""Materials of strangers' files as one texture each, the base colour and the holes in it; shine is left out."""
+"""Untrusted materials as textures: base colour and holes and, on demand, the other maps."""
 
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from PIL import Image
 from get3d.assets.files import IMAGE_FORMATS, FolderResolver
 from get3d.color import bytes_to_linear, linear_to_bytes
 
-__all__ = ["PLAIN", "PlainMaterial", "base_material", "plain_material", "texels_of"]
+__all__ = ["MAPS", "PLAIN", "PlainMaterial", "base_material", "constant", "plain_material", "scaled", "texels_of"]
 
 _HALF = 0.5
 
@@ -23,10 +24,37 @@ class PlainMaterial:
     Attributes:
         texture: sRGB and alpha, the first row on top; one texel where there is no image.
         cutoff: where alpha is below, there is a hole; 0: there are none.
+        maps: other textures at the same places, by their names in `MAPS`; bytes as files hold them.
     """
 
     texture: UInt8[np.ndarray, "h w 4"]
     cutoff: float
+    maps: Mapping[str, UInt8[np.ndarray, "_ _ _"]] = field(default_factory=dict)
+
+    def with_maps(self, **maps: UInt8[np.ndarray, "_ _ _"] | None) -> "PlainMaterial":
+        """The same with other textures; those that are None are left out."""
+        return replace(self, maps={name: texels for name, texels in maps.items() if texels is not None})
+
+
+MAPS: dict[str, tuple[int, ...]] = {
+    "roughness": (153,),
+    "metallic": (0,),
+    "normal": (128, 128, 255),
+    "emission": (0, 0, 0),
+}
+"""Textures besides the base colour, and the texel of a material that has none; emission is sRGB, the others linear."""
+
+
+def constant(*values: float) -> UInt8[np.ndarray, "1 1 c"]:
+    """A map of one texel, of values in [0, 1]."""
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)[None, None]
+
+
+def scaled(texels: UInt8[np.ndarray, "h w 4"] | None, lane: int, factor: float) -> UInt8[np.ndarray, "h w 1"]:
+    """One lane of an image of linear numbers times a factor; the factor alone where there is no image."""
+    if texels is None:
+        return constant(factor)
+    return np.rint(np.clip(texels[..., lane : lane + 1] * factor, 0, 255)).astype(np.uint8)
 
 
 PLAIN = PlainMaterial(np.full((1, 1, 4), (204, 204, 204, 255), np.uint8), 0.0)
@@ -47,10 +75,14 @@ def plain_material(material: Any, resolver: FolderResolver, largest: int) -> Pla
     if texels is None:
         color = np.asarray(material.main_color, np.uint8)
         texels = np.array([[[*color[:3], 255]]], np.uint8)
-    holes = getattr(material, "kwargs", {}).get("holes")
-    if holes is None:
-        return _cut(texels, 0.0)
-    return _cut(_with_holes(texels, holes, resolver, largest), _HALF)
+    further = getattr(material, "kwargs", {})
+    holes = further.get("holes")
+    plain = _cut(texels, 0.0) if holes is None else _cut(_with_holes(texels, holes, resolver, largest), _HALF)
+    maps = {}
+    for name, (image, numbers) in further.get("maps", {}).items():
+        found = _texels(image, resolver, largest)
+        maps[name] = constant(*numbers) if found is None else found[..., : len(numbers)]
+    return plain.with_maps(**maps)
 
 
 def base_material(

@@ -1,7 +1,7 @@
 """Materials of .obj files: the colour and the textures of each, with the options that place them."""
 
 import codecs
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,10 @@ _OPTIONS = {
     "-mm": 2,
 }
 """Options of textures, and how many words follow each; `-o`, `-s` and `-t` have one to three numbers."""
+_KEYS = {"pr": "roughness", "pm": "metallic", "ke": "emission"}
+_MAPS = {"map_pr": "roughness", "map_pm": "metallic", "norm": "normal", "map_ke": "emission"}
+_NUMBERS = {"roughness": (1.0,), "metallic": (1.0,), "normal": (0.5, 0.5, 1.0), "emission": (0.0, 0.0, 0.0)}
+"""Keywords of the PBR extension of the format, and the number where only an image is given, which is not tinted."""
 
 
 def decoded(content: bytes) -> str:
@@ -46,6 +50,8 @@ class Paint:
         scale: by which places in textures are multiplied.
         offset: that is then added.
         clamped: whether the texture is meant not to repeat.
+        numbers: of the other maps by name, as the file gives them; emission is sRGB.
+        images: names of the images of the other maps, by name.
     """
 
     color: tuple[float, float, float] = (0.8, 0.8, 0.8)
@@ -54,13 +60,21 @@ class Paint:
     scale: Float[np.ndarray, " 2"] | float = 1.0
     offset: Float[np.ndarray, " 2"] | float = 0.0
     clamped: bool = False
+    numbers: dict[str, tuple[float, ...]] = field(default_factory=dict)
+    images: dict[str, str] = field(default_factory=dict)
 
     def material(self, resolver: FolderResolver) -> Any:
         """As trimesh has it, images not yet decoded; what cannot be read is noted as missing."""
         image = resolver.image(self.texture) if self.texture else None
         holes = resolver.image(self.holes) if self.holes else None
         color = np.rint(np.clip([*self.color, 1.0], 0, 1) * 255).astype(np.uint8)
-        return trimesh.visual.material.SimpleMaterial(image=image, diffuse=color, holes=holes)
+        maps: dict[str, tuple[Any, tuple[float, ...]]] = {}
+        if resolver.maps:
+            for name, default in _NUMBERS.items():
+                found = resolver.image(self.images[name]) if name in self.images else None
+                if found is not None or name in self.numbers:
+                    maps[name] = found, self.numbers.get(name, default)
+        return trimesh.visual.material.SimpleMaterial(image=image, diffuse=color, holes=holes, maps=maps)
 
 
 def read_mtl(text: str) -> dict[str, Paint]:
@@ -83,6 +97,12 @@ def read_mtl(text: str) -> dict[str, Paint]:
         elif key == "map_kd":
             paint.texture, options = _split(rest)
             _place(paint, options)
+        elif key in _KEYS:
+            numbers = _leading_numbers(rest.split(), 3)
+            if numbers:
+                paint.numbers[_KEYS[key]] = tuple((numbers * 3)[: len(_NUMBERS[_KEYS[key]])])
+        elif key in _MAPS:
+            paint.images[_MAPS[key]] = _split(rest)[0]
         elif key in ("map_d", "map_opacity"):
             paint.holes, options = _split(rest)
             if not paint.texture:

@@ -2,12 +2,11 @@
 
 from typing import Literal
 
-__all__ = ["BlenderLight", "Light", "Up"]
+from get3d.light_prior import LightChoice
 
-Light = Literal["studio", "even"]
-"""A key light and the sky, or light from all sides alike, in which colours are those of the texture."""
+__all__ = ["BlenderLight", "Up"]
 
-BlenderLight = Literal[Light, "published"]
+BlenderLight = Literal[LightChoice, "published"]
 """Those, and the lamps, tone and bounces of the paper's render script."""
 
 Up = Literal["file", "x", "y", "z", "-x", "-y", "-z"]

@@ -137,7 +137,7 @@ def _numbers(rows: Sequence[str], what: str) -> Float[np.ndarray, "n k"]:
     try:
         return np.array(split, dtype=np.float64).reshape(len(rows), width)
     except ValueError as error:
-        raise InputError(f"a line {what!r} holds what is no number ({error}); export it again") from error
+        raise InputError(f"a line {what!r} has a value that is not a number ({error}); export it again") from error
 
 
 def _table(rows: Sequence[str], width: int, what: str) -> Float[np.ndarray, "n k"]:
@@ -186,7 +186,7 @@ def _corner_numbers(tokens: Sequence[str]) -> Int[np.ndarray, "c 3"]:
     try:
         rows = [[int(part or 0) for part in (*token.split("/"), "", "")[:3]] for token in tokens]
     except ValueError as error:
-        raise InputError(f"a corner of a face is no number ({error}); export it again") from error
+        raise InputError(f"a corner of a face is not a number ({error}); export it again") from error
     return np.array(rows, np.int64).reshape(-1, 3)
 
 
@@ -231,7 +231,7 @@ def _only(paints: dict[str, Paint], lines: _Lines, resolver: FolderResolver) -> 
     if len(lines.names) > 1 or not paints:
         return None
     if len(paints) > 1:
-        resolver.missing.append("usemtl (no face says which of the materials it has)")
+        resolver.missing.append("usemtl (no face names one of the materials)")
         return None
     return next(iter(paints.values()))
 

@@ -25,7 +25,7 @@ def load_off(path: Path, resolver: FolderResolver) -> trimesh.Scene:
         resolver: notes what cannot be read: textures, whose image no .off names.
 
     Raises:
-        InputError: it is binary or of four dimensions, is cut short, or names a vertex that is not there.
+        InputError: it is binary or of four dimensions, is truncated, or names a vertex that is not there.
     """
     text = decoded(path.read_bytes())
     lines = [line.partition("#")[0].strip() for line in text.replace("\r", "\n").split("\n")]
@@ -40,9 +40,11 @@ def load_off(path: Path, resolver: FolderResolver) -> trimesh.Scene:
     try:
         vertices, faces = (int(word) for word in lines[0].split()[:2])
     except (IndexError, ValueError):
-        raise InputError("it does not begin with OFF and the numbers of its vertices and faces; get it again") from None
+        raise InputError("it does not start with OFF and its numbers of vertices and faces; get it again") from None
     if min(vertices, faces) < 0 or vertices + faces > len(lines) - 1:
-        raise InputError(f"it is to hold {vertices} vertices and {faces} faces in {len(lines) - 1} lines; get it again")
+        raise InputError(
+            f"its header says {vertices} vertices and {faces} faces, but it has {len(lines) - 1} lines; get it again"
+        )
     points, normals, colors = _vertices(lines[1 : vertices + 1], kinds, resolver)
     return _scene(points, normals, colors, lines[vertices + 1 : vertices + 1 + faces])
 
@@ -53,11 +55,11 @@ def _vertices(
     rows = [line.split() for line in lines]
     width = len(rows[0]) if rows else 3
     if any(len(row) != width for row in rows) or width < 3:
-        raise InputError("its vertices have not all as many numbers; export it again")
+        raise InputError("its vertices do not all have the same number of values; export it again")
     try:
         values = np.array(rows, dtype=np.float64).reshape(-1, width)
     except ValueError as error:
-        raise InputError(f"a vertex has what is no number ({error}); export it again") from error
+        raise InputError(f"a vertex has a value that is not a number ({error}); export it again") from error
     if "ST" in kinds:
         resolver.missing.append("the texture of an STOFF")
         width -= 2
@@ -85,7 +87,7 @@ def _scene(
             count = int(words[0])
             ring = [int(word) for word in words[1 : count + 1]]
         except ValueError as error:
-            raise InputError(f"a face has what is no number ({error}); export it again") from error
+            raise InputError(f"a face has a value that is not a number ({error}); export it again") from error
         if count < 0 or len(ring) < count:
             raise InputError(f"a face has fewer corners than the {count} it is to have; get it again")
         corners += ring
@@ -108,7 +110,7 @@ def _tints(tints: list[list[str]]) -> UInt8[np.ndarray, "p 3"]:
     try:
         values = np.array([tint if len(tint) == 3 else ["nan"] * 3 for tint in tints], dtype=np.float64)
     except ValueError as error:
-        raise InputError(f"the colour of a face has what is no number ({error}); export it again") from error
+        raise InputError(f"the colour of a face has a value that is not a number ({error}); export it again") from error
     return np.where(np.isnan(values), 204, _bytes(values)).astype(np.uint8)
 
 

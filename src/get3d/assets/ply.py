@@ -28,7 +28,7 @@ def load_ply(path: Path, resolver: FolderResolver) -> trimesh.Scene:
         resolver: gives the textures that it names, and notes what is missing of them.
 
     Raises:
-        InputError: the file is cut short, or a face names a vertex that is not there.
+        InputError: the file is truncated, or a face names a vertex that is not there.
     """
     elements, comments = read_elements(path)
     if "vertex" not in elements:

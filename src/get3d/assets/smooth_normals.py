@@ -1,4 +1,4 @@
-"""Normals of surfaces that have none: smooth, but for creases."""
+"""Normals of surfaces without normals: smooth, except at sharp edges."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -6,14 +6,14 @@ from jaxtyping import Float, Int
 __all__ = ["corner_normals"]
 
 CREASE = np.cos(np.radians(40))
-"""Faces that meet at a larger angle than this have an edge between them; the others are shaded as one surface."""
+"""Neighbouring faces at a larger angle than this have a sharp edge; the others are shaded as one surface."""
 _CROWD = 512
 """Around a point of more faces, all are one surface: comparing each with each would take too long."""
 _BLOCK = 2**17
 
 
 def corner_normals(owner: Int[np.ndarray, " k"], crosses: Float[np.ndarray, "f 3"]) -> Float[np.ndarray, "k 3"]:
-    """Unit normals at the corners of triangles: the mean, by area, of the faces around that turn alike.
+    """Unit normals at the corners of triangles: the area-weighted mean of adjacent faces with similar normals.
 
     Args:
         owner: the point at each corner, three for each face, one face after the other; copies of a point count as one.

@@ -1,6 +1,6 @@
 """Preview surfaces of USD: the base colour, and where in which texture it is."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from get3d.assets.files import FolderResolver
-from get3d.assets.materials import PlainMaterial, base_material, texels_of
+from get3d.assets.materials import PlainMaterial, base_material, constant, texels_of
 from get3d.assets.usd_budget import require_within
-from get3d.color import linear_to_bytes
+from get3d.color import linear_to_bytes, linear_to_srgb
 
 __all__ = ["Paint", "UsdMaterials"]
 
@@ -18,6 +18,14 @@ _GREY = (0.18, 0.18, 0.18)
 """The preview surface's own default."""
 _DEEPEST = 16
 """Shaders one after the other."""
+_INPUTS: dict[str, tuple[str, tuple[float, ...] | None]] = {
+    "roughness": ("roughness", (0.5,)),
+    "metallic": ("metallic", (0.0,)),
+    "normal": ("normal", None),
+    "emission": ("emissiveColor", None),
+}
+"""Inputs of the preview surface for the other maps, and their defaults."""
+_LANES = {"r": 0, "g": 1, "b": 2, "a": 3}
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,8 @@ class UsdMaterials:
         key = str(bound.GetPath()) if bound else ""
         if key not in self._paints:
             surface = bound.ComputeSurfaceSource()[0] if bound else None
-            self._paints[key] = self._preview(surface) if surface else None
+            paint = self._preview(surface) if surface else None
+            self._paints[key] = self._with_maps(paint, surface) if paint and self._resolver.maps else paint
             if bound and not surface:
                 self._resolver.missing.append(f"material {bound.GetPrim().GetName()}")
         return self._paints[key]
@@ -77,6 +86,34 @@ class UsdMaterials:
                 return paint
             paint = self._colored(surface, name, (0.0, 0.0, 0.0))
         return paint if paint.material.texture[..., :3].any() else first
+
+    def _with_maps(self, paint: Paint, surface: Any) -> Paint:
+        """The material with roughness, metallic, normals and emission."""
+        maps = {}
+        for name, (entry, default) in _INPUTS.items():
+            if name == "emission" and not paint.material.texture[..., :3].any():
+                continue
+            texture = _source(surface, entry)
+            if texture is None:
+                value = _value(surface, entry, None)
+                if value is not None and name != "normal":
+                    numbers = np.atleast_1d(np.array(value, np.float64))
+                    maps[name] = constant(*(linear_to_srgb(numbers) if name == "emission" else numbers))
+                elif default is not None:
+                    maps[name] = constant(*default)
+                continue
+            texels = self._texels(texture, linear=name != "emission") if _is_texture(texture) else None
+            if texels is None:
+                continue
+            place, transform = self._place(texture)
+            if paint.uv is None:
+                paint = replace(paint, uv=place, transform=transform)
+            elif paint.uv != place or (paint.transform != transform).any():
+                self._resolver.missing.append(f"{entry} at other places than diffuseColor")
+                continue
+            lane = _LANES.get(surface.GetInput(entry).GetConnectedSources()[0][0].sourceName, 0)
+            maps[name] = texels[..., lane : lane + 1] if default is not None and len(default) == 1 else texels[..., :3]
+        return replace(paint, material=paint.material.with_maps(**maps))
 
     def _colored(self, surface: Any, name: str, default: tuple[float, float, float]) -> Paint:
         threshold = float(_value(surface, "opacityThreshold", 0.0) or 0.0)
@@ -131,7 +168,7 @@ class UsdMaterials:
             self._resolver.missing.append(f"shader {shader.GetIdAttr().Get() or shader.GetPrim().GetName()}")
         return "", moved[:2]
 
-    def _texels(self, texture: Any) -> UInt8[np.ndarray, "h w 4"] | None:
+    def _texels(self, texture: Any, *, linear: bool = False) -> UInt8[np.ndarray, "h w 4"] | None:
         from pxr import Ar
 
         file = _value(texture, "file", None)
@@ -147,9 +184,13 @@ class UsdMaterials:
             content = (asset.GetBuffer() if asset else None) or b""
             self._images[place] = texels_of(content, file.path, self._resolver, self._largest)
         texels = self._images[place]
-        if texels is not None and _value(texture, "sourceColorSpace", "auto") == "raw":
+        if texels is not None and not linear and _value(texture, "sourceColorSpace", "auto") == "raw":
             texels = np.concatenate([linear_to_bytes(texels[..., :3] / 255), texels[..., 3:]], axis=2)
         return texels
+
+
+def _is_texture(shader: Any) -> bool:
+    return bool(shader.GetIdAttr().Get() == "UsdUVTexture")
 
 
 def _value(shader: Any, name: str, default: Any) -> Any:

@@ -1,1 +1,1 @@
-"""How datasets are made: of procedural objects, of meshes, of images; and one writer for all."""
+"""Making datasets from procedural objects, meshes or images."""

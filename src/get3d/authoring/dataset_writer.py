@@ -1,4 +1,4 @@
-"""What the commands that make datasets have in common: going on where they were, processes, cameras, images."""
+"""Common parts of the commands that make datasets: resuming, processes, cameras, images."""
 
 import multiprocessing
 import os
@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import TypeVar
@@ -23,10 +24,12 @@ from get3d.cameras import sample_angles
 from get3d.datasets.config import require_images
 from get3d.datasets.index import Description
 from get3d.files import InputError, require_space, require_writable, writing
+from get3d.light_prior import LightPrior
 
 __all__ = [
     "begin",
     "draw_angles",
+    "draw_turns",
     "in_processes",
     "progress_bar",
     "refuse",
@@ -44,10 +47,10 @@ Result = TypeVar("Result")
 
 
 def begin(out: Path, wanted: Description) -> Description | None:
-    """Makes the dataset's folder, or finds the dataset there to go on with; gives what its `dataset.json` says.
+    """Makes the dataset's folder, or finds an incomplete dataset there to resume. Returns what its `dataset.json` says.
 
     Raises:
-        InputError: the folder cannot be written to, or holds other things, or a dataset made with other settings.
+        InputError: the folder cannot be written to, or contains other files or a dataset with other settings.
     """
     root = require_writable(out)
     if not (root / "dataset.json").exists():
@@ -58,6 +61,10 @@ def begin(out: Path, wanted: Description) -> Description | None:
     for name in ("kind", "resolution", "scale", "prior", "licence"):
         if getattr(found, name) != getattr(wanted, name):
             refuse(root, name, getattr(found, name), getattr(wanted, name))
+    # Datasets of before light was noted are matte, in a light that stays; which one is in their settings.
+    old = found.light is None and wanted.light == replace(wanted.light or LightPrior(), turned=False, shading="matte")
+    if not old and found.light != wanted.light:
+        refuse(root, "light", found.light, wanted.light)
     for name in ("seed", "settings"):
         if found.source.get(name) != wanted.source[name]:
             refuse(root, name, found.source.get(name), wanted.source[name])
@@ -82,24 +89,24 @@ def require_room(out: Path, objects: int, views: int, resolution: int, texture: 
 
 
 def refuse(root: Path, name: str, found: object, wanted: object) -> None:
-    """Says that a dataset was made with another setting.
+    """Raises the error for a dataset that was made with another setting.
 
     Raises:
         InputError: always.
     """
     raise InputError(
-        f"{root / 'dataset.json'}: the dataset there has {name} {found}, asked for is {wanted}; "
-        "choose another --out, or the same settings to go on with it"
+        f"{root / 'dataset.json'}: the dataset there has {name} {found}, requested is {wanted}; "
+        "choose another --out, or use the same settings to resume"
     )
 
 
 def worker_count(asked: int, items: int, sharers: int = 1) -> int:
-    """How many processes are to work on so many items: as many as asked, or one for each core.
+    """Number of worker processes: as many as requested, or one for each core.
 
     Args:
-        asked: 0: one for each core.
-        items: to work on; no more processes than these.
-        sharers: how many share the cores of this machine.
+        asked: requested number; 0: one for each core.
+        items: number of items, which limits the number of processes.
+        sharers: number of processes that divide the cores of this machine.
     """
     return max(1, min(asked or (os.cpu_count() or 1) // sharers, items))
 
@@ -107,13 +114,13 @@ def worker_count(asked: int, items: int, sharers: int = 1) -> int:
 def in_processes(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int, *, isolated: bool = False
 ) -> Iterator[Result]:
-    """Gives what the function makes of each item, in the order in which they are done.
+    """Yields the results of a function for items, in the order in which they are finished.
 
     Args:
-        function: a function of a module, or a partial one: other processes must find it.
-        items: what to work on; taken as there are processes for them.
-        workers: processes. One works here, unless it is to be isolated.
-        isolated: whether what kills a process must leave this one alive; it raises `BrokenProcessPool` here.
+        function: a module-level function, or a partial of one, so that other processes can import it.
+        items: the items, taken when a process is free.
+        workers: number of processes. A single one is this process, unless isolated.
+        isolated: whether this process must survive if a worker is killed; it then raises `BrokenProcessPool`.
     """
     if workers == 1 and not isolated:
         yield from map(function, items)
@@ -159,9 +166,15 @@ def progress_bar(console: Console) -> Progress:
 
 
 def draw_angles(prior: CameraPrior, views: int, seeds: Sequence[int]) -> Float[Tensor, "n 2"]:
-    """(azimuth, polar) of cameras drawn from the prior, in radians; the same numbers always give the same."""
+    """(azimuth, polar) of cameras drawn from the prior, in radians; the same seeds always give the same angles."""
     seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
     return sample_angles(prior, views, torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
+
+
+def draw_turns(views: int, seeds: Sequence[int]) -> Float[Tensor, " n"]:
+    """Angles in radians by which the light is turned, drawn evenly; the same numbers always give the same."""
+    seed = np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0]
+    return 2 * torch.pi * torch.rand(views, generator=torch.Generator().manual_seed(int(seed) & (2**63 - 1)))
 
 
 def write_images(folder: Path, images: UInt8[Tensor, "n 4 r r"]) -> None:

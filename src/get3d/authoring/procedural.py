@@ -1,4 +1,4 @@
-"""Endless objects of a kind, and datasets of them: `get3d synth`."""
+"""Procedural objects, and datasets of them: `get3d synth`."""
 
 import shlex
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from get3d.assets.shading import shade
 from get3d.authoring.dataset_writer import (
     begin,
     draw_angles,
+    draw_turns,
     in_processes,
     progress_bar,
     refuse,
@@ -25,9 +26,11 @@ from get3d.authoring.dataset_writer import (
 )
 from get3d.camera_prior import CameraPrior
 from get3d.cameras import Cameras
+from get3d.datasets.camera_table import write_cameras
 from get3d.datasets.config import SynthConfig
-from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
+from get3d.datasets.index import SPLITS, Description, split_of
 from get3d.export.write import TexturedMesh
+from get3d.light_prior import LightPrior
 from get3d.synthetic.assemble import assemble
 from get3d.synthetic.cars import car
 from get3d.synthetic.chairs import chair
@@ -42,9 +45,9 @@ class Kind:
     """A kind of objects.
 
     Attributes:
-        parts: draws the parts of one object.
-        scale: longest side of the bounding box, unless one asks for another.
-        roughness: of the surface, 0 to 1.
+        parts: makes the parts of one object.
+        scale: default longest side of the bounding box.
+        roughness: roughness of the surface, 0 to 1.
     """
 
     parts: Callable[[np.random.Generator], list[Part]]
@@ -80,9 +83,9 @@ def make(kind: str, seed: int, index: int, scale: float | None = None, texture: 
 
     Args:
         kind: one of `KINDS`.
-        seed: names a series of objects.
-        index: which one of the series.
-        scale: longest side of the bounding box; None: the kind's own.
+        seed: seed of a series of objects.
+        index: index in the series.
+        scale: longest side of the bounding box; None: the default of the kind.
         texture: side of the texture in texels.
     """
     chosen = KINDS[kind]
@@ -93,10 +96,10 @@ def make(kind: str, seed: int, index: int, scale: float | None = None, texture: 
 
 
 def synthesize(config: SynthConfig, console: Console) -> Path:
-    """Makes a dataset folder, or goes on with it where it was left; gives its path.
+    """Makes a dataset folder, or resumes an incomplete one. Returns its path.
 
     Raises:
-        InputError: the folder cannot be written to, has no room, or holds a dataset made with other settings.
+        InputError: the folder cannot be written to, has no room, or contains a dataset made with other settings.
     """
     root = config.out
     description = _describe(config)
@@ -116,8 +119,11 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
             progress.advance(task)
     names = [f"{item.name}/{view:03d}.png" for item in objects for view in range(config.views)]
     angles = torch.cat([_angles(config, item) for item in objects])
-    write_cameras(root, names, np.degrees(angles.double().numpy()))
-    files = f"images/, meshes/, cameras.csv, dataset.json; now check it: get3d check {shlex.quote(str(root))}"
+    turns = None if config.light != "random" else torch.cat([_turns(config, item) for item in objects])
+    write_cameras(
+        root, names, np.degrees(angles.double().numpy()), None if turns is None else np.degrees(turns.double().numpy())
+    )
+    files = f"images/, meshes/, cameras.csv, dataset.json; next: get3d check {shlex.quote(str(root))}"
     console.print(f"{root}: {len(objects)} objects: {files}", highlight=False, markup=False, soft_wrap=True)
     return root
 
@@ -136,6 +142,10 @@ def _describe(config: SynthConfig) -> Description:
         f"--views {config.views} --resolution {config.resolution} --seed {config.seed} "
         f"--texture {config.texture}"
     )
+    if config.light != "studio":
+        command += f" --light {config.light}"
+    if config.shading != "matte":
+        command += f" --shading {config.shading}"
     if config.scale is not None:
         command += f" --scale {config.scale:g}"
     if config.prior != CameraPrior():
@@ -151,13 +161,21 @@ def _describe(config: SynthConfig) -> Description:
         licence="CC0-1.0",
         source={"command": command, "seed": config.seed, "settings": settings},
         labels={kind: [item.name for item in objects if item.kind == kind] for kind in kinds if config.kind == "all"},
+        light=LightPrior.of(config.light, config.shading),
     )
 
 
 def _render(config: SynthConfig, item: _Object) -> _Object:
     """Writes the images of one object, then its mesh: the mesh's file says that the object is done."""
     mesh = make(item.kind, config.seed, item.number, config.scale, config.texture)
-    images = shade(mesh, Cameras.of_prior(config.prior, _angles(config, item)), config.resolution)
+    images = shade(
+        mesh,
+        Cameras.of_prior(config.prior, _angles(config, item)),
+        config.resolution,
+        light=LightPrior.of(config.light, config.shading).kind,
+        shading=config.shading,
+        turns=_turns(config, item) if config.light == "random" else None,
+    )
     write_images(config.out / "images" / item.name, images)
     mesh.save(_mesh_path(config.out, item))
     return item
@@ -165,3 +183,7 @@ def _render(config: SynthConfig, item: _Object) -> _Object:
 
 def _angles(config: SynthConfig, item: _Object) -> Float[Tensor, "n 2"]:
     return draw_angles(config.prior, config.views, [config.seed, item.number, 1])
+
+
+def _turns(config: SynthConfig, item: _Object) -> Float[Tensor, " n"]:
+    return draw_turns(config.views, [config.seed, item.number, 2])

@@ -1,4 +1,4 @@
-"""How fast each part is, beside plain versions of it: `get3d bench`."""
+"""Timing of each part, compared with plain versions: `get3d bench`."""
 
 import lazy_loader
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from get3d.benchmarks import extraction, fields, full, generation, loading, ranks, start, step, visibility
+from get3d.benchmarks import extraction, fields, full, generation, live, loading, ranks, start, step, visibility
 from get3d.benchmarks.config import BenchConfig
 from get3d.benchmarks.rows import Row, to_json, to_table
 from get3d.checkpoints.model import load
@@ -25,6 +25,8 @@ __all__ = ["FULL_SIZE", "BenchConfig", "run"]
 
 FULL_SIZE = "paper"
 """The preset with the full-size generator."""
+LIVE = "chair"
+"""The model whose live page is timed where none is named: the one that comes along."""
 _Groups: TypeAlias = dict[str, Callable[[], list[Row]]]
 """What is measured, by its name."""
 
@@ -61,12 +63,13 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
     repeats = config.repeats
     of = f"the preset {config.preset}, untrained" if config.model is None else config.model
     groups: _Groups = {
-        "answers of the command line": lambda: start.rows(repeats),
+        "response of the command line": lambda: start.rows(repeats),
         "surfaces": lambda: extraction.rows(config.shapes, config.grid, repeats, device),
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
         "visibility": lambda: visibility.rows(config.mesh_faces, config.image, repeats, device),
         "a training step, and reading images": lambda: _step_rows(config, training),
         "objects": lambda: generation.rows(of, generator, config.faces, config.texture, repeats, goals=False),
+        "the live page": lambda: live.rows(config.model or LIVE, config.faces, config.texture, repeats, config.device),
     }
     if config.full:
         size = PRESETS[FULL_SIZE].config.generator
@@ -77,18 +80,18 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
 def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
     """The stages of a step, and how much faster than the step its images are read."""
     found = step.rows(config.preset, training, config.repeats, config.warm)
-    (seconds,) = (row.beside[step.WHOLE] for row in found if step.WHOLE in row.beside)
+    (seconds,) = (row.other_seconds[step.WHOLE] for row in found if step.WHOLE in row.other_seconds)
     return [*found, *loading.rows(config.preset, training, seconds, config.repeats)]
 
 
 def _checked(config: BenchConfig) -> TrainConfig:
     """The preset on the device asked for, after a look at the options."""
     if config.preset not in PRESETS:
-        raise InputError(f"--preset is {config.preset}; there are {', '.join(PRESETS)}")
+        raise InputError(f"--preset is {config.preset}; choose one of {', '.join(PRESETS)}")
     require_ranges(config)
     if config.json is not None:
         require_writable(config.json.parent)
-    return replace(PRESETS[config.preset].config, device=config.device)
+    return replace(PRESETS[config.preset].config, device=config.device, warmup_kimg=0.0)
 
 
 def _machine(device: torch.device) -> str:

@@ -1,4 +1,4 @@
-"""What one can ask of `get3d bench`. This module imports nothing heavy."""
+"""Options of `get3d bench`. This module imports nothing heavy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,24 +12,23 @@ __all__ = ["BenchConfig"]
 
 @dataclass(frozen=True)
 class BenchConfig:
-    """Measurements. What is compared takes turns, and the medians of a few turns are shown.
+    """Measurements. Versions that are compared alternate, and the medians are shown.
 
     Attributes:
-        preset: whose training step is timed, on a fresh run.
-        model: whose objects are timed, as `get3d generate` takes it; by default those of the preset, untrained.
+        preset: preset whose training step is timed, in a new run.
+        model: model whose objects are timed, as for `get3d generate`; by default an untrained model of the preset.
         full: also time the full-size generator, which takes minutes.
-        ranks: instead of all else, share the step among 1, 2, … up to so many processes, and tell how much of it is
-            communication.
-        repeats: turns of each measurement.
-        warm: training steps before one is timed.
+        ranks: only divide the training step among 1, 2, … up to this many processes, and measure their communication.
+        repeats: number of repetitions of each measurement.
+        warm: number of training steps before one is timed.
         json: also write the rows to this file.
-        shapes: of a batch for surfaces and fields.
+        shapes: number of shapes in a batch for surfaces and fields.
         grid: resolution of the grid for surfaces and fields.
         image: side in pixels of the image for visibility.
-        mesh_faces: faces of the mesh for visibility.
-        faces: most faces of a generated object.
-        texture: side of its texture.
-        device: "auto" takes a GPU where there is one.
+        mesh_faces: number of faces of the mesh for visibility.
+        faces: maximum number of faces of a generated object.
+        texture: side in pixels of its texture.
+        device: "auto" uses a GPU if there is one.
     """
 
     preset: str = "demo"

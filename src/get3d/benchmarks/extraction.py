@@ -1,4 +1,4 @@
-"""Extracting surfaces from fields on a grid, beside the textbook's way."""
+"""Extracting surfaces from fields on a grid, compared with textbook versions."""
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from get3d.isosurface import ISOSURFACES, CubeGrid, TetrahedralGrid, flexicubes,
 
 __all__ = ["rows"]
 
-GROUP = "Surfaces from fields, forward and backward, beside a textbook version shape by shape"
+GROUP = "Surfaces from fields, forward and backward, compared with a textbook version shape by shape"
 
 
 def rows(shapes: int, resolution: int, repeats: int, device: torch.device) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Fields on the grid: planes sampled once a row and column, beside sampling them at every vertex."""
+"""Fields on the grid: planes sampled once per row and column, compared with sampling at every vertex."""
 
 import math
 from itertools import pairwise
@@ -16,9 +16,9 @@ from get3d.networks.layers import Linear
 
 __all__ = ["rows"]
 
-GROUP = "Fields on the grid, forward and backward, beside sampling every vertex"
+GROUP = "Fields on the grid, forward and backward, compared with sampling every vertex"
 HIDDEN, OUTPUTS = 64, 4
-"""Of the head: 32 hidden features for the SDF beside 32 for the deformation; one value and three."""
+"""Sizes of the head: 32 hidden features each for SDF and deformation; one value and three."""
 
 
 def rows(shapes: int, resolution: int, repeats: int, device: torch.device) -> list[Row]:

@@ -1,4 +1,4 @@
-"""The full-size generator: its tri-planes beside their convolutions' arithmetic, and the way from planes to meshes."""
+"""The full-size generator: tri-planes compared with the arithmetic of their convolutions, and planes to meshes."""
 
 import torch
 from torch import Tensor

@@ -1,4 +1,4 @@
-"""Reading images for training, from a folder and from shards, beside the step that they are for."""
+"""Reading images for training, from a folder and from shards, compared with the time of a step."""
 
 import tempfile
 from itertools import islice
@@ -44,7 +44,7 @@ def rows(preset: str, config: TrainConfig, step_seconds: float, repeats: int) ->
             shards=lambda: _read(sets["shards"], config),
         )
     group = (
-        f"Reading images, beside a training step of the preset {preset}: {config.batch} images of "
+        f"Reading images, compared with a training step of the preset {preset}: {config.batch} images of "
         f"{config.resolution}², {config.batch / step_seconds:,.1f} of which a step takes in a second"
     )
     found = []

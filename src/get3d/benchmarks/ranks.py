@@ -1,4 +1,4 @@
-"""A training step shared by 1, 2, … processes, which take turns in one run, and what of it is communication."""
+"""A training step of 1, 2, … processes, which alternate in one run, and the share of communication."""
 
 import copy
 import os
@@ -147,7 +147,7 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) 
     carrier = backend(config.device)
     there = f"{processors(config.device)} {'cores' if carrier == 'gloo' else 'GPUs'}"
     group = (
-        f"A training step of the preset {preset} shared by processes, after {warm} others: {config.batch} images of "
+        f"A training step of the preset {preset} on several processes, after {warm} others: {config.batch} images of "
         f"{config.resolution}² in all; {there}, {carrier}"
     )
     numbers = [len(sizes) for sizes in found.buckets]

@@ -46,7 +46,7 @@ class Row:
         group: what it belongs to; rows of a group follow each other.
         name: what is measured.
         seconds: how long it takes; None where the row is no time.
-        beside: other times by name, seconds: of the plain version, or of the parts.
+        other_seconds: other times by name: of the plain version, or of the parts.
         result: what the times come to: a ratio, a share, or another number; None where there is none.
         unit: of the result: "×", "%" (the result is a share of 1), "s", "GFLOP/s" or nothing.
         goal: what the result should be, where there is a goal.
@@ -56,7 +56,7 @@ class Row:
     group: str
     name: str
     seconds: float | None = None
-    beside: dict[str, float] = field(default_factory=dict)
+    other_seconds: dict[str, float] = field(default_factory=dict)
     result: float | None = None
     unit: str = ""
     goal: Goal | None = None
@@ -89,7 +89,7 @@ def to_table(rows: Sequence[Row], title: str) -> Table:
     table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
     table.add_column("")
     table.add_column("ms", justify="right")
-    table.add_column("beside it, ms")
+    table.add_column("other times, ms")
     table.add_column("result", justify="right")
     table.add_column("goal", justify="right")
     table.add_column("")
@@ -100,7 +100,7 @@ def to_table(rows: Sequence[Row], title: str) -> Table:
             table.add_row(
                 Text.assemble(f"  {row.name}", (f"\n  {row.note}" if row.note else "", "dim")),
                 "" if row.seconds is None else _milliseconds(row.seconds),
-                ", ".join(f"{name} {_milliseconds(seconds)}" for name, seconds in row.beside.items()),
+                ", ".join(f"{name} {_milliseconds(seconds)}" for name, seconds in row.other_seconds.items()),
                 "" if row.result is None else _shown(row.result, row.unit),
                 "" if row.goal is None else f"{'≥' if row.goal.upwards else '≤'} {_shown(row.goal.bound, row.unit)}",
                 Text(row.verdict, style={"pass": "green", "short": "red", "": ""}[row.verdict]),
@@ -115,7 +115,7 @@ def to_json(rows: Sequence[Row]) -> list[dict[str, Any]]:
             "group": row.group,
             "name": row.name,
             "seconds": row.seconds,
-            "beside": row.beside,
+            "other_seconds": row.other_seconds,
             "result": row.result,
             "unit": row.unit,
             "goal": None if row.goal is None else {"bound": row.goal.bound, "upwards": row.goal.upwards},

@@ -1,4 +1,4 @@
-"""How long a person waits for help, beside what the commands cannot do without."""
+"""Time until help appears, compared with the import of PyTorch."""
 
 import subprocess
 import sys
@@ -22,9 +22,9 @@ def rows(repeats: int) -> list[Row]:
     """
     runs = {name: partial(_run, "-m", "get3d", *arguments) for name, arguments in _COMMANDS.items()}
     times = side_by_side(torch.device("cpu"), repeats, **runs, torch=partial(_run, "-c", "import torch"))
-    group, beside = "Answers of the command line", {"import torch": times["torch"]}
+    group, others = "Response of the command line", {"import torch": times["torch"]}
     return [
-        Row(group, name, times[name], beside, times[name] / times["torch"], "%", at_most(1.0)) for name in _COMMANDS
+        Row(group, name, times[name], others, times[name] / times["torch"], "%", at_most(1.0)) for name in _COMMANDS
     ]
 
 

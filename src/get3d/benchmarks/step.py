@@ -1,4 +1,4 @@
-"""The stages of a training step, forward and backward each, and the whole step beside their sum.
+"""The stages of a training step, forward and backward each, and the complete step compared with their sum.
 
 The step is the training loop's own, watched by PyTorch's profiler: the code marks its stages (`get3d.spans`), and an
 operation of a backward pass belongs to the stage whose operation it differentiates.

@@ -1,4 +1,4 @@
-"""Times measured side by side: what is compared takes turns, so that a busy machine is unfair to nobody."""
+"""Timing of versions that alternate, so that other work on the machine affects all of them."""
 
 import statistics
 import time
@@ -41,7 +41,7 @@ class Stopwatch:
 
 
 def side_by_side(device: torch.device, repeats: int, **runs: Callable[[], object]) -> dict[str, float]:
-    """The median seconds of each run. They take turns, after a first turn that does not count."""
+    """The median seconds of each run. The runs alternate, after a first round that does not count."""
     watch = Stopwatch(device)
     for run in runs.values():
         run()

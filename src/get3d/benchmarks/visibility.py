@@ -1,4 +1,4 @@
-"""Which face each pixel sees, beside a ray tracer asked for the same pixels."""
+"""The visible face of each pixel, compared with a ray tracer."""
 
 import importlib.util
 import math
@@ -17,7 +17,7 @@ from get3d.render import visible_faces
 
 __all__ = ["rows"]
 
-GROUP = "Visibility, beside Embree's first hits of the same pixels"
+GROUP = "Visibility, compared with Embree's first hits of the same pixels"
 
 
 def rows(faces: int, resolution: int, repeats: int, device: torch.device) -> list[Row]:

@@ -1,4 +1,4 @@
-"""Models in files: loaded, released, bundled; published checkpoints and ours."""
+"""Model files: loading, releasing, bundled models, and conversion of published checkpoints."""
 
 import lazy_loader
 

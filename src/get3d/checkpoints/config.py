@@ -1,4 +1,4 @@
-"""What one can ask of the commands about models. This module imports nothing heavy."""
+"""Options of the commands about models. This module imports nothing heavy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +11,13 @@ __all__ = ["ModelsConfig", "ReleaseConfig"]
 
 @dataclass(frozen=True)
 class ReleaseConfig:
-    """A model by itself, without what only training needs.
+    """A model to share, without what only training needs.
 
     Attributes:
         model: the folder of a training run, a checkpoint, or a model.
         out: folder for model.safetensors.
-        title: what it makes, in a few words; `get3d models` and whoever reads the file see it.
-        licence: of the model.
+        title: what the model makes, in a few words; it is stored in the file and shown by `get3d models`.
+        licence: licence of the model.
     """
 
     model: Annotated[str, Option(positional="MODEL")]
@@ -28,10 +28,10 @@ class ReleaseConfig:
 
 @dataclass(frozen=True)
 class ModelsConfig:
-    """The models that come with the package.
+    """The bundled models.
 
     Attributes:
-        json: print the list as JSON, for programs.
+        json: print the list as JSON.
     """
 
     json: bool = False

@@ -1,5 +1,7 @@
-"""Models in files: found by path or name, proved to hold what they say, and loaded."""
+"""Model files: found by path or name, validated, and loaded."""
 
+import difflib
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,27 +13,31 @@ from get3d.files import InputError, require_names
 from get3d.generator import Generator
 from get3d.generator_config import GeneratorConfig
 from get3d.isosurface.memory import grid_memory, require_grid_fits
+from get3d.latents import Styles
 from get3d.materials import require_channels
 from get3d.storage import load_tensors, read_description, require_same_shapes, restore, without_prefix
 
-__all__ = ["WEIGHTS", "load", "model_file", "read_config"]
+__all__ = ["CODES", "WEIGHTS", "load", "model_file", "read_config", "training_styles"]
 
 WEIGHTS = "generator_ema."
-"""What the names of a model's tensors begin with in its file."""
+"""Prefix of the names of a model's tensors in its file."""
+
+CODES = "codes."
+"""What the names of the tensors of training objects' codes begin with, in a checkpoint of a run with a warm-up."""
 
 
 @torch.inference_mode(False)
 def load(path_or_name: str | Path, device: torch.device | str = "auto") -> Generator:
-    """Reads a model.
+    """Loads a model.
 
     Args:
         path_or_name: a model file, its folder, the folder of a training run (its newest checkpoint), a checkpoint, or
-            the name of a model that comes with the package.
-        device: where to put it; "auto" takes a GPU where there is one.
+            the name of a bundled model.
+        device: device of the model; "auto" uses a GPU if there is one.
 
     Raises:
-        InputError: there is no model, its file is damaged or another program's, its grid does not fit into memory, or
-            there is no such device.
+        InputError: there is no model, its file is damaged or from another program, its grid does not fit into memory,
+            or there is no such device.
     """
     path, place = model_file(path_or_name), device_named(str(device))
     config = read_config(path)
@@ -44,27 +50,54 @@ def load(path_or_name: str | Path, device: torch.device | str = "auto") -> Gener
 
 
 def read_config(path: Path) -> GeneratorConfig:
-    """The sizes of a model, or of a checkpoint's generators, which are those of the averaged weights in it.
+    """Reads the configuration of a model, or of the generators of a checkpoint.
 
-    Nothing is built of what a file says before it was compared with what the file holds.
+    The sizes are compared with the tensors in the file before anything is built.
 
     Raises:
-        InputError: the file is no model's, a size is out of its range, or the weights have other sizes.
+        InputError: the file is not a model, a size is out of range, or the weights have other sizes.
     """
     config = restore(GeneratorConfig, read_description(path).get("generator"), path)
     require_names(config.classes, f"{path}: generator.classes")
-    require_channels(config.synthesis.channels, f"{path}: generator.synthesis.channels")
+    require_channels(config.channels, f"{path}: generator.synthesis.channels")
     # The grid is no part of the weights, and is built.
     small = replace(config, grid_resolution=4)
     require_same_shapes(path, WEIGHTS, lambda: Generator(small))
     return config
 
 
-def model_file(path_or_name: str | Path) -> Path:
-    """The file that `load` reads.
+def training_styles(path_or_name: str | Path, names: Sequence[str], device: torch.device) -> Styles:
+    """The styles (W) that a run has found for objects of its training set.
+
+    Args:
+        path_or_name: a run or checkpoint, as `load` takes it.
+        names: of objects.
+        device: where to put them.
 
     Raises:
-        InputError: there is none.
+        InputError: there are no such codes, or no such object; the message names objects with a similar spelling.
+    """
+    path = model_file(path_or_name)
+    known = read_description(path).get("training_objects")
+    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+        raise InputError(f"{path}: holds no codes of training objects; give a run that began with a warm-up")
+    number = {name: i for i, name in enumerate(known)}
+    for name in names:
+        if name not in number:
+            near = ", ".join(difflib.get_close_matches(name, known, 3, 0.0))
+            raise InputError(f"--training-object {name}: no object of this run's training set; like it are {near}")
+    codes = load_tensors(path, prefix=CODES).tensors.get(f"{CODES}styles")
+    if codes is None or codes.ndim != 3 or codes.shape[:2] != (len(known), 2):
+        raise InputError(f"{path}: its codes are not those of its {len(known)} objects; give another checkpoint")
+    chosen = codes[[number[name] for name in names]].to(device)
+    return Styles(chosen[:, 0], chosen[:, 1])
+
+
+def model_file(path_or_name: str | Path) -> Path:
+    """Finds the file that `load` reads.
+
+    Raises:
+        InputError: there is no model.
     """
     path = Path(path_or_name)
     if path.is_file():

@@ -1,7 +1,9 @@
-"""Published checkpoints ⇄ ours: `torch.save({"G": …, "G_ema": …, "D": …})` files of state dictionaries, and back.
+"""Converts published checkpoints to get3d models and back.
 
-A published tensor is one of ours under another name, or a low-pass filter, always the same, that ours compute. Which
-generator a file holds, and all sizes, follow from its tensors.
+Published files are state dictionaries, saved by `torch.save({"G": …, "G_ema": …, "D": …})`.
+
+A published tensor is a get3d tensor under another name, or a constant low-pass filter, which get3d computes. The kind
+of generator in a file, and all sizes, follow from its tensors.
 """
 
 import re
@@ -39,7 +41,7 @@ __all__ = [
 
 
 GRID_SIZES: dict[PublishedClass, float] = {"car": 1.0, "chair": 0.8, "motorbike": 1.0, "table": 0.8}
-"""Side of the grid that each published model was trained with, which its tensors do not tell."""
+"""Side of the training grid of each published model, which its tensors do not contain."""
 
 GENERATOR, DISCRIMINATOR = "generator.", "discriminator."
 STORED_MEAN = "published."
@@ -59,9 +61,9 @@ class Published:
     """The networks of a published checkpoint.
 
     Attributes:
-        generator: as it was being trained.
-        generator_ema: its moving average, which is what makes shapes.
-        discriminator: as it was being trained.
+        generator: the generator in training.
+        generator_ema: its moving average, which makes shapes.
+        discriminator: the discriminator.
     """
 
     generator: Generator
@@ -76,13 +78,13 @@ def load_published(
 
     Args:
         path: the file.
-        kind: what it makes, which sets the size of its grid.
-        grid_resolution: of the grid that surfaces are extracted on.
-        grid_size: side of the grid, in place of the one that `kind` sets.
+        kind: class of the model, which sets the size of its grid.
+        grid_resolution: resolution of the grid for extracting surfaces.
+        grid_size: side of the grid, instead of the one set by `kind`.
 
     Raises:
-        InputError: a number of the grid is out of its range; the file is missing, cut short, no checkpoint, another
-            project's or would run code; tensors are missing, too many, or of the wrong shape.
+        InputError: a number of the grid is out of range; the file is missing, truncated, not a checkpoint, from another
+            project, or would run code; tensors are missing, unexpected, or of the wrong shape.
     """
     path = Path(path)
     parts = read_parts(path)
@@ -105,17 +107,17 @@ def convert(
     grid_resolution: int = 90,
     grid_size: float | None = None,
 ) -> Path:
-    """Writes a published checkpoint as one of our models, to be used or trained on, and gives the file's path.
+    """Converts a published checkpoint to a get3d model, for use or further training. Returns the path of the file.
 
-    The averaged generator's mean styles, which truncation draws towards, are estimated anew, as the published inference
-    does; those of the file are kept beside, for the way back.
+    The mean styles of the averaged generator, for truncation, are estimated again, as the published inference does.
+    Those of the file are also stored, for converting back.
 
     Args:
         path: the published file.
         out: folder to write to.
-        kind: what it makes.
-        grid_resolution: of the grid that surfaces are extracted on.
-        grid_size: side of the grid, in place of the one that `kind` sets.
+        kind: class of the model.
+        grid_resolution: resolution of the grid for extracting surfaces.
+        grid_size: side of the grid, instead of the one set by `kind`.
 
     Raises:
         InputError: as `load_published`; the folder cannot be written to.
@@ -138,20 +140,20 @@ def convert(
 
 
 def convert_back(model: Path | str, path: Path | str) -> None:
-    """Writes one of our models, with its training generator and discriminator, as a published checkpoint.
+    """Converts a get3d model, with its training generator and discriminator, to a published checkpoint.
 
     Args:
-        model: a model file or checkpoint that holds all three networks.
+        model: a model file or checkpoint with all three networks.
         path: the file to write.
 
     Raises:
-        InputError: the model cannot be read, holds only an averaged generator, or has parts without a published
+        InputError: the model cannot be read, has only an averaged generator, or has parts without a published
             counterpart; the file cannot be written.
     """
     stored = load_tensors(model)
     absent = [key for key in ("generator", "discriminator", "resolution") if key not in stored.description]
     if absent:
-        raise InputError(f"{model}: describes no {absent[0]}; give a whole checkpoint, not a lone generator")
+        raise InputError(f"{model}: describes no {absent[0]}; give a complete checkpoint, not only a generator")
     config = restore(GeneratorConfig, stored.description["generator"], model)
     judge = restore(DiscriminatorConfig, stored.description["discriminator"], model)
     resolution = int(stored.description["resolution"])
@@ -170,16 +172,16 @@ def convert_back(model: Path | str, path: Path | str) -> None:
 def generator_from_published(
     tensors: Mapping[str, Tensor], source: str, grid_resolution: int = 90, grid_size: float = 1.0
 ) -> Generator:
-    """The generator that published tensors are of, unified or separate, for tetrahedra or FlexiCubes.
+    """The generator of published tensors, unified or separate, for tetrahedra or FlexiCubes.
 
     Args:
         tensors: a published state dictionary.
-        source: where they come from, for messages.
-        grid_resolution: of the grid that surfaces are extracted on.
+        source: the file, for messages.
+        grid_resolution: resolution of the grid for extracting surfaces.
         grid_size: side of the grid.
 
     Raises:
-        InputError: they are not a generator's; some are missing, too many, or of the wrong shape.
+        InputError: the tensors are not of a generator; some are missing, unexpected, or of the wrong shape.
     """
     config = replace(_generator_config(tensors, source), grid_resolution=grid_resolution, grid_size=grid_size)
     require_ranges(config, source)
@@ -192,14 +194,14 @@ def generator_from_published(
 
 
 def discriminator_from_published(tensors: Mapping[str, Tensor], source: str) -> Discriminator:
-    """The discriminator that published tensors are of.
+    """The discriminator of published tensors.
 
     Args:
         tensors: a published state dictionary.
-        source: where they come from, for messages.
+        source: the file, for messages.
 
     Raises:
-        InputError: they are not a discriminator's; some are missing, too many, or of the wrong shape.
+        InputError: the tensors are not of a discriminator; some are missing, unexpected, or of the wrong shape.
     """
     resolution = _largest(tensors, r"b(\d+)\.", source)
     width = _Sizes(tensors)
@@ -280,11 +282,11 @@ def _largest(tensors: Mapping[str, Tensor], pattern: str, source: str) -> int:
     sides = _numbers(tensors, pattern)
     if not sides:
         raise InputError(
-            f"{source} is another project's, it has no tensor named like {pattern}; give a GET3D checkpoint"
+            f"{source} is from another project: it has no tensor named like {pattern}; give a GET3D checkpoint"
         )
     side = max(sides)
     if side < 4 or side & (side - 1):
-        raise InputError(f"{source}: a block of resolution {side} is no power of two; use another copy")
+        raise InputError(f"{source}: a block of resolution {side} is not a power of two; use another copy")
     return side
 
 
@@ -294,7 +296,7 @@ def _filter() -> Tensor:
 
 
 def _shapes(build: Callable[[], nn.Module]) -> dict[str, tuple[int, ...]]:
-    """The shapes of a network's tensors, which are given no memory: the sizes come from a stranger's file."""
+    """The shapes of a network's tensors, without allocating memory, because the sizes come from an untrusted file."""
     with torch.device("meta"):
         return {name: tuple(tensor.shape) for name, tensor in build().state_dict().items()}
 
@@ -338,7 +340,7 @@ def _filled(network: Network, tensors: Mapping[str, Tensor], names: Mapping[str,
 def _to_published(ours: Mapping[str, Tensor], names: Mapping[str, str | None], source: str) -> dict[str, Tensor]:
     missing = {own for own in names.values() if own is not None} - ours.keys()
     if missing:
-        raise InputError(f"{source} lacks tensors: {_named(sorted(missing))}; give a whole checkpoint")
+        raise InputError(f"{source} lacks tensors: {_named(sorted(missing))}; give a complete checkpoint")
     extra = ours.keys() - set(names.values())
     if extra:
         raise InputError(f"{source} has tensors that no published network has: {_named(sorted(extra))}")

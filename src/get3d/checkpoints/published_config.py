@@ -1,4 +1,4 @@
-"""What one can ask of `get3d convert`. This module imports nothing heavy."""
+"""Options of `get3d convert`. This module imports nothing heavy."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,15 @@ PublishedClass = Literal["car", "chair", "motorbike", "table"]
 
 @dataclass(frozen=True)
 class ConvertConfig:
-    """A published checkpoint to one of our models, or back.
+    """Converting a published checkpoint to a get3d model, or back.
 
     Attributes:
-        file: the published checkpoint; with --to-published one of our models or checkpoints.
-        out: folder for the model; with --to-published the file to write.
-        kind: what the published model makes, which sets the size of its grid.
-        grid: resolution of the grid that surfaces are extracted on.
-        grid_size: side of the grid, in place of the one that --class sets: for checkpoints of another training.
-        to_published: convert one of our models back.
+        file: the published checkpoint; with --to-published, a get3d model or checkpoint.
+        out: folder for the model; with --to-published, the file to write.
+        kind: class of the published model, which sets the size of its grid.
+        grid: resolution of the grid for extracting surfaces.
+        grid_size: side of the grid, instead of the one set by --class; for checkpoints trained with other settings.
+        to_published: convert a get3d model back.
     """
 
     file: Annotated[Path, Option(positional="FILE")]
@@ -35,4 +35,4 @@ class ConvertConfig:
 
     def __post_init__(self) -> None:
         if self.to_published and self.grid_size is not None:
-            raise InputError("--grid-size is for a published file, which does not hold it; leave it out")
+            raise InputError("--grid-size is only for a published file, which does not contain it; leave it out")

@@ -1,4 +1,4 @@
-"""Published checkpoints as files: read without executing anything in them, and without believing their sizes."""
+"""Reads published checkpoint files without executing anything in them, and without trusting their sizes."""
 
 import os
 import pickle
@@ -22,23 +22,23 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
     """The three state dictionaries of a published file. Nothing in the file is executed.
 
     Raises:
-        InputError: the file is missing, cut short, no checkpoint, another project's, would run code, or claims tensors
-            that are larger than itself.
+        InputError: the file is missing, truncated, not a checkpoint, from another project, would run code, or claims
+            tensors that are larger than itself.
     """
     size = _size_of(path)
     try:
         with warnings.catch_warnings(action="ignore"):
             content: Any = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        problem = "refused, it holds code or objects besides tensors, or is no checkpoint at all"
+        problem = "refused: it contains code or objects besides tensors, or is not a checkpoint"
         raise InputError(f"{path}: {problem}; nothing in it was run; give a published .pt file") from error
     except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: is cut short or no PyTorch checkpoint; download it again") from error
+        raise InputError(f"{path}: is truncated or not a PyTorch checkpoint; download it again") from error
     parts: dict[str, dict[str, Tensor]] = {}
     for name in PARTS:
         part = content.get(name) if isinstance(content, dict) else None
         if not isinstance(part, dict) or not all(_is_named_tensor(*item) for item in part.items()):
-            problem = f"is another project's, it has no table of tensors named {name}"
+            problem = f"is from another project: it has no table of tensors named {name}"
             raise InputError(f"{path}: {problem}; give a GET3D checkpoint")
         parts[name] = part
     # A tensor may repeat few numbers as often as it likes; copied into a network, each takes memory.
@@ -62,9 +62,9 @@ def _size_of(path: Path) -> int:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: is cut short or no PyTorch checkpoint; download it again") from error
+        raise InputError(f"{path}: is truncated or not a PyTorch checkpoint; download it again") from error
     if not whole:
-        problem = "is cut short, or no checkpoint of PyTorch 1.6 or later"
+        problem = "is truncated, or not a checkpoint of PyTorch 1.6 or later"
         raise InputError(f"{path}: {problem}; nothing in it was run; download it again")
     if any(member.compress_type != zipfile.ZIP_STORED for member in members):
         raise InputError(f"{path}: is compressed, which PyTorch never does; use another copy")

@@ -1,4 +1,4 @@
-"""The names of published tensors, and ours for them."""
+"""Names of published tensors, and the corresponding get3d names."""
 
 from collections.abc import Mapping
 

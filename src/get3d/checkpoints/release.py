@@ -1,4 +1,4 @@
-"""Models to share: `get3d release`, and those that come with the package: `get3d models`."""
+"""Models to share (`get3d release`) and bundled models (`get3d models`)."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,19 @@ from get3d.storage import load_tensors, read_description, save_tensors
 
 __all__ = ["ReleaseConfig", "list_models", "release"]
 
-_OF_THIS_MACHINE = ("data", "splits", "out", "init_from", "device", "compile", "take_over", "dataset", "generator")
+_OF_THIS_MACHINE = (
+    "data",
+    "splits",
+    "out",
+    "init_from",
+    "device",
+    "compile",
+    "take_over",
+    "dry_run",
+    "dataset",
+    "training_objects",
+    "generator",
+)
 """What a released model does not tell of its run; the generator's sizes stand by themselves."""
 
 
@@ -27,7 +39,7 @@ def release(config: ReleaseConfig, console: Console) -> Path:
     """
     for name in ("title", "licence"):
         if not getattr(config, name).strip():
-            raise InputError(f"--{name} is empty; say it, for whoever gets the model")
+            raise InputError(f"--{name} is empty; the users of the model need it")
     require_writable(config.out)
     source = model_file(config.model)
     read_config(source)
@@ -44,7 +56,7 @@ def release(config: ReleaseConfig, console: Console) -> Path:
 
 
 def list_models(config: ModelsConfig, console: Console) -> None:
-    """Prints the models that come with the package: a table, or JSON."""
+    """Prints the bundled models as a table or as JSON."""
     found: list[dict[str, Any]] = []
     for name, path in bundled().items():
         about = read_description(path)["about"]

@@ -1,1 +1,1 @@
-"""What a dataset is and how it is read: index, loader, shards, packing, cache, validation, deep check."""
+"""Datasets: index, loader, shards, packing, cache, validation, complete check."""

@@ -1,4 +1,4 @@
-"""What is worth knowing of a dataset: how its objects are framed, where its cameras are, what repeats."""
+"""Advice on datasets: framing of objects, distribution of cameras, repeated images."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ _ODD = 0.5
 
 
 def border_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
-    """How many images show an object that touches the border, and what to do where these are many."""
+    """How many images show an object that touches the border, and what to do if these are many."""
     touching = sum(one.touching for one in framings)
     if not touching:
         return []
@@ -55,7 +55,7 @@ def border_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
 
 
 def framing_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
-    """How large objects are in their images, and where."""
+    """Size and position of objects in their images."""
     if not framings:
         return []
     extents, offsets = (np.array([getattr(one, name) for one in framings]) for name in ("extent", "offset"))
@@ -63,24 +63,27 @@ def framing_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
     notes = [f"objects are {low} to {high} of their images' side long, half of them more than {middle}"]
     notes += border_notes(framings, prior)
     if np.median(extents) < _SMALL:
-        notes.append("objects are small in their images, most of what is learnt from is empty: crop, or come nearer")
+        notes.append(
+            "objects are small in their images, and most of each image is empty: crop the images, or move the cameras "
+            "nearer"
+        )
     if np.median(offsets) > _OFF:
         notes.append(
-            f"half of the objects are more than {np.median(offsets):.0%} of the side off their image's middle: "
+            f"half of the objects are more than {np.median(offsets):.0%} of the side off the middle of their image: "
             "cameras should look at the objects' centre"
         )
     return notes
 
 
 def in_range(listing: Listing) -> Float[np.ndarray, "n 2"]:
-    """Azimuth and polar angle in degrees, the azimuth turned to where the prior's range begins; NaN if not finite."""
+    """Azimuth and polar angle in degrees, with azimuth shifted to the prior's range; NaN if not finite."""
     degrees = np.where(np.isfinite(listing.angles), np.degrees(listing.angles), np.nan)
     low = listing.prior.azimuth[0]
     return np.stack([(degrees[:, 0] - low) % 360 + low, degrees[:, 1]], axis=1)
 
 
 def camera_notes(listing: Listing) -> list[str]:
-    """Parts of the cameras' range in which far fewer are than if they were drawn evenly, as the generator's are."""
+    """Parts of the range of angles with far fewer cameras than a uniform distribution, as of the generator, has."""
     notes = []
     for values, (name, (what, bins)) in zip(in_range(listing).T, AXES.items(), strict=True):
         low, high = getattr(listing.prior, name)
@@ -94,21 +97,21 @@ def camera_notes(listing: Listing) -> list[str]:
         ]
         if thin:
             notes.append(
-                f"few cameras or none have their {what} in {', '.join(thin)}, where the generator's will be: narrow "
-                "the range in dataset.json (`camera`), or add images"
+                f"few cameras or none have their {what} in {', '.join(thin)}, where the generator will have cameras: "
+                "narrow the range in dataset.json (`camera`), or add images"
             )
     return notes
 
 
 def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[str]:
-    """Images that are the same, pixel for pixel, and those of them that are in two splits."""
+    """Images that are equal, pixel by pixel, and those of them that are in two splits."""
     if not repeated:
         return []
 
     def named(group: Sequence[int]) -> str:
         return " and ".join(listing.images[number] for number in group[:_NAMED])
 
-    notes = [f"{sum(map(len, repeated))} images are the same as another, pixel for pixel, as {named(repeated[0])}"]
+    notes = [f"{sum(map(len, repeated))} images equal another one, pixel by pixel, for example {named(repeated[0])}"]
     owner = np.full(len(listing.objects), -1)
     for number, objects in enumerate(listing.splits.values()):
         owner[objects] = number
@@ -119,14 +122,14 @@ def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[
             leaks.append(group)
     if leaks:
         notes.append(
-            f"{len(leaks)} images are in two splits, as {named(leaks[0])}: "
+            f"{len(leaks)} images are in two splits, for example {named(leaks[0])}: "
             "what is measured on one split is not new to a model trained on the other"
         )
     return notes
 
 
 def split_notes(listing: Listing) -> list[str]:
-    """Splits without objects, and what cannot be done without them."""
+    """Splits without objects, and the consequences."""
     uses = {
         "val": "training measures its snapshots on the images that it learns from",
         "test": "`get3d evaluate` needs --split train or --split val",
@@ -139,7 +142,7 @@ def split_notes(listing: Listing) -> list[str]:
 
 
 def mesh_notes(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[str]:
-    """Images that do not show their mesh, where others of the same object do."""
+    """Images that do not show their mesh, while others of the same object do."""
     odd = []
     for number, found in comparisons.items():
         views = np.flatnonzero(listing.object_index == number)

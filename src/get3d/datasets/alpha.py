@@ -1,4 +1,4 @@
-"""What an alpha channel says of an image: whether an object is seen, how large and where."""
+"""Alpha channels: whether an object is visible, its size and position."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from jaxtyping import UInt8
 __all__ = ["Framing", "alpha_fault", "framing", "is_full"]
 
 _FAINT = 8
-"""Alpha up to this, of 255, counts as nothing: some renderers leave a trace of noise."""
+"""Alpha up to this, of 255, counts as transparent: some renderers leave noise."""
 
 
 @dataclass(frozen=True)
 class Framing:
-    """Where an object is in its image.
+    """Position of an object in its image.
 
     Attributes:
-        touching: it touches the border, so a part of it may be cut off.
+        touching: the object touches the border, so a part of it may be cut off.
         extent: longest side of its bounding box as a share of the image's.
-        offset: distance from the image's middle to the box's as a share of the image's side.
+        offset: distance from the middle of the image to that of the box, as a share of the image's side.
         cover: share of the image that it covers.
-        whole: it covers the image wholly.
+        whole: whether it covers the complete image.
     """
 
     touching: bool
@@ -31,21 +31,21 @@ class Framing:
 
 
 def alpha_fault(alpha: UInt8[np.ndarray, "r r"]) -> str | None:
-    """Why an alpha channel masks no object, if so."""
+    """The reason why an alpha channel masks no object, or None."""
     if alpha.max() <= _FAINT:
-        return "its alpha is empty, nothing is seen"
+        return "its alpha is empty, so nothing is visible"
     if is_full(alpha):
-        return "its alpha is full, all is object"
+        return "its alpha is full: every pixel is object"
     return None
 
 
 def is_full(alpha: UInt8[np.ndarray, "r r"]) -> bool:
-    """Whether all of the image is object."""
+    """Whether the object covers the complete image."""
     return bool(alpha.min() > _FAINT)
 
 
 def framing(alpha: UInt8[np.ndarray, "r r"]) -> Framing:
-    """Where the object is, in an image that shows one."""
+    """The position of the object in an image."""
     seen = alpha > _FAINT
     side = len(alpha)
     edges = [np.flatnonzero(seen.any(axis=axis))[[0, -1]] for axis in (0, 1)]

@@ -1,8 +1,8 @@
-"""What a large folder of images was found to hold, kept so that the next start need not look at every file.
+"""Cached listings of large folders, so that the next start need not read every file.
 
-It is kept beside the images, or in the cache folder where the dataset cannot be written to, together with a stamp
-(time of change and size) of each folder, each camera file and a share of the images. Any other stamp, and the folder
-is read anew.
+A listing is stored in the dataset, or in the cache folder if the dataset is read-only, together with a stamp
+(modification time and size) of each folder, each camera file and a share of the images. If a stamp differs, the folder
+is read again.
 """
 
 import hashlib
@@ -22,39 +22,39 @@ from get3d.files import InputError, require_names, writing
 __all__ = ["LOOKED_AT", "Found", "evenly", "recall", "remember", "stamps_of"]
 
 LOOKED_AT = 20_000
-"""At most so many images, evenly spread, are looked at before training; `get3d check` reads all."""
-_WORTH = 5_000
-"""Folders with fewer images are read in less than a second anyway."""
+"""Maximum number of images, evenly spread, that are checked before training; `get3d check` reads all."""
+LARGE_FOLDER = 5_000
+"""Listings are cached from this number of images; smaller folders are read in less than a second."""
 _SETTLED = 2.0
-"""Seconds for which a folder must have been left alone: some file systems count its time of change no finer."""
+"""Seconds for which a folder must be unchanged, because of the coarse modification times of some file systems."""
 _FORMAT = 1
 _THREADS = 16
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in a folder whose images all have cameras, and the other way round.
+    """A listing of a folder whose images and cameras match.
 
     Attributes:
         images: names of the images, in order.
-        angles: azimuth and polar angle of each one's camera, radians.
+        angles: azimuth and polar angle of each camera and, if the light is turned in each image, its angle; radians.
     """
 
     images: list[str]
-    angles: Float[np.ndarray, "n 2"]
+    angles: Float[np.ndarray, "n k"]
 
 
 def evenly(count: int) -> range:
-    """Numbers of at most `LOOKED_AT` images of so many, evenly spread."""
+    """Indices of at most `LOOKED_AT` of `count` images, evenly spread."""
     return range(0, count, max(1, -(-count // LOOKED_AT)))
 
 
 def recall(root: Path, folder: str) -> Found | None:
-    """What was found before; None where it was not kept, or the folder has changed since.
+    """The cached listing; None if there is none, or if the folder has changed since.
 
     Args:
-        root: the dataset's folder.
-        folder: where the images lie in it.
+        root: the dataset folder.
+        folder: its folder of images.
     """
     for place in _places(root):
         try:
@@ -63,7 +63,7 @@ def recall(root: Path, folder: str) -> Found | None:
                 continue
             watched, stamps = _names(arrays["watched"]), arrays["stamps"]
             found = Found(_names(arrays["images"]), arrays["angles"])
-            # What comes with a dataset is a stranger's, this file too. An InputError is a ValueError.
+            # Everything in a dataset is untrusted, including this file. An InputError is a ValueError.
             require_names([*found.images, *watched], place)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue
@@ -73,16 +73,16 @@ def recall(root: Path, folder: str) -> Found | None:
 
 
 def remember(root: Path, folder: str, tables: Iterable[str], found: Found, began: float) -> None:
-    """Keeps what was found, if the folder is large and nothing in it changed recently.
+    """Caches a listing, if the folder is large and nothing in it changed recently.
 
     Args:
-        root: the dataset's folder.
-        folder: where the images lie in it.
-        tables: the files and folders in it that hold the cameras.
-        found: what was found.
-        began: when reading began, in seconds since the epoch.
+        root: the dataset folder.
+        folder: its folder of images.
+        tables: its files and folders with cameras.
+        found: the listing.
+        began: start of reading, in seconds since the epoch.
     """
-    if len(found.images) < _WORTH:
+    if len(found.images) < LARGE_FOLDER:
         return
     places = {folder}
     for name in found.images:
@@ -119,7 +119,7 @@ def _places(root: Path) -> tuple[Path, Path]:
 
 
 def stamps_of(root: Path, names: Sequence[str]) -> Int64[np.ndarray, "k 2"]:
-    """Time of change in nanoseconds and size of each file or folder; −1 where it is missing."""
+    """Modification time in nanoseconds and size of each file or folder; −1 if it is missing."""
     top = os.fspath(root)
 
     def stamps(part: Sequence[str]) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Reads a whole dataset and says what is wrong with each of its files: `get3d check`."""
+"""Reads all files of a dataset and reports what is wrong with each: `get3d check`."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +26,7 @@ from get3d.files import InputError
 __all__ = ["CheckConfig", "Details", "Report", "check", "print_report"]
 
 _SHOWN = 20
-"""Problems of which the report's text gives each; the others are counted."""
+"""Maximum number of problems in the text of the report; the others are counted."""
 _COMPARED = 12
 """Objects, and images of each, that are compared with ground truth."""
 _TRIED_OBJECTS, _TRIED = 6, 4
@@ -37,13 +37,13 @@ _AGREEMENT = 0.95
 
 @dataclass(frozen=True)
 class Details:
-    """What was found of single images, for people to look at.
+    """Details of single images, for the HTML report.
 
     Attributes:
         listing: the dataset.
-        framings: where the object is, of each image by its number; unusable images have none.
-        repeated: numbers of images that are the same, pixel for pixel.
-        comparisons: of some objects' meshes with their images, by the object's number.
+        framings: position of the object in each usable image, by index.
+        repeated: indices of images that are equal, pixel by pixel.
+        comparisons: comparisons of some meshes with their images, by index of the object.
     """
 
     listing: Listing
@@ -54,19 +54,19 @@ class Details:
 
 @dataclass(frozen=True)
 class Report:
-    """What a dataset holds, and what is wrong with it.
+    """The content of a dataset, and what is wrong with it.
 
     Attributes:
         root: the dataset folder.
-        images: how many there are.
-        objects: how many there are.
-        splits: objects in each split.
-        resolution: side of the images in pixels; 0 where it cannot be told.
-        problems: what keeps the dataset from being used.
-        notes: what is worth knowing, but keeps nobody from training.
+        images: number of images.
+        objects: number of objects.
+        splits: number of objects in each split.
+        resolution: side of the images in pixels; 0 if it is not known.
+        problems: errors that prevent training.
+        notes: advice that does not prevent training.
         touching: images whose object touches the border; training works, but parts of the shape are never seen.
-        agreement: mean intersection over union of silhouettes and ground-truth meshes; None where there are no meshes.
-        details: None where the dataset could not be listed.
+        agreement: mean intersection over union of silhouettes and ground-truth meshes; None without meshes.
+        details: details for the HTML report; None if the dataset could not be listed.
     """
 
     root: Path
@@ -82,18 +82,18 @@ class Report:
 
     @property
     def usable(self) -> bool:
-        """Whether one can train on it."""
+        """Whether the dataset can be used for training."""
         return not self.problems
 
     @property
     def verdict(self) -> str:
-        """Whether one can, in words."""
+        """The same in words."""
         count = len(self.problems)
         return "usable" if self.usable else f"not usable: {count} problem{'s' if count > 1 else ''}"
 
     @property
     def summary(self) -> list[str]:
-        """What there is; nothing where it cannot be told."""
+        """Content and notes; empty if the dataset could not be listed."""
         if self.details is None:
             return self.notes
         splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
@@ -110,7 +110,7 @@ class Report:
         return "\n".join(lines + self.summary)
 
     def as_json(self) -> dict[str, Any]:
-        """All of it but the details, as `get3d check --json` prints it."""
+        """Everything but the details, as printed by `get3d check --json`."""
         return {
             "format": 1,
             "data": str(self.root),
@@ -127,19 +127,19 @@ class Report:
 
 
 def print_report(report: Report, console: Console) -> None:
-    """The report, for a terminal: the verdict first, in a colour."""
+    """Prints the report to a terminal, with a coloured verdict first."""
     verdict, _, rest = str(report).partition("\n")
     console.print(verdict, style="bold green" if report.usable else "bold red", highlight=False, markup=False)
     console.print(rest, highlight=False, markup=False, soft_wrap=True)
 
 
 def check(root: Path | str, splits: Path | str | None = None, console: Console | None = None) -> Report:
-    """Decodes every image of a dataset, looks at them and their cameras, and compares some with the meshes they show.
+    """Decodes and checks every image of a dataset and its camera, and compares some images with ground-truth meshes.
 
     Args:
-        root: the dataset folder, in our layout or the published one, or packed.
-        splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
-        console: where progress is shown.
+        root: the dataset folder, in the own or the published layout, or packed.
+        splits: folder with train.txt, val.txt and test.txt to use instead of the dataset's own splits.
+        console: console for progress.
     """
     root = Path(root)
     try:
@@ -167,7 +167,7 @@ def check(root: Path | str, splits: Path | str | None = None, console: Console |
                 same.setdefault(look.fingerprint, []).append(number)
     for number in _unmasked(listing, framings):
         fix = "save it with the background transparent, or remove it and its camera"
-        problems.append(Problem.found(listing.path(number), "its alpha is full, all is object", fix))
+        problems.append(Problem.found(listing.path(number), "its alpha is full: every pixel is object", fix))
         del framings[number]
     repeated = [group for group in same.values() if len(group) > 1]
     comparisons: dict[int, Comparison] = {}

@@ -1,4 +1,4 @@
-"""The report of `get3d check` as a page for a browser: thumbnails, where cameras are, and the worst examples."""
+"""The report of `get3d check` as a web page: thumbnails, cameras, and the worst examples."""
 
 import html
 from collections.abc import Sequence
@@ -19,23 +19,25 @@ from get3d.datasets.index import Listing
 from get3d.datasets.loader import decode_listed
 from get3d.datasets.silhouette_consistency import silhouettes
 from get3d.files import writing
-from get3d.html import COLORS, Series, document, figure, histogram, key
+from get3d.html import COLORS, PageObject, Series, document, embeddable, embedded_objects, figure, histogram, key
 from get3d.images import contact_sheet
 
 __all__ = ["camera_diagram", "check_page", "write_page"]
 
 _PROBLEMS = 500
 _SIDE = 96
-"""Images are shown about this large."""
+"""Approximate size of images in pixels."""
 _COLUMNS, _THUMBNAILS, _WORST = 12, 48, 12
+_TURNED = 8
+"""Meshes that can be turned."""
 _POINTS = 20_000
-"""Cameras in the diagram, at most."""
+"""Maximum number of cameras in the diagram."""
 _WIDTH, _HEIGHT, _BORDER = 1200, 520, 90
 _EXTENTS = np.linspace(0, 1, 11)
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Writes the page, and beside it the diagram of its cameras as a .png.
+    """Writes the page, and a diagram of the cameras as a .png next to it.
 
     Raises:
         InputError: a file cannot be written.
@@ -48,7 +50,7 @@ def write_page(report: Report, path: Path) -> None:
 
 
 def check_page(report: Report) -> str:
-    """The page, which needs no other file."""
+    """The self-contained page."""
     title = f"Check of {report.root}"
     color = "good" if report.usable else "bad"
     parts = [f'<h1><span class="{color}">{html.escape(report.verdict)}</span></h1>', f"<p>{html.escape(title)}</p>"]
@@ -80,9 +82,9 @@ def _images(details: Details, resolution: int) -> list[str]:
     parts.append("<h2>Worst examples</h2>")
     worst = {
         "Objects that touch the border": [n for n in numbers if framings[n].touching],
-        "The smallest objects": sorted(numbers, key=lambda n: framings[n].extent),
-        "Farthest off their images' middle": sorted(numbers, key=lambda n: -framings[n].offset),
-        "The same image more than once": [n for group in details.repeated for n in group],
+        "Smallest objects": sorted(numbers, key=lambda n: framings[n].extent),
+        "Objects farthest from the middle of their image": sorted(numbers, key=lambda n: -framings[n].offset),
+        "Equal images": [n for group in details.repeated for n in group],
     }
     for what, chosen in worst.items():
         if chosen:
@@ -122,7 +124,19 @@ def _disagreements(details: Details, resolution: int) -> list[str]:
         return []
     what = "Silhouettes: dark where image and mesh agree, blue where only the image shows the object, red the mesh"
     sheet = contact_sheet(_thumbnails(torch.stack(pixels)), min(_COLUMNS, len(pixels)))
-    return [figure(sheet, f"{what}. The worst of each object: {', '.join(names)}")]
+    return [figure(sheet, f"{what}. The worst of each object: {', '.join(names)}"), _meshes(details)]
+
+
+def _meshes(details: Details) -> str:
+    """The meshes that agree least with their images, to turn."""
+    shown = []
+    for number, found in sorted(details.comparisons.items(), key=lambda item: item[1].overlap.min())[:_TURNED]:
+        name = details.listing.objects[number]
+        content = embeddable(details.listing.root / "meshes" / f"{name}.glb")
+        if content is not None:
+            shown.append(PageObject(name, [f"overlap with its worst image: {found.overlap.min():.2f}"], glb=content))
+    heading = "<h3>Their meshes, those that agree least first</h3>"
+    return embedded_objects({heading: shown}) if shown else ""
 
 
 def _cameras(details: Details) -> list[str]:
@@ -147,7 +161,7 @@ def _cameras(details: Details) -> list[str]:
 
 
 def camera_diagram(listing: Listing) -> Image.Image:
-    """A point for each camera, azimuth across and polar angle downwards, coloured by split, in the prior's frame."""
+    """A diagram with a point for each camera: azimuth horizontally, polar angle downwards, coloured by split."""
     image = Image.new("RGB", (_WIDTH, _HEIGHT), "white")
     draw = ImageDraw.Draw(image, "RGBA")
     font = ImageFont.load_default(20)

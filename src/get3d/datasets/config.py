@@ -1,4 +1,4 @@
-"""What one can ask of the commands that make, check and pack datasets. This module imports nothing heavy."""
+"""Options of the commands that make, check and pack datasets. This module imports nothing heavy."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from get3d.camera_prior import CameraPrior
 from get3d.datasets.description import Assumed, require_prior
 from get3d.files import InputError
+from get3d.light_prior import LightChoice, ShadingName
 from get3d.options import Option
 from get3d.ranges import SEED, Range, require_ranges
 
@@ -17,10 +18,10 @@ RESOLUTIONS = tuple(2**power for power in range(4, 12))
 
 
 def require_images(prior: CameraPrior) -> None:
-    """Sees to it that a command can draw images as it is told.
+    """Checks that images can be drawn with a prior.
 
     Args:
-        prior: where the cameras are drawn from.
+        prior: the distribution of the cameras.
 
     Raises:
         InputError: an option is out of its range.
@@ -28,7 +29,7 @@ def require_images(prior: CameraPrior) -> None:
     try:
         require_prior(prior)
     except ValueError as error:
-        raise InputError(f"--prior: {error}; see --help for what each means") from error
+        raise InputError(f"--prior: {error}; see --help for the meaning of each option") from error
     if prior.radius <= 1:
         raise InputError(f"--prior.radius is {prior.radius}, but it must be more than 1, outside the objects")
 
@@ -38,16 +39,19 @@ class SynthConfig:
     """A dataset of procedural objects: images with cameras, and the meshes they show.
 
     Attributes:
-        kind: what to make; "all" makes as many of each kind, labelled, for a model of several classes.
-        out: folder of the dataset. An unfinished one is gone on with, a finished one is enlarged by more shapes.
-        shapes: how many objects of a kind; of ten, seven are for training, one for validation and two for testing.
-        views: images of each object.
+        kind: kind of objects; "all" makes the same number of each kind, labelled, for a model of several classes.
+        out: folder of the dataset. An incomplete dataset is completed; more shapes enlarge a complete one.
+        shapes: number of objects of each kind; 70 % are for training, 10 % for validation and 20 % for testing.
+        views: number of images of each object.
         resolution: side of the images in pixels, a power of two.
-        seed: another seed, other objects and cameras; an object depends on the seed and its number only.
-        scale: longest side of the objects; the camera stands 1.2 away.
+        seed: seed of objects and cameras. An object depends only on the seed and on its number.
+        scale: longest side of the objects; the default camera distance is 1.2.
         texture: side of the objects' textures in texels.
-        prior: where the cameras are drawn from.
-        workers: processes that work side by side; 0: one for each processor core.
+        prior: the distribution that cameras are drawn from.
+        light: "studio" is a soft lamp and the sky; "even" shows the colours of the textures unchanged; "random" turns
+            the studio about +Y by another angle in each image, which `cameras.csv` records.
+        shading: "matte" shows the base colour alone; "pbr" also roughness and metallic.
+        workers: number of parallel processes; 0: one for each processor core.
     """
 
     kind: Annotated[Literal["chair", "car", "vase", "all"], Option(positional="KIND")]
@@ -59,6 +63,8 @@ class SynthConfig:
     scale: Annotated[float | None, Option(default="chair 0.7, car 0.9, vase 0.8"), Range(0.01, 1)] = None
     texture: Annotated[int, Range(256, 8192)] = 512
     prior: CameraPrior = field(default_factory=CameraPrior)
+    light: LightChoice = "studio"
+    shading: ShadingName = "matte"
     workers: Annotated[int, Range(0, 1024)] = 0
 
     def __post_init__(self) -> None:
@@ -68,14 +74,14 @@ class SynthConfig:
 
 @dataclass(frozen=True)
 class PackConfig:
-    """Packing.
+    """Packing a dataset into tar files.
 
     Attributes:
-        data: dataset folder, in our layout or the published one, or packed before.
-        out: folder for the shards; repeat the command to go on.
-        shard_size: most MiB of a shard, unless a single image is larger.
+        data: dataset folder, in the own or the published layout, or packed.
+        out: folder for the shards; the same command again resumes.
+        shard_size: maximum size of a shard in MiB; a single larger image gets its own shard.
         meshes: also copy the meshes, which only evaluation and `get3d check` read.
-        assumed: what the dataset is taken to be where it does not say so itself.
+        assumed: values for what the dataset does not specify.
     """
 
     data: Annotated[Path, Option(positional="DATA")]
@@ -87,13 +93,13 @@ class PackConfig:
 
 @dataclass(frozen=True)
 class CheckConfig:
-    """Read a whole dataset and say what is wrong with each file; exits with 1 when it cannot be trained on.
+    """Checking all files of a dataset.
 
     Attributes:
-        data: the dataset's folder.
-        report: also write a page for a browser to this .html file, and the diagram of its cameras to a .png beside it.
-        splits: folder with train.txt, val.txt and test.txt, in place of the dataset's own splits.
-        json: print the report as JSON, and nothing else.
+        data: dataset folder.
+        report: also write a report page to this .html file, and a diagram of the cameras to a .png file next to it.
+        splits: folder with train.txt, val.txt and test.txt to use instead of the dataset's own splits.
+        json: print only the report, as JSON.
     """
 
     data: Annotated[Path, Option(positional="DATA")]

@@ -1,30 +1,31 @@
-"""What a dataset says of itself: `dataset.json`, and what holds for datasets that have none."""
+"""`dataset.json`, and the values that are assumed without it."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from get3d.camera_prior import CameraPrior
 from get3d.files import FORMAT, InputError, read_json, require_format, require_name, require_names, write_json
+from get3d.light_prior import LightName, LightPrior, ShadingName
 from get3d.ranges import Range
 
 __all__ = ["SPLITS", "Assumed", "Description", "require_prior", "require_scale", "split_of"]
 
 SPLITS = ("train", "val", "test")
 _LARGEST = 1e6
-"""No length and no angle is larger; beyond it single precision tells neighbours apart no longer."""
+"""Largest length or angle, for single precision."""
 _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
 
 
 def split_of(number: int) -> str:
-    """The split of the object of a number: of ten in a row seven train, one val, two test, as in the paper."""
+    """The split of an object by its number: of ten in a row, seven train, one val, two test, as in the paper."""
     return _PATTERN[number % len(_PATTERN)]
 
 
 @dataclass(frozen=True)
 class Assumed:
-    """What a dataset without a `dataset.json`, as published ones are, is taken to be.
+    """Assumed values for a dataset without a `dataset.json`, such as published ones.
 
     Attributes:
         scale: longest side of the objects' bounding boxes.
@@ -37,17 +38,18 @@ class Assumed:
 
 @dataclass(frozen=True)
 class Description:
-    """What `dataset.json` says.
+    """The content of `dataset.json`.
 
     Attributes:
         kind: what the objects are.
         resolution: side of the images in pixels.
         scale: longest side of the objects' bounding boxes.
-        prior: where the cameras were drawn from; radius and field of view hold for all images.
+        prior: the distribution of the cameras; radius and field of view hold for all images.
         splits: names of the objects in each split.
-        licence: of the images and meshes (an SPDX identifier where there is one).
+        licence: licence of the images and meshes, an SPDX identifier if there is one.
         source: how the dataset was made: command, seed, settings.
-        labels: names of the objects of each class, by the name of the class; empty where all are of one kind.
+        labels: names of the objects of each class, by class; empty if all objects are of one kind.
+        light: the light of the images; None if it is unknown.
     """
 
     kind: str
@@ -58,12 +60,13 @@ class Description:
     licence: str
     source: dict[str, Any] = field(default_factory=dict)
     labels: dict[str, list[str]] = field(default_factory=dict)
+    light: LightPrior | None = None
 
     def write(self, root: Path) -> None:
         """Writes `dataset.json` in the folder.
 
         Raises:
-            InputError: a name cannot be one of a file in the dataset, or the file cannot be written.
+            InputError: a name is not valid in a dataset, or the file cannot be written.
         """
         members = [name for names in self.splits.values() for name in names]
         require_names([self.kind, *self.labels, *members], root / "dataset.json")
@@ -80,7 +83,8 @@ class Description:
                 "source": self.source,
                 "splits": self.splits,
             }
-            | ({"labels": self.labels} if self.labels else {}),
+            | ({"labels": self.labels} if self.labels else {})
+            | ({} if self.light is None else {"light": asdict(self.light)}),
         )
 
     @classmethod
@@ -88,7 +92,7 @@ class Description:
         """Reads `dataset.json` of the folder.
 
         Raises:
-            InputError: it is missing, or a value is missing or of a wrong kind.
+            InputError: the file or a value is missing, or a value is wrong.
         """
         path = root / "dataset.json"
         values = require_format(read_json(path), path, "make the dataset again")
@@ -104,13 +108,14 @@ class Description:
                 licence=str(values["licence"]),
                 source=dict(values["source"]),
                 labels=labels,
+                light=_light(values["light"]) if values.get("light") is not None else None,
             )
         except InputError:
             raise
         except KeyError as error:
-            raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for what it means") from error
+            raise InputError(f"{path}: the value {error} is missing; see docs/datasets.md for its meaning") from error
         except (AttributeError, TypeError, ValueError, ArithmeticError) as error:
-            raise InputError(f"{path}: {error}; see docs/datasets.md for what each value means") from error
+            raise InputError(f"{path}: {error}; see docs/datasets.md for the meaning of each value") from error
 
 
 def _names(values: Any) -> dict[str, list[str]]:
@@ -130,15 +135,15 @@ def _splits(values: Any) -> dict[str, list[str]]:
 
 def _whole(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"the resolution is {value!r}, not a whole number")
+        raise TypeError(f"the resolution is {value!r}, not an integer")
     return value
 
 
 def require_scale(scale: float) -> float:
-    """The same scale, if objects can be so long.
+    """Returns a scale after checking it.
 
     Raises:
-        ValueError: they cannot.
+        ValueError: objects cannot have this length.
     """
     if not 0 < scale <= _LARGEST:
         raise ValueError(f"scale is {scale:g}, not the longest side of the objects: above 0, at most {_LARGEST:g}")
@@ -146,10 +151,10 @@ def require_scale(scale: float) -> float:
 
 
 def require_prior(prior: CameraPrior) -> CameraPrior:
-    """The same prior, if cameras can be drawn from it.
+    """Returns a camera prior after checking it.
 
     Raises:
-        ValueError: a range is empty, or a value cannot be what it is meant to be.
+        ValueError: a range is empty, or a value is impossible.
     """
     for name in ("azimuth", "polar"):
         low, high = getattr(prior, name)
@@ -167,3 +172,12 @@ def _prior(values: Any) -> CameraPrior:
     (left, right), (top, bottom) = values["azimuth"], values["polar"]
     ranges = (float(left), float(right)), (float(top), float(bottom))
     return require_prior(CameraPrior(*ranges, float(values["radius"]), float(values["fov"])))
+
+
+def _light(values: Any) -> LightPrior:
+    kind, turned, shading = values["kind"], values["turned"], values["shading"]
+    known = {"kind": get_args(LightName), "shading": get_args(ShadingName), "turned": (False, True)}
+    for name, value in (("kind", kind), ("turned", turned), ("shading", shading)):
+        if value not in known[name]:
+            raise ValueError(f"the light's {name} is {value!r}, not one of {', '.join(map(str, known[name]))}")
+    return LightPrior(kind, bool(turned), shading)

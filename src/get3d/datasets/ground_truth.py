@@ -1,4 +1,4 @@
-"""Meshes of a dataset's objects, read for what they are: positions and faces."""
+"""Reads the ground-truth meshes of a dataset: positions and faces."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ __all__ = ["read_mesh"]
 
 
 def read_mesh(path: Path | str) -> Mesh:
-    """Reads a mesh of any format that trimesh knows, all its parts as one.
+    """Reads a mesh of any format that trimesh supports, with all parts joined.
 
     Raises:
         InputError: the file is missing or cannot be read.

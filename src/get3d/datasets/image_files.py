@@ -1,4 +1,4 @@
-"""The bytes of a dataset's image files."""
+"""Reads image files of datasets."""
 
 from pathlib import Path
 
@@ -7,14 +7,14 @@ from get3d.files import InputError, open_file
 __all__ = ["read_image"]
 
 _MOST_BYTES = 2**27
-"""Bytes of an image file: 2048² pixels of RGBA take 2²⁴ at most, and PNG adds little to them."""
+"""Maximum bytes of an image file: 2048² pixels of RGBA take 2²⁴, and PNG adds little."""
 
 
 def read_image(path: Path) -> bytes:
-    """The bytes of an image file, of which no more are read than an image of a dataset can have.
+    """Reads the bytes of an image file, up to the maximum size of a dataset image.
 
     Raises:
-        InputError: it cannot be read, or is too large.
+        InputError: the file cannot be read, or is too large.
     """
     try:
         with open_file(path) as file:

@@ -1,12 +1,11 @@
-"""What a dataset folder is: our layout and the published one, read into one listing of images and cameras.
+"""Dataset folders: the own and the published layout, read into one listing of images and cameras.
 
-Ours (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each image, `images/<object>/<view>.png` and,
-where they are known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png` with
-`camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Either can be
-packed into shards (`get3d.datasets.shards`), which give the same listing.
+The own layout (docs/datasets.md): `dataset.json`, `cameras.csv` with a line for each image,
+`images/<object>/<view>.png` and, if known, `meshes/<object>.glb`. The published one: `img/<group>/<object>/<view>.png`
+with `camera/<group>/<object>/{rotation,elevation}.npy`. Angles in files are degrees, angles in memory radians. Both can
+be packed into shards (`get3d.datasets.shards`), which give the same listing.
 """
 
-import csv
 import os
 import zlib
 from collections.abc import Sequence
@@ -17,13 +16,14 @@ import numpy as np
 from jaxtyping import Float, Int
 from numpy.lib.recfunctions import structured_to_unstructured
 
-from get3d.arrays import read_numbers
 from get3d.camera_prior import CameraPrior
 from get3d.datasets import cache as folder_cache
+from get3d.datasets.camera_table import TURN, read_cameras, read_published_cameras
 from get3d.datasets.description import SPLITS, Assumed, Description, require_prior, require_scale, split_of
 from get3d.datasets.image_files import read_image
 from get3d.datasets.shards import INDEX, MANIFEST, Names, Shards, in_parts, shard_name
-from get3d.files import InputError, require_names, text_lines, writing
+from get3d.files import InputError, require_names, text_lines
+from get3d.light_prior import LightPrior
 
 __all__ = [
     "SPLITS",
@@ -35,12 +35,10 @@ __all__ = [
     "remember",
     "require_prior",
     "split_of",
-    "write_cameras",
-    "write_published_cameras",
 ]
 
 _MOST_LINES = 20_000_000
-"""Lines of a table or list; larger datasets are packed."""
+"""Maximum lines of a table or list; pack larger datasets."""
 
 
 @dataclass(frozen=True)
@@ -49,20 +47,22 @@ class Listing:
 
     Attributes:
         root: the dataset folder.
-        folder: where the images lie in it; nowhere where they are packed.
-        images: n names in that folder, or those they had when they were packed.
+        folder: its folder of images; empty for packed images.
+        images: n names in that folder, or before packing.
         objects: names of the objects.
-        object_index: [n] the number of each image's object.
-        angles: [n, 2] azimuth and polar angle in radians; of packed images, both are in the file of the index.
-        splits: numbers of the objects in each split.
-        classes: names of the classes; none where all objects are of one kind.
-        labels: number of each object's class; 0 where there are none.
-        prior: where the cameras were drawn from.
+        object_index: [n] index of the object of each image.
+        angles: [n, 2] azimuth and polar angle in radians; for packed images, mapped from the index file.
+        splits: indices of the objects in each split.
+        classes: names of the classes; none if all objects are of one kind.
+        labels: index of the class of each object; 0 without classes.
+        prior: the distribution of the cameras.
         scale: longest side of the objects' bounding boxes.
-        resolution: what dataset.json says; None where there is none.
-        present: names of the image files that are there.
-        seen: whether the files are known to be in order, from a look at them before or from the shards' index.
-        shards: what the images are packed in; None where they are files.
+        resolution: resolution in dataset.json; None without that file.
+        present: names of the existing image files.
+        seen: whether the files are known to be valid, from a cached listing or from the index of the shards.
+        shards: the shards of packed images; None for image files.
+        light: the light of the images; None if it is unknown.
+        turns: [n] rotation of the light about +Y in each image, radians; None if it never turns.
     """
 
     root: Path
@@ -80,9 +80,11 @@ class Listing:
     present: Sequence[str]
     seen: bool = False
     shards: Shards | None = None
+    light: LightPrior | None = None
+    turns: Float[np.ndarray, " n"] | None = None
 
     def path(self, number: int) -> Path:
-        """Where an image lies; of a packed one the shard and the member, a path that names it but opens nothing."""
+        """Path of an image; for a packed image the shard and the member, for messages only."""
         if self.shards is not None:
             return self.shards.path(number)
         return self.root / self.folder / self.images[number]
@@ -91,7 +93,7 @@ class Listing:
         """The bytes of an image's PNG file.
 
         Raises:
-            InputError: it cannot be read, or is not what was packed.
+            InputError: it cannot be read, or has changed since it was packed.
         """
         if self.shards is not None:
             return self.shards.content(number)
@@ -99,25 +101,10 @@ class Listing:
         return read_image(path)
 
     def of_split(self, split: str) -> Int[np.ndarray, " m"]:
-        """Numbers of the images of a split."""
+        """Indices of the images of a split."""
         chosen = np.zeros(len(self.objects), dtype=bool)
         chosen[self.splits[split]] = True
         return np.flatnonzero(chosen[self.object_index])
-
-
-def write_cameras(root: Path, images: Sequence[str], degrees: Float[np.ndarray, "n 2"]) -> None:
-    """Writes `cameras.csv`, the list of a finished dataset's images with azimuth and polar angle in degrees."""
-    with writing(root / "cameras.csv") as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(("image", "azimuth", "polar"))
-        rows.writerows((name, f"{a:.6f}", f"{p:.6f}") for name, (a, p) in zip(images, degrees.tolist(), strict=True))
-
-
-def write_published_cameras(root: Path, name: str, degrees: Float[np.ndarray, "v 2"]) -> None:
-    """Writes azimuth and polar angle in degrees of one object's views as the published layout has them."""
-    for file, values in (("rotation", degrees[:, 0]), ("elevation", 90 - degrees[:, 1])):
-        with writing(root / "camera" / name / f"{file}.npy") as temporary:
-            np.save(temporary, values)
 
 
 def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | None = None) -> Listing:
@@ -125,13 +112,13 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
 
     Args:
         root: the folder.
-        splits: folder with train.txt, val.txt and test.txt, each a list of object names (with or without their
-            group); takes the place of the splits the dataset has itself. The published layout has none, unless a
-            `dataset.json` names them: there, without this folder, an object's split is a function of its name.
-        assumed: what holds where there is no dataset.json.
+        splits: folder with train.txt, val.txt and test.txt, lists of object names (with or without group), to use
+            instead of the dataset's own splits. The published layout has splits only in a `dataset.json`. Without
+            splits, the split of an object is a function of its name.
+        assumed: values for a dataset without dataset.json.
 
     Raises:
-        InputError: the folder is missing or is no dataset, or one of its files cannot be read.
+        InputError: the folder is missing or is not a dataset, or one of its files cannot be read.
     """
     root = Path(root)
     if assumed is not None:
@@ -139,19 +126,19 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
             require_scale(assumed.scale)
             require_prior(assumed.prior)
         except ValueError as error:
-            raise InputError(f"--assumed: {error}; see --help for what each means") from error
+            raise InputError(f"--assumed: {error}; see --help for the meaning of each option") from error
     if not root.is_dir():
         raise InputError(f"{root}: no such folder; make a dataset with `get3d synth chair --out {root}`")
     if (root / MANIFEST).is_file():
         listing = _read_packed(root)
     elif (root / shard_name(0)).is_file():
-        raise InputError(f"{root / MANIFEST}: no such file, packing was not finished; repeat `get3d pack`")
+        raise InputError(f"{root / MANIFEST}: no such file, packing was not completed; repeat `get3d pack`")
     elif (root / "img").is_dir():
         listing = _read_published(root, Assumed() if assumed is None else assumed)
     elif (root / "dataset.json").is_file():
         listing = _read_own(root)
     else:
-        raise InputError(f"{root}: holds neither dataset.json nor img/, so it is no dataset; see docs/datasets.md")
+        raise InputError(f"{root}: holds neither dataset.json nor img/, so it is not a dataset; see docs/datasets.md")
     require_names(listing.objects, f"{root}: an object, the folder of its images,")
     if splits is None:
         return listing
@@ -159,11 +146,11 @@ def read(root: Path | str, splits: Path | str | None = None, assumed: Assumed | 
 
 
 def remember(listing: Listing, began: float) -> None:
-    """Keeps a large listing in which nothing is wrong, for the next start, if the folder was left alone recently.
+    """Caches a large, valid listing for the next start, if the folder did not change recently.
 
     Args:
-        listing: of files that were found in order.
-        began: when reading began, in seconds since the epoch.
+        listing: a listing of valid files.
+        began: start of reading, in seconds since the epoch.
     """
     if listing.seen:
         return
@@ -172,7 +159,10 @@ def remember(listing: Listing, began: float) -> None:
     else:
         names = (f"camera/{name}/{part}.npy" for name in listing.objects for part in ("rotation", "elevation"))
         tables = ["dataset.json", *names]
-    found = folder_cache.Found(list(listing.images), listing.angles)
+    angles = listing.angles
+    if listing.turns is not None:
+        angles = np.concatenate([angles, listing.turns[:, None]], axis=1)
+    found = folder_cache.Found(list(listing.images), angles)
     folder_cache.remember(listing.root, listing.folder, tables, found, began)
 
 
@@ -181,13 +171,14 @@ def _read_own(root: Path) -> Listing:
     table = root / "cameras.csv"
     if not table.is_file():
         command = description.source.get("command", "the command that makes it")
-        raise InputError(f"{table}: no such file, the dataset is not finished; repeat `{command}`")
+        raise InputError(f"{table}: no such file, the dataset is not complete; repeat `{command}`")
     found = folder_cache.recall(root, "images")
     if found is None:
-        images, angles = _read_cameras(table)
-        present = _images_below(root / "images")
+        images, angles = read_cameras(table)
+        present = images_below(root / "images")
     else:
         images, angles, present = found.images, found.angles, found.images
+    light, turns = _lit(table, description, angles)
     names = [image.rpartition("/")[0] for image in images]
     objects = sorted(set(names))
     numbers = {name: number for number, name in enumerate(objects)}
@@ -197,7 +188,7 @@ def _read_own(root: Path) -> Listing:
         images=images,
         objects=objects,
         object_index=np.array([numbers[name] for name in names], dtype=np.int64),
-        angles=angles,
+        angles=angles[:, :2],
         splits=_described_splits(table, description, objects),
         classes=tuple(description.labels),
         labels=_labels(root, description, objects),
@@ -206,7 +197,20 @@ def _read_own(root: Path) -> Listing:
         resolution=description.resolution,
         present=present,
         seen=found is not None,
+        light=light,
+        turns=turns,
     )
+
+
+def _lit(
+    table: Path, description: Description, angles: Float[np.ndarray, "n k"]
+) -> tuple[LightPrior | None, Float[np.ndarray, " n"] | None]:
+    """The light of a dataset, and its turn in each image."""
+    turned = description.light is not None and description.light.turned
+    if turned != (angles.shape[1] == 3):
+        said = "says that the light is turned in each image" if turned else "does not say that the light is turned"
+        raise InputError(f"{table}: dataset.json {said}, but the column {TURN!r} says otherwise; make it again")
+    return description.light, angles[:, 2] if turned else None
 
 
 def _read_packed(root: Path) -> Listing:
@@ -236,6 +240,8 @@ def _read_packed(root: Path) -> Listing:
         present=names,
         seen=True,
         shards=shards,
+        light=description.light,
+        turns=index["turn"] if "turn" in (index.dtype.names or ()) else None,
     )
 
 
@@ -247,7 +253,7 @@ def _described_splits(table: Path, description: Description, objects: list[str])
         if lost:
             raise InputError(
                 f"{table}: the object {lost[0]!r} of the split {split!r} in dataset.json has no image "
-                f"({len(lost)} such objects); finish the dataset or take them out of the split"
+                f"({len(lost)} such objects); complete the dataset, or remove them from the split"
             )
         splits[split] = np.array([numbers[name] for name in members], dtype=np.int64)
     return splits
@@ -266,37 +272,12 @@ def _labels(root: Path, description: Description | None, objects: list[str]) -> 
     if without:
         raise InputError(
             f"{root / 'dataset.json'}: labels leave out the object {without[0]!r} ({len(without)} such objects); "
-            "give each object a class, or none"
+            "give every object a class, or remove the labels"
         )
     return np.array([found[name] for name in objects], dtype=np.int64)
 
 
-def _read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n 2"]]:
-    """Names of the images and their cameras' angles in radians."""
-    images, angles = [], []
-    rows = csv.reader(text_lines(path, _MOST_LINES))
-    try:
-        if next(rows, None) != ["image", "azimuth", "polar"]:
-            raise InputError(f"{path}: the first line is not `image,azimuth,polar`; see docs/datasets.md")
-        for row in rows:
-            try:
-                name, azimuth, polar = row
-                angle = float(azimuth), float(polar)
-            except ValueError as error:
-                raise InputError(
-                    f"{path}: line {rows.line_num} is {','.join(row)[:200]!r}, not an image and two angles in degrees"
-                ) from error
-            images.append(name)
-            angles.append(angle)
-    except csv.Error as error:
-        raise InputError(f"{path}: line {rows.line_num} is no line of a table ({error}); write it again") from error
-    if not images:
-        raise InputError(f"{path}: lists no image, the dataset is empty; make it again")
-    require_names(images, path)
-    return images, np.radians(np.array(angles))
-
-
-def _images_below(folder: Path) -> list[str]:
+def images_below(folder: Path) -> list[str]:
     """Names, relative to `folder` and with `/` between, of all images in its folders, in order."""
     found = []
     for place, folders, files in os.walk(folder):
@@ -335,6 +316,7 @@ def _read_published(root: Path, assumed: Assumed) -> Listing:
         resolution=None if described is None else described.resolution,
         present=present,
         seen=found is not None,
+        light=None if described is None else described.light,
     )
 
 
@@ -342,12 +324,12 @@ def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarr
     """Images that have a camera, objects, angles in radians, and images that are there."""
     images: list[str] = []
     angles = []
-    present = _images_below(root / "img")
+    present = images_below(root / "img")
     by_object: dict[str, list[str]] = {}
     for name in present:
         by_object.setdefault(name.rpartition("/")[0], []).append(name)
     for name, views in by_object.items():
-        degrees = _read_published_cameras(root / "camera" / name)
+        degrees = read_published_cameras(root / "camera" / name)
         # A camera without an image is listed under the name that its image would have.
         images += views[: len(degrees)]
         images += [f"{name}/{view:03d}.png" for view in range(len(views), len(degrees))]
@@ -357,22 +339,8 @@ def _look_at_published(root: Path) -> tuple[list[str], list[str], Float[np.ndarr
     return images, list(by_object), np.radians(np.concatenate(angles)), present
 
 
-def _read_published_cameras(folder: Path) -> Float[np.ndarray, "v 2"]:
-    """Azimuth and polar angle in degrees of one object's views; none where the files are missing."""
-    columns = []
-    for name in ("rotation", "elevation"):
-        path = folder / f"{name}.npy"
-        if not path.is_file():
-            return np.zeros((0, 2))
-        columns.append(read_numbers(path))
-    rotation, elevation = columns
-    if len(rotation) != len(elevation):
-        raise InputError(f"{folder}: {len(rotation)} rotations and {len(elevation)} elevations; each view needs both")
-    return np.stack([rotation, 90 - elevation], axis=1)
-
-
 def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, " k"]]:
-    """Numbers of the objects that train.txt, val.txt and test.txt of a folder name, with or without their group.
+    """Indices of the objects named in train.txt, val.txt and test.txt, with or without their group.
 
     Raises:
         InputError: a file is missing, or names none of the objects.
@@ -384,7 +352,7 @@ def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, "
     for split in SPLITS:
         path = folder / f"{split}.txt"
         if not path.is_file():
-            raise InputError(f"{path}: no such file; a folder of splits holds train.txt, val.txt and test.txt")
+            raise InputError(f"{path}: no such file; a folder of splits has train.txt, val.txt and test.txt")
         names = [line.strip() for line in text_lines(path, _MOST_LINES) if line.strip()]
         # The published lists name more objects than were rendered for some kinds, so absent ones are left out.
         splits[split] = np.array(sorted({numbers[name] for name in names if name in numbers}), dtype=np.int64)

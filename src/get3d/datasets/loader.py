@@ -1,4 +1,4 @@
-"""Images of a dataset with their cameras: loaded by number, or as an endless stream that can go on anywhere."""
+"""Images of a dataset with their cameras: loaded by index, or as an endless stream that can resume at any position."""
 
 import io
 import os
@@ -22,17 +22,18 @@ from get3d.datasets.index import Assumed, Listing, read, remember
 from get3d.datasets.resizing import reduced
 from get3d.datasets.validation import head_problem, quick_problems
 from get3d.files import InputError
+from get3d.light_prior import LightPrior
 
 __all__ = ["Batch", "ImageDataset", "decode", "decode_listed", "to_network"]
 
 _AHEAD = 3
-"""Batches that are decoded before they are asked for; no more are ever held."""
+"""Maximum number of batches that are decoded in advance."""
 
 
 def to_network(images: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
-    """Images as the networks see them: colours in [−1, 1], black where alpha is 0, and the mask in [0, 1].
+    """Images for the networks: colours in [−1, 1], black where alpha is 0, and masks in [0, 1].
 
-    The colour under a partly covered pixel stays whole; it is not darkened by the mask.
+    The colour of a partly covered pixel is not darkened by the mask.
     """
     values = bytes_to_unit(images)
     color, mask = values[:, :3], values[:, 3:]
@@ -40,19 +41,19 @@ def to_network(images: UInt8[Tensor, "n 4 h w"]) -> Float[Tensor, "n 4 h w"]:
 
 
 def decode(path: Path, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
-    """Reads one image. Its size is read from its head and must be right before any pixel is decoded.
+    """Reads one image. The size in its header is checked before any pixel is decoded.
 
     Raises:
-        InputError: the file is missing, cut short or no PNG, or has no alpha channel or another size.
+        InputError: the file is missing, truncated or not a PNG, or has no alpha channel or another size.
     """
     return _decoded(read_image(path), path, resolution)
 
 
 def decode_listed(listing: Listing, number: int, resolution: int) -> UInt8[np.ndarray, "4 {resolution} {resolution}"]:
-    """Reads one image of a dataset, from its file or its shard, as `decode` does.
+    """Reads one image of a dataset, from its file or its shard; see `decode`.
 
     Raises:
-        InputError: the file or the shard cannot be read or has changed, or the image is none that `decode` takes.
+        InputError: the file or the shard cannot be read or has changed, or the image is not valid for `decode`.
     """
     return _decoded(listing.content(number), listing.path(number), resolution)
 
@@ -70,35 +71,47 @@ def _decoded(content: bytes, path: Path, resolution: int) -> UInt8[np.ndarray, "
 
 @dataclass(frozen=True)
 class Batch:
-    """Images with what is known of them.
+    """Images with cameras and labels.
 
     Attributes:
         images: RGBA.
-        angles: azimuth and polar angle of each one's camera, radians.
-        label: class numbers; None in a dataset of one kind.
+        angles: azimuth and polar angle of each camera, radians.
+        label: class indices; None in a dataset of one kind.
+        object: index of the object that each image shows, in `ImageDataset.objects`.
+        turn: rotation of the light about +Y in each image, radians; None if it never turns.
     """
 
     images: UInt8[Tensor, "m 4 r r"]
     angles: Float[Tensor, "m 2"]
     label: Int[Tensor, " m"] | None = None
+    object: Int[Tensor, " m"] | None = None
+    turn: Float[Tensor, " m"] | None = None
 
 
 class ImageDataset:
-    """The images of one split, kept in memory once decoded where they fit.
+    """The images of one split, cached in memory after decoding if they fit.
 
     Attributes:
         angles: [n, 2] azimuth and polar angle of each image's camera, radians.
-        classes: names of the classes; none where all objects are of one kind.
-        labels: [n] number of the class of each image's object; 0 where there are none.
-        prior: where the cameras were drawn from.
-        resolution: side of the images in pixels, as they are given.
+        classes: names of the classes; none if all objects are of one kind.
+        labels: [n] class index of each image; 0 without classes.
+        objects: names of the split's objects.
+        object: [n] object index of each image.
+        light: the light of the images; None if it is unknown.
+        turns: [n] rotation of the light about +Y in each image, radians; None if it never turns.
+        prior: the distribution of the cameras.
+        resolution: side of the returned images in pixels.
         scale: longest side of the objects' bounding boxes.
-        filled: the splits that hold objects.
+        filled: the splits with objects.
     """
 
     angles: Float[Tensor, "n 2"]
     classes: tuple[str, ...]
     labels: Int[Tensor, " n"]
+    objects: tuple[str, ...]
+    object: Int[Tensor, " n"]
+    light: LightPrior | None
+    turns: Float[Tensor, " n"] | None
     prior: CameraPrior
     resolution: int
     scale: float
@@ -136,7 +149,7 @@ class ImageDataset:
         self.resolution = self._stored if resolution is None else resolution
         if self.resolution < 1 or self._stored % self.resolution:
             raise InputError(
-                f"{root}: its images are {self._stored}², asked for is {resolution}²; larger images are reduced, not "
+                f"{root}: its images are {self._stored}², requested is {resolution}²; larger images are reduced, not "
                 f"enlarged: use --resolution {self._stored} or a smaller power of two, or make the dataset again"
             )
         self.filled = frozenset(name for name, objects in listing.splits.items() if len(objects))
@@ -148,6 +161,11 @@ class ImageDataset:
         self.classes = listing.classes
         no_labels = torch.zeros((), dtype=torch.long).expand(len(numbers))
         self.labels = torch.from_numpy(listing.labels[listing.object_index[numbers]]) if listing.classes else no_labels
+        shown, self.object = torch.from_numpy(listing.object_index[numbers]).unique(return_inverse=True)
+        self.objects = tuple(listing.objects[number] for number in shown.tolist())
+        self.light = listing.light
+        turns = listing.turns
+        self.turns = None if turns is None else torch.from_numpy(turns[numbers].astype(np.float32))
         self.prior = listing.prior
         self.scale = listing.scale
         shape = (len(numbers), 4, self.resolution, self.resolution)
@@ -160,7 +178,7 @@ class ImageDataset:
         return len(self._numbers)
 
     def load(self, indices: Int[Tensor, " m"] | Sequence[int]) -> UInt8[Tensor, "m 4 r r"]:
-        """Decodes the images of the given numbers.
+        """Decodes the images with the given indices.
 
         Raises:
             InputError: one of the files cannot be used.
@@ -184,17 +202,41 @@ class ImageDataset:
     def batches(
         self, batch_size: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
     ) -> Generator[Batch, None, None]:
-        """Batches without end, each epoch in an order of its own.
+        """An endless stream of batches, with a new order in each epoch.
 
-        The order of epoch e depends on (seed, e) only, and where the stream is on the number of images it gave only,
-        so a stream that starts at `position` goes on exactly where another stopped. Batches run over the ends of
-        epochs. The next batches are decoded meanwhile, by other threads.
+        The order of epoch e depends only on (seed, e), and the position of the stream only on the number of images that
+        it has returned, so a stream that starts at `position` resumes exactly where another stopped. Batches cross the
+        ends of epochs. Other threads decode the next batches in advance.
 
-        Several processes share a batch: each gets its part of it, one after another in the order of their ranks, so
-        that what is shown does not depend on how many they are.
+        Several processes divide a batch in the order of their ranks, so the images do not depend on the number of
+        processes.
 
         Args:
-            batch_size: images in a batch, of all processes together.
+            batch_size: images in a batch of all processes together.
+            seed: seed of the order.
+            position: number of images returned before, by all processes together.
+            rank: rank of this process.
+            world_size: number of processes.
+
+        Raises:
+            InputError: an image cannot be used.
+        """
+        if not 0 <= rank < world_size or batch_size % world_size:
+            raise ValueError(f"a batch of {batch_size} has no part {rank} of {world_size} equal ones")
+        share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+        return self._stream(_order(len(self), batch_size, seed, position), share)
+
+    def object_batches(
+        self, batch_size: int, views: int, seed: int, position: int = 0, rank: int = 0, world_size: int = 1
+    ) -> Generator[Batch, None, None]:
+        """Batches without end of a few images of each of a few objects; the images of an object follow each other.
+
+        Objects come in an order of their own each epoch; images of an object are drawn anew each time, without
+        repetition where it has enough. As in `batches`, all follows from the seed and the number of images given.
+
+        Args:
+            batch_size: images in a batch, of all processes together, a multiple of `views` for each process.
+            views: images of each object.
             seed: of the order.
             position: images shown before, by all processes together.
             rank: of this process.
@@ -203,10 +245,25 @@ class ImageDataset:
         Raises:
             InputError: an image cannot be used.
         """
-        if not 0 <= rank < world_size or batch_size % world_size:
-            raise ValueError(f"a batch of {batch_size} has no part {rank} of {world_size} equal ones")
+        if not 0 <= rank < world_size or batch_size % (views * world_size):
+            raise ValueError(f"a batch of {batch_size} has no part {rank} of {world_size} with {views} of each object")
         share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
-        order = _order(len(self), batch_size, seed, position)
+        return self._stream(self._views(batch_size, views, seed, position), share)
+
+    def _views(self, batch_size: int, views: int, seed: int, position: int) -> Iterator[Int[Tensor, " m"]]:
+        """The image numbers of each batch of a stream of objects."""
+        images = self.object.argsort(stable=True).split(self.object.bincount().tolist())
+        for chosen in _order(len(self.objects), batch_size // views, seed, position // views):
+            random = np.random.default_rng([seed, position])
+            drawn = []
+            for number in chosen.tolist():
+                own = images[number].numpy()
+                drawn.append(random.choice(own, views, replace=len(own) < views))
+            yield torch.from_numpy(np.concatenate(drawn))
+            position += batch_size
+
+    def _stream(self, order: Iterator[Int[Tensor, " m"]], share: slice) -> Generator[Batch, None, None]:
+        """The batches of an order of images, of which this process takes its share."""
         with ThreadPoolExecutor(_AHEAD, thread_name_prefix="batches") as ahead:
             waiting: deque[tuple[Tensor, Future[Tensor]]] = deque()
             try:
@@ -216,7 +273,8 @@ class ImageDataset:
                         waiting.append((indices, ahead.submit(self.load, indices)))
                     indices, images = waiting.popleft()
                     label = self.labels[indices] if self.classes else None
-                    yield Batch(images.result(), self.angles[indices], label)
+                    turn = None if self.turns is None else self.turns[indices]
+                    yield Batch(images.result(), self.angles[indices], label, self.object[indices], turn)
             finally:
                 ahead.shutdown(cancel_futures=True)
 

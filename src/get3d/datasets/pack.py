@@ -1,7 +1,8 @@
 """Packs a dataset into tar shards: `get3d pack`.
 
-Each shard is written whole or not at all, and what is in it follows from the dataset and the options alone. Beside it
-stands a note of what it was made from, until all are done, so that a repeated command does only what is missing.
+Each shard is written completely or not at all, and its content depends only on the dataset and the options. Until all
+shards are finished, a file next to each records what it was made from, so that a repeated command makes only what is
+missing.
 """
 
 import hashlib
@@ -47,10 +48,10 @@ __all__ = ["PackConfig", "pack"]
 
 _MIB = 2**20
 _BLOCK = 512
-"""Bytes of a tar header; what follows it is filled up to a multiple of this."""
+"""Bytes of a tar header; content is padded to a multiple of this."""
 _END = 10_240
-"""A tar file ends in empty blocks, and is filled up to a multiple of this."""
-_THREADS = 8
+"""A tar file ends in empty blocks and is padded to a multiple of this."""
+THREADS = 8
 _NOTES = ".packing"
 
 
@@ -88,23 +89,23 @@ def pack(config: PackConfig, console: Console) -> Path:
     """Writes the shards, their index and `dataset.json`.
 
     Args:
-        config: what to pack, and where to.
-        console: shows how far the work is.
+        config: the options.
+        console: console for progress.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: the dataset cannot be used, an image in it is no whole PNG file, or the folder cannot be written.
+        InputError: the dataset cannot be used, an image is not a complete PNG file, or the folder cannot be written to.
     """
     out = config.out
     require_ranges(config)
     listing = read(config.data, assumed=config.assumed)
     resolution, problems = quick_problems(listing)
     if problems:
-        raise InputError(f"{problems[0].message}; {len(problems)} problems in all, see `get3d check {config.data}`")
+        raise InputError(f"{problems[0].message}; {len(problems)} problems in total, see `get3d check {config.data}`")
     if any((out / name).exists() for name in ("cameras.csv", "img")) or out.resolve() == config.data.resolve():
-        raise InputError(f"{out}: is a dataset already; choose an empty or new folder for --out")
+        raise InputError(f"{out}: is already a dataset; choose an empty or new folder for --out")
     require_writable(out)
     plan = _planned(listing, resolution, round(config.shard_size * _MIB))
     there = sum(path.stat().st_size for path in out.glob("images-*.tar"))
@@ -115,7 +116,7 @@ def pack(config: PackConfig, console: Console) -> Path:
         _copy_meshes(config.data / "meshes", out / "meshes")
     if _is_done(out, source):
         _describe(plan).write(out)
-        console.print(f"{out}: packed before, and nothing has changed", highlight=False)
+        console.print(f"{out}: already packed, and nothing has changed", highlight=False)
     else:
         _write(plan, keys, source, out, console)
     return out
@@ -141,7 +142,9 @@ def _planned(listing: Listing, resolution: int, most: int) -> _Plan:
             filled = _END
         filled += needed
         longest = max(longest, len(encoded(listing.images[number])))
-    return _Plan(listing, resolution, splits, row_type(longest), [*ends, len(sizes)], stamps)
+    return _Plan(
+        listing, resolution, splits, row_type(longest, turned=listing.turns is not None), [*ends, len(sizes)], stamps
+    )
 
 
 def _description(listing: Listing, splits: Sequence[str | None], number: int) -> bytes:
@@ -155,6 +158,8 @@ def _description(listing: Listing, splits: Sequence[str | None], number: int) ->
         "polar": polar,
         "split": splits[thing],
     }
+    if listing.turns is not None:
+        values["light"] = round(math.degrees(listing.turns[number]), 6)
     if listing.classes:
         values["label"] = listing.classes[listing.labels[thing]]
     return json.dumps(values).encode()
@@ -182,7 +187,7 @@ def _is_done(out: Path, source: str) -> bool:
 def _write(plan: _Plan, keys: list[str], source: str, out: Path, console: Console) -> None:
     (out / MANIFEST).unlink(missing_ok=True)
     shards, parts = [], []
-    with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(_THREADS) as pool:
+    with Progress(console=console, transient=True) as progress, ThreadPoolExecutor(THREADS) as pool:
         task = progress.add_task("packing", total=len(plan.listing.images))
         for shard, rows in pool.map(lambda number: _shard(plan, number, keys[number], out), range(len(keys))):
             shards.append(shard)
@@ -216,20 +221,23 @@ def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped
             return shard, rows
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         pass  # There is no such note, or it is damaged: the shard is made.
-    rows = _write_shard(plan, number, path)
+    rows = write_shard(plan, number, path)
     shard = Shard(path.name, len(rows), path.stat().st_size, file_checksum(path))
     with writing(note) as temporary, temporary.open("wb") as file:
         np.savez(file, key=key, rows=rows, size=shard.size, sha256=shard.sha256)
     return shard, rows
 
 
-def _write_shard(plan: _Plan, number: int, path: Path) -> Shaped[np.ndarray, " k"]:
+def write_shard(plan: _Plan, number: int, path: Path) -> Shaped[np.ndarray, " k"]:
+    """Writes one shard. Returns the rows of its images for the index."""
     start, end = plan.ends[number : number + 2]
     listing = plan.listing
     rows = np.zeros(end - start, dtype=plan.rows)
     rows["name"] = [encoded(name) for name in listing.images[start:end]]
     rows["object"], rows["shard"] = listing.object_index[start:end], number
     rows["azimuth"], rows["polar"] = listing.angles[start:end].T
+    if listing.turns is not None:
+        rows["turn"] = listing.turns[start:end]
     with writing(path) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
         for row, image in zip(rows, range(start, end), strict=True):
             content = listing.content(image)
@@ -250,7 +258,7 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def _copy_meshes(folder: Path, out: Path) -> None:
-    """Copies the meshes that are not there yet; what evaluation keeps beside them stays behind."""
+    """Copies meshes that are not there yet, without the files of evaluation next to them."""
 
     def copy(source: str, target: str) -> str:
         there, here = Path(source).stat(), Path(target)

@@ -1,4 +1,4 @@
-"""Images of a dataset made smaller, so that one dataset serves several resolutions."""
+"""Reduces images of a dataset, so that one dataset serves several resolutions."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -9,10 +9,10 @@ __all__ = ["reduced"]
 
 
 def reduced(pixels: UInt8[np.ndarray, "4 s s"], resolution: int) -> UInt8[np.ndarray, "4 r r"]:
-    """An RGBA image made smaller by a whole number, by an area filter.
+    """Reduces an RGBA image by an integer factor with an area filter.
 
-    Each pixel is the mean of those that it takes the place of: alpha as it is, colours as linear light, weighted by
-    alpha, so that what is transparent does not stain the edges. Where all is transparent, the colour is black.
+    Each pixel is the mean of the pixels that it replaces: alpha directly, colours as linear light weighted by alpha, so
+    that transparent pixels do not change the edges. If all of them are transparent, the colour is black.
 
     Args:
         pixels: sRGB and alpha, colours not multiplied by alpha.

@@ -1,7 +1,7 @@
-"""Images packed into tar files, in the conventions of WebDataset, and found by an index instead of by searching.
+"""Images packed into tar files in the conventions of WebDataset, found by an index.
 
 A packed dataset (docs/datasets.md, "Packed form") is a folder with `dataset.json`, `images-000000.tar` and so on,
-`index.npy` with a row for each image, and `shards.json`, written last, which says what the other files must be.
+`index.npy` with a row for each image, and `shards.json`, written last, which describes the other files.
 """
 
 import functools
@@ -36,10 +36,10 @@ __all__ = [
 
 FORMAT = 1
 MANIFEST, INDEX = "shards.json", "index.npy"
-_OPEN = 128
-"""Shards that are held open, at most; a process may usually open 1024 files."""
-_TOGETHER = 2**18
-"""Rows of an index that are looked at together."""
+OPEN_SHARDS = 128
+"""Maximum number of open shards; a process can usually open 1024 files."""
+IMAGES_TOGETHER = 2**18
+"""Number of index rows that are processed together."""
 _FIELDS: list[tuple[str, str]] = [
     ("object", "<i4"),
     ("shard", "<i4"),
@@ -49,15 +49,15 @@ _FIELDS: list[tuple[str, str]] = [
     ("azimuth", "<f8"),
     ("polar", "<f8"),
 ]
-_AGAIN = "copy it again from where the dataset was packed, or repeat `get3d pack`"
+_AGAIN = "copy it again, or repeat `get3d pack`"
 
 
-def row_type(longest_name: int) -> np.dtype[np.void]:
-    """The rows of an index: the image's name, its object's number, where its bytes are, its camera.
+def row_type(longest_name: int, *, turned: bool = False) -> np.dtype[np.void]:
+    """The type of index rows: name of the image, index of its object, place of its bytes, camera, turn of the light.
 
-    `offset` and `size` are bytes in the tar file of the number `shard`, `crc` their CRC-32, angles radians.
+    `offset` and `size` are bytes in the tar file with the index `shard`, `crc` is their CRC-32, angles are radians.
     """
-    return np.dtype([("name", f"S{max(longest_name, 1)}"), *_FIELDS])
+    return np.dtype([("name", f"S{max(longest_name, 1)}"), *_FIELDS, *([("turn", "<f8")] if turned else [])])
 
 
 def shard_name(number: int) -> str:
@@ -66,18 +66,18 @@ def shard_name(number: int) -> str:
 
 
 def member_name(number: int) -> str:
-    """The key of an image in its shard; keys are numbers, since names may have dots, which end a key."""
+    """The key of an image in its shard. Keys are numbers, because names may have dots, which end a key."""
     return f"{number:08d}"
 
 
 def encoded(name: str) -> bytes:
-    """An image's name as it stands in the index."""
+    """The name of an image as stored in the index."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def in_parts(count: int) -> list[slice]:
-    """Rows to look at together, so that what is made of them takes little memory however many there are."""
-    return [slice(start, min(start + _TOGETHER, count)) for start in range(0, count, _TOGETHER)]
+    """Parts of the rows, so that results take little memory for any number of rows."""
+    return [slice(start, min(start + IMAGES_TOGETHER, count)) for start in range(0, count, IMAGES_TOGETHER)]
 
 
 def file_checksum(path: Path) -> str:
@@ -88,13 +88,13 @@ def file_checksum(path: Path) -> str:
 
 @dataclass(frozen=True)
 class Shard:
-    """What is known of one tar file.
+    """Description of one tar file.
 
     Attributes:
-        name: of the file, in the dataset's folder.
-        images: how many it holds.
-        size: of the file in bytes.
-        sha256: of the file, in hexadecimal digits.
+        name: file name in the dataset folder.
+        images: number of images.
+        size: size of the file in bytes.
+        sha256: SHA-256 of the file, in hexadecimal digits.
     """
 
     name: str
@@ -104,7 +104,7 @@ class Shard:
 
 
 class Names(Sequence[str]):
-    """Names of images, decoded when they are asked for, so that ten million of them need no memory."""
+    """Names of images, decoded on access, so that ten million names need no memory."""
 
     def __init__(self, encoded: Shaped[np.ndarray, " n"]) -> None:
         """Takes the names as `encoded` makes them, one an element."""
@@ -141,9 +141,9 @@ class Shards:
     """The images of a packed dataset.
 
     Attributes:
-        root: its folder.
+        root: the dataset folder.
         files: the tar files, in order.
-        index: [n] a row of `row_type` for each image, mapped from its file and so shared by all processes.
+        index: [n] a row of `row_type` for each image, mapped from its file and shared by all processes.
     """
 
     root: Path
@@ -151,10 +151,10 @@ class Shards:
     index: Shaped[np.ndarray, " n"]
 
     def __init__(self, root: Path) -> None:
-        """Reads the index and proves that it and the tar files have the sizes they must have.
+        """Reads the index and checks the sizes of the index and of the tar files.
 
         Raises:
-            InputError: a file is missing, cut short, longer, or no index of these files.
+            InputError: a file is missing, truncated, longer, or not an index of these files.
         """
         self.root = root
         manifest = _read_manifest(root / MANIFEST)
@@ -163,14 +163,14 @@ class Shards:
             _require_size(root / shard.name, shard.size)
         self.index = _read_index(root / INDEX, self.files)
         self._index_file = manifest.index
-        self._opened = functools.lru_cache(_OPEN)(lambda number: _Opened(self.root / self.files[number].name))
+        self._opened = functools.lru_cache(OPEN_SHARDS)(lambda number: _Opened(self.root / self.files[number].name))
 
     def path(self, number: int) -> Path:
         """The shard of an image, and its member in it, for messages."""
         return self.root / self.files[int(self.index["shard"][number])].name / f"{member_name(number)}.png"
 
     def content(self, number: int) -> bytes:
-        """The bytes of an image, exactly those that were packed.
+        """The bytes of an image, exactly as packed.
 
         Raises:
             InputError: the shard cannot be read, or its bytes have changed.
@@ -184,12 +184,12 @@ class Shards:
         except OSError as error:
             raise InputError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
         if zlib.crc32(content) != crc:
-            what = f"the image {Names(self.index['name'])[number]} at byte {offset} is not what was packed"
+            what = f"the image {Names(self.index['name'])[number]} at byte {offset} has changed since it was packed"
             raise InputError(f"{path}: {what}; {_AGAIN}")
         return content
 
     def changed(self) -> list[tuple[Path, str, str]]:
-        """Every file whose checksum is not that of the packing: which, what is wrong with it, the fix. Reads all."""
+        """Reads all files. Returns those with another checksum than when packed: path, what is wrong, the fix."""
         found = []
         for shard in (self._index_file, *self.files):
             path = self.root / shard.name
@@ -220,7 +220,7 @@ def _read_manifest(path: Path) -> _Manifest:
     expected = [*map(shard_name, range(len(found.files))), INDEX]
     for name, right in zip(names, expected, strict=True):
         if name != right:
-            raise InputError(f"{path}: names the file {name!r} in the place of {right!r}; {_AGAIN}")
+            raise InputError(f"{path}: names the file {name!r} instead of {right!r}; {_AGAIN}")
     return found
 
 
@@ -234,8 +234,8 @@ def _require_size(path: Path, size: int) -> None:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); {_AGAIN}") from error
     if found != size:
-        how = "cut short" if found < size else "longer than it was"
-        raise InputError(f"{path}: has {found} bytes, packed were {size}, so it is {how}; {_AGAIN}")
+        how = "truncated" if found < size else "longer than it was"
+        raise InputError(f"{path}: has {found} bytes, but {size} were packed, so it is {how}; {_AGAIN}")
 
 
 def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
@@ -243,9 +243,17 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
     try:
         index = map_array(path)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: is no index ({error}); {_AGAIN}") from error
+        raise InputError(f"{path}: is not an index ({error}); {_AGAIN}") from error
     names = index.dtype.names
-    if index.ndim != 1 or names is None or index.dtype != row_type(index.dtype[0].itemsize):
+    if (
+        index.ndim != 1
+        or names is None
+        or index.dtype
+        not in (
+            row_type(index.dtype[0].itemsize),
+            row_type(index.dtype[0].itemsize, turned=True),
+        )
+    ):
         raise InputError(f"{path}: has rows of another kind ({index.dtype}); {_AGAIN}")
     images = np.array([shard.images for shard in files], dtype=np.int64)
     sizes = np.array([shard.size for shard in files], dtype=np.int64)

@@ -1,11 +1,11 @@
-"""Whether images show the meshes they are said to show, from where they are said to: by silhouettes.
+"""Compares silhouettes of images and meshes, to find wrong cameras and wrong conventions.
 
-Silhouettes are compared as shares of pixels, and judged in two ways, so that thin objects in small images are not
-found wrong, nor wrong ones right:
+Silhouettes are compared as shares of pixels, with two criteria, so that thin objects in small images are not rejected
+and wrong cameras are not accepted:
 
-- What lies more than a pixel beyond the other silhouette is counted. That bears masks that are a pixel too wide or too
-  narrow, and finds what is plainly another thing.
-- The cameras are read in other conventions too. Where one of these fits better, and not by chance, the recorded cameras
+- The area more than a pixel outside the other silhouette is counted. This accepts masks that are a pixel too wide or
+  too narrow, and finds different objects.
+- The cameras are also read in other conventions. If one of these fits better, and not by chance, the recorded cameras
   follow it.
 """
 
@@ -56,10 +56,10 @@ CONVENTIONS: Mapping[str, tuple[tuple[int, int], tuple[int, int]]] = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Silhouettes of an object's mesh and of its images.
+    """Comparison of the silhouettes of a mesh and of its images.
 
     Attributes:
-        overlap: [v] intersection over union of each image's, as shares of pixels.
+        overlap: [v] intersection over union for each image, as shares of pixels.
         agreement: share of the union, of all images, where neither lies more than a pixel beyond the other; of
             silhouettes or of their pixels rounded to all or nothing, whichever is more.
         conventions: [c, w] the overlap of some of the images by each of `CONVENTIONS`; NaN where angles make none.
@@ -74,14 +74,14 @@ class Comparison:
 def silhouettes(
     mesh: Mesh, degrees: Float[np.ndarray, "v 2"], prior: CameraPrior, resolution: int, points: int = _SAMPLES
 ) -> Float[Tensor, "v 1 r r"]:
-    """The share of each pixel that a mesh covers, sampled at about so many points across the image.
+    """The share of each pixel that a mesh covers, from about `points` samples across the image.
 
     Args:
-        mesh: what is seen.
+        mesh: the mesh.
         degrees: azimuth and polar angle of each camera.
-        prior: its radius and field of view are those of all.
+        prior: radius and field of view of all cameras.
         resolution: side of the silhouettes in pixels.
-        points: for all of a side.
+        points: number of samples per side.
     """
     samples = max(1, points // resolution)
     angles = torch.from_numpy(np.radians(degrees)).float()
@@ -102,9 +102,9 @@ def compare(
     Args:
         mesh: the object.
         degrees: recorded azimuth and polar angle of each image.
-        prior: its radius and field of view are those of all images.
-        alpha: of the images.
-        tried: images that are also compared by each of `CONVENTIONS`; they are reduced, since this need not be fine.
+        prior: radius and field of view of all cameras.
+        alpha: alpha of the images.
+        tried: number of images that are also compared in each of `CONVENTIONS`, at a reduced size.
     """
     shown = torch.from_numpy(alpha)[:, None].float() / 255
     resolution = shown.shape[-1]
@@ -122,7 +122,7 @@ def compare(
 
 
 def better_convention(comparisons: Sequence[Comparison]) -> str | None:
-    """The convention by which the cameras of all objects fit the images best, if that is clearly not the recorded."""
+    """The convention in which the cameras fit the images best, if it is clearly better than the recorded one."""
     overlaps = np.concatenate([one.conventions for one in comparisons], axis=1)
     means = overlaps.mean(axis=1)
     best = int(np.nanargmax(means))

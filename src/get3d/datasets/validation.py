@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset and shows without decoding an image: done at every start of training."""
+"""Validation of datasets without decoding images, done at every start of training."""
 
 import math
 import os
@@ -21,13 +21,13 @@ from get3d.files import InputError, open_file
 __all__ = ["RESOLUTIONS", "Problem", "content_problem", "head_problem", "quick_problems"]
 
 _THREADS = 16
-"""Files on a network are looked at together, since each look is a wait."""
+"""Number of threads: files on a network are read in parallel, because each access waits."""
 _END = b"IEND\xaeB`\x82"
 _COLOR_TYPES = {0: "grey", 2: "RGB", 3: "palette", 4: "grey and alpha"}
 _RGBA = 6
 _GRID = 2.0
 _TOLERANCE = 0.01
-"""Degrees by which an angle may lie outside the prior."""
+"""Tolerance in degrees for angles outside the prior."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Problem:
     """Something wrong with a dataset.
 
     Attributes:
-        file: where.
-        message: the file, what is wrong with it, with the value found, and what to do about it.
+        file: the file.
+        message: the file, what is wrong, the value, and the fix.
     """
 
     file: Path
@@ -44,15 +44,15 @@ class Problem:
 
     @classmethod
     def found(cls, file: Path, what: str, fix: str) -> "Problem":
-        """A problem whose message is put together from its parts."""
+        """A problem with a message from its parts."""
         return cls(file, f"{file}: {what}; {fix}")
 
 
 def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
-    """The images' resolution, and what is wrong with files, cameras and splits, without decoding an image.
+    """The resolution of the images, and problems of files, cameras and splits, without decoding an image.
 
     Raises:
-        InputError: the resolution cannot be told, because not even the first image can be read.
+        InputError: the resolution is not known, because not even the first image can be read.
     """
     resolution = _resolution_of(listing) if listing.resolution is None else listing.resolution
     problems = []
@@ -70,13 +70,13 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
 
 
 def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
-    """What the first 26 bytes of an image say against it: no PNG, no alpha channel, another size."""
+    """Problems in the first 26 bytes of an image: not a PNG, no alpha channel, another size."""
     if not _is_png(head):
-        return Problem.found(path, "is not a PNG file, or is cut short", "make the image again")
+        return Problem.found(path, "is not a PNG file, or is truncated", "make the image again")
     width, height, _, color = struct.unpack(">IIBB", head[16:26])
     if color != _RGBA:
         kind = _COLOR_TYPES.get(color, "unknown")
-        what = f"has no alpha channel beside colours ({kind})"
+        what = f"has no alpha channel ({kind})"
         return Problem.found(path, what, "save it as RGBA with the object masked")
     if (width, height) != (resolution, resolution):
         what = f"is {width} × {height}, the dataset's images are {resolution} × {resolution}"
@@ -85,14 +85,14 @@ def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
 
 
 def content_problem(path: Path, content: bytes, resolution: int) -> Problem | None:
-    """What an image's bytes say against it without being decoded: another head, or no end."""
+    """Problems in the bytes of an image, without decoding it: a wrong header, or no end."""
     return head_problem(path, content[:26], resolution) or _end_problem(path, content[-len(_END) :])
 
 
 def _end_problem(path: Path, end: bytes) -> Problem | None:
     if end == _END:
         return None
-    return Problem.found(path, "is cut short, a PNG file ends with IEND", "make the image again")
+    return Problem.found(path, "is truncated: a PNG file ends with IEND", "make the image again")
 
 
 def _is_png(head: bytes) -> bool:
@@ -107,7 +107,7 @@ def _resolution_of(listing: Listing) -> int:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); restore it or remove its camera") from error
     if not _is_png(head):
-        raise InputError(f"{path}: is not a PNG file, or is cut short; make the image again")
+        raise InputError(f"{path}: is not a PNG file, or is truncated; make the image again")
     return int(struct.unpack(">I", head[16:20])[0])
 
 
@@ -115,7 +115,7 @@ def _ends_problems(listing: Listing, resolution: int) -> list[Problem]:
     """What the first and last bytes of some images, evenly spread, say against them."""
 
     def problems(numbers: Sequence[int]) -> list[Problem]:
-        found = (_ends_problem(listing.path(number), resolution) for number in numbers)
+        found = (ends_problem(listing.path(number), resolution) for number in numbers)
         return [problem for problem in found if problem is not None]
 
     numbers = evenly(len(listing.images))
@@ -125,7 +125,8 @@ def _ends_problems(listing: Listing, resolution: int) -> list[Problem]:
         return [problem for part in parts for problem in part]
 
 
-def _ends_problem(path: Path, resolution: int) -> Problem | None:
+def ends_problem(path: Path, resolution: int) -> Problem | None:
+    """What is wrong with the start and the end of an image file."""
     try:
         with open_file(path) as file:
             problem = head_problem(path, file.read(26), resolution)

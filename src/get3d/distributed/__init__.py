@@ -1,1 +1,1 @@
-"""Processes that share one piece of work: how they start, meet and talk."""
+"""Processes that divide work: starting, synchronising and communicating."""

@@ -1,4 +1,4 @@
-"""How processes share work. This module imports nothing heavy: options are made from it."""
+"""Options of processes that divide work. This module imports nothing heavy."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,19 +10,19 @@ __all__ = ["RanksConfig", "RanksError"]
 
 
 class RanksError(RuntimeError):
-    """A process is lost, or hangs; the message names it."""
+    """A process was lost, or hangs; the message names it."""
 
 
 @dataclass(frozen=True)
 class RanksConfig:
-    """How processes share the work.
+    """How processes divide the work.
 
     Attributes:
-        processes: on this machine, one for each GPU, so --gpus is the same; on a CPU as many as wanted. Under torchrun
-            its own number counts.
-        max_restarts: how often all of them are started again after one was lost; training goes on from its checkpoint.
-        timeout: minutes to wait for a process, in training also for the first one to measure a snapshot, before it
-            counts as lost.
+        processes: number of processes on this machine: one for each GPU, any number on a CPU. Ignored under torchrun,
+            which has its own.
+        max_restarts: how often all processes are started again after one was lost; training resumes from its
+            checkpoint.
+        timeout: minutes to wait for a process before it counts as lost; must be longer than a snapshot takes.
     """
 
     processes: Annotated[int, Option(aliases=("--gpus",)), Range(1)] = 1

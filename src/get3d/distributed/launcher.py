@@ -1,8 +1,8 @@
-"""A command in one process, or in several on this machine that are started again when one is lost.
+"""Runs a command in one process, or in several on this machine that are restarted when one is lost.
 
 On several machines torchrun starts the processes; `get3d.distributed.processes.joined` then finds them in the
 environment.
-Nothing heavy is imported before `_work` has said what Ctrl-C does.
+Nothing heavy is imported before `_work` has installed the handler of Ctrl-C.
 """
 
 import json
@@ -27,20 +27,20 @@ from get3d.ranges import require_ranges
 __all__ = ["Shared", "run"]
 
 _SAID = 2
-"""Exit status of a process that has said why starting it again would not help."""
+"""Exit status of a process that must not be restarted, because the error would repeat."""
 
 
 @runtime_checkable
 class Shared(Protocol):
-    """The configuration of work that processes share."""
+    """The configuration of work that processes divide."""
 
     @property
     def ranks(self) -> RanksConfig:
-        """How they do."""
+        """How they divide it."""
 
     @property
     def device(self) -> str:
-        """Where each computes."""
+        """The device of each process."""
 
 
 Config = TypeVar("Config", bound=Shared)
@@ -54,22 +54,22 @@ def run(
     *,
     ends_well: bool = False,
 ) -> None:
-    """Works in `config.ranks.processes` processes, unless this is already one of those that a launcher started.
+    """Runs work in `config.ranks.processes` processes, unless this is already a process of a launcher.
 
-    A process that is lost ends the others; all are started again, and go on from what they have written.
+    If a process is lost, the others end. All are started again and resume from what they have written.
 
     Args:
-        work: a function of a module, whose first argument is called `config`; in each process it is given the same,
-            and finds the others by `get3d.distributed.processes.joined`.
-        config: what to do.
-        console: where to print.
-        validate: called before processes are started; raises InputError where the work cannot be done.
-        ends_well: whether processes that are told to stop do so in order, so that this one ends well, too.
+        work: a function of a module whose first argument is called `config`. Each process gets the same arguments and
+            finds the others with `get3d.distributed.processes.joined`.
+        config: the configuration.
+        console: the console.
+        validate: called before processes are started; raises InputError if the work cannot be done.
+        ends_well: whether processes stop cleanly on a signal, so that this one ends with success too.
 
     Raises:
-        InputError: the configuration cannot be used; said before a process is started.
+        InputError: the configuration cannot be used; raised before a process is started.
         RanksError: a process was lost more than `config.ranks.max_restarts` times, or all were told to stop.
-        SystemExit: a process ended with an error, which it has said, that would only come again.
+        SystemExit: a process ended with an error that it has printed and that would repeat.
         KeyboardInterrupt: the processes were told to stop by SIGINT.
     """
     import torch
@@ -122,14 +122,14 @@ def run(
                 code = failure.exitcode
                 how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with status {code}"
                 if not restarts:
-                    raise RanksError(f"rank {rank} {how}; repeat the command to go on") from error
+                    raise RanksError(f"rank {rank} {how}; repeat the command to resume") from error
                 console.print(f"rank {rank} {how}; all processes are started again", highlight=False)
     except SignalException as told:
         if told.sigval == signal.SIGINT:
             raise KeyboardInterrupt from told
         # The processes were told, too, and have ended in their own way; or there were none, between two starts.
         if not ends_well:
-            raise RanksError("stopped before the work was done; repeat the command to go on") from told
+            raise RanksError("stopped before the work was done; repeat the command to resume") from told
 
 
 @contextmanager
@@ -148,7 +148,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def _group(count: int, meeting: str) -> Any:
-    """How processes are started on this machine; the file is where their launcher, alone, meets itself."""
+    """How processes are started on this machine; the file is the rendezvous of the launcher."""
     from torch.distributed.launcher.api import LaunchConfig
 
     return LaunchConfig(

@@ -1,4 +1,4 @@
-"""Processes that work together on one machine, where no other machine can reach them."""
+"""Processes on one machine that no other machine can reach."""
 
 import os
 import socket
@@ -10,13 +10,13 @@ import torch.distributed as dist
 __all__ = ["ONE_MACHINE", "loopback_environment", "loopback_store"]
 
 ONE_MACHINE = "GET3D_ONE_MACHINE"
-"""Set in the environment of processes that all run on this machine."""
+"""Environment variable of processes that all run on this machine."""
 
 _LOOPBACK = "127.0.0.1"
 
 
 def loopback_store(timeout: timedelta) -> dist.Store:
-    """A store that listens on the loopback interface; by itself PyTorch's listens on all, to whoever comes."""
+    """A store that listens only on the loopback interface; by default PyTorch's store listens on all interfaces."""
     rank, world, port = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "MASTER_PORT"))
     listening = socket.create_server((_LOOPBACK, port), backlog=world).detach() if rank == 0 else None
     return dist.TCPStore(_LOOPBACK, port, world, rank == 0, timeout, master_listen_fd=listening)

@@ -1,7 +1,7 @@
-"""Processes that work together: each ("rank") does its share, and a process that is lost or hangs is named.
+"""Processes ("ranks") that divide work. A process that is lost or hangs is named.
 
-Two groups connect them: one for gradients, on the device's own backend, and one on the CPU by which they wait for each
-other, so that a process that hangs is found.
+Two process groups connect them: one for gradients, on the backend of the device, and one on the CPU for barriers, so
+that a process that hangs is found.
 """
 
 import os
@@ -32,7 +32,7 @@ from get3d.files import InputError
 __all__ = ["SINGLE_PROCESS", "Ranks", "RanksConfig", "RanksError", "joined"]
 
 _WHILE = 10.0
-"""Seconds in which those who wait for the same process come to know that it is lost."""
+"""Seconds in which processes that wait for the same process notice that it is lost."""
 
 Item = TypeVar("Item")
 T = TypeVar("T")
@@ -40,17 +40,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that work together.
+    """This process and its process groups.
 
     Attributes:
-        rank: its number.
-        world: how many there are.
-        names: where each of them runs.
-        timeout: how long the others may stay away.
-        control: the group on the CPU by which they wait for each other.
-        gradients: the group in which gradients travel; by default that of all processes.
-        store: where they count what is done.
-        local: how many of them are on this machine.
+        rank: rank of this process.
+        world: number of processes.
+        names: machine and process id of each.
+        timeout: how long to wait for the others.
+        control: the CPU group for barriers.
+        gradients: the group for gradients; by default that of all processes.
+        store: store for counters.
+        local: number of processes on this machine.
     """
 
     rank: int = 0
@@ -64,16 +64,16 @@ class Ranks:
     _rounds: Iterator[int] = field(default_factory=count, repr=False)
 
     def console(self, console: Console) -> Console:
-        """Where this process prints: the first alone does."""
+        """The console of this process: only the first one prints."""
         return Console(quiet=True) if self.rank else console
 
     def share(self, batch: int) -> slice:
-        """Which rows of a batch of all processes are this one's."""
+        """The rows of a batch that belong to this process."""
         size = batch // self.world
         return slice(self.rank * size, (self.rank + 1) * size)
 
     def average(self, sums: dict[str, Tensor]) -> None:
-        """Replaces each [2] (sum, count) by its mean over the processes, which are all given the same names."""
+        """Replaces each [2] (sum, count) by its mean over the processes. All must pass the same names."""
         if self.world == 1 or not sums:
             return
         pairs = torch.stack([sums[name] for name in sorted(sums)])
@@ -84,7 +84,7 @@ class Ranks:
         sums.update(zip(sorted(sums), (together / self.world).to(pairs.device), strict=True))
 
     def any(self, *wishes: bool) -> list[bool]:
-        """Whether any process wishes something, for each of several things; all are asked at the same point.
+        """For each of several flags, whether any process has set it. All processes must call this at the same point.
 
         Raises:
             RanksError: a process is lost or hangs.
@@ -100,17 +100,17 @@ class Ranks:
     def require_agreement(
         self, make: Callable[[], T], fingerprint: Callable[[T], dict[str, str]] = lambda made: {}
     ) -> T:
-        """What each process makes for itself, once all could, and made the same.
+        """Calls `make` on each process, and checks that all succeed with the same result.
 
-        The first of each machine makes it first, so that the others find what it left: the listing of a folder, say.
+        The first process of each machine calls it first, so that the others can use what it cached, such as a listing.
 
         Args:
             make: called on each process.
-            fingerprint: what must be the same of that on all of them, by name.
+            fingerprint: values of the result, by name, that must be the same on all processes.
 
         Raises:
-            InputError: a process could not make it, or made another; names the process, and what differs. The first
-                process raises it, and the others end without a word.
+            InputError: a process failed, or its result differs; the message names the process and the difference. The
+                first process raises it, and the others end silently.
         """
         if self.world == 1:
             return make()
@@ -138,15 +138,15 @@ class Ranks:
                 if theirs.get(name) != value:
                     self._refuse(
                         f"rank {rank} ({self.names[rank]}) has {name} {theirs.get(name)}, rank 0 ({self.names[0]}) "
-                        f"has {value}; give all processes the same"
+                        f"has {value}; use the same in all processes"
                     )
         return made  # type: ignore[return-value]
 
     def from_first(self, make: Callable[[], T]) -> T:
-        """What the first process makes, on all of them.
+        """Calls a function on the first process, and returns the result on all.
 
         Raises:
-            InputError: it could not make it. The others end without a word.
+            InputError: the function raised it. The others end silently.
         """
         if self.world == 1:
             return make()
@@ -164,9 +164,9 @@ class Ranks:
         return made[0]  # type: ignore[return-value]
 
     def work_queue(self, items: Sequence[Item]) -> Iterator[Item]:
-        """The items that are this process's: whoever is free takes the next one, so that all end at about one time.
+        """The items for this process: a free process takes the next item, so that all end at about the same time.
 
-        All processes are given the same items, and begin at the same point.
+        All processes must pass the same items and start at the same point.
         """
         if self.world == 1:
             yield from items
@@ -176,15 +176,15 @@ class Ranks:
             yield items[number]
 
     def each(self, items: Sequence[Item], work: Callable[[Item], T]) -> list[T]:
-        """What is made of each item by whoever is free, in the order of the items; the first process alone gets it.
+        """Results of all items, computed by free processes, in order. Only the first process gets them.
 
         Args:
-            items: the same on all processes.
-            work: called with each item on one of the processes. What it gives must be of a kind that can be pickled.
+            items: the items, the same on all processes.
+            work: called with each item on one of the processes. Its result must be picklable.
 
         Raises:
             InputError: `work` raised it; the others then take no further item. The first process raises it, and the
-                others end without a word.
+                others end silently.
         """
         if self.world == 1:
             return [work(item) for item in items]
@@ -204,7 +204,7 @@ class Ranks:
         return [each for _, each in sorted(chain(*self.gather(made)), key=itemgetter(0))]
 
     def gather(self, value: T) -> list[T]:
-        """What each process has, in the order of the ranks; the first process alone gets it."""
+        """The values of all processes, in the order of the ranks. Only the first process gets them."""
         if self.world == 1:
             return [value]
         found = [value] * self.world if self.rank == 0 else None
@@ -214,10 +214,10 @@ class Ranks:
         return found or []
 
     def require_same(self, folder: Path) -> None:
-        """Sees to it that all processes mean the same folder, also on several machines.
+        """Checks that all processes see the same folder, also on several machines.
 
         Raises:
-            InputError: one does not; names it.
+            InputError: a process does not; the message names it.
         """
         if self.world == 1:
             return
@@ -225,7 +225,7 @@ class Ranks:
 
         def look() -> None:
             if not (folder / name).exists():
-                raise InputError(f"{folder}: is not the folder that rank 0 has; give one that all machines share")
+                raise InputError(f"{folder}: is not the folder of rank 0; use one that all machines share")
 
         try:
             self.require_agreement(look)
@@ -273,12 +273,12 @@ class Ranks:
         raise InputError(problem)
 
     def barrier(self) -> None:
-        """Waits until all processes have come to this point; to be called within `telling`."""
+        """Waits until all processes have reached this point; call it within `telling`."""
         dist.monitored_barrier(self.control, self.timeout, wait_all_ranks=True)
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """Around what all processes do together: says which of them could not be reached, where that is known.
+        """A context for collective operations, which names processes that could not be reached.
 
         Raises:
             RanksError: a process is lost or hangs.
@@ -295,11 +295,11 @@ class Ranks:
             if missing is not None:
                 lost, minutes = [int(number) for number in missing[1].split(",")], self.timeout.total_seconds() / 60
                 message = (
-                    f"{self._named(lost)} did not come within {minutes:g} minutes (--timeout): it hangs or is lost"
+                    f"{self._named(lost)} did not respond within {minutes:g} minutes (--timeout): it hangs or is lost"
                 )
             elif "Timed out" in said and (lost := self._silent()):
                 message = f"{self._named(lost)} does not answer: it hangs or is lost"
-            raise RanksError(f"{message}; repeat the command to go on") from error
+            raise RanksError(f"{message}; repeat the command to resume") from error
 
 
 def _sign(folder: Path) -> str:
@@ -310,20 +310,20 @@ def _sign(folder: Path) -> str:
 
 
 SINGLE_PROCESS = Ranks()
-"""A process that works by itself."""
+"""A single process."""
 
 
 @contextmanager
 def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
-    """Joins the processes that the environment names, as torchrun sets it (RANK, WORLD_SIZE, …); without it, none.
+    """Joins the processes in the environment, as torchrun sets it (RANK, WORLD_SIZE, …); otherwise a single process.
 
     Args:
         config: how long to wait for them.
-        device: where to compute; of GPUs each process takes its own.
+        device: device for computing; each process uses its own GPU.
 
     Raises:
         InputError: there is no GPU for this process; torchrun on several machines lacks a setting.
-        RanksError: the others did not come.
+        RanksError: the others could not be reached.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
@@ -355,7 +355,7 @@ def joined(config: RanksConfig, device: str) -> Iterator[Ranks]:
 def _take_gpu(device: str, number: int) -> None:
     gpus = torch.cuda.device_count()
     if torch.device("cuda" if device == "auto" else device).index is not None:
-        raise InputError(f"--device is {device}; processes that work together take one GPU each: use cuda or auto")
+        raise InputError(f"--device is {device}; each process uses its own GPU: use cuda or auto")
     if number >= gpus:
         raise InputError(f"this machine has {gpus} GPUs, too few for process {number + 1}; start fewer processes on it")
     torch.cuda.set_device(number)
@@ -374,7 +374,7 @@ def _store(timeout: timedelta) -> dist.Store:
         return store
     if os.environ["GROUP_WORLD_SIZE"] != "1":
         raise InputError(
-            "torchrun on several machines cannot start processes again in the store it keeps; "
+            "torchrun on several machines cannot restart processes in the store it keeps; "
             "set TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 before it, on all of them"
         )
     return dist.PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)

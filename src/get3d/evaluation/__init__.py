@@ -1,1 +1,1 @@
-"""How good a model is against a dataset: the evaluator, its table of metrics, its report."""
+"""Evaluation of models against a dataset: the evaluator, the table of metrics, the report."""

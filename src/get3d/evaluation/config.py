@@ -1,4 +1,4 @@
-"""What one can ask of `get3d evaluate`, and the names of metrics. This module imports nothing heavy."""
+"""Options of `get3d evaluate`, and the names of distances. This module imports nothing heavy."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,34 +18,35 @@ ProtocolName = Literal["plain", "published"]
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """Numbers for one model, or several side by side.
+    """Metrics of one model, or of several for comparison.
 
     Attributes:
-        models: a model's name, its folder, the folder of a training run, or a checkpoint; several make a comparison.
+        models: a model's name, its folder, the folder of a training run, or a checkpoint; several are compared.
         data: dataset folder that the models are compared with.
-        out: folder for report.json, report.html and what they were made from; repeat the command to go on.
-        splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
-        split: the objects that count as references.
-        references: how many of them; by default all.
-        ratio: generated shapes for each reference; 5 as published.
+        out: folder for report.json, report.html and intermediate results; the same command again resumes.
+        splits: folder with train.txt, val.txt and test.txt to use instead of the dataset's own splits.
+        split: split of the reference objects.
+        references: number of reference objects; by default all.
+        ratio: number of generated shapes for each reference; the published ratio is 5.
         protocol: "published" draws shapes with style mixing (probability 0.9), counts every touched pixel of a real
             mask as covered, and scales point sets without centring them, as the paper's evaluation does.
-        psi: truncation of the generated shapes and images; 1 as published.
-        seed: of the first generated shape.
+        psi: truncation of the generated shapes and images; the published value is 1.
+        seed: seed of the first generated shape.
         distances: cd is the Chamfer distance, lfd the light field distance.
-        points: points drawn on each surface for the Chamfer distance.
+        points: number of points on each surface for the Chamfer distance.
         outer_surface: draw points only where a surface is seen from outside, as published for cars.
         shapes: compare shapes; needs the dataset's meshes.
         meshes: folder of the dataset's meshes, <object>.glb; by default the dataset's own.
-        train_objects: training objects, at most, that generated shapes are looked up among.
-        images: generated images that are compared with the split's; FID is published for 50000; 0 for none.
-        resolution: side in pixels that images are compared at, a power of two, to which larger ones of the dataset are
-            reduced; by default the dataset's.
-        inception: the Inception network; by default looked for in the cache folder, and FID left out where it is not.
-        textures: shapes whose texture is baked and examined; 0 for none.
-        json: print what report.json holds, for programs, in place of the table.
-        device: "auto" takes a GPU where there is one.
-        ranks: how processes share the work.
+        train_objects: maximum number of training objects that generated shapes are compared with.
+        images: number of generated images, compared with the images of the split; 0 for none. FID is published for
+            50000.
+        resolution: side in pixels at which images are compared, a power of two; larger images of the dataset are
+            reduced. By default the dataset's.
+        inception: file of the Inception network; by default the one in the cache folder. Without it, FID is left out.
+        textures: number of shapes whose texture is baked and examined; 0 for none.
+        json: print report.json instead of the table.
+        device: "auto" uses a GPU if there is one.
+        ranks: how processes divide the work.
     """
 
     models: Annotated[tuple[str, ...], Option(positional="MODEL")]

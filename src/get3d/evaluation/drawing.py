@@ -1,4 +1,4 @@
-"""Which shapes are measured, and how they are drawn: the same for point sets, meshes, images and textures."""
+"""Sampling and rendering of shapes for evaluation, the same for point sets, meshes, images and textures."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -20,10 +20,10 @@ __all__ = ["Sampling", "generator_key", "images_of"]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How shapes are drawn from a generator: number i is of the seed `seed + i`, whatever is drawn beside it.
+    """How shapes are sampled from a generator: shape i has the seed `seed + i`, independent of other shapes.
 
     Attributes:
-        seed: of the first shape.
+        seed: seed of the first shape.
         psi: truncation.
         style_mixing: probability, for geometry and for texture, that the later layers take the styles of a second
             latent, as in training; 0 for none.
@@ -35,7 +35,7 @@ class Sampling:
 
     @torch.no_grad()
     def styles(self, generator: Generator, numbers: Sequence[int]) -> Styles:
-        """The styles of some of the shapes."""
+        """Styles of some of the shapes."""
         parts = [generator.sample_latents(1, self.seed + number) for number in numbers]
         labels = [part.label for part in parts if part.label is not None]
         latents = Latents(
@@ -60,7 +60,7 @@ class Sampling:
         return generator.shapes(self.styles(generator, numbers))
 
     def key(self, generator: Generator) -> str:
-        """Tells these shapes of this generator from all others."""
+        """A key that identifies these shapes of this generator."""
         return digest(generator_key(generator), asdict(self))
 
 
@@ -70,7 +70,7 @@ def _second(seed: int) -> torch.Generator:
 
 
 def generator_key(generator: Generator) -> str:
-    """Tells a generator from others: its weights, its whole configuration, the grid in use, the code's version."""
+    """A key that identifies a generator: weights, complete configuration, current grid, code version."""
     tensors = {name: tensor.detach().cpu() for name, tensor in generator.state_dict().items()}
     grid = generator.isosurface.grid.resolution
     return digest(checksum(tensors), describe(generator.config), grid, version("get3d"))
@@ -80,14 +80,18 @@ def generator_key(generator: Generator) -> str:
 def images_of(
     generator: Generator, shapes: Shapes, cameras: Cameras, resolution: int
 ) -> Float[Tensor, "n 4 {resolution} {resolution}"]:
-    """RGB in about [−1, 1] on black, and the mask in [0, 1], as the networks see images; an empty shape shows nothing.
+    """RGB in about [−1, 1] on black, and masks in [0, 1], as the networks use them; an empty shape shows nothing.
 
     Args:
-        generator: what made the shapes.
+        generator: the generator of the shapes.
         shapes: n shapes.
-        cameras: n of them, the i-th for the i-th shape.
+        cameras: n cameras, the i-th for the i-th shape.
         resolution: side in pixels.
     """
-    images = generator.draw(shapes, cameras, resolution)
+    turn = None
+    if generator.config.light.turned:
+        # As evenly spread as the drawn cameras' angles, and the same in whatever batch.
+        turn = (cameras.angles[:, 0] * 1000) % (2 * torch.pi)
+    images = generator.draw(shapes, cameras, resolution, turn=turn)
     empty = shapes.surfaces.empty[:, None, None, None]
     return torch.cat([torch.where(empty, BACKGROUND, images.rgb), torch.where(empty, 0.0, images.mask)], dim=1)

@@ -1,4 +1,4 @@
-"""One model, or real objects in its place, against a dataset: every number of the report."""
+"""Compares one model, or real objects in its place, with a dataset: all numbers of the report."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -33,11 +33,11 @@ _NEIGHBOURS = 3
 
 @dataclass(frozen=True)
 class Protocol:
-    """What the published evaluation does in another way than a plain one.
+    """Differences between the published evaluation and the plain one.
 
     Attributes:
         style_mixing: probability that generated shapes take the styles of a second latent in later layers.
-        binary_masks: pixels of real images that are covered in part count as covered.
+        binary_masks: partly covered pixels of real images count as covered.
         centred: the middle of each shape's bounding box is moved to the origin before point sets are compared.
     """
 
@@ -54,13 +54,13 @@ PROTOCOLS: dict[ProtocolName, Protocol] = {
 
 @dataclass(frozen=True)
 class Result:
-    """What was found for one model, or for real objects.
+    """Results for one model, or for real objects.
 
     Attributes:
         metrics: numbers by name.
-        shapes: the shapes that were measured, which say which are empty; None where none were.
+        shapes: the measured shapes, including which are empty; None if none were measured.
         neighbours: for each shape the nearest training objects, nearest first.
-        to_train: for each distance, how far each shape's nearest training object is.
+        to_train: for each kind of distance, the distance of each shape to its nearest training object.
     """
 
     metrics: dict[str, Value]
@@ -70,9 +70,9 @@ class Result:
 
 
 class Comparison:
-    """The dataset's side of a comparison: references, training objects, images; measured once for all models.
+    """The dataset of a comparison: references, training objects, images; measured once for all models.
 
-    Several processes share the measuring and the drawing: all call the same methods in the same order.
+    Several processes can divide the work: all of them call the same methods in the same order.
     """
 
     def __init__(self, config: EvaluateConfig, device: torch.device, progress: Progress, ranks: Ranks) -> None:
@@ -113,10 +113,10 @@ class Comparison:
         if wanted > len(names):
             raise InputError(
                 f"--references is {wanted}, but the split {config.split!r} of {config.data} has {len(names)} objects; "
-                f"ask for fewer, or take another --split"
+                f"use fewer, or another --split"
             )
         if wanted == 0:
-            raise InputError(f"{config.data}: its split {config.split!r} has no object; take another --split")
+            raise InputError(f"{config.data}: its split {config.split!r} has no object; use another --split")
         train = [listing.objects[number] for number in listing.splits["train"]][: config.train_objects]
         self._names = {"references": names[:wanted], "training objects": train}
         for name in (*names[:wanted], *train):
@@ -142,7 +142,7 @@ class Comparison:
         return available
 
     def _values(self, found: Evidence) -> dict[str, Value]:
-        """Every metric that can be computed, in the order of the table; images are with the first process alone."""
+        """Every metric that can be computed, in the order of the table; only the first process has the images."""
 
         def present() -> dict[str, Value]:
             absent = {"textures"} if not found.textures else set()
@@ -152,7 +152,7 @@ class Comparison:
         return self._ranks.from_first(present)
 
     def measure(self) -> None:
-        """Measures the dataset, which everything else is compared with.
+        """Measures the dataset.
 
         Raises:
             InputError: a mesh or image cannot be read, or no mesh has a surface.
@@ -166,7 +166,7 @@ class Comparison:
         self.references = self._meshes("references")
         self.train = self._meshes("training objects")
         if len(self.references) == 1:
-            self.notes.append("There is but one reference: coverage and nearest neighbours say nothing.")
+            self.notes.append("There is only one reference: coverage and nearest neighbours mean nothing.")
         for role, shapes in (("references", self.references), ("training objects", self.train)):
             if shapes.empty:
                 lost = ", ".join(shapes.empty[:5])
@@ -197,12 +197,12 @@ class Comparison:
         if "inception" in self._networks and config.images != PUBLISHED_IMAGES:
             self.notes.append(
                 f"FID is of {config.images} generated and {len(held_out)} real images at "
-                f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and not "
-                "comparable."
+                f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and "
+                "cannot be compared."
             )
 
     def _open_networks(self) -> dict[FeatureName, FeatureNetwork]:
-        """The networks that are there, with notes for the others; one that is asked for must be there."""
+        """The available networks, with notes for the others; a requested network must be available."""
         found: dict[FeatureName, FeatureNetwork] = {}
         for name, kind in NETWORKS.items():
             if name == "inception" and self._config.inception is not None:
@@ -217,7 +217,7 @@ class Comparison:
         return found
 
     def of_real(self) -> Result:
-        """Real objects and images, of the training split, in the place of generated ones: what a model can reach."""
+        """Evaluates real objects and images of the training split in place of generated ones."""
         found = Evidence(self._config.seed)
         if self._config.shapes:
             stand_in = self.train.first(self._config.ratio * len(self.references))
@@ -234,10 +234,10 @@ class Comparison:
         return Result(self._values(found), found.shapes, to_train=_to_train(found))
 
     def of_model(self, name: str, generator: Generator) -> Result:
-        """A model.
+        """Evaluates a model.
 
         Args:
-            name: of the folder for what is stored.
+            name: name of the folder for stored results.
             generator: the model.
 
         Raises:

@@ -1,4 +1,4 @@
-"""What metrics are computed from: a generated set beside a real one. Only what some metric needs is there."""
+"""Inputs of metrics: measurements of a generated and a real set. Only what a metric needs is present."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,17 +20,17 @@ from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance
 __all__ = ["Evidence", "Features", "ImageSets", "Need"]
 
 Need = Literal["images", "inception", "efficientnet", "cd", "lfd", "training objects", "meshes", "textures"]
-"""What a metric may need: images of both sets; their features by a network; point sets or light fields of both; the
+"""Inputs of a metric: images of both sets; their features by a network; point sets or light fields of both; the
 nearest training objects of each shape; the generated meshes; their baked textures."""
 
 
 @dataclass(frozen=True)
 class ImageSets:
-    """Images of both sets, RGB and mask, in any one range.
+    """Images of both sets, RGB and mask, in the same range.
 
     Attributes:
-        generated: n of them.
-        real: m of them.
+        generated: n images.
+        real: m images.
     """
 
     generated: Shaped[Tensor, "n 4 r r"]
@@ -38,17 +38,17 @@ class ImageSets:
 
     @property
     def count(self) -> int:
-        """How many both sets have."""
+        """The size of the smaller set."""
         return min(len(self.generated), len(self.real))
 
 
 @dataclass(frozen=True)
 class Features:
-    """Features of both sets' images by one network.
+    """Features of the images of both sets by one network.
 
     Attributes:
-        generated: of n images.
-        real: of m images.
+        generated: features of n images.
+        real: features of m images.
     """
 
     generated: Float[Tensor, "n d1"]
@@ -66,15 +66,15 @@ class Features:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was measured of a generated set and of the real one beside it.
+    """Measurements of a generated and a real set.
 
     Attributes:
-        seed: of what metrics draw at random.
-        images: of both sets.
-        features: by network.
-        distances: by kind.
+        seed: seed of random numbers in metrics.
+        images: images of both sets.
+        features: features by network.
+        distances: distances by kind.
         shapes: the generated shapes with a surface, and the names of those without.
-        textures: of some generated shapes with a surface.
+        textures: textures of some generated shapes with a surface.
     """
 
     seed: int = 0
@@ -86,23 +86,23 @@ class Evidence:
 
     @property
     def quality(self) -> dict[str, np.ndarray]:
-        """What `mesh_quality` tells of each shape with a surface, by name."""
+        """Results of `mesh_quality` for each shape with a surface, by name."""
         assert self.shapes is not None
         return self.shapes.quality
 
     @property
     def asked(self) -> int:
-        """How many shapes were asked for, empty ones among them."""
+        """Number of requested shapes, including empty ones."""
         assert self.shapes is not None
         return self.shapes.asked
 
     def random(self) -> torch.Generator:
-        """What a metric draws from; each gets its own, so none depends on which others are computed."""
+        """A random generator for one metric, so that no metric depends on which others are computed."""
         return torch.Generator().manual_seed(self.seed)
 
     @cached_property
     def swd(self) -> dict[str, float]:
-        """Sliced Wasserstein distances of as many images as both sets have: of "rgb" and of "mask"."""
+        """Sliced Wasserstein distances of "rgb" and of "mask", with equal numbers of images."""
         assert self.images is not None
         some, others = (part[: self.images.count] for part in (self.images.generated, self.images.real))
         parts = {"rgb": slice(0, 3), "mask": slice(3, 4)}

@@ -1,4 +1,4 @@
-"""A model's images and those of a dataset, and their features in the eyes of trained networks."""
+"""Images of a model and of a dataset, and their features by trained networks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,10 +23,10 @@ _FEATURES_IN_BLOCK = 128
 
 
 class Drawn:
-    """Images of the first shapes that a generator makes, by cameras from the dataset's prior, on black.
+    """Images of the first shapes of a generator, with cameras from the dataset's prior, on black.
 
     Attributes:
-        key: tells these images from others.
+        key: identifies these images.
     """
 
     def __init__(self, generator: Generator, count: int, sampling: Sampling, resolution: int) -> None:
@@ -47,7 +47,7 @@ class Drawn:
 
     @torch.no_grad()
     def load(self, start: int, end: int, progress: Callable[[int], None]) -> UInt8[Tensor, "n 4 r r"]:
-        """RGB and mask as bytes, on the CPU; `progress` is told how many are done, these or before these."""
+        """RGB and mask as bytes, on the CPU; `progress` is called with the number of finished images."""
         found = []
         for first in range(start, end, _AT_ONCE):
             last = min(first + _AT_ONCE, end)
@@ -59,7 +59,7 @@ class Drawn:
         return torch.cat(found)
 
     def first(self, count: int, ranks: Ranks, progress: Callable[[int], None]) -> UInt8[Tensor, "n 4 r r"]:
-        """The first of them, drawn by several processes. The first process alone gets them, the others get none."""
+        """The first images, drawn by several processes. Only the first process gets them."""
         starts = range(0, count, _AT_ONCE)
         return _joined(ranks.each(starts, lambda start: self.load(start, min(start + _AT_ONCE, count), progress)))
 
@@ -69,14 +69,14 @@ def real_images(
 ) -> UInt8[Tensor, "n 4 r r"]:
     """A random choice of a dataset's images, at most `count`, on black: RGB and mask as bytes.
 
-    Of several processes, which share the work, the first alone gets them, the others get none.
+    Several processes can divide the work. Only the first one gets the result.
 
     Args:
-        images: of a split.
-        count: how many.
-        seed: of the choice.
-        ranks: processes that share the reading.
-        binary_masks: a pixel that is covered in part, however little, counts as covered.
+        images: the images of a split.
+        count: maximum number.
+        seed: seed of the choice.
+        ranks: processes that divide the reading.
+        binary_masks: count every partly covered pixel as covered.
     """
     chosen = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed))[:count]
     return _joined(ranks.each(chosen.split(_AT_ONCE), lambda part: _on_black(images, part, binary_masks)))
@@ -106,7 +106,7 @@ def generated_features(
     progress: Callable[[int], None],
     ranks: Ranks,
 ) -> Float32[Tensor, "n d"]:
-    """Features of all drawn images, made by several processes, going on with what an earlier run left at `path`.
+    """Features of all drawn images, computed by several processes, resuming from stored results at `path`.
 
     Raises:
         InputError: the file cannot be written.
@@ -123,9 +123,9 @@ def generated_features(
 def real_features(
     images: ImageDataset, network: FeatureNetwork, device: torch.device, ranks: Ranks, chosen: Int[Tensor, " n"]
 ) -> Float32[Tensor, "n d"]:
-    """Features of some images of a split, by their numbers.
+    """Features of images of a split with the given indices.
 
-    Of several processes, which share the work, the first alone gets them, the others get none.
+    Several processes can divide the work. Only the first one gets the result.
     """
     found = ranks.each(
         chosen.split(_AT_ONCE), lambda part: features_of(network, _on_black(images, part, False)[:, :3], device)

@@ -1,6 +1,6 @@
-"""The table of metrics. Snapshots of training, `get3d evaluate`, its report and `get3d runs` read it.
+"""The table of metrics, used by training snapshots, `get3d evaluate`, its report and `get3d runs`.
 
-A new metric is one new row: its name, which way is better, what it needs, and how it is computed from `Evidence`.
+A new metric is one new row: its name, which direction is better, what it needs, and how it is computed from `Evidence`.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,14 +32,14 @@ class Metric:
 
     Attributes:
         name: its key in statistics, reports and options.
-        title: its name for people.
-        better: which way is better; "fifty" nearer to 50, "real" nearer to what real objects give.
-        group: the part of the report it stands in.
-        text: what it is.
+        title: its name in tables.
+        better: which direction is better; "fifty": nearer to 50, "real": nearer to the value of real objects.
+        group: its section of the report.
+        text: explanation.
         needs: what it is computed from.
-        compute: gives the number; None where there is none, such as a distance between no shapes.
-        digits: decimals shown.
-        caveat: how a better model can have a worse number.
+        compute: returns the number, or None if there is none, such as a distance between no shapes.
+        digits: number of decimals.
+        caveat: why a better model can have a worse number.
     """
 
     name: str
@@ -73,7 +73,7 @@ def _image_rows() -> Iterable[Metric]:
         "SWD of masks ×10³",
         "lower",
         _IMAGES,
-        "The same for the masks: outlines alone.",
+        "The same for the masks: outlines only.",
         ("images",),
         lambda found: found.swd["mask"],
     )
@@ -131,10 +131,10 @@ def _shape_rows(name: DistanceName, distance: str, digits: int) -> Iterable[Metr
         f"COV-{short} %",
         "higher",
         group,
-        "Share of the references that are nearest to some generated shape. Low: whole styles are missing.",
+        "Share of the references that are nearest to some generated shape. Low: some kinds of shapes are missing.",
         (name,),
         of(covered),
-        caveat="Shapeless shapes spread over many references, too, so noise covers well.",
+        caveat="Bad shapes also spread over many references, so noise has a high coverage.",
     )
     yield Metric(
         f"mmd_{name}",
@@ -165,7 +165,7 @@ def _shape_rows(name: DistanceName, distance: str, digits: int) -> Iterable[Metr
         (name,),
         of(variety),
         digits,
-        caveat="Small components and blobs of all sizes lie far from each other; shapes that have become alike in kind "
+        caveat="Small components and blobs of all sizes lie far from each other; shapes that have become similar "
         "do not, until their details differ.",
     )
     yield Metric(
@@ -220,8 +220,8 @@ def _mesh_row(
 
 
 _AS_PARTS = (
-    "Objects put together from closed parts have many; images do not tell, so a model makes one surface, and small "
-    "components beside it."
+    "Objects assembled from closed parts have many; images do not tell, so a model makes one surface, and small "
+    "components next to it."
 )
 
 _MESH_ROWS = (
@@ -251,7 +251,7 @@ _MESH_ROWS = (
         "self_intersection_free",
         "Free of self-intersection %",
         "higher",
-        "No face cuts another that is no neighbour.",
+        "No face intersects a face that is not its neighbour.",
         _share(lambda quality: quality["intersecting"] == 0),
         "Larger deformations of the grid, which detail needs, make cuts likelier.",
     ),
@@ -261,13 +261,13 @@ _MESH_ROWS = (
         "higher",
         "Watertight, and one component has at least 90 % of the area; smaller components do not count.",
         _share(lambda quality: (quality["watertight"] > 0) & (quality["largest_component_area"] >= MAIN)),
-        "Objects put together from closed parts are in pieces that touch; a model makes one surface of them.",
+        "Objects assembled from closed parts are in pieces that touch; a model makes one surface of them.",
     ),
     _mesh_row(
         "single_body",
         "Single body %",
         "real",
-        "All faces hang together by edges. Small components beside the object lower it.",
+        "All faces are connected by edges. Small components next to the object lower it.",
         _share(lambda quality: quality["components"] == 1),
         _AS_PARTS,
     ),
@@ -368,16 +368,16 @@ METRICS: dict[str, Metric] = {
 
 
 def needs_of(names: Iterable[str]) -> frozenset[Need]:
-    """What some metrics need together."""
+    """The inputs of some metrics."""
     return frozenset(need for name in names for need in METRICS[name].needs)
 
 
 def compute(names: Iterable[str], found: Evidence) -> dict[str, Value]:
-    """Some metrics by name, without those that have no number.
+    """Computes metrics by name, without those that have no number.
 
     Args:
-        names: of the metrics, in any order.
-        found: with all that they need.
+        names: names of the metrics, in any order.
+        found: their inputs.
     """
     values = ((name, METRICS[name].compute(found)) for name in names)
     return {
@@ -386,7 +386,7 @@ def compute(names: Iterable[str], found: Evidence) -> dict[str, Value]:
 
 
 def worse(name: str, value: float, real: float | None) -> float | None:
-    """How far a number is from the best there is, in its own unit; None where no way is better, or none is known."""
+    """Distance of a number from the best value, in its own unit; None if no direction is better, or none is known."""
     better = METRICS[name].better
     if better == "lower":
         return value

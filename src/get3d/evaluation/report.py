@@ -1,4 +1,4 @@
-"""One command from models to their numbers: `report.json`, and `report.html` to look at."""
+"""`get3d evaluate`: measures models and writes `report.json` and `report.html`."""
 
 import json
 import math
@@ -24,38 +24,45 @@ from get3d.console import print_json
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.evaluation.evaluator import Comparison, EvaluateConfig, Result
 from get3d.evaluation.metric_table import METRICS, worse
-from get3d.evaluation.previews import neighbour_sheet, sample_sheet
+from get3d.evaluation.previews import neighbour_sheet, objects_to_turn, sample_sheet
 from get3d.evaluation.report_html import page
 from get3d.evaluation.shape_metrics import Value
 from get3d.evaluation.shape_sets import ANGLE_BINS, ASPECT_BINS
 from get3d.files import InputError, require_writable, write_json, writing
 from get3d.generator import Generator
+from get3d.html import PageObject
 from get3d.ranges import require_ranges
 
 __all__ = ["EvaluateConfig", "evaluate", "validate"]
 
 _SHOWN = 16
 _NEIGHBOURS_SHOWN = 8
+_TURNED = 8
+"""Samples that can be turned."""
+_BESIDE = 4
+"""Number of interactive shapes next to training objects, and as many that are far from any."""
 _DISTANCE_BINS = 12
 _BEST = {"lower": 0.0, "higher": 100.0}
-"""What no number of the kind can beat; those of which higher is better are all in per cent."""
+"""Best possible values; all metrics for which higher is better are in per cent."""
 
 
 def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
     """Measures each model and writes the report.
 
-    Where the environment names several processes (as torchrun sets it), all of them call this, and share the work.
+    If the environment names several processes (as torchrun sets it), all of them call this function, and divide the
+    work.
 
     Args:
-        config: what is wanted.
-        console: where the table is printed.
+        config: the options.
+        console: console for the table.
 
     Returns:
-        What report.json holds.
+        The content of report.json.
 
     Raises:
-        InputError: an option is out of its range, a model or the dataset cannot be used, or the folder not written to.
-        RanksError: a process that works with this one is lost or hangs; names it.
+        InputError: an option is out of range, a model or the dataset cannot be used, or the folder cannot be written
+            to.
+        RanksError: another process is lost or hangs; the message names it.
     """
     with joined(config.ranks, config.device) as ranks:
         generators = ranks.require_agreement(lambda: _opened(config))
@@ -71,7 +78,7 @@ def evaluate(config: EvaluateConfig, console: Console) -> dict[str, Any]:
 
 
 def validate(config: EvaluateConfig) -> None:
-    """Sees to it that models can be measured as asked, as far as that can be told before processes are started.
+    """Checks whether the models can be measured, as far as possible before processes are started.
 
     Raises:
         InputError: as `evaluate`.
@@ -111,9 +118,10 @@ def _written(
         "histograms": _histograms(results, real),
     }
     write_json(config.out / "report.json", report)
-    images = [_images(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
+    images = [sample_images(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
+    objects = [_objects(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
     with writing(config.out / "report.html") as temporary:
-        temporary.write_text(page(report, images), encoding="utf-8")
+        temporary.write_text(page(report, images, objects), encoding="utf-8")
     if config.json:
         print_json(console, report)
         return report
@@ -124,12 +132,12 @@ def _written(
 
 def _check(config: EvaluateConfig) -> None:
     if not config.models:
-        raise InputError("no model is named; give one or more: get3d evaluate MODEL --data DATA")
+        raise InputError("no model was given; give one or more: get3d evaluate MODEL --data DATA")
     if config.shapes and not config.distances:
-        raise InputError("--distances names none; give cd, lfd or both, or leave the shapes out with --no-shapes")
+        raise InputError("--distances is empty; give cd, lfd or both, or skip shapes with --no-shapes")
     require_ranges(config)
     if config.protocol == "published" and config.psi != 1:
-        raise InputError(f"--psi is {config.psi:g}, but the published protocol draws at 1; leave one of the two out")
+        raise InputError(f"--psi is {config.psi:g}, but the published protocol uses 1; leave one of the two out")
     if 0 < config.images < 4:
         raise InputError(f"--images is {config.images}; it must be at least 4, or 0 for none")
 
@@ -211,7 +219,7 @@ def _verdict(names: Sequence[str], results: Sequence[Result], real: Result) -> l
             better.append(title)
         elif ranks[1] == ranks[0]:
             best = last[name].value == _BEST.get(METRICS[name].better or "")
-            why = "which is the best there is." if best else METRICS[name].caveat
+            why = "which is the best value." if best else METRICS[name].caveat
             lines.append(f"{title}: both {last[name].value:g}{', ' if best else '. '}{why}".strip())
         else:
             lines.append(_explained(title, name, first, last, ranks[1] - ranks[0], known))
@@ -262,8 +270,10 @@ def _histogram(bins: list[str], counts: list[list[int]]) -> dict[str, Any]:
     return {"bins": bins, "models": counts[:-1], "real": counts[-1]}
 
 
-def _images(config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result) -> dict[str, Image]:
-    """Samples, not chosen, and beside some of them the training objects that are nearest."""
+def sample_images(
+    config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result
+) -> dict[str, Image]:
+    """Samples, not chosen, and some of them with their nearest training objects."""
     seeds = range(config.seed, config.seed + _SHOWN)
     shown = {
         f"Samples of the seeds {seeds[0]} to {seeds[-1]}, ψ = {config.psi:g}, not chosen": sample_sheet(
@@ -278,6 +288,26 @@ def _images(config: EvaluateConfig, comparison: Comparison, generator: Generator
             generator, comparison.sampling, [seed - config.seed for seed in own], comparison.folder, near
         )
     return shown
+
+
+def _objects(
+    config: EvaluateConfig, comparison: Comparison, generator: Generator, result: Result
+) -> dict[str, list[PageObject]]:
+    """Objects to turn, by what they are: samples, shapes next to training objects, and the shapes far from any."""
+    sampling = comparison.sampling
+    if result.shapes is None or not len(result.shapes):
+        return {"Samples, not chosen": objects_to_turn(generator, sampling, range(_TURNED))}
+    numbers = [int(name) - config.seed for name in result.shapes.names]
+    near = objects_to_turn(generator, sampling, numbers[:_BESIDE], comparison.folder, result.neighbours[:_BESIDE])
+    found = {
+        "Samples, not chosen": objects_to_turn(generator, sampling, range(_TURNED)),
+        "Samples, each before the training objects nearest to it": near,
+    }
+    for name, distances in result.to_train.items():
+        farthest = distances.argsort(descending=True, stable=True)[:_BESIDE].tolist()
+        worst = objects_to_turn(generator, sampling, [numbers[place] for place in farthest])
+        found[f"Worst cases: farthest from every training object ({name})"] = worst
+    return found
 
 
 def _print(report: Mapping[str, Any], console: Console) -> None:

@@ -1,4 +1,4 @@
-"""The report as a web page that needs no other file."""
+"""The report as a self-contained web page."""
 
 import html
 import json
@@ -8,25 +8,50 @@ from typing import Any
 from PIL import Image
 
 from get3d.evaluation.metric_table import METRICS, worse
-from get3d.html import COLORS, GREY, Series, document, figure, histogram, key
+from get3d.html import (
+    COLORS,
+    GREY,
+    PageObject,
+    Series,
+    document,
+    embedded_objects,
+    figure,
+    folded,
+    histogram,
+    key,
+)
 
 __all__ = ["page"]
 
 
-def page(report: Mapping[str, Any], images: Sequence[Mapping[str, Image.Image]]) -> str:
-    """Writes the page.
+def page(
+    report: Mapping[str, Any],
+    images: Sequence[Mapping[str, Image.Image]],
+    objects: Sequence[Mapping[str, Sequence[PageObject]]] = (),
+) -> str:
+    """Writes the page: results first, what they mean and how they were made at the end, folded.
 
     Args:
-        report: what `report.json` holds.
-        images: for each model some images, by their captions.
+        report: the content of `report.json`.
+        images: images of each model, by caption.
+        objects: for each model objects to turn, by their captions.
     """
     models = report["models"]
     title = "Evaluation of " + ", ".join(model["name"] for model in models)
-    parts = [f"<h1>{html.escape(title)}</h1>", _introduction(report), _table(report)]
+    parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(note)}</p>" for note in report["notes"])]
+    parts.append(_table(report))
     if report["verdict"]:
         parts.append("<h2>First against last</h2><ul>")
         parts += [f"<li>{html.escape(line)}</li>" for line in report["verdict"]]
         parts.append("</ul>")
+    groups = {
+        f"<h3>{html.escape(model['name'])}: {html.escape(caption)}</h3>": shown
+        for model, own in zip(models, objects, strict=bool(objects))
+        for caption, shown in own.items()
+        if shown
+    }
+    if groups:
+        parts.append("<h2>Objects to turn</h2>" + embedded_objects(groups))
     for model, shown in zip(models, images, strict=True):
         if shown:
             parts.append(f"<h2>{html.escape(model['name'])}</h2>")
@@ -40,19 +65,15 @@ def page(report: Mapping[str, Any], images: Sequence[Mapping[str, Image.Image]])
             parts.append(
                 histogram(caption, values["bins"], [Series(n, counts, color) for (n, color), counts in counted])
             )
-    parts += [
-        _glossary(report),
-        "<h2>Settings</h2><pre>",
-        html.escape(json.dumps(report["settings"], indent=1)),
-        "</pre>",
-    ]
+    parts.append(_glossary(report))
+    command, settings = (html.escape(text) for text in _settings(report))
+    parts.append(folded("Settings", f"<pre>{command}</pre><pre>{settings}</pre>"))
     return document(title, "\n".join(parts))
 
 
-def _introduction(report: Mapping[str, Any]) -> str:
-    lines = [f"<p><code>{html.escape(report['settings']['command'])}</code></p>"]
-    lines += [f"<p>{html.escape(note)}</p>" for note in report["notes"]]
-    return "\n".join(lines)
+def _settings(report: Mapping[str, Any]) -> tuple[str, str]:
+    """The command, and everything that is known of how it ran."""
+    return report["settings"]["command"], json.dumps(report["settings"], indent=1)
 
 
 def _present(report: Mapping[str, Any]) -> list[str]:
@@ -96,4 +117,4 @@ def _glossary(report: Mapping[str, Any]) -> str:
         f"<dt>{html.escape(METRICS[name].title)}</dt><dd>{html.escape(METRICS[name].text)}</dd>"
         for name in _present(report)
     )
-    return f"<h2>What the numbers mean</h2><dl>{entries}</dl>"
+    return folded("What the numbers mean", f"<dl>{entries}</dl>")

@@ -1,4 +1,4 @@
-"""Long computations in blocks, each stored as soon as it is done: an interrupted one goes on where it stopped."""
+"""Long computations in blocks that are stored as soon as they are done, so that they can be resumed."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ _KEY = "key"
 
 
 def digest(*parts: Any) -> str:
-    """A hash of values: tensors and arrays by their bytes, all else as JSON."""
+    """A hash of values: tensors and arrays by their bytes, everything else as JSON."""
     found = hashlib.blake2b(digest_size=16)
     for part in parts:
         if isinstance(part, torch.Tensor):
@@ -37,7 +37,7 @@ def digest(*parts: Any) -> str:
 
 
 def write_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays to an .npz file with the key of what they were made from.
+    """Writes arrays to an .npz file with a key of their inputs.
 
     Raises:
         InputError: the file cannot be written.
@@ -47,7 +47,7 @@ def write_arrays(path: Path, key: str, arrays: Mapping[str, np.ndarray]) -> None
 
 
 def read_arrays(path: Path, key: str) -> Arrays | None:
-    """The arrays of a file; None where it is missing, damaged or of another key, so that they are made anew."""
+    """The arrays of a file; None if it is missing, damaged or has another key, so that they must be computed again."""
     try:
         stored = read_npz(path)
     except (OSError, ValueError, zipfile.BadZipFile):
@@ -64,19 +64,19 @@ def in_blocks(
     finish: Callable[[Arrays], Arrays] = lambda whole: whole,
     ranks: Ranks = SINGLE_PROCESS,
 ) -> Arrays:
-    """Computes `count` rows of some arrays, `size` at a time, and stores them in an .npz file.
+    """Computes `count` rows of arrays, `size` at a time, and stores them in an .npz file.
 
-    Blocks that are done are kept in a folder beside the file until all are; blocks that another run left there under
-    the same key are not computed again, nor is anything when the file itself is there.
+    Finished blocks are kept in a folder next to the file until all are finished. Blocks with the same key from another
+    run are not computed again. If the file exists, nothing is computed.
 
     Args:
         path: the file for all rows.
-        key: what tells these rows from others: a digest of everything they depend on.
-        count: how many rows there are; at least one.
-        size: rows of a block.
-        compute: gives the rows from a first to before a last, by name.
-        finish: what is done to all rows together before they are stored.
-        ranks: processes that share the blocks; all get the rows, and the first stores them.
+        key: a digest of everything that the rows depend on.
+        count: number of rows; at least one.
+        size: number of rows in a block.
+        compute: returns the rows from `start` up to `stop`, by name.
+        finish: applied to all rows together before they are stored.
+        ranks: processes that divide the blocks; all get the rows, and the first one stores them.
 
     Raises:
         InputError: a file cannot be written.

@@ -1,4 +1,4 @@
-"""From sets of shapes to matrices of distances, and from those to the numbers of the tables."""
+"""Distance matrices of sets of shapes, and metrics computed from them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,11 +35,11 @@ _GROUPS = 10
 
 @dataclass(frozen=True)
 class Value:
-    """A number of a table.
+    """A value of a metric.
 
     Attributes:
         value: the number.
-        spread: standard error, as the subsets of the generated set scatter; None where there is no telling.
+        spread: standard error, from subsets of the generated set; None if it is not known.
     """
 
     value: float
@@ -48,13 +48,13 @@ class Value:
 
 @dataclass(frozen=True)
 class Distances:
-    """Distances of one kind between g generated shapes and r references; empty shapes are in neither.
+    """Distances of one kind between g generated shapes and r references, without empty shapes.
 
     Attributes:
         own: [g, g] between generated shapes.
-        across: [g, r] of each generated shape from each reference.
+        across: [g, r] from each generated shape to each reference.
         references: [r, r] between references.
-        to_train: [n] from each shape to the nearest training object; None where those were not looked up.
+        to_train: [n] from each shape to the nearest training object; None if not computed.
     """
 
     own: Float64[Tensor, "g g"]
@@ -72,18 +72,18 @@ def distances(
     progress: Callable[[int], None],
     ranks: Ranks = SINGLE_PROCESS,
 ) -> Float64[Tensor, "a b"]:
-    """The distance of each shape of `a` from each of `b`, in blocks of rows, going on with what is stored at `path`.
+    """Distances from each shape of `a` to each of `b`, in blocks of rows, resuming from stored results at `path`.
 
-    Of a set and itself only one triangle is computed.
+    For a set and itself, only one triangle is computed.
 
     Args:
-        a: the rows.
-        b: the columns.
+        a: shapes of the rows.
+        b: shapes of the columns.
         name: "cd" is 10³ times the Chamfer distance, the unit of the published tables; "lfd" the light field distance.
         path: .npz file for the matrix.
-        device: where to compute.
-        progress: is told how many rows are done, by this process or before.
-        ranks: processes that share the rows.
+        device: device for the computation.
+        progress: called with the number of finished rows.
+        ranks: processes that divide the rows.
 
     Raises:
         InputError: the file cannot be written.
@@ -126,23 +126,23 @@ def _descriptors(shapes: ShapeSet) -> LightFieldDescriptors:
 
 
 def covered(found: Distances) -> Value:
-    """Coverage, of all generated shapes together, as published; 0 where all of them are empty."""
+    """Coverage of all generated shapes together, as published; 0 if all are empty."""
     if not len(found.across):
         return Value(0.0)
     return Value(coverage(found.across), _jackknife(found.across, coverage))
 
 
 def matching_distance(found: Distances) -> Value | None:
-    """Minimum matching distance, of all generated shapes together, as published."""
+    """Minimum matching distance of all generated shapes together, as published."""
     if not len(found.across):
         return None
     return Value(minimum_matching_distance(found.across), _jackknife(found.across, minimum_matching_distance))
 
 
 def accuracy(found: Distances) -> Value | None:
-    """The accuracy of nearest neighbours of as many generated shapes as there are references.
+    """1-nearest-neighbour accuracy with as many generated shapes as references.
 
-    Chance is 50 % only then; it is the mean over all such parts of the generated set.
+    Only then is chance 50 %. The result is the mean over all such parts of the generated set.
     """
     gg, gr, rr = found.own, found.across, found.references
     count, references = gr.shape
@@ -156,13 +156,13 @@ def accuracy(found: Distances) -> Value | None:
 
 
 def variety(found: Distances) -> Value | None:
-    """The mean distance between two different generated shapes; None where there is but one."""
+    """Mean distance between two different generated shapes; None if there is only one."""
     count = len(found.own)
     return Value(float(found.own.sum() / (count * (count - 1)))) if count > 1 else None
 
 
 def to_training(found: Distances) -> Value | None:
-    """The median distance from a shape to the nearest training object."""
+    """Median distance from a shape to the nearest training object."""
     if found.to_train is None or not len(found.to_train):
         return None
     return Value(float(found.to_train.median()))

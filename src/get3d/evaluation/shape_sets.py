@@ -1,4 +1,4 @@
-"""Sets of shapes, measured so that they can be compared: points, light field descriptors, fitness for use."""
+"""Measurements of sets of shapes: points, light field descriptors, mesh quality."""
 
 import hashlib
 import zlib
@@ -34,13 +34,13 @@ _BLOCK = 8
 
 @dataclass(frozen=True)
 class Measures:
-    """What is measured of each shape.
+    """What to measure for each shape.
 
     Attributes:
-        points: how many are drawn on its surface.
-        outer: draw them only where the surface is seen from outside.
-        descriptors: whether light field descriptors are wanted.
-        seed: of the points.
+        points: number of points on the surface.
+        outer: draw points only where the surface is visible from outside.
+        descriptors: whether to compute light field descriptors.
+        seed: seed of the points.
         centred: move the middle of each shape's bounding box to the origin; False divides by the longest side only.
     """
 
@@ -53,14 +53,14 @@ class Measures:
 
 @dataclass(frozen=True)
 class ShapeSet:
-    """n shapes that have a surface, of those that were asked for, and the names of those that have none.
+    """n shapes with a surface, and the names of requested shapes without one.
 
     Attributes:
-        names: of the shapes.
+        names: names of the shapes.
         empty: names of those without a surface: a field of one sign, no face, no area, or numbers that are not finite.
         points: [n, p, 3] on their surfaces, scaled so that the longest side is 1.
-        descriptors: how they look; None where not wanted.
-        quality: what `mesh_quality` tells of each, by name; angles and aspects as counts of faces in bins.
+        descriptors: light field descriptors; None if not requested.
+        quality: results of `mesh_quality`, by name; angles and aspects as counts of faces in bins.
     """
 
     names: list[str]
@@ -74,11 +74,11 @@ class ShapeSet:
 
     @property
     def asked(self) -> int:
-        """How many shapes were asked for: those with a surface and those without."""
+        """Number of requested shapes, with and without a surface."""
         return len(self.names) + len(self.empty)
 
     def first(self, count: int) -> "ShapeSet":
-        """The first shapes alone."""
+        """Only the first shapes."""
         return ShapeSet(
             self.names[:count],
             self.empty,
@@ -97,19 +97,19 @@ def generated_set(
     progress: Callable[[int], None],
     ranks: Ranks = SINGLE_PROCESS,
 ) -> ShapeSet:
-    """Measures the first shapes that a generator makes, going on with what an earlier run left at `path`.
+    """Measures the first shapes of a generator, resuming from stored results at `path`.
 
     Args:
-        generator: what makes them.
-        count: how many.
-        sampling: which; a shape's name is its seed.
-        measures: what is wanted.
+        generator: the generator.
+        count: number of shapes.
+        sampling: which shapes; the name of a shape is its seed.
+        measures: what to measure.
         path: .npz file for the results.
-        progress: is told how many are done, by this process or before in the order of their seeds.
-        ranks: processes that share the shapes.
+        progress: called with the number of finished shapes.
+        ranks: processes that divide the shapes.
 
     Returns:
-        The shapes with a surface, of which there may be none, and the names of those without.
+        The shapes with a surface (possibly none), and the names of those without.
 
     Raises:
         InputError: the file cannot be written.
@@ -130,10 +130,10 @@ def generated_set(
 
 
 def mesh_path(folder: Path, name: str) -> Path:
-    """Where the mesh of an object lies.
+    """Path of the mesh of an object.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such mesh.
     """
     for suffix in MESH_SUFFIXES:
         path = folder / f"{name}{suffix}"
@@ -141,7 +141,7 @@ def mesh_path(folder: Path, name: str) -> Path:
             return path
     raise InputError(
         f"{folder / name}.glb: no such mesh; shapes are compared with the dataset's own meshes, so give their folder "
-        f"with --meshes, or leave the shapes out with --no-shapes"
+        "with --meshes, or skip shapes with --no-shapes"
     )
 
 
@@ -153,15 +153,17 @@ def mesh_set(
     progress: Callable[[int], None],
     ranks: Ranks = SINGLE_PROCESS,
 ) -> ShapeSet:
-    """Measures the meshes of objects; what is found is kept beside each mesh, as long as its file stays the same.
+    """Measures the meshes of objects.
+
+    Results are stored next to each mesh, and used as long as its file stays the same.
 
     Args:
-        folder: of the meshes.
-        names: of the objects.
-        measures: what is wanted.
-        device: where to compute.
-        progress: is told how many are done, by this process or before in their order.
-        ranks: processes that share the objects.
+        folder: folder of the meshes.
+        names: names of the objects.
+        measures: what to measure.
+        device: device for the computation.
+        progress: called with the number of finished objects.
+        ranks: processes that divide the objects.
 
     Raises:
         InputError: a mesh is missing or cannot be read, or none has a surface.
@@ -189,7 +191,7 @@ def _stored(folder: Path, path: Path, measures: Measures, device: torch.device) 
     arrays = read_arrays(beside, key)
     if arrays is None:
         mesh = read_mesh(path)
-        # Meshes built alike must not get points drawn alike, or they would seem nearer to each other than they are.
+        # Meshes with the same structure must not get the same random points, or they would seem too near to each other.
         own = zlib.crc32(path.name.encode())
         arrays = _measure([Mesh(mesh.vertices.to(device), mesh.faces.to(device))], measures, own, [False])
         if not path.parent.resolve().is_relative_to(folder.resolve()):

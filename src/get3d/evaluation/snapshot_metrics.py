@@ -1,4 +1,4 @@
-"""What is measured of a generator while it learns, at every snapshot."""
+"""Metrics of a generator at every training snapshot."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,35 +24,35 @@ from get3d.metrics.quality import TextureQuality
 __all__ = ["Measured", "SnapshotMetrics", "default_metrics", "require_metrics"]
 
 _RATIO = 5
-"""Generated shapes for each held-out object, as published."""
+"""Number of generated shapes for each held-out object, as published."""
 
 _TEXTURES = 8
-"""Shapes whose texture is baked where a metric asks for it."""
+"""Number of shapes whose texture is baked, if a metric needs it."""
 
 _DISTANCES: tuple[DistanceName, ...] = ("cd", "lfd")
 
 
 def default_metrics() -> tuple[str, ...]:
-    """Metrics by features where their network is there, the best checkpoint by the first; and those that need none."""
+    """The default metrics: feature metrics with an available network first, then those that need none."""
     by_features: tuple[tuple[str, FeatureName], ...] = (("fid", "inception"), ("fed", "efficientnet"))
     found = [name for name, network in by_features if NETWORKS[network].there()]
     return (*found, "swd", "swd_rgb", "swd_mask")
 
 
 def require_metrics(names: Sequence[str]) -> None:
-    """Sees to it that metrics are in the table, and that the first can say which checkpoint is the best.
+    """Checks that metrics are in the table, and that the first one has a best value for selecting checkpoints.
 
     Raises:
-        InputError: one is not, there are none, or the first has no best by itself.
+        InputError: a metric is unknown, there are none, or the first one has no best value.
     """
     if not names:
-        raise InputError("--metrics is empty; it must be one metric or more, swd for one")
+        raise InputError("--metrics is empty; give one metric or more, for example swd")
     for name in names:
         if name not in METRICS:
-            raise InputError(f"--metrics names {name}, which is none; there are {', '.join(METRICS)}")
+            raise InputError(f"--metrics names {name}, which is not a metric; choose from {', '.join(METRICS)}")
     if METRICS[names[0]].better in (None, "real"):
         raise InputError(
-            f"--metrics begins with {names[0]}, of which no value is best, so it cannot say which checkpoint is; "
+            f"--metrics begins with {names[0]}, which has no best value, so it cannot select the best checkpoint; "
             "put another first, such as swd"
         )
 
@@ -62,8 +62,9 @@ class Measured:
     """Metrics at a snapshot.
 
     Attributes:
-        values: by their names in the table; without those that have no number, such as distances of empty shapes.
-        badness: what the best checkpoint has the least of, by the first metric asked for; None where it has no number.
+        values: by name, without those that have no number, such as distances of empty shapes.
+        badness: distance of the first metric from its best value, smallest for the best checkpoint; None without a
+            number.
     """
 
     values: dict[str, float]
@@ -71,10 +72,10 @@ class Measured:
 
 
 class SnapshotMetrics:
-    """Metrics against held-out images and objects; what is real is measured once.
+    """Metrics against held-out images and objects; the real data are measured once.
 
-    Metrics of shapes compare the meshes of held-out objects with five times as many generated shapes, at ψ = 1. They
-    say little of few objects; `get3d evaluate` says how little.
+    Shape metrics compare the meshes of held-out objects with five times as many generated shapes, at ψ = 1. With few
+    objects they are noisy; `get3d evaluate` gives standard errors.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The textures of generated shapes, baked and examined."""
+"""Quality of the textures of generated shapes."""
 
 import torch
 
@@ -15,7 +15,7 @@ _FACES = 20_000
 
 @torch.no_grad()
 def examine_texture(generator: Generator, sampling: Sampling, number: int) -> TextureQuality | None:
-    """Bakes the texture of a shape and examines it; None where the shape is empty."""
+    """Bakes the texture of a shape and examines it; None if the shape is empty."""
     shapes = sampling.shapes(generator, [number])
     if shapes.surfaces.empty[0]:
         return None

@@ -1,4 +1,4 @@
-"""From a mesh and the material of its surface to files that other programs open."""
+"""Export of meshes with materials: simplify, unwrap, bake textures, write files."""
 
 from get3d.export.bake import RESOLUTIONS, bake
 from get3d.export.formats import FORMATS

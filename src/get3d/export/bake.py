@@ -1,6 +1,7 @@
-"""From what a surface looks like at every point in space to textures for it."""
+"""Baking: evaluates a material on a surface and writes textures."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from get3d.files import InputError
 from get3d.materials import CHANNELS, Material
 from get3d.render import visible_faces
 
-__all__ = ["RESOLUTIONS", "bake", "require_resolution"]
+__all__ = ["RESOLUTIONS", "Spots", "bake", "require_resolution"]
 
 RESOLUTIONS = range(16, 8193)
 
@@ -23,54 +24,89 @@ _CHUNK = 1 << 16
 
 
 def require_resolution(resolution: int) -> None:
-    """Sees to it that textures of this side can be made.
+    """Checks that a texture resolution is allowed.
 
     Raises:
-        InputError: they cannot.
+        InputError: it is not.
     """
     if resolution not in RESOLUTIONS:
         first, last = RESOLUTIONS[0], RESOLUTIONS[-1]
         raise InputError(f"texture resolution: {resolution} is out of range; choose {first} to {last}")
 
 
-@torch.no_grad()
-def bake(unwrapped: UnwrappedMesh, material: Material, resolution: int) -> dict[str, UInt8[Tensor, "r r _"]]:
-    """The textures that paint the surface with the material, without black or foreign colours at its seams.
+@dataclass(frozen=True)
+class Spots:
+    """Places on a surface that texels show.
 
-    Texels whose centre lies in a chart get the values of the surface there, and those around them the values where
-    the plane of the next face goes on, so that bilinear reading is as exact at a seam as elsewhere. A vertex in a texel
-    that is still empty gives it its values: no chart is too small to have one. All others take those of the nearest
-    texel, for smaller copies of the texture.
+    Attributes:
+        points: [p, 3] positions.
+        face: [p] the faces that they are on, or whose planes they are in.
+        weights: [p, 3] of each face's corners; they sum to 1.
+    """
+
+    points: Float[Tensor, "p 3"]
+    face: Int[Tensor, " p"]
+    weights: Float[Tensor, "p 3"]
+
+    def interpolate(self, values: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"]) -> Float[Tensor, "p c"]:
+        """Values of vertices at the places."""
+        return (values[faces[self.face]] * self.weights[..., None]).sum(dim=1)
+
+
+@torch.no_grad()
+def bake(
+    unwrapped: UnwrappedMesh,
+    material: Material,
+    resolution: int,
+    further: Callable[[Spots], Mapping[str, Tensor]] | None = None,
+) -> dict[str, UInt8[Tensor, "r r _"]]:
+    """Bakes the material of a surface into textures without visible seams.
+
+    A texel with its centre in a chart gets the value of the surface there. Texels around a chart get the values on the
+    extended plane of the nearest face, so that bilinear lookup is as exact at a seam as elsewhere. A texel that is
+    still empty and contains a vertex gets the value at the vertex, so that every small chart has a texel. All others
+    get the value of the nearest texel, for smaller copies (mipmaps) of the texture.
 
     Args:
-        unwrapped: the surface, with its places in the texture.
-        material: takes points [P, 3] on the device of the surface, gives for each channel its values there, in the
-            network's range: for the base colour sRGB-encoded, in [-1, 1].
+        unwrapped: the surface with texture coordinates.
+        material: a function of points [P, 3] on the device of the surface that returns the values of each channel in
+            the network's range: for the base colour sRGB-encoded, in [-1, 1].
         resolution: side of the textures in texels.
+        further: gives other channels, which depend on the mesh, likewise.
 
     Returns:
         A texture for each channel of the material.
 
     Raises:
         InputError: the resolution is out of range.
-        ValueError: the material gives numbers that are not finite.
+        ValueError: the material returns numbers that are not finite.
     """
     require_resolution(resolution)
     place = torch.stack([unwrapped.uv[:, 0], 1 - unwrapped.uv[:, 1]], dim=1) * resolution
     seen = _spread(_visible(place, unwrapped.faces, resolution)).flatten()
     touched, vertex = _touched(place, seen, resolution)
 
-    def chunks() -> Iterator[tuple[Tensor, Tensor]]:
-        """Texels, and the points that they show."""
+    def chunks() -> Iterator[tuple[Tensor, Spots]]:
+        """Texels, and the places that they show."""
         (painted,) = torch.nonzero(seen >= 0, as_tuple=True)
         for texel in painted.split(_CHUNK):
-            yield texel, _points(unwrapped, place, seen[texel].long(), texel, resolution)
+            face = seen[texel].long()
+            weights = _weights(unwrapped, place, face, texel, resolution)
+            points = (unwrapped.vertices[unwrapped.faces[face]] * weights[..., None]).sum(dim=1)
+            yield texel, Spots(points, face, weights)
+        some_face = torch.zeros_like(unwrapped.source)
+        some_face[unwrapped.faces.flatten()] = torch.arange(len(unwrapped.faces), device=seen.device).repeat_interleave(
+            3
+        )
         for texel, corner in zip(touched.split(_CHUNK), vertex.split(_CHUNK), strict=True):
-            yield texel, unwrapped.vertices[corner]
+            face = some_face[corner]
+            weights = (unwrapped.faces[face] == corner[:, None]).to(place)
+            yield texel, Spots(unwrapped.vertices[corner], face, weights)
 
     textures: dict[str, Tensor] = {}
-    for texel, points in chunks():
-        for name, values in _encode(material(points)).items():
+    for texel, spots in chunks():
+        channels = dict(material(spots.points)) | ({} if further is None else dict(further(spots)))
+        for name, values in _encode(channels).items():
             if name not in textures:
                 textures[name] = values.new_zeros(resolution * resolution, values.shape[1])
             textures[name][texel] = values
@@ -97,14 +133,14 @@ def _spread(seen: Int[Tensor, "r r"]) -> Int[Tensor, "r r"]:
     return seen
 
 
-def _points(
+def _weights(
     unwrapped: UnwrappedMesh,
     place: Float[Tensor, "v 2"],
     face: Int[Tensor, " p"],
     texel: Int[Tensor, " p"],
     resolution: int,
 ) -> Float[Tensor, "p 3"]:
-    """The points at texel centres in the planes of the given faces."""
+    """Weights of the corners of faces that give the points at texel centres in the faces' planes."""
     corners = unwrapped.faces[face]
     centre = torch.stack([texel % resolution, texel // resolution], dim=1) + 0.5
     arms = place[corners].double() - centre[:, None]
@@ -112,8 +148,7 @@ def _points(
     weight = ahead[..., 0] * behind[..., 1] - ahead[..., 1] * behind[..., 0]
     # A face without area in the texture may cover a centre by rounding only.
     total = weight.sum(dim=1, keepdim=True)
-    weight = torch.where(total == 0, 1 / 3, weight / torch.where(total == 0, 1, total)).to(place)
-    return (unwrapped.vertices[corners] * weight[..., None]).sum(dim=1)
+    return torch.where(total == 0, 1 / 3, weight / torch.where(total == 0, 1, total)).to(place)
 
 
 def _touched(
@@ -132,7 +167,7 @@ def _encode(values: Mapping[str, Float[Tensor, "p _"]]) -> dict[str, UInt8[Tenso
     encoded = {}
     for name, value in values.items():
         if not value.isfinite().all():
-            raise ValueError(f"the material gives numbers for {name} that are not finite; check the model")
+            raise ValueError(f"the material returns numbers for {name} that are not finite; check the model")
         low, high = CHANNELS[name].network_range
         encoded[name] = signed_to_bytes((value.float() - (low + high) / 2) / ((high - low) / 2))
     return encoded

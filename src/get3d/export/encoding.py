@@ -1,4 +1,4 @@
-"""What several formats share: images and archives that are the same bytes for the same content."""
+"""Images and archives for several formats, with the same bytes for the same content."""
 
 import io
 import zipfile

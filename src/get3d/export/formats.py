@@ -1,4 +1,4 @@
-"""The files that an object is saved to: one row for each format."""
+"""File formats of objects: one table row for each."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from get3d.materials import BASE_COLOR
 __all__ = ["FORMATS", "files_of", "require_savable", "write"]
 
 PRINT_SIZE = 100.0
-"""Longest side in millimetres of what is printed, where nothing else is said."""
+"""Default longest side of prints in millimetres."""
 
 
 def _only_itself(stem: str, channels: Sequence[str]) -> list[str]:
@@ -32,7 +32,7 @@ class _Format:
     Attributes:
         write: writes an object to a path; one for printing, with the longest side in millimetres.
         print: whether it is for printing.
-        companions: the names of the files beside `<stem>.<suffix>`, for textures of the named channels.
+        companions: names of the files written together with `<stem>.<suffix>`, for textures of the named channels.
         package: what must be installed for it, and the extra that has it.
     """
 
@@ -70,16 +70,16 @@ def write(textured: TexturedMesh, path: Path, size: float | None) -> None:
 
 
 def require_savable(suffix: str, size: float | None, where: object) -> None:
-    """Sees to it that objects can be written in a format, before any is made.
+    """Checks that objects can be written in a format, before any is made.
 
     Args:
-        suffix: of the format, ".glb" for one.
-        size: the longest side in millimetres that is asked for; None where none is.
+        suffix: suffix of the format, for example ".glb".
+        size: requested longest side in millimetres, or None.
         where: the file or option, for the message.
 
     Raises:
-        InputError: there is no such format, a size is given that it does not have or that is no length, or the package
-            that writes it is missing.
+        InputError: there is no such format, the format has no size, the size is not a length, or the package that
+            writes the format is missing.
     """
     row = _FORMATS.get(suffix)
     if row is None:
@@ -88,9 +88,9 @@ def require_savable(suffix: str, size: float | None, where: object) -> None:
         raise InputError(f"{where}: {suffix} needs another package; pip install 'get3d[{row.package[1]}]'")
     if size is not None and not row.print:
         printed = " or ".join(name for name, other in _FORMATS.items() if other.print)
-        raise InputError(f"{where}: a size of {size:g} mm is for printing, {suffix} has none; take {printed}")
+        raise InputError(f"{where}: a size of {size:g} mm is for printing, and {suffix} has no size; use {printed}")
     if size is not None and not (math.isfinite(size) and size > 0):
-        raise InputError(f"{where}: a size of {size:g} mm is no length; give the longest side in millimetres")
+        raise InputError(f"{where}: a size of {size:g} mm is not a length; give the longest side in millimetres")
 
 
 def files_of(stem: str, suffix: str, channels: Sequence[str] = (BASE_COLOR,)) -> list[str]:
@@ -98,7 +98,7 @@ def files_of(stem: str, suffix: str, channels: Sequence[str] = (BASE_COLOR,)) ->
 
     Args:
         stem: the name without its suffix.
-        suffix: the format, "glb" for one.
-        channels: of which the object has textures.
+        suffix: the format, for example "glb".
+        channels: channels with a texture.
     """
     return [f"{stem}.{suffix}", *_FORMATS[f".{suffix}"].companions(stem, channels)]

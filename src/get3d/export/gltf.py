@@ -10,15 +10,26 @@ from torch import Tensor
 
 from get3d.export.encoding import image_of
 from get3d.export.report import mesh_report
+from get3d.export.tangents import vertex_tangents
 from get3d.export.write import TexturedMesh
 from get3d.files import writing
-from get3d.materials import CHANNELS
+from get3d.materials import CHANNELS, NORMAL
 
-__all__ = ["write_glb"]
+__all__ = ["glb_bytes", "write_glb"]
+
+_TANGENT = "_TANGENT"
+"""What trimesh calls an attribute that it does not know."""
 
 
 def write_glb(textured: TexturedMesh, path: Path) -> None:
     """Writes a .glb: one mesh, with a metallic-roughness material and its textures."""
+    content = glb_bytes(textured)
+    with writing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def glb_bytes(textured: TexturedMesh) -> bytes:
+    """What `write_glb` writes."""
     report = mesh_report(textured.mesh)
     material = trimesh.visual.material.PBRMaterial(
         name="surface", doubleSided=not (report.closed and report.volume > 0), **_images(textured)
@@ -31,15 +42,20 @@ def write_glb(textured: TexturedMesh, path: Path) -> None:
         process=False,
         validate=False,
     )
+    if NORMAL in textured.textures:
+        tangents = vertex_tangents(textured.vertices, textured.faces, textured.normals, textured.uv)
+        shape.vertex_attributes[_TANGENT] = tangents.numpy()
 
     def set_factors(tree: dict[str, Any]) -> None:
-        """In the file itself: trimesh would round those of colours to bytes."""
+        """Writes into the file itself what trimesh would change: it rounds colours to bytes, and renames tangents."""
         _set_factors(tree["materials"][0], textured)
+        attributes = tree["meshes"][0]["primitives"][0]["attributes"]
+        if _TANGENT in attributes:
+            attributes["TANGENT"] = attributes.pop(_TANGENT)
 
     scene = trimesh.Scene({"object": shape})
-    content = trimesh.exchange.gltf.export_glb(scene, include_normals=True, tree_postprocessor=set_factors)
-    with writing(path) as temporary:
-        temporary.write_bytes(content)
+    content: bytes = trimesh.exchange.gltf.export_glb(scene, include_normals=True, tree_postprocessor=set_factors)
+    return content
 
 
 def _images(textured: TexturedMesh) -> dict[str, Image.Image]:

@@ -19,10 +19,9 @@ __all__ = ["companions", "write_obj"]
 
 
 def write_obj(textured: TexturedMesh, path: Path) -> None:
-    """Writes an .obj, and its companions beside it.
+    """Writes an .obj and its companion files in the same folder.
 
-    Positions, texture coordinates and normals have indices of their own: where a seam of the texture runs over a closed
-    surface, it stays closed.
+    Positions, texture coordinates and normals have separate indices, so a closed surface stays closed at texture seams.
     """
     stem = _plain_name(path.stem)
     images = {
@@ -40,7 +39,7 @@ def write_obj(textured: TexturedMesh, path: Path) -> None:
 
 
 def companions(stem: str, channels: Sequence[str]) -> list[str]:
-    """The names of the files that are written beside `<stem>.obj` for an object with textures of these channels."""
+    """Names of the files written together with `<stem>.obj` for an object with textures of these channels."""
     plain = _plain_name(stem)
     return [f"{plain}.mtl", *(_image_name(plain, name) for name in channels if CHANNELS[name].mtl is not None)]
 
@@ -65,13 +64,13 @@ def _material(textured: TexturedMesh, stem: str) -> str:
     for channel in CHANNELS.values():
         if channel.mtl is None:
             continue
-        if channel.name in textured.textures:
-            numbers = [1.0] * channel.components
+        painted = channel.name in textured.textures
+        if painted:
             maps.append(f"{channel.mtl.map} {_image_name(stem, channel.name)}")
-        else:
+        if channel.mtl.value is not None:
             # The format does not say how colours are encoded; Blender reads and writes them linear.
-            numbers = textured.linear_constant(channel.name)
-        lines.append(f"{channel.mtl.value} {' '.join(f'{number:.6g}' for number in numbers)}")
+            numbers = [1.0] * channel.components if painted else textured.linear_constant(channel.name)
+            lines.append(f"{channel.mtl.value} {' '.join(f'{number:.6g}' for number in numbers)}")
     return "\n".join([*lines, *maps]) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Objects as .ply, with the base colour at their vertices."""
+"""Objects as .ply, with the base colour as vertex colours."""
 
 from pathlib import Path
 

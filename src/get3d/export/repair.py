@@ -1,4 +1,4 @@
-"""Making a closed mesh manifold, so that every edge has two faces also when vertices are joined by position."""
+"""Makes closed meshes manifold: every edge has two faces, also if vertices are merged by position."""
 
 import numpy as np
 import torch
@@ -15,10 +15,10 @@ _NUDGE = 0.02
 
 
 def weld(mesh: Mesh) -> tuple[Mesh, Int[Tensor, " v"]]:
-    """Joins vertices at the very same position and drops faces that thereby have less than three corners.
+    """Merges vertices at equal positions and drops faces that then have less than three corners.
 
     Returns:
-        The mesh, its vertices in the order of their first appearance, and for each the number of that first one.
+        The mesh with vertices in the order of their first appearance, and for each the index of that first vertex.
     """
     source, number = distinct_rows(mesh.vertices)
     faces = number[mesh.faces.long()]
@@ -42,13 +42,12 @@ def has_three_corners(faces: Int[Tensor, "f 3"]) -> Bool[Tensor, " f"]:
 
 
 def repair(mesh: Mesh) -> Mesh:
-    """The same closed surface, with exactly two faces at every edge and one fan of faces at every vertex.
+    """Repairs a closed surface so that every edge has exactly two faces and every vertex one fan of faces.
 
-    Equal positions are joined, pairs of faces that lie back to back are removed, and where more than two faces still
-    meet at an edge, or more than one fan at a vertex, the surface is cut apart there into the solids that touched;
-    the copies of a vertex move a fiftieth of the way into their own solid, so that readers which join vertices by
-    position do not undo the cut. Vertices that no face uses are dropped. A mesh with none of these faults comes back
-    with the same positions. Open borders stay.
+    Equal positions are merged, and pairs of coincident opposite faces are removed. If an edge still has more than two
+    faces, or a vertex more than one fan, the surface is separated there into the solids that touched. The copies of a
+    vertex move a fiftieth of the way into their own solid, so that readers that merge vertices by position do not undo
+    this. Unused vertices are dropped. A mesh without these faults keeps its positions. Open borders stay open.
     """
     welded, _ = weld(mesh)
     vertices = welded.vertices.detach().cpu().double().numpy()

@@ -1,4 +1,4 @@
-"""What a mesh is worth to a program that needs a solid: whether it is closed, manifold, in one part, inside in."""
+"""Mesh reports for programs that need a solid: closed, manifold, number of components, volume."""
 
 from dataclasses import dataclass
 
@@ -14,13 +14,14 @@ __all__ = ["MeshReport", "mesh_report"]
 
 @dataclass(frozen=True)
 class MeshReport:
-    """Facts about how the faces of a mesh hang together, vertices at the very same position taken as one.
+    """Connectivity of a mesh, with vertices at equal positions merged.
 
     Attributes:
-        closed: it has faces, and along every edge as many run one way as the other, so that it bounds a volume.
-        manifold: every edge has exactly two faces, or one at a border.
-        components: how many parts are not joined by any edge.
-        volume: the volume enclosed, in cubed units; negative when the faces look inward. Without meaning if not closed.
+        closed: the mesh has faces, and every edge has as many faces in one direction as in the other: it bounds a
+            volume.
+        manifold: every edge has two faces, or one at a border.
+        components: number of parts that share no edge.
+        volume: the enclosed volume in cubic units, negative if faces point inward. It is meaningless if not closed.
     """
 
     closed: bool
@@ -30,12 +31,12 @@ class MeshReport:
 
     @property
     def watertight(self) -> bool:
-        """Closed, every edge between two faces, and facing outward: fit for printing and for culling back faces."""
+        """Closed, two faces at every edge, and facing outward: suitable for printing and for back-face culling."""
         return self.closed and self.manifold and self.volume > 0
 
 
 def mesh_report(mesh: Mesh) -> MeshReport:
-    """Examines a mesh, as programs see it that join equal positions: the seams of a texture are no borders."""
+    """Examines a mesh with equal positions merged: texture seams are not borders."""
     mesh, _ = weld(mesh)
     faces = mesh.faces.cpu().numpy()
     count = mesh.vertices.shape[0]

@@ -1,4 +1,4 @@
-"""Fewer faces for the same shape, by collapsing the edges that matter least."""
+"""Simplification: fewer faces, by collapsing the edges with the least error."""
 
 import fast_simplification
 import numpy as np
@@ -18,17 +18,17 @@ _HASTE = (3, 5, 7)
 
 
 def simplify(mesh: Mesh, faces: int) -> Mesh:
-    """The mesh with at most so many faces, closed, manifold and outward where the mesh is closed and outward.
+    """Simplifies a mesh to at most `faces` faces. A closed, outward mesh stays closed and outward, and is manifold.
 
     Edges are collapsed in the order of their quadric errors (Garland and Heckbert, "Surface Simplification Using
-    Quadric Error Metrics", 1997). What the collapses leave non-manifold is repaired; see `repair`. A budget too small
-    for all parts of a shape leaves the smallest parts out.
+    Quadric Error Metrics", 1997). Non-manifold results are repaired; see `repair`. If the limit is
+    too small for all parts of a shape, the smallest parts are left out.
 
     Raises:
-        InputError: fewer than 4 faces are asked for, or nothing of the mesh is left with so few.
+        InputError: `faces` is less than 4, or nothing of the mesh is left with so few.
     """
     if faces < 4:
-        raise InputError(f"faces: {faces} are too few; a closed mesh needs 4 or more")
+        raise InputError(f"faces: {faces} is too few; a closed mesh needs 4 or more")
     if mesh.faces.shape[0] > faces:
         points = mesh.vertices.detach().cpu().float().numpy()
         triangles = mesh.faces.cpu().numpy().astype(np.int32)

@@ -1,4 +1,4 @@
-"""The parts of objects: how much the largest is of the whole, and small ones that float beside it left out."""
+"""Components of objects: the share of the largest one, and removal of small ones."""
 
 from dataclasses import dataclass
 
@@ -32,20 +32,20 @@ class _Parts:
 
 
 def main_share(meshes: MeshBatch) -> Float[Tensor, " n"]:
-    """The share of each mesh's area that its largest part has, what hangs together by vertices being a part.
+    """Share of the area of each mesh in its largest component; faces that share a vertex belong together.
 
-    Not a number where a mesh has no area.
+    NaN for a mesh without area.
     """
     parts = _parts(meshes)
     return parts.largest / parts.whole
 
 
 def without_small_components(meshes: MeshBatch, share: float) -> MeshBatch:
-    """The meshes without the parts that have less than a share of their mesh's area; the largest part always stays.
+    """Removes components with less than a share of the area of their mesh. The largest component always stays.
 
     Args:
-        meshes: their parts are what hangs together by vertices.
-        share: of the area of the whole mesh, from 0, which keeps everything, to 1.
+        meshes: the meshes; faces that share a vertex belong to one component.
+        share: share of the area of the complete mesh, from 0 (keeps everything) to 1.
     """
     if share <= 0:
         return meshes

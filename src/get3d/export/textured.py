@@ -1,8 +1,9 @@
-"""The whole way from a mesh of the generator to an object with a texture."""
+"""From a mesh and a material to a textured object."""
 
 import torch
 
 from get3d.export.bake import bake, require_resolution
+from get3d.export.normal_map import normal_map as normals_of
 from get3d.export.repair import repair
 from get3d.export.simplify import simplify
 from get3d.export.unwrap import unwrap
@@ -14,16 +15,21 @@ __all__ = ["textured_mesh"]
 
 
 def textured_mesh(
-    mesh: Mesh, material: Material, texture_resolution: int = 1024, faces: int | None = None
+    mesh: Mesh,
+    material: Material,
+    texture_resolution: int = 1024,
+    faces: int | None = None,
+    normal_map: bool = False,
 ) -> TexturedMesh:
     """Simplifies a mesh, unwraps it and bakes its textures.
 
     Args:
-        mesh: positions and faces as they come from the surface; all faces are kept when `faces` is None.
-        material: takes points [P, 3] on the device of the mesh, gives for each channel its values there, in the
-            network's range; `{"base_color": [P, 3]}`, sRGB-encoded, in [-1, 1], is all that an object needs.
+        mesh: the extracted surface.
+        material: a function of points [P, 3] on the device of the mesh that returns the values of each channel in the
+            network's range. Only `{"base_color": [P, 3]}`, sRGB-encoded in [-1, 1], is required.
         texture_resolution: side of the textures in texels.
-        faces: at most so many faces, 4 or more.
+        faces: maximum number of faces, at least 4; None keeps all.
+        normal_map: also bakes the normals of the mesh as it was before faces were collapsed.
 
     Raises:
         InputError: `texture_resolution` or `faces` is out of range.
@@ -39,10 +45,12 @@ def textured_mesh(
     normals = MeshBatch.from_meshes([bare]).vertex_normals()
     # Where only faces without area meet there is none, but files must hold unit normals.
     normals = torch.where(normals.norm(dim=1, keepdim=True) < 0.5, normals.new_tensor([0.0, 1.0, 0.0]), normals)
+    normals = normals[unwrapped.source]
+    further = normals_of(mesh, unwrapped, normals) if normal_map else None
     return TexturedMesh(
         vertices=unwrapped.vertices.cpu(),
         faces=unwrapped.faces.cpu(),
-        normals=normals[unwrapped.source].cpu(),
+        normals=normals.cpu(),
         uv=unwrapped.uv.cpu(),
-        textures=bake(unwrapped, material, texture_resolution),
+        textures=bake(unwrapped, material, texture_resolution, further),
     )

@@ -1,4 +1,4 @@
-"""Laying a surface flat: charts cut from a mesh and packed into the unit square."""
+"""UV unwrapping: divides a mesh into charts and packs them into the unit square."""
 
 from dataclasses import dataclass
 
@@ -23,13 +23,13 @@ _BLOCK = 2000
 
 @dataclass(frozen=True)
 class UnwrappedMesh:
-    """A mesh with a place in a texture for every vertex. Vertices on the seams come once for each chart.
+    """A mesh with texture coordinates. Vertices on seams are repeated for each chart.
 
     Attributes:
         vertices: [V, 3] positions.
-        faces: [F, 3] vertex numbers, face by face those of the mesh it was made from.
-        uv: [V, 2] in [0, 1], (0, 0) the lower left corner of the texture. Charts do not overlap.
-        source: [V] the number each vertex has in the mesh it was made from.
+        faces: [F, 3] vertex indices, in the order of the original faces.
+        uv: [V, 2] in [0, 1]; (0, 0) is the lower left corner of the texture. Charts do not overlap.
+        source: [V] index of each vertex in the original mesh.
     """
 
     vertices: Float[Tensor, "v 3"]
@@ -39,7 +39,7 @@ class UnwrappedMesh:
 
 
 def unwrap(mesh: Mesh, resolution: int = 1024) -> UnwrappedMesh:
-    """Cuts the mesh into charts of little distortion and packs them, with gaps made for a texture of `resolution`.
+    """Divides a mesh into charts with little distortion and packs them, with gaps for a texture of `resolution`.
 
     Raises:
         ValueError: the mesh has no face.

@@ -1,4 +1,4 @@
-"""Objects as .usdz, for Apple's and other USD viewers; needs the package usd-core."""
+"""Objects as .usdz for Apple's and other USD viewers. It needs the package usd-core."""
 
 import tempfile
 from pathlib import Path
@@ -38,7 +38,7 @@ def write_usdz(textured: TexturedMesh, path: Path) -> None:
         try:
             stage.GetRootLayer().Export(str(layer))
         except Tf.ErrorException as error:
-            raise not_written(path, "the disk is full, or fails") from error
+            raise not_written(path, "the disk is full or has failed") from error
         temporary.write_bytes(archive_bytes({layer.name: layer.read_bytes(), **textures}, align=_ALIGNMENT))
 
 
@@ -78,12 +78,16 @@ def _stage(textured: TexturedMesh) -> Any:
     reader.CreateOutput("result", Sdf.ValueTypeNames.Float2)
 
     for channel in CHANNELS.values():
-        if channel.usd is None:
+        painted = channel.name in textured.textures
+        if channel.usd is None or not (painted or channel.learnt):
             continue
         scalar = channel.components == 1
-        kind = Sdf.ValueTypeNames.Float if scalar else Sdf.ValueTypeNames.Color3f
+        # Three numbers are a colour, or a direction.
+        direction = not scalar and channel.color_space == "linear"
+        names = Sdf.ValueTypeNames
+        kind = names.Float if scalar else names.Normal3f if direction else names.Color3f
         given = surface.CreateInput(channel.usd, kind)
-        if channel.name not in textured.textures:
+        if not painted:
             numbers = textured.linear_constant(channel.name)
             given.Set(numbers[0] if scalar else Gf.Vec3f(*numbers))
             continue
@@ -92,6 +96,9 @@ def _stage(textured: TexturedMesh) -> Any:
         image.CreateInput("file", Sdf.ValueTypeNames.Asset).Set(f"textures/{channel.name}.png")
         space = "sRGB" if channel.color_space == "srgb" else "raw"
         image.CreateInput("sourceColorSpace", Sdf.ValueTypeNames.Token).Set(space)
+        if direction:
+            image.CreateInput("scale", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(2, 2, 2, 1))
+            image.CreateInput("bias", Sdf.ValueTypeNames.Float4).Set(Gf.Vec4f(-1, -1, -1, 0))
         for wrap in ("wrapS", "wrapT"):
             image.CreateInput(wrap, Sdf.ValueTypeNames.Token).Set("repeat")
         image.CreateInput("st", Sdf.ValueTypeNames.Float2).ConnectToSource(reader.ConnectableAPI(), "result")

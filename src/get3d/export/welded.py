@@ -1,4 +1,4 @@
-"""An object with indices of their own for positions, texture coordinates and normals: seams cut no surface apart."""
+"""Objects with separate indices for positions, texture coordinates and normals: seams do not cut the surface."""
 
 from dataclasses import dataclass
 
@@ -13,15 +13,15 @@ __all__ = ["WeldedMesh"]
 
 @dataclass(frozen=True)
 class WeldedMesh:
-    """The faces of an object; each of their corners names a position, a place in the texture and a normal.
+    """The faces of an object; each corner has a position, a texture coordinate and a normal.
 
     Attributes:
-        positions: [P, 3], each once, so that neighbouring faces share their edges.
-        uv: [T, 2], each once.
-        normals: [N, 3], each once.
-        position: [F, 3] numbers of positions; a face has three different ones.
-        place: [F, 3] numbers of places in the texture.
-        normal: [F, 3] numbers of normals.
+        positions: [P, 3] distinct positions, so that neighbouring faces share edges.
+        uv: [T, 2] distinct texture coordinates.
+        normals: [N, 3] distinct normals.
+        position: [F, 3] indices of positions, three different ones per face.
+        place: [F, 3] indices of texture coordinates.
+        normal: [F, 3] indices of normals.
     """
 
     positions: Float[Tensor, "p 3"]
@@ -33,7 +33,7 @@ class WeldedMesh:
 
     @classmethod
     def of(cls, textured: TexturedMesh) -> "WeldedMesh":
-        """Joins what is equal, and drops faces that thereby have less than three corners."""
+        """Merges equal values, and drops faces that then have less than three corners."""
         found = [distinct_rows(rows) for rows in (textured.vertices, textured.uv, textured.normals)]
         position, place, normal = (number[textured.faces.long()] for _, number in found)
         kept = has_three_corners(position)

@@ -1,4 +1,4 @@
-"""A finished object: a mesh, and what its surface looks like, as textures. `formats` has the files it is saved to."""
+"""Textured meshes, ready to be saved; `formats` has the file formats."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,6 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from get3d.color import srgb_to_linear, unit_to_bytes
+from get3d.html import PageObject, document, embedded_objects, frame
 from get3d.materials import BASE_COLOR, CHANNELS
 from get3d.meshes import Mesh
 
@@ -17,20 +18,20 @@ __all__ = ["TexturedMesh", "sample_texture"]
 
 @dataclass(frozen=True)
 class TexturedMesh:
-    """A mesh with images on it, ready to be saved. All tensors are on the CPU.
+    """A mesh with textures, ready to be saved. All tensors are on the CPU.
 
-    A vertex on a seam of the texture comes once for each side, at the same position and with the same normal.
+    Vertices on texture seams are repeated for each side, with the same position and normal.
 
     Attributes:
         vertices: [V, 3] positions, +Y up.
-        faces: [F, 3] vertex numbers, counter-clockwise seen from outside.
+        faces: [F, 3] vertex indices, counter-clockwise seen from outside.
         normals: [V, 3] unit normals, outward.
-        uv: [V, 2] places in the textures; (0, 0) is their lower left corner, (1, 1) their upper right; outside, they
+        uv: [V, 2] texture coordinates; (0, 0) is the lower left corner, (1, 1) the upper right. Outside, textures
             repeat.
-        textures: by the channel's name (`get3d.materials.CHANNELS`), [H, W, components] bytes, the first row on top;
-            encoded as the channel's files are: base colour is sRGB.
-        constants: by the channel's name, components in [0, 1], as files hold them: what channels without a texture are
-            everywhere; the channel's default where it is in neither.
+        textures: by channel name (`get3d.materials.CHANNELS`), [H, W, components] bytes with the first row on top,
+            encoded as in files: base colour is sRGB.
+        constants: by channel name, components in [0, 1] as in files, for channels without a texture. A channel in
+            neither has its default.
     """
 
     vertices: Float[Tensor, "v 3"]
@@ -42,52 +43,62 @@ class TexturedMesh:
 
     @classmethod
     def nothing(cls, device: torch.device) -> "TexturedMesh":
-        """What a shape without a surface comes to: no face."""
+        """A mesh without faces, for a shape without a surface."""
         none = torch.empty(0, 3, device=device)
         texture = torch.zeros(1, 1, 3, dtype=torch.uint8, device=device)
         return cls(none, none.long(), none, none[:, :2], {BASE_COLOR: texture})
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to see or to save: no face."""
+        """Whether there are no faces, so that there is nothing to save."""
         return self.faces.shape[0] == 0
 
     @property
     def mesh(self) -> Mesh:
-        """The bare mesh, its vertices numbered as here (seams split them; `get3d.export.weld` joins them again)."""
+        """The mesh without textures, with vertices split at seams (`get3d.export.weld` merges them)."""
         return Mesh(self.vertices, self.faces)
 
     @property
     def texture(self) -> UInt8[Tensor, "h w 3"]:
-        """The base colour, sRGB; a single texel where it is a constant."""
+        """The base colour, sRGB; a single texel if it is a constant."""
         texture = self.textures.get(BASE_COLOR)
         return unit_to_bytes(torch.tensor([[self.constant(BASE_COLOR)]])) if texture is None else texture
 
     def constant(self, channel: str) -> tuple[float, ...]:
-        """What a channel is wherever no texture says it."""
+        """The constant of a channel, for use without a texture."""
         return tuple(self.constants.get(channel, CHANNELS[channel].default))
 
     def linear_constant(self, channel: str) -> list[float]:
-        """The same as data and light are: a colour is decoded, as the factors of all formats want it."""
+        """The constant in linear form: a colour is decoded, as the factors of all formats require."""
         value = torch.tensor(self.constant(channel), dtype=torch.float64)
         numbers: list[float] = (srgb_to_linear(value) if CHANNELS[channel].color_space == "srgb" else value).tolist()
         return numbers
 
+    def _repr_html_(self) -> str:
+        """The object as notebooks show it: to turn, without a network, also when the notebook is opened again."""
+        from get3d.export.gltf import glb_bytes
+
+        if self.empty:
+            return "<p>No face, so there is nothing to see.</p>"
+        _require_complete(self)
+        shown = PageObject("Object", [f"{len(self.faces):,} triangles"], glb=glb_bytes(self))
+        return frame(document("Object", embedded_objects({"": [shown]})))
+
     def save(self, path: Path | str, size: float | None = None) -> None:
         """Writes the object in the format of the suffix.
 
-        It is one of `get3d.export.FORMATS`. The same object gives the same bytes. A file is written whole or not at
-        all; where there are several, those that others name are in place before them.
+        The formats are those of `get3d.export.FORMATS`. The same object gives the same bytes. A file is written
+        completely or not at all. Files that are referenced by others are written first.
 
         Args:
             path: the file.
-            size: longest side in millimetres, in the formats for printing (.stl, .3mf), which are made so large, and
-                turned to +Z up; 100 by default. The others keep the object's own units.
+            size: longest side in millimetres for the printing formats (.stl, .3mf), which are scaled to it and rotated
+                to +Z up; 100 by default. Other formats keep the units of the object.
 
         Raises:
-            InputError: the suffix is none of these, the size is not for it, a package that it needs is missing, or the
-                file cannot be written.
-            ValueError: the object has no face, numbers that are not finite, or channels that do not fit the table.
+            InputError: the suffix is unknown, the format has no size, a package is missing, or the file cannot be
+                written.
+            ValueError: the object has no face, numbers that are not finite, or channels that are not in the table.
         """
         # The writers take objects of this class, so they are looked up when it is known.
         from get3d.export.formats import write
@@ -106,7 +117,7 @@ def _require_complete(textured: TexturedMesh) -> None:
     sizes |= {name: len(value) for name, value in textured.constants.items()}
     for name, components in sizes.items():
         if name not in CHANNELS:
-            raise ValueError(f"no channel is called {name!r}; known are {', '.join(CHANNELS)}")
+            raise ValueError(f"there is no channel {name!r}; the channels are {', '.join(CHANNELS)}")
         if components != CHANNELS[name].components:
             raise ValueError(f"{name} has {components} components; the channel has {CHANNELS[name].components}")
     for name, value in textured.constants.items():
@@ -115,7 +126,7 @@ def _require_complete(textured: TexturedMesh) -> None:
 
 
 def sample_texture(texture: UInt8[Tensor, "h w c"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p c"]:
-    """Values in [0, 1] at places of a texture, as renderers read it: bilinear between texel centres, repeating."""
+    """Samples a texture as renderers do: bilinear between texel centres, repeating, with values in [0, 1]."""
     height, width = texture.shape[:2]
     x = uv[:, 0] * width - 0.5
     y = (1 - uv[:, 1]) * height - 0.5

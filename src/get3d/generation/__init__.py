@@ -1,1 +1,1 @@
-"""From a model to folders of new objects, variations of one, and ways from one to another."""
+"""Makes objects with a model: new ones, variations, and interpolations."""

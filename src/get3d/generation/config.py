@@ -1,4 +1,4 @@
-"""What one can ask of the commands that make objects. This module imports nothing heavy."""
+"""Options of the commands that make objects. This module imports nothing heavy."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,20 +25,22 @@ class Settings:
 
     Attributes:
         model: a model's name, its folder, the folder of a training run, or a checkpoint.
-        out: folder for the meshes and images; files of the same names are replaced.
-        psi: truncation: 0 gives the mean object, 1 the full variety; below 1 fewer odd ones.
-        grid: steps along a side of the grid that surfaces are extracted on. A finer grid
-            gives a finer mesh of the same shape.
-        label: class of the objects, of a model of several.
-        resolution: side in pixels of each image on sheets and in videos.
-        small_components: parts that have less than this share of an object's area are left out; 0 keeps all.
-        faces: at most this many triangles an object; None keeps all.
+        out: folder for the meshes and images; files from an earlier command are replaced.
+        psi: truncation: 0 gives the mean object, 1 the full variety; below 1 there are fewer unusual objects.
+        grid: resolution of the grid for extracting surfaces. A finer grid gives a finer mesh of the same shape.
+        label: class of the objects, if the model has several.
+        resolution: side in pixels of each image in sheets and videos.
+        small_components: leave out parts with less than this share of an object's area; 0 keeps all.
+        faces: maximum number of triangles per object; None keeps all.
         texture: side of the texture in pixels.
-        format: glb opens everywhere; obj brings an mtl and a png; ply has colours at its vertices; stl and 3mf are for
+        normal_map: also write the normals of the mesh before its faces were reduced as a texture, in glb, obj and usdz.
+        format: glb opens everywhere; obj comes with mtl and png files; ply has vertex colours; stl and 3mf are for
             printing; usdz is for Apple's viewers.
-        size: longest side in millimetres, of stl and 3mf, 100 where nothing else is said.
-        video: gif or mp4 for what moves, or none.
-        device: "auto" takes a GPU where there is one.
+        size: longest side in millimetres, for stl and 3mf; by default 100.
+        light: light of the sheets and videos: studio, even, or an .hdr or .exr file with a map of all directions; by
+            default the light of the images that the model learnt from. Meshes do not depend on it.
+        video: format of videos, or none.
+        device: "auto" uses a GPU if there is one.
     """
 
     model: Annotated[str, Option(positional="MODEL")]
@@ -50,8 +52,10 @@ class Settings:
     small_components: Annotated[float, Range(0, 1)] = 0.01
     faces: Annotated[int | None, Range(4, 10_000_000)] = 20_000
     texture: Annotated[int, Range(16, 8192)] = 1024
+    normal_map: bool = False
     format: Literal["glb", "obj", "ply", "stl", "3mf", "usdz"] = "glb"
     size: Annotated[float | None, Range(0, 100_000, above=True)] = None
+    light: Annotated[str | None, Option(default="as in training")] = None
     video: Literal["gif", "mp4", "none"] = "gif"
     device: str = "auto"
 
@@ -61,17 +65,20 @@ class GenerateConfig(Settings):
     """New objects from a model.
 
     Attributes:
-        num: how many objects.
-        seed: of the first object; the next has the next seed, so one seed is one shape, whatever their number.
-        latents: a shapes.json: makes the shapes it records again, in place of --num, --seed and --label.
-        geometry_only: only meshes without texture, and points on them: fast, and gone on with where it was stopped.
-        points: points on each mesh with --geometry-only, evenly by area.
-        ranks: how processes share the objects.
+        num: number of objects.
+        seed: seed of the first object; each further object has the next seed. A seed always gives the same shape.
+        latents: a shapes.json whose shapes are made again; replaces --num, --seed and --label.
+        training_object: names of objects of the training set: makes what a run with a warm-up learnt of them; replaces
+            --num, --seed and --label.
+        geometry_only: write only meshes without texture, and points on them. This is fast, and can be resumed.
+        points: number of points on each mesh with --geometry-only, uniform by area.
+        ranks: how processes divide the objects.
     """
 
     num: Annotated[int, Option(common=True), Range(1, 1_000_000)] = 8
     seed: Annotated[int, Option(common=True), SEED] = 0
     latents: Path | None = None
+    training_object: tuple[str, ...] = ()
     geometry_only: bool = False
     points: Annotated[int, Range(0, 10_000_000)] = 2048
     ranks: Annotated[RanksConfig, Option(flat=True)] = field(default_factory=RanksConfig)
@@ -82,16 +89,16 @@ Code = Literal["both", "geometry", "texture"]
 
 @dataclass(frozen=True)
 class InterpolateConfig(Settings):
-    """The way from one object to another.
+    """Interpolation between two objects.
 
     Attributes:
         start: seed of the first object.
-        end: seed of the last.
-        change: what changes on the way; the rest stays as in the first.
-        space: "z" goes along great circles of the latents; "w" along straight lines of the styles, as the paper does.
-        num: how many objects on the way are written as meshes, both ends among them.
-        frames: images of the video from one end to the other, which then runs back.
-        swaps: side of the sheet `swaps.png`: geometry changes downwards, texture to the right; 0 for none.
+        end: seed of the last object.
+        change: what changes; the rest stays as in the first object.
+        space: "z" follows great circles of the latents; "w" straight lines of the styles, as the paper does.
+        num: number of objects that are written as meshes, including both ends.
+        frames: number of video frames from one end to the other; the video then runs back.
+        swaps: rows and columns of `swaps.png`: geometry changes downwards, texture to the right; 0 for none.
     """
 
     start: Annotated[int, Option(flag="from", common=True), SEED] = 0
@@ -105,13 +112,13 @@ class InterpolateConfig(Settings):
 
 @dataclass(frozen=True)
 class VaryConfig(Settings):
-    """Objects like another.
+    """Variations of an object.
 
     Attributes:
-        seed: of the object.
-        strength: how much changes, from 0, nothing, to 1, which is another object.
+        seed: seed of the object.
+        strength: how much changes, from 0 (nothing) to 1 (another object).
         change: what changes.
-        num: how many variations; the object itself comes first.
+        num: number of variations; the object itself comes first.
     """
 
     seed: Annotated[int, Option(common=True), SEED] = 0

@@ -11,7 +11,7 @@ from get3d.generation.config import GenerateConfig
 from get3d.generation.geometry import BARE_FORMATS, write_geometry
 from get3d.generation.objects import write_objects
 from get3d.generation.settings import PSI, set_grid, validated_generator
-from get3d.generation.shape_list import ShapeList, of_seeds, read_shape_list
+from get3d.generation.shape_list import ShapeList, of_seeds, of_training_objects, read_shape_list
 from get3d.generator import Generator
 from get3d.storage import checksum
 
@@ -21,13 +21,13 @@ __all__ = ["GenerateConfig", "generate", "validate"]
 def generate(config: GenerateConfig, console: Console) -> list[Path]:
     """Writes objects and returns their files.
 
-    Textured ones have `contact-sheet.png`, `turntable.gif` and `shapes.json` beside them, bare ones points and
-    `shapes.json`. Where the environment names several processes (as torchrun sets it), all of them call this, and share
-    the objects.
+    Textured objects come with `contact-sheet.png`, `turntable.gif` and `shapes.json`, meshes without texture with
+    points and `shapes.json`. If the environment names several processes (as torchrun sets it), all of them call this
+    function, and divide the objects.
 
     Raises:
-        InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
-        RanksError: a process that works with this one is lost or hangs; names it.
+        InputError: an option is out of range, the model cannot be read, or the folder cannot be written to.
+        RanksError: another process is lost or hangs; the message names it.
     """
     with joined(config.ranks, config.device) as ranks:
         generator = ranks.require_agreement(lambda: _opened(config), _weights)
@@ -40,7 +40,7 @@ def generate(config: GenerateConfig, console: Console) -> list[Path]:
 
 
 def validate(config: GenerateConfig) -> None:
-    """Sees to it that objects can be made as asked, as far as that can be told before processes are started.
+    """Checks whether the objects can be made, as far as possible before processes are started.
 
     Raises:
         InputError: as `generate`.
@@ -50,7 +50,9 @@ def validate(config: GenerateConfig) -> None:
 
 def _opened(config: GenerateConfig) -> Generator:
     if config.geometry_only and config.format not in BARE_FORMATS:
-        raise InputError(f"--format {config.format}: bare meshes are {' or '.join(BARE_FORMATS)}; take one of these")
+        raise InputError(
+            f"--format {config.format}: meshes without texture are {' or '.join(BARE_FORMATS)}; use one of these"
+        )
     return validated_generator(config)
 
 
@@ -58,12 +60,21 @@ def _weights(generator: Generator) -> dict[str, str]:
     return {"a model of weights": checksum({name: value.cpu() for name, value in generator.state_dict().items()})}
 
 
+def _of_objects(config: GenerateConfig, generator: Generator) -> ShapeList:
+    if config.latents is not None or config.label is not None or config.psi is not None:
+        raise InputError("--training-object has no use for --latents, --label and --psi; leave them out")
+    plan = of_training_objects(generator, config.model, config.training_object)
+    return replace(plan, grid=config.grid)
+
+
 def _plan(config: GenerateConfig, generator: Generator) -> ShapeList:
+    if config.training_object:
+        return _of_objects(config, generator)
     if config.latents is None:
         psi = PSI if config.psi is None else config.psi
         plan = of_seeds(generator, config.num, config.seed, config.label, psi)
         return replace(plan, grid=config.grid)
     if config.label is not None:
-        raise InputError("--label cannot be changed by --latents, which says the class of each shape; leave one out")
+        raise InputError("--label cannot be combined with --latents, which has the class of each shape; leave one out")
     plan = read_shape_list(config.latents, generator, config.psi)
     return replace(plan, grid=plan.grid if config.grid is None else config.grid)

@@ -1,4 +1,4 @@
-"""Thousands of meshes without texture, and points on their surfaces: what shapes are measured by."""
+"""Meshes without texture, and points on their surfaces, for measurements of thousands of shapes."""
 
 from pathlib import Path
 from typing import Any
@@ -23,24 +23,24 @@ from get3d.storage import checksum
 __all__ = ["BARE_FORMATS", "write_geometry"]
 
 BARE_FORMATS = ("glb", "obj", "ply")
-"""Of meshes that are to be measured: those that keep an object's own units and direction."""
+"""Formats for meshes without texture: those that keep the units and the orientation of an object."""
 
 
 def write_geometry(
     generator: Generator, plan: ShapeList, settings: Settings, points: int, console: Console, ranks: Ranks
 ) -> list[Path]:
-    """Writes the meshes of a plan, and gives their files; what an earlier call with the same settings wrote is kept.
+    """Writes the meshes of a shape list and returns their files.
 
-    Beside each mesh lies `<name>.npz` with `points` [p, 3] and `normals` [p, 3], spread evenly over its area.
-    Shapes without a surface are left out and named in `shapes.json`.
+    Files of an earlier call with the same settings are kept. Each mesh comes with `<name>.npz` with `points` [p, 3] and
+    `normals` [p, 3], uniform by area. Shapes without a surface are left out and recorded in `shapes.json`.
 
     Args:
-        generator: on the grid that is asked for.
-        plan: the shapes.
+        generator: the model, on the requested grid.
+        plan: the shape list.
         settings: folder and format.
-        points: on each mesh; 0 for none.
-        console: for progress.
-        ranks: processes that share the shapes.
+        points: number of points on each mesh; 0 for none.
+        console: console for progress.
+        ranks: processes that divide the shapes.
 
     Raises:
         InputError: the folder holds shapes made with other settings, or cannot be written to.
@@ -98,7 +98,7 @@ def write_geometry(
 
 
 def _described(generator: Generator, plan: ShapeList, settings: Settings, points: int) -> dict[str, Any]:
-    """What is recorded of all; what is there already must have been made alike."""
+    """The record of all shapes. Existing shapes must have been made with the same settings."""
     path = settings.out / RECORD
     weights = {name: tensor.cpu() for name, tensor in generator.state_dict().items()}
     alike = {
@@ -117,8 +117,8 @@ def _described(generator: Generator, plan: ShapeList, settings: Settings, points
             there = found.get(name)
             if there != value:
                 raise InputError(
-                    f"{path}: the shapes there have {name} {there}, asked for is {value}; "
-                    "choose another --out, or the same settings to go on with them"
+                    f"{path}: the shapes there have {name} {there}, requested is {value}; "
+                    "choose another --out, or use the same settings to resume"
                 )
     return alike | {"shapes": shapes}
 

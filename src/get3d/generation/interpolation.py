@@ -1,4 +1,4 @@
-"""The ways from one object to another, and what lies around one: `get3d interpolate` and `get3d vary`."""
+"""Interpolation between objects, and variations of one: `get3d interpolate` and `get3d vary`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from get3d.files import InputError, writing
 from get3d.generation.config import Code, InterpolateConfig, VaryConfig
 from get3d.generation.objects import made_together, shapes_of, write_objects
 from get3d.generation.record import begin_record
-from get3d.generation.settings import PSI, Settings, open_generator
+from get3d.generation.settings import PSI, Settings, chosen_light, open_generator
 from get3d.generation.shape_list import ShapeList
 from get3d.generation.turntable import seen_from, sheet, write_sheet, write_video
 from get3d.generator import Generator
@@ -25,13 +25,13 @@ __all__ = ["InterpolateConfig", "VaryConfig", "interpolate", "vary"]
 
 
 def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
-    """Writes objects on the way from one to another and returns their files.
+    """Writes objects between two others and returns their files.
 
-    Beside them lie `way.gif` with its images in `frames/`, `swaps.png`, `contact-sheet.png`, `turntable.gif` and
+    It also writes `way.gif` with its images in `frames/`, `swaps.png`, `contact-sheet.png`, `turntable.gif` and
     `shapes.json`.
 
     Raises:
-        InputError: an option is out of its range, the seeds are of different classes, the model cannot be read, or the
+        InputError: an option is out of range, the seeds are of different classes, the model cannot be read, or the
             folder cannot be written to.
     """
     generator = open_generator(config)
@@ -40,7 +40,7 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
     if labels[0] != labels[1]:
         raise InputError(
             f"--from {config.start} is of the class {labels[0]}, --to {config.end} of the class {labels[1]}, "
-            f"and there is nothing between classes; make both of one with --label {labels[0]}"
+            f"and there is no interpolation between classes; give both one class with --label {labels[0]}"
         )
     psi = PSI if config.psi is None else config.psi
     others = [f"way.{config.video}"] * (config.video != "none")
@@ -62,10 +62,10 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
 def vary(config: VaryConfig, console: Console) -> list[Path]:
     """Writes an object and variations of it, and returns their files.
 
-    Beside them lie `contact-sheet.png`, `turntable.gif` and `shapes.json`.
+    It also writes `contact-sheet.png`, `turntable.gif` and `shapes.json`.
 
     Raises:
-        InputError: an option is out of its range, the model cannot be read, or the folder cannot be written to.
+        InputError: an option is out of range, the model cannot be read, or the folder cannot be written to.
     """
     generator = open_generator(config)
     latents = generator.sample_latents(1, config.seed, config.label)
@@ -142,4 +142,4 @@ def _images(generator: Generator, latents: Latents | Styles, psi: float, config:
     parts = [
         shapes_of(generator, plan, part, config.small_components) for part in made_together(generator, len(latents))
     ]
-    return torch.cat([seen_from(generator, shapes, config.resolution) for shapes in parts])
+    return torch.cat([seen_from(generator, shapes, config.resolution, chosen_light(config.light)) for shapes in parts])

@@ -16,17 +16,27 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small_components
 from get3d.export.formats import files_of
 from get3d.files import InputError
-from get3d.generation.record import RECORD, begin_record, finish_record
-from get3d.generation.settings import Settings, at_once
-from get3d.generation.shape_list import ShapeList, record
+from get3d.generation.page import PAGE, page_files, write_page, write_page_object
+from get3d.generation.record import RECORD, begin_record, extend_record, finish_record, read_record
+from get3d.generation.settings import Settings, at_once, chosen_light
+from get3d.generation.shape_list import ShapeList, record, require_plain_names
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
 from get3d.generator import Generator, Shapes
 from get3d.latents import Latents
+from get3d.materials import NORMAL
 
-__all__ = ["first_to_last", "made_together", "shapes_of", "write_objects"]
+__all__ = [
+    "add_object",
+    "first_to_last",
+    "made_together",
+    "require_addable",
+    "shapes_of",
+    "textured_object",
+    "write_objects",
+]
 
 TURNED = 16
-"""Objects that a turntable shows at most."""
+"""Maximum number of objects in a turntable."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +55,14 @@ class _Made:
 
 
 def made_together(generator: Generator, count: int, ranks: Ranks = SINGLE_PROCESS) -> list[range]:
-    """Which of so many shapes to make at once: as many as memory allows, and so few that each process has some."""
+    """Divides shapes into batches: as many as memory allows, and few enough that each process has some."""
     step = max(1, min(ranks.from_first(lambda: at_once(generator)), ceil(count / ranks.world)))
     return [range(start, min(start + step, count)) for start in range(0, count, step)]
 
 
 @torch.no_grad()
 def shapes_of(generator: Generator, plan: ShapeList, numbers: range, small_components: float = 0.0) -> Shapes:
-    """Makes some of the shapes of a plan, without parts below a share of their area."""
+    """Makes some of the shapes of a shape list, without small components."""
     codes = plan.latents[numbers.start : numbers.stop]
     shapes = generator.shapes(codes, plan.psi if isinstance(codes, Latents) else None)
     cleaned = replace(shapes.surfaces, meshes=without_small_components(shapes.surfaces.meshes, small_components))
@@ -67,22 +77,22 @@ def write_objects(
     ranks: Ranks = SINGLE_PROCESS,
     others: Sequence[str] = (),
 ) -> list[Path]:
-    """Writes the objects of a plan, and gives their files.
+    """Writes the objects of a shape list and returns their files.
 
-    Beside them lie `contact-sheet.png`, `turntable.gif` and `shapes.json`.
-    A shape without a surface is left out, and recorded as such. Files that an earlier command wrote to the folder, and
-    nobody has changed, are removed, so that all that is there is in the record.
+    It also writes `index.html`, which shows them in a browser, `contact-sheet.png`, `turntable.gif` and `shapes.json`.
+    A shape without a surface is left out and recorded. Unchanged files of an earlier command in the folder are removed,
+    so that the record lists all files.
 
     Args:
-        generator: on the grid that is asked for.
-        plan: the shapes.
+        generator: the model, on the requested grid.
+        plan: the shape list.
         settings: folder, format and sizes.
-        console: for progress.
-        ranks: processes that share the objects; the first makes of their images the sheet and the video.
-        others: names of files that the command has written there besides.
+        console: console for progress.
+        ranks: processes that divide the objects; the first one makes the sheet and the video.
+        others: names of other files that the command has written there.
 
     Raises:
-        InputError: none has a surface, or a file cannot be written.
+        InputError: no shape has a surface, or a file cannot be written.
     """
     with Progress(console=console, transient=True) as progress:
         task = progress.add_task("objects", total=len(plan.names))
@@ -96,27 +106,84 @@ def write_objects(
                 progress.update(task, completed=number + 1)
             return _Made(records, *_images(generator, shapes, numbers, settings))
 
-        names = _files(plan, settings, generator.config.synthesis.channels, others)
+        names = _files(plan, settings, _channels(generator, settings), others)
         before = ranks.from_first(lambda: begin_record(settings.out, names))
         made = ranks.each(made_together(generator, len(plan.names), ranks), make)
     return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
+
+
+def require_addable(generator: Generator, settings: Settings) -> dict[str, Any]:
+    """What the `shapes.json` of a folder says, to which objects of a generator can be added; empty where there is none.
+
+    Raises:
+        InputError: it is of another grid or of another version, and so are the objects in it.
+    """
+    path = settings.out / RECORD
+    there = read_record(path) if path.exists() else {}
+    grid = generator.isosurface.grid.resolution
+    if there.get("grid", grid) != grid or not isinstance(there.get("shapes", []), list):
+        raise InputError(
+            f"{path}: its shapes are on a grid of {there.get('grid')}, and the page's on {grid}; choose another --out"
+        )
+    return there
+
+
+def add_object(generator: Generator, plan: ShapeList, settings: Settings) -> dict[str, Any]:
+    """Writes the one object of a plan beside those that are in a folder, to its `shapes.json` and to its page.
+
+    Returns:
+        What `shapes.json` says of it.
+
+    Raises:
+        InputError: its name is no name of a file, or taken; the shape has no surface, or a file cannot be written.
+    """
+    (name,), out, channels = plan.names, settings.out, generator.config.synthesis.channels
+    there = require_addable(generator, settings)
+    others = there.get("shapes", [])
+    require_plain_names("the name", [name])
+    own = files_of(name, settings.format, channels)
+    if any(entry.get("name") == name for entry in others) or any((out / file).exists() for file in own):
+        raise InputError(f"{out}: {name!r} is there already; choose another name")
+    shapes = shapes_of(generator, plan, range(1), settings.small_components)
+    # Before anything is written: what has no surface leaves no trace.
+    facts, textured = textured_object(shapes, 0, settings)
+    if textured is None:
+        raise InputError(f"{name}: {facts['problem']}; choose another shape")
+    names = [entry["name"] for entry in others]
+    files = [*own, *page_files([*names, name])]
+    before = begin_record(out, files)
+    textured.save(out / own[0], settings.size)
+    write_page_object(out, name, len(others), textured)
+    entry = {"file": own[0]} | facts | record(generator, plan, 0, codes=True)
+    grid = generator.isosurface.grid.resolution
+    description = {"model": settings.model, "psi": there.get("psi", plan.psi), "grid": grid, "shapes": [*others, entry]}
+    images = [file for file in before if file.endswith((".png", ".gif")) and "/" not in file and (out / file).exists()]
+    write_page(out, description["shapes"], description, channels, generator.config.cameras, images)
+    extend_record(out, files, description, before)
+    return entry
+
+
+def _channels(generator: Generator, settings: Settings) -> tuple[str, ...]:
+    """The channels of the textures that are written."""
+    return generator.config.channels + ((NORMAL,) if settings.normal_map else ())
 
 
 def _files(plan: ShapeList, settings: Settings, channels: Sequence[str], others: Sequence[str]) -> list[str]:
     """All files that a command may write to its folder, but for the record of them."""
     meshes = [name for stem in plan.names for name in files_of(stem, settings.format, channels)]
     videos = [] if settings.video == "none" else [f"turntable.{settings.video}"]
-    return [*meshes, "contact-sheet.png", *videos, *others]
+    return [*meshes, "contact-sheet.png", *videos, *page_files(plan.names), *others]
 
 
 def _written(
     generator: Generator, shapes: Shapes, offset: int, plan: ShapeList, number: int, settings: Settings
 ) -> dict[str, Any]:
     """Writes a mesh, and gives what is to be said of it."""
-    facts, textured = _textured(shapes, offset, settings)
+    facts, textured = textured_object(shapes, offset, settings)
     if textured is not None:
         path = settings.out / f"{plan.names[number]}.{settings.format}"
         textured.save(path, settings.size)
+        write_page_object(settings.out, plan.names[number], number, textured)
         facts = {"file": path.name} | facts
     return facts | record(generator, plan, number, codes=True)
 
@@ -125,9 +192,10 @@ def _images(
     generator: Generator, shapes: Shapes, numbers: range, settings: Settings
 ) -> tuple[UInt8[Tensor, "n 3 r r"], UInt8[Tensor, "f m 3 r r"] | None]:
     """Stills, and turns."""
+    light = chosen_light(settings.light)
     if settings.video == "none" or numbers.start >= TURNED:
-        return seen_from(generator, shapes, settings.resolution), None
-    turns = turning(generator, shapes, settings.resolution)
+        return seen_from(generator, shapes, settings.resolution, light), None
+    turns = turning(generator, shapes, settings.resolution, light)
     return turns[STILL], turns[:, : TURNED - numbers.start]
 
 
@@ -153,23 +221,23 @@ def _finish(
         write_video(out / f"turntable.{settings.video}", (sheet(images, columns) for images in frames))
     grid = generator.isosurface.grid.resolution
     description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
-    finish_record(
-        out, _files(plan, settings, generator.config.synthesis.channels, others), description, before, console
-    )
-    paths = [out / entry["file"] for entry in records if "file" in entry]
     videos = [f"turntable.{settings.video}"] if turns else []
-    _say(paths, [*_in_short(others), "contact-sheet.png", *videos, RECORD], records, out, console)
+    images = ["contact-sheet.png", *videos, *(name for name in others if "/" not in name)]
+    write_page(out, records, description, _channels(generator, settings), generator.config.cameras, images)
+    finish_record(out, _files(plan, settings, _channels(generator, settings), others), description, before, console)
+    paths = [out / entry["file"] for entry in records if "file" in entry]
+    _say(paths, [*_in_short(others), "contact-sheet.png", *videos, PAGE, "page/", RECORD], records, out, console)
     return paths
 
 
 @torch.no_grad()
-def _textured(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str, Any], TexturedMesh | None]:
-    """What is to be said of a shape, and the object that is to be written; None where there is none."""
+def textured_object(shapes: Shapes, number: int, settings: Settings) -> tuple[dict[str, Any], TexturedMesh | None]:
+    """What is to be said of one of some shapes, and the object that is to be written; None where there is none."""
     if shapes.surfaces.empty[number]:
-        return {"problem": "its field has one sign everywhere, so there is no surface"}, None
+        return {"problem": "its field has the same sign everywhere, so there is no surface"}, None
     mesh = shapes.surfaces.meshes.select(torch.tensor([number], device=shapes.surfaces.empty.device)).split()[0]
     try:
-        textured = textured_mesh(mesh, shapes.material(number), settings.texture, settings.faces)
+        textured = textured_mesh(mesh, shapes.material(number), settings.texture, settings.faces, settings.normal_map)
     except ValueError as error:
         return {"problem": str(error)}, None
     report = mesh_report(textured.mesh)
@@ -191,12 +259,12 @@ def _say(paths: list[Path], files: list[str], records: list[dict[str, Any]], out
 
 
 def _in_short(files: Sequence[str]) -> list[str]:
-    """Files as they are said: of a folder of them its name alone."""
+    """Files for messages: of files in a folder, only the name of the folder."""
     return list(dict.fromkeys(f"{name.partition('/')[0]}/" if "/" in name else name for name in files))
 
 
 def first_to_last(paths: list[Path]) -> str:
-    """The names of files, of many the first and the last; an .obj brings its material and texture."""
+    """The names of files for messages: of many, the first and the last."""
     names = [path.name for path in paths]
     text = ", ".join(names) if len(names) < 4 else f"{names[0]} … {names[-1]}"
     return f"{text} with .mtl and .png" if paths[0].suffix == ".obj" else text

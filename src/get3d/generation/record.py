@@ -1,4 +1,4 @@
-"""`shapes.json`: what a folder of objects holds, how to make them again, and which files in it are this program's."""
+"""`shapes.json`: the objects in a folder, how to make them again, and which files get3d wrote."""
 
 import hashlib
 from collections.abc import Iterable
@@ -9,44 +9,44 @@ from rich.console import Console
 
 from get3d.files import FORMAT, InputError, read_json, require_format, require_names, write_json
 
-__all__ = ["RECORD", "begin_record", "finish_record", "read_record"]
+__all__ = ["RECORD", "begin_record", "extend_record", "finish_record", "read_record"]
 
 RECORD = "shapes.json"
 
-_ANOTHER = "it is no list of shapes that this version writes; choose another --out, or move it away"
+_ANOTHER = "it is not a list of shapes of this version; choose another --out, or move it away"
 
 
 def read_record(path: Path, remedy: str = _ANOTHER) -> dict[str, Any]:
-    """What a `shapes.json` says.
+    """Reads a `shapes.json`.
 
     Raises:
-        InputError: it cannot be read, or is of another format.
+        InputError: it cannot be read, or has another format.
     """
     return require_format(read_json(path), path, remedy)
 
 
 def begin_record(out: Path, names: Iterable[str], description: dict[str, Any] | None = None) -> dict[str, str | None]:
-    """Says in a folder, before any is written, which files there will be this program's.
+    """Records in a folder which files will be written, before any is written.
 
-    So a later command knows them even where this one is stopped. A file that is there already and not in the record is
-    somebody else's: it may be replaced, but is never removed.
+    A later command then knows them even if this one is stopped. An existing file that is not in the record belongs to
+    somebody else: it may be replaced, but is never removed.
 
     Args:
         out: the folder.
-        names: of all files that may be written, relative to it.
-        description: what else the record says meanwhile; by default what it said before.
+        names: names of all files that may be written, relative to the folder.
+        description: other content of the record; by default the previous one.
 
     Returns:
-        The files that the record named before, with their digests; None for one that was perhaps never finished.
+        The files in the previous record with their digests; None for a file that may be incomplete.
 
     Raises:
-        InputError: there is another program's `shapes.json`, or it cannot be written.
+        InputError: there is a `shapes.json` of another program, or it cannot be written.
     """
     path = out / RECORD
     before: dict[str, Any] = read_record(path) if path.exists() else {}
     files = before.get("files", {})
     if not isinstance(files, dict) or not all(value is None or isinstance(value, str) for value in files.values()):
-        raise InputError(f"{path}: its files are no table of digests; {_ANOTHER}")
+        raise InputError(f"{path}: its `files` is not a table of digests; {_ANOTHER}")
     require_names(list(files), f"{path}: files")
     new = {name: None for name in names if name not in files and not (out / name).exists()}
     write_json(path, (before if description is None else description) | {"format": FORMAT, "files": files | new})
@@ -60,17 +60,17 @@ def finish_record(
     before: dict[str, str | None],
     console: Console,
 ) -> None:
-    """Removes what an earlier command left in a folder, and says what is there now.
+    """Removes the files of an earlier command, and records the files of this one.
 
     Args:
         out: the folder.
-        names: of all files that may have been written.
-        description: what else the record says.
-        before: what `begin_record` gave.
-        console: where it is said which files an earlier command wrote and somebody has changed; these stay.
+        names: names of all files that may have been written.
+        description: other content of the record.
+        before: the result of `begin_record`.
+        console: console for the names of files that were changed since an earlier command; these stay.
 
     Raises:
-        InputError: the record cannot be written, or a file not be removed.
+        InputError: the record cannot be written, or a file cannot be removed.
     """
     files = {name: _digest(out / name) for name in names if (out / name).is_file()}
     changed = []
@@ -88,8 +88,25 @@ def finish_record(
     write_json(out / RECORD, description | {"format": FORMAT, "files": files})
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        text = f"{out}: left as they are, changed since an earlier command wrote them: {', '.join(changed[:3])}{more}"
+        names = f"{', '.join(changed[:3])}{more}"
+        text = f"{out}: kept, because they have changed since an earlier command wrote them: {names}"
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
+
+
+def extend_record(out: Path, names: Iterable[str], description: dict[str, Any], before: dict[str, str | None]) -> None:
+    """Says what is in a folder to which files were added, and removes none.
+
+    Args:
+        out: the folder.
+        names: of the files that were written.
+        description: what else the record says.
+        before: what `begin_record` gave.
+
+    Raises:
+        InputError: the record cannot be written.
+    """
+    files = before | {name: _digest(out / name) for name in names if (out / name).is_file()}
+    write_json(out / RECORD, description | {"format": FORMAT, "files": files})
 
 
 def _digest(path: Path) -> str:

@@ -1,7 +1,7 @@
-"""Which shapes are to be made: from seeds, or those that a `shapes.json` records, exactly.
+"""Lists of shapes to make: from seeds, or exactly those in a `shapes.json`.
 
-Styles of a shape are many numbers (W+: some 16,000), so they stand in the file as float32, little-endian, in base64:
-exact, a quarter of the size of decimals, and with nothing to find beside the file.
+Styles of a shape are many numbers (about 16,000 for W+), so the file has them as little-endian float32 in base64: this
+is exact, takes a quarter of the size of decimals, and needs no second file.
 """
 
 import base64
@@ -17,13 +17,22 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from get3d.checkpoints.model import training_styles
 from get3d.files import FORMAT, InputError, require_names, write_json
 from get3d.generation.record import read_record
 from get3d.generation.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, Styles, joined
 
-__all__ = ["ShapeList", "of_seeds", "read_shape_list", "record", "write_shape_list"]
+__all__ = [
+    "ShapeList",
+    "of_seeds",
+    "of_training_objects",
+    "read_shape_list",
+    "record",
+    "require_plain_names",
+    "write_shape_list",
+]
 
 
 @dataclass(frozen=True)
@@ -31,11 +40,11 @@ class ShapeList:
     """The shapes to make.
 
     Attributes:
-        names: of their files, without suffix.
-        latents: what they are made from: latents, or styles, which are not truncated any more.
-        facts: what else `shapes.json` says of each.
+        names: file names, without suffix.
+        latents: latents, or styles, which are not truncated again.
+        facts: other values of each shape in `shapes.json`.
         psi: truncation.
-        grid: resolution of the grid; None is the model's own.
+        grid: resolution of the grid; None for the model's own.
     """
 
     names: list[str]
@@ -52,14 +61,26 @@ def of_seeds(generator: Generator, num: int, seed: int, label: str | None, psi: 
     return ShapeList([f"{number:06d}" for number in seeds], latents, [{"seed": number} for number in seeds], psi)
 
 
+def of_training_objects(generator: Generator, model: str, names: Sequence[str]) -> ShapeList:
+    """What a run has made of objects of its training set.
+
+    Raises:
+        InputError: as `training_styles`, or a name comes twice.
+    """
+    styles = generator.require_styles(training_styles(model, names, generator.device))
+    files = [name.replace("/", "-") for name in names]
+    require_plain_names(Path("--training-object"), files)
+    return ShapeList(files, styles, [{"training_object": name} for name in names])
+
+
 def record(generator: Generator, plan: ShapeList, number: int, *, codes: bool) -> dict[str, Any]:
-    """What `shapes.json` says of a shape so that `read_shape_list` finds it again.
+    """The entry of a shape in `shapes.json`, for `read_shape_list`.
 
     Args:
-        generator: the model, which knows the names of classes.
-        plan: the shapes.
-        number: which one.
-        codes: say its latents or styles; a shape that has a seed can do without.
+        generator: the model, for the names of classes.
+        plan: the shape list.
+        number: index of the shape.
+        codes: include latents or styles; a shape with a seed does not need them.
     """
     latent = plan.latents[number]
     values: dict[str, Any] = {"name": plan.names[number], **plan.facts[number]}
@@ -82,25 +103,25 @@ def write_shape_list(
     psi: float = PSI,
     grid: int | None = None,
 ) -> None:
-    """Writes a `shapes.json` that `get3d generate MODEL --latents` makes shapes of.
+    """Writes a `shapes.json` for `get3d generate MODEL --latents`.
 
     Args:
-        path: of the file.
-        generator: the model that the codes are for.
+        path: path of the file.
+        generator: the model of the latents or styles.
         codes: latents or styles of n shapes.
-        names: of the n shapes, without suffix; None numbers them.
-        psi: truncation of latents; styles are taken as they are.
-        grid: resolution of the grid; None is the generator's present one.
+        names: names of the n shapes, without suffix; None numbers them.
+        psi: truncation of latents; styles are used unchanged.
+        grid: resolution of the grid; None for the current one of the generator.
 
     Raises:
-        InputError: a name is no plain name of a file, or comes twice; or the file cannot be written.
-        ValueError: there is another number of names, or the styles do not fit the generator.
+        InputError: a name is not a plain file name, or is repeated; or the file cannot be written.
+        ValueError: the number of names differs, or the styles do not fit the generator.
     """
     path = Path(path)
     names = [f"{number:06d}" for number in range(len(codes))] if names is None else list(names)
     if len(names) != len(codes):
         raise ValueError(f"{len(names)} names for {len(codes)} shapes")
-    _require_names(path, names)
+    require_plain_names(path, names)
     if isinstance(codes, Styles):
         generator.require_styles(codes)
     plan = ShapeList(names, codes, [{}] * len(names), psi)
@@ -111,17 +132,17 @@ def write_shape_list(
 
 
 def read_shape_list(path: Path, generator: Generator, psi: float | None = None) -> ShapeList:
-    """The shapes that a `shapes.json` records, under the same names, with the same truncation and grid.
+    """Reads the shapes of a `shapes.json`, with the same names, truncation and grid.
 
-    Where a shape has styles, all get them: those of latents and seeds are truncated at once.
+    If one shape has styles, latents and seeds of the others are converted to truncated styles.
 
     Args:
-        path: of the file.
-        generator: the model that it is for.
-        psi: truncation of latents and seeds, in place of the file's.
+        path: path of the file.
+        generator: the model of the file.
+        psi: truncation of latents and seeds, instead of the one in the file.
 
     Raises:
-        InputError: the file is missing or none of ours, names a file outside of its folder, or is of another model.
+        InputError: the file is missing or not from get3d, names a file outside its folder, or is for another model.
     """
     values = read_record(path, "give a shapes.json of this version")
     try:
@@ -132,14 +153,14 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
             raise
-        raise InputError(f"{path}: is no shapes.json that get3d wrote ({error!r}); give another file") from error
+        raise InputError(f"{path}: is not a shapes.json of get3d ({error!r}); give another file") from error
     if not entries:
-        raise InputError(f"{path}: records no shape; give another file")
-    _require_names(path, names)
+        raise InputError(f"{path}: contains no shape; give another file")
+    require_plain_names(path, names)
     facts = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
     latents = [part for part in parts if isinstance(part, Latents)]
     if not latents and psi not in (None, own):
-        raise InputError(f"--psi is {psi:g}, but {path} holds styles, which are truncated already; leave it out")
+        raise InputError(f"--psi is {psi:g}, but {path} contains styles, which are already truncated; leave it out")
     psi = own if psi is None else psi
     if len(latents) == len(parts):
         return ShapeList(names, joined(latents), facts, psi, grid)
@@ -148,11 +169,20 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
     return ShapeList(names, Styles(geometry, texture), facts, psi, grid)
 
 
-def _require_names(path: Path, names: list[str]) -> None:
+def require_plain_names(path: Path | str, names: list[str]) -> None:
+    """Sees to it that names can be those of files in one folder, without suffix.
+
+    Args:
+        path: the file that they come from, for the message.
+        names: one a file.
+
+    Raises:
+        InputError: one is no plain name of a file, or comes twice.
+    """
     require_names(names, path)
     for name in names:
         if "/" in name or name.startswith("."):
-            raise InputError(f"{path}: {name!r} is no plain name of a file; correct it")
+            raise InputError(f"{path}: {name!r} is not a plain file name; correct it")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: two shapes have the name {twice!r}; rename one")
@@ -166,7 +196,7 @@ def _codes(generator: Generator, entry: dict[str, Any], source: str) -> Latents 
     try:
         return generator.require_styles(Styles(*(part.to(generator.device) for part in parts)))
     except ValueError as error:
-        raise InputError(f"{source}: {error}; give the model they were made with") from error
+        raise InputError(f"{source}: {error}; use the model that made them") from error
 
 
 def _encoded(style: Float[Tensor, "*layers w"]) -> dict[str, Any]:
@@ -181,7 +211,7 @@ def _decoded(value: dict[str, Any], source: str) -> Float[Tensor, "1 *layers w"]
     try:
         content = base64.b64decode(text, validate=True)
     except binascii.Error as error:
-        raise InputError(f"{source} styles are no base64 ({error}); write the list again") from error
+        raise InputError(f"{source} styles are not base64 ({error}); write the list again") from error
     if len(content) != 4 * math.prod(shape):
         raise InputError(f"{source} styles are {len(content)} bytes, but {shape} float32 take {4 * math.prod(shape)}")
     style = torch.from_numpy(np.frombuffer(content, dtype="<f4").astype(np.float32).reshape(1, *shape))
@@ -200,12 +230,12 @@ def _latents(generator: Generator, entry: dict[str, Any], source: str) -> Latent
         if code.shape != (1, config.z_dim):
             raise InputError(
                 f"{source} has latents of {code.shape[-1]} numbers, this model takes {config.z_dim}; "
-                "give the model they were made with"
+                "use the model that made them"
             )
         if not code.isfinite().all():
             raise InputError(f"{source} has latents that are not finite; correct them")
     if (label is None) != (not config.classes) or (label is not None and label not in config.classes):
         known = ", ".join(config.classes) or "none"
-        raise InputError(f"{source} is of the class {label}, this model knows {known}; give the model it was made with")
+        raise InputError(f"{source} is of the class {label}, this model knows {known}; use the model that made it")
     number = None if label is None else torch.tensor([config.classes.index(label)], device=device)
     return Latents(codes[0].to(device), codes[1].to(device), number)

@@ -1,4 +1,4 @@
-"""Sheets of images and videos, for people to look at."""
+"""Contact sheets and turntable videos."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,36 +14,43 @@ from get3d.color import signed_to_bytes
 from get3d.files import writing
 from get3d.generator import Generator, Shapes
 from get3d.images import contact_sheet
+from get3d.render.lights import Light
 
 __all__ = ["columns_for", "seen_from", "sheet", "turning", "write_sheet", "write_video"]
 
 FRAMES_PER_SECOND = 18
 TURN = 36
-"""Frames of a full turn."""
+"""Number of frames of a full turn."""
 
 _SMALLEST_LABEL = 8
-"""Height in pixels of letters that can still be read."""
+"""Smallest readable height of letters in pixels."""
 
 STILL = 3
-"""The frame of a turn that stands for all of it: 30° from the front."""
+"""The frame of a turn that is used as a still: 30° from the front."""
 
 
-def turning(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Tensor, "f n 3 r r"]:
-    """A full turn around each shape, over white."""
-    return torch.stack([_images(generator, shapes, frame, resolution) for frame in range(TURN)])
+def turning(
+    generator: Generator, shapes: Shapes, resolution: int, light: Light | None = None
+) -> UInt8[Tensor, "f n 3 r r"]:
+    """Renders a full turn around each shape, on white, in a light or in that of the model's images."""
+    return torch.stack([_images(generator, shapes, frame, resolution, light) for frame in range(TURN)])
 
 
-def seen_from(generator: Generator, shapes: Shapes, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
-    """Each shape once, over white, all from the same side."""
-    return _images(generator, shapes, STILL, resolution)
+def seen_from(
+    generator: Generator, shapes: Shapes, resolution: int, light: Light | None = None
+) -> UInt8[Tensor, "n 3 r r"]:
+    """Renders each shape once, on white, all from the same side, in a light or in that of the model's images."""
+    return _images(generator, shapes, STILL, resolution, light)
 
 
 @torch.no_grad()
-def _images(generator: Generator, shapes: Shapes, frame: int, resolution: int) -> UInt8[Tensor, "n 3 r r"]:
+def _images(
+    generator: Generator, shapes: Shapes, frame: int, resolution: int, light: Light | None
+) -> UInt8[Tensor, "n 3 r r"]:
     meshes = shapes.surfaces.meshes
     place = torch.full((len(meshes),), frame)
     cameras: Cameras = Cameras.turntable(generator.config.cameras, TURN)[place].to(meshes.vertices.device)
-    images = generator.draw(shapes, cameras, resolution)
+    images = generator.draw(shapes, cameras, resolution, light=light)
     over_white = images.rgb.clamp(-1, 1) * images.mask + (1 - images.mask)
     return signed_to_bytes(over_white).cpu()
 
@@ -54,12 +61,12 @@ def columns_for(count: int) -> int:
 
 
 def sheet(images: UInt8[Tensor, "n 3 r r"] | Float[Tensor, "n 3 r r"], columns: int) -> Image.Image:
-    """Images side by side, row by row, on white."""
+    """Arranges images in rows and columns, on white."""
     return contact_sheet(images, columns=columns, background=1.0)
 
 
 def write_sheet(path: Path, images: UInt8[Tensor, "n 3 r r"], columns: int, labels: Sequence[str] = ()) -> None:
-    """Writes images side by side, row by row, as a PNG; where there are labels, each stands in an image's corner."""
+    """Writes a sheet of images as a PNG, with optional labels in the corners of the images."""
     whole = sheet(images, columns)
     side = images.shape[-1]
     font = ImageFont.load_default(max(_SMALLEST_LABEL, side // 18))
@@ -72,7 +79,7 @@ def write_sheet(path: Path, images: UInt8[Tensor, "n 3 r r"], columns: int, labe
 
 
 def write_video(path: Path, frames: Iterable[Image.Image]) -> None:
-    """Writes frames that repeat without end as .gif, or as .mp4, which needs PyAV."""
+    """Writes frames as an endlessly repeating .gif, or as .mp4, which needs PyAV."""
     with writing(path) as temporary:
         if path.suffix == ".gif":
             first, *rest = (frame.quantize(256, method=Image.Quantize.FASTOCTREE) for frame in frames)

@@ -1,4 +1,4 @@
-"""From fields to triangle meshes: the methods there are, behind one interface, and what they are made of."""
+"""From fields to triangle meshes: the isosurface methods behind one interface, and their parts."""
 
 from get3d.isosurface.flexicubes import CubeGrid, flexicubes
 from get3d.isosurface.methods import (

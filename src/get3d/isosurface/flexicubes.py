@@ -1,4 +1,4 @@
-"""FlexiCubes: dual marching cubes with learned weights, a whole batch at once."""
+"""FlexiCubes: dual marching cubes with learned weights, for a complete batch at once."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -19,20 +19,20 @@ WEIGHT_SCALE = 0.5
 
 
 class CubeGrid(nn.Module):
-    """A cube around the origin, cut into resolution³ cubes.
+    """A cube around the origin, divided into resolution³ cubes.
 
     Vertex (i, j, k) along x, y, z has the number (i·n + j)·n + k with n = resolution + 1; cubes likewise with
     n = resolution.
 
     Attributes:
-        resolution: cubes on a side.
-        size: side of the whole.
+        resolution: cubes per side.
+        size: side of the complete cube.
         vertices: [V, 3] positions.
         cubes: [C, 8] vertices of each cube, x fastest, then y, then z.
-        edges: [E, 2] vertices of each edge, the smaller number first.
+        edges: [E, 2] vertices of each edge, the smaller index first.
         boundary: [V] whether a vertex lies on the hull.
         axis: [n] coordinates of the vertices along an axis, the same for x, y and z.
-        centre: number of a vertex nearest to the origin.
+        centre: index of a vertex nearest to the origin.
     """
 
     vertices: Float[Tensor, "v 3"]
@@ -73,7 +73,7 @@ class CubeGrid(nn.Module):
 
     @property
     def lattices(self) -> tuple[Float[Tensor, " n"]]:
-        """The coordinates of the vertices along an axis: one lattice, where a tetrahedral grid has two."""
+        """Coordinates of the vertices along an axis: one lattice, while a tetrahedral grid has two."""
         return (self.axis,)
 
 
@@ -108,12 +108,12 @@ def flexicubes(
     resolution: int,
     training: bool,
 ) -> tuple[MeshBatch, Float[Tensor, " shapes"]]:
-    """Extracts the zero level of a batch of fields as dual meshes: a vertex for each patch of surface in a cube.
+    """Extracts the zero level of a batch of fields as dual meshes with a vertex for each surface patch in a cube.
 
-    A patch's vertex is the mean, weighted by β, of the points where it crosses the cube's edges, which α shifts; the
-    four vertices around a crossed grid edge make a quad, which γ splits. Nothing is sorted, and floats are touched only
-    in the cubes that the surface crosses. Source: Shen et al., "Flexible Isosurface Extraction for Gradient-Based Mesh
-    Optimization" (2023), section 4.
+    The vertex of a patch is the mean, weighted by β, of the points where it crosses the cube's edges, which α shifts.
+    The four vertices around a crossed grid edge make a quad, which γ splits. Nothing is sorted, and floats are touched
+    only in the cubes that the surface crosses. Source: Shen et al., "Flexible Isosurface Extraction for Gradient-Based
+    Mesh Optimization" (2023), section 4.
 
     Args:
         vertices: [V, 3] grid for all shapes, or [B, V, 3] deformed for each.
@@ -128,7 +128,7 @@ def flexicubes(
         training: splits each quad in four around a centre, smooth in γ, and not in two along the better diagonal.
 
     Returns:
-        Meshes with faces that look outward, closed 2-manifolds where the field does not cross the hull of the grid; and
+        Meshes with outward faces, closed 2-manifolds if the field does not cross the border of the grid; and
         L_dev, for each shape [B] the mean over the points where patches cross edges, α left out, of how much a point's
         distance to its patch's vertex differs from that patch's mean distance, 0 without a surface. Gradients flow to
         all floats.

@@ -1,4 +1,4 @@
-"""How much memory a grid and the fields on it take, told before it is built."""
+"""Memory of a grid and of the fields on it, estimated before it is built."""
 
 from dataclasses import replace
 
@@ -13,23 +13,23 @@ __all__ = ["grid_memory", "require_grid_fits"]
 
 
 def grid_memory(isosurface: IsosurfaceName, synthesis: UnifiedConfig | SeparateConfig) -> GridMemory:
-    """What a grid takes, by how surfaces are extracted and by what makes the fields."""
+    """Memory of a grid, by isosurface method and by the network that makes the fields."""
     memory = ISOSURFACES[isosurface].memory
     return replace(memory, shape=memory.shape * synthesis.memory_factor)
 
 
 def require_grid_fits(what: str, grid: int, taken: GridMemory, device: torch.device, remedy: str = "take") -> None:
-    """Sees to it that a grid fits into memory, before it is built.
+    """Checks that a grid fits into memory, before it is built.
 
     Args:
-        what: says the grid's resolution: the option, or the file and the field.
-        grid: its resolution.
-        taken: see `grid_memory`.
-        device: where it will be, with the fields of one shape.
-        remedy: what to do with at most how large a grid.
+        what: the option, or the file and the field, with the resolution.
+        grid: resolution of the grid.
+        taken: memory of the grid, see `grid_memory`.
+        device: device of the grid and of the fields of one shape.
+        remedy: the fix, followed by the largest resolution that fits.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not fit.
     """
     for place, each in ((torch.device("cpu"), taken.built), (device, taken.held + taken.shape)):
         needed, free = each * grid**3, free_memory(place)

@@ -1,7 +1,7 @@
-"""From fields to surfaces: the two ways there are, behind one interface.
+"""From fields to surfaces: two methods behind one interface.
 
-Each evaluates a geometry field on the lattices of its grid, where planes need to be sampled only once a plane, moves
-the grid's vertices by the field's deformation, and extracts a batch of meshes.
+Each method evaluates a geometry field on the lattices of its grid, which needs only one sampling per plane, moves the
+vertices of the grid by the deformation of the field, and extracts a batch of meshes.
 """
 
 from collections.abc import Mapping
@@ -36,8 +36,8 @@ class Surfaces:
     """The surfaces of n shapes.
 
     Attributes:
-        meshes: the surfaces; that of a shape whose field has one sign is a placeholder without gradient.
-        regularizers: by name, scalars that training keeps small; those that the method names in its `regularizers`.
+        meshes: the surfaces; a shape whose field has one sign gets a placeholder without gradient.
+        regularizers: scalars by name that training keeps small, as in the `regularizers` of the method.
     """
 
     meshes: MeshBatch
@@ -51,12 +51,12 @@ class Surfaces:
 
 @dataclass(frozen=True)
 class GridMemory:
-    """Bytes that a grid takes, divided by the cube of its resolution; measured, rounded up.
+    """Memory of a grid in bytes, divided by the cube of its resolution; measured, rounded up.
 
     Attributes:
-        built: while the grid is built, which is always done on the CPU.
-        held: by the grid afterwards.
-        shape: by each shape while its surface is extracted from tri-planes.
+        built: while the grid is built, always on the CPU.
+        held: by the grid after that.
+        shape: for each shape while its surface is extracted from tri-planes.
     """
 
     built: int
@@ -65,23 +65,23 @@ class GridMemory:
 
 
 class Isosurface(nn.Module):
-    """A grid, and the way from fields on it to surfaces: all that the rest of the package knows of a method.
+    """A grid and the extraction of surfaces from fields on it: all that the rest of the package knows of a method.
 
-    A method of one's own is a subclass, a row of `ISOSURFACES`, and its name with the weights of its regularisers in
-    `generator_config.py`, from which options are made.
+    A new method is a subclass, a row of `ISOSURFACES`, and an entry in `generator_config.py`, from which options are
+    made, with its name and the weights of its regularisers.
 
     Args:
-        resolution: of the grid.
+        resolution: resolution of the grid.
         size: side of the grid.
-        trained: resolution of the grid that the fields were trained on, which says how far their deformation moves
-            vertices. It is the same on every other grid, so that all show the same surface.
+        trained: resolution of the grid in training, which sets how far the deformation moves vertices. It is the same
+            on every other grid, so that all grids show the same surface.
 
     Attributes:
-        cell_values: how many values it wants of the field for each cubic cell of its first lattice, beside signed
-            distance and deformation at the vertices; 0 for none.
-        memory: what its grid takes.
-        regularizers: the regularisers that its surfaces bring, by name, with the weights that training gives them by
-            default (`--objective.regularizers.NAME`).
+        cell_values: number of values that it needs from the field for each cubic cell of its first lattice, in addition
+            to signed distance and deformation at the vertices; 0 for none.
+        memory: memory of its grid.
+        regularizers: its regularisers by name, with their default weights in training
+            (`--objective.regularizers.NAME`).
     """
 
     cell_values: ClassVar[int] = 0
@@ -116,8 +116,8 @@ class Isosurface(nn.Module):
 class MarchingTetrahedra(Isosurface):
     """Marching tetrahedra on a body-centred cubic lattice (GET3D, section 3.1.1).
 
-    Vertices move by at most 1 / the resolution. Its regulariser "sdf" is the agreement of signs along the grid's
-    edges, and the mean |SDF| of empty shapes.
+    Vertices move by at most 1 / resolution. The regulariser "sdf" penalises sign changes along the edges of the grid,
+    and the mean |SDF| of empty shapes.
     """
 
     memory = GridMemory(built=1000, held=160, shape=120)
@@ -141,9 +141,9 @@ class MarchingTetrahedra(Isosurface):
 class FlexibleCubes(Isosurface):
     """FlexiCubes (Shen et al. 2023) on cubes.
 
-    Vertices move by at most 1 / twice the resolution; quads are split smoothly while training. Values of a cube are 12
-    edge weights β, 8 corner weights α and a quad weight γ, raw. Regularisers: "sdf" as for tetrahedra, "deviation"
-    (L_dev) and "weights" (mean square of the raw weights).
+    Vertices move by at most 1 / (2 · resolution). Quads are split smoothly during training. The values of a cube are 12
+    raw edge weights β, 8 raw corner weights α and a raw quad weight γ. Regularisers: "sdf" as for tetrahedra,
+    "deviation" (L_dev) and "weights" (mean square of the raw weights).
     """
 
     cell_values = 21

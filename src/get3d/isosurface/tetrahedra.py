@@ -1,4 +1,4 @@
-"""Marching tetrahedra on a body-centred cubic lattice, a whole batch at once."""
+"""Marching tetrahedra on a body-centred cubic lattice, for a complete batch at once."""
 
 from dataclasses import dataclass
 
@@ -21,10 +21,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TetrahedraTopology:
-    """What marching tetrahedra needs to know of its tetrahedra, whatever the field.
+    """Topology of tetrahedra for marching tetrahedra, independent of the field.
 
     Attributes:
-        edges: [E, 2] vertices of each edge, the smaller number first.
+        edges: [E, 2] vertices of each edge, the smaller index first.
         tetrahedron_edges: [T, 6] edges of each tetrahedron, between its corners 01, 02, 03, 12, 13, 23.
     """
 
@@ -54,7 +54,7 @@ class TetrahedralGrid(nn.Module):
         edges: [E, 2] vertices of each edge.
         tetrahedron_edges: [T, 6] edges of each tetrahedron.
         boundary: [V] whether a vertex lies on the hull of the cube.
-        centre: number of the vertex at the origin.
+        centre: index of the vertex at the origin.
     """
 
     vertices: Float[Tensor, "v 3"]
@@ -145,10 +145,10 @@ def marching_tetrahedra(
         vertices: [V, 3] grid for all shapes, or [B, V, 3] deformed for each.
         sdf: [B, V] signed distances, positive inside. Exactly 0 counts as outside.
         tetrahedra: [T, 4] vertices of each tetrahedron, with positive volumes before any deformation.
-        topology: `TetrahedraTopology.of(tetrahedra)`, found anew when not given.
+        topology: `TetrahedraTopology.of(tetrahedra)`, computed if it is not given.
 
     Returns:
-        Meshes with faces that look outward, closed where the field does not cross the hull of the grid. Gradients flow
+        Meshes with outward faces, closed if the field does not cross the border of the grid. Gradients flow
         to `vertices` and `sdf`. A field of one sign gives a mesh without vertices.
 
     Raises:
@@ -214,18 +214,18 @@ def _cross_points(
 
 
 def sdf_sign_loss(sdf: Float[Tensor, "b v"], edges: Int[Tensor, "e 2"]) -> Float[Tensor, " b"]:
-    """How much the signs of a field change: a regulariser that removes stray surfaces.
+    """Penalises sign changes of a field: a regulariser that removes stray surfaces.
 
     The mean, over the edges between vertices of different sign, of the binary cross-entropy between the sigmoid of each
     end's value and the sign of the other end, summed over the two ends (Munkberg et al., "Extracting Triangular 3D
-    Models, Materials, and Lighting From Images" (2022)). Zero has a sign of its own, neither in nor out.
+    Models, Materials, and Lighting From Images" (2022)). Zero counts as a third sign.
 
     Args:
         sdf: [B, V] signed distances, positive inside.
         edges: [E, 2] vertices of the edges of the grid.
 
     Returns:
-        [B] the loss of each shape, 0 where no sign changes.
+        [B] the loss of each shape, 0 if no sign changes.
     """
     shapes, count = sdf.shape
     low, high = edges.unbind(1)
@@ -243,14 +243,14 @@ def sdf_sign_loss(sdf: Float[Tensor, "b v"], edges: Int[Tensor, "e 2"]) -> Float
 def solid_where_empty(
     sdf: Float[Tensor, "b v"], centre: int, boundary: Bool[Tensor, " v"]
 ) -> tuple[Float[Tensor, "b v"], Bool[Tensor, " b"]]:
-    """Gives shapes without a surface one, so that they can be rendered and extracted like the others.
+    """Gives shapes without a surface a placeholder, so that they can be rendered and extracted like the others.
 
-    Where a shape's field has one sign everywhere, its value becomes 1 at the centre of the grid and -1 at the hull. No
-    gradient flows from such a shape to its field.
+    If the field of a shape has one sign everywhere, its value becomes 1 at the centre of the grid and -1 at the border.
+    No gradient flows from such a shape to its field.
 
     Args:
         sdf: [B, V] signed distances, positive inside.
-        centre: number of the vertex at the origin.
+        centre: index of the vertex at the origin.
         boundary: [V] whether a vertex lies on the hull.
 
     Returns:

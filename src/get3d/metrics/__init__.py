@@ -1,4 +1,4 @@
-"""How good generated images and shapes are."""
+"""Metrics of generated images and shapes."""
 
 import lazy_loader
 

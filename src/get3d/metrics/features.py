@@ -1,4 +1,4 @@
-"""How alike two sets of images are in the eyes of a trained network: FID, KID, precision and recall.
+"""Comparing two sets of images by the features of a trained network: FID, KID, precision and recall.
 
 Heusel et al. 2017, "GANs Trained by a Two Time-Scale Update Rule" (Fréchet distance); Bińkowski et al. 2018,
 "Demystifying MMD GANs" (kernel distance); Kynkäänniemi et al. 2019, "Improved Precision and Recall Metric".
@@ -30,13 +30,13 @@ __all__ = [
 
 INCEPTION_URL = "https://nvlabs-fi-cdn.nvidia.com/stylegan2-ada-pytorch/pretrained/metrics/inception-2015-12-05.pt"
 INCEPTION_SHA256 = "f58cb9b6ec323ed63459aa4fb441fe750cfe39fafad6da5cb504a16f19e958f4"
-"""The network of 2015 that FID is defined with, as TorchScript: bytes in, 2,048 features out."""
+"""The Inception network of 2015, which defines FID, as TorchScript: bytes in, 2,048 features out."""
 
-_ROWS_AT_ONCE = 1024
+ROWS_AT_ONCE = 1024
 
 
 def inception_path() -> Path:
-    """Where the network is looked for when no path is given."""
+    """The default path of the network."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "get3d" / INCEPTION_URL.rpartition("/")[2]
 
@@ -65,9 +65,9 @@ class FeatureNetwork:
             with path.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise InputError(f"{path}: no Inception network there ({error.strerror}); {fix}") from error
+            raise InputError(f"{path}: no Inception network ({error.strerror}); {fix}") from error
         if found != sha256:
-            raise InputError(f"{path}: its SHA-256 is {found}, not {sha256}, so it is another file or cut short; {fix}")
+            raise InputError(f"{path}: its SHA-256 is {found}, not {sha256}, so it is another file or truncated; {fix}")
         with warnings.catch_warnings():
             # PyTorch advises another format; the standard file is in this one.
             warnings.filterwarnings("ignore", category=DeprecationWarning, module="torch.jit")
@@ -89,10 +89,10 @@ def frechet_distance(
     """The squared Fréchet distance of two normal distributions: |μa − μb|² + tr(Σa + Σb − 2 (Σa Σb)^½).
 
     Args:
-        mean_a: mean of the one.
-        covariance_a: its covariance, symmetric; may be singular.
-        mean_b: mean of the other.
-        covariance_b: its covariance.
+        mean_a: mean of the first.
+        covariance_a: covariance of the first, symmetric, possibly singular.
+        mean_b: mean of the second.
+        covariance_b: covariance of the second.
 
     Raises:
         ValueError: a number is not finite.
@@ -113,9 +113,9 @@ def _root(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
 
 
 def frechet_feature_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
-    """The Fréchet distance of the normal distributions that fit two sets of features; FID with Inception features.
+    """Fréchet distance of normal distributions fitted to two sets of features; FID for Inception features.
 
-    It falls with the number of images even where nothing else changes, so compare equal numbers only.
+    It falls with the number of images even if nothing else changes, so compare equal numbers only.
 
     Raises:
         ValueError: a set has fewer than two images, or numbers that are not finite.
@@ -134,17 +134,18 @@ def kernel_distance(
     subsets: int = 100,
     subset_size: int = 1000,
 ) -> float:
-    """The squared maximum mean discrepancy under the kernel (x·y/d + 1)³, unbiased; KID with Inception features.
+    """Unbiased squared maximum mean discrepancy with the kernel (x·y/d + 1)³; KID for Inception features.
 
     Args:
-        a: features of the one set.
-        b: features of the other.
-        generator: draws the subsets.
-        subsets: how many random subsets the mean is taken over.
-        subset_size: images in each, or all of the smaller set.
+        a: features of the first set.
+        b: features of the second set.
+        generator: random generator for the subsets.
+        subsets: number of random subsets, whose mean is returned.
+        subset_size: images per subset, at most the size of the smaller set.
 
     Returns:
-        About zero for two samples of one distribution, also below; unlike FID it does not depend on their number.
+        About zero, possibly negative, for two samples of one distribution. Unlike FID it does not depend on their
+        number.
 
     Raises:
         ValueError: a set has fewer than two images.
@@ -170,11 +171,11 @@ def _kernel(x: Float64[Tensor, "n d"], y: Float64[Tensor, "m d"]) -> Float64[Ten
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """Two sides of likeness, each from 0 to 1.
+    """Precision and recall, from 0 to 1.
 
     Attributes:
-        precision: share of the generated images that look like real ones.
-        recall: share of the real images that the generated ones reach.
+        precision: share of the generated images within reach of real ones.
+        recall: share of the real images within reach of generated ones.
     """
 
     precision: float
@@ -184,15 +185,15 @@ class PrecisionRecall:
 def precision_recall(
     real: Float[Tensor, "n d"], generated: Float[Tensor, "m d"], neighbours: int = 3
 ) -> PrecisionRecall:
-    """Improved precision and recall: an image is reached when it lies within some image's k-th neighbour distance.
+    """Improved precision and recall: reach is the distance of an image to its k-th neighbour in its own set.
 
     Args:
         real: features of real images.
-        generated: features of generated ones.
+        generated: features of generated images.
         neighbours: k.
 
     Raises:
-        ValueError: a set has no more than k images.
+        ValueError: a set has at most k images.
     """
     if min(len(real), len(generated)) <= neighbours:
         raise ValueError(f"{len(real)} and {len(generated)} images; there must be more than {neighbours} of each")
@@ -202,9 +203,9 @@ def precision_recall(
 def _share_within(centres: Tensor, queries: Tensor, neighbours: int) -> float:
     # The nearest of an image's own set is itself, at distance 0.
     radii = torch.cat(
-        [_distances(block, centres).kthvalue(neighbours + 1, dim=1).values for block in centres.split(_ROWS_AT_ONCE)]
+        [_distances(block, centres).kthvalue(neighbours + 1, dim=1).values for block in centres.split(ROWS_AT_ONCE)]
     )
-    inside = sum(int((_distances(block, centres) <= radii).any(dim=1).sum()) for block in queries.split(_ROWS_AT_ONCE))
+    inside = sum(int((_distances(block, centres) <= radii).any(dim=1).sum()) for block in queries.split(ROWS_AT_ONCE))
     return inside / len(queries)
 
 

@@ -1,4 +1,4 @@
-"""Running Warp on PyTorch tensors, in step with PyTorch."""
+"""Runs Warp kernels on PyTorch tensors, in order with PyTorch."""
 
 import torch
 import warp as wp
@@ -10,7 +10,7 @@ __all__ = ["in_step", "launch"]
 
 
 def in_step(device: torch.device) -> wp.ScopedStream:
-    """While it is entered, what Warp does on a GPU comes in turn with what PyTorch does there."""
+    """A context in which Warp uses PyTorch's current stream on a GPU."""
     start_warp()
     return wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(device)) if device.type == "cuda" else None)
 
@@ -24,10 +24,10 @@ def launch(
     """Runs a kernel on PyTorch's current stream; tensors are passed in place.
 
     Args:
-        kernel: what to run.
-        dim: the number of threads along each axis; none are run where one is zero.
-        device: where the tensors are.
-        arguments: the kernel's, in order; a tensor with a type is passed as an array of that type.
+        kernel: the kernel.
+        dim: number of threads along each axis; nothing runs if one is zero.
+        device: device of the tensors.
+        arguments: arguments of the kernel, in order; a tensor with a type is passed as an array of that type.
     """
     if 0 in dim:
         return

@@ -1,8 +1,8 @@
-"""The light field descriptor: how a shape looks from everywhere, and how differently two shapes look.
+"""The light field descriptor: compares shapes by their silhouettes from all sides.
 
 Chen, Tian, Shen and Ouhyoung 2003, "On Visual Similarity Based 3D Model Retrieval", in the form of the program that
 the published tables of generative models were made with, to the byte: ten light fields, each of ten silhouettes seen
-from the vertices of a turned dodecahedron. Where that program does what its paper does not say, a comment here does.
+from the vertices of a rotated dodecahedron. Comments mention where that program differs from its paper.
 """
 
 import functools
@@ -12,35 +12,32 @@ from dataclasses import dataclass, fields
 from importlib import resources
 
 import torch
-import warp as wp
 from jaxtyping import Float64, Int32, Int64, UInt8
 from torch import Tensor
 
 from get3d.meshes import Mesh, MeshBatch
-from get3d.metrics.contour_kernels import COEFFICIENTS, describe_contours
-from get3d.metrics.distance_kernels import DIMENSIONS, FIELDS, Lanes, match_descriptors
-from get3d.metrics.kernel_launch import launch
-from get3d.metrics.sampling import in_unit_cube
-from get3d.metrics.silhouette_kernels import (
-    CELLS,
-    SIDE,
-    WORDS,
+from get3d.metrics.distance_kernels import DIMENSIONS, FIELDS
+from get3d.metrics.kernel_ops import (
+    describe_contours,
     draw_silhouettes,
     gather_cells,
+    match_descriptors,
     measure_silhouettes,
     project_vertices,
 )
+from get3d.metrics.sampling import in_unit_cube
+from get3d.metrics.silhouette_kernels import CELLS
 
 __all__ = ["VERSION", "LightFieldDescriptors", "light_field_descriptors", "light_field_distance", "silhouettes"]
 
 VERSION = 1
-"""Goes up when the same mesh would get other bytes, so that stored descriptors are not mixed."""
+"""Increases when descriptors change, so that stored descriptors are not mixed."""
 
 CAMERAS = 10
 VIEWS = FIELDS * CAMERAS
-_MESHES_AT_ONCE = 16
-_VERTICES_AT_ONCE = 2**18
-_DISTANCES_AT_ONCE = 2**24
+MESHES_AT_ONCE = 16
+VERTICES_AT_ONCE = 2**18
+DISTANCES_AT_ONCE = 2**24
 
 ANGULAR = 12
 RADIAL = 3
@@ -51,7 +48,7 @@ _FOUR_PI = 12.5663704
 
 @dataclass(frozen=True)
 class LightFieldDescriptors:
-    """What n shapes look like, in bytes, by light field and camera.
+    """Descriptors of n shapes, in bytes, by light field and camera.
 
     Attributes:
         region: [n, 10, 10, 35], angular radial transform of the silhouette.
@@ -73,7 +70,7 @@ class LightFieldDescriptors:
 
     @classmethod
     def cat(cls, parts: Sequence["LightFieldDescriptors"]) -> "LightFieldDescriptors":
-        """All shapes of the parts, in order."""
+        """Concatenates descriptors."""
         return cls(*(torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def to(self, device: torch.device | str) -> "LightFieldDescriptors":
@@ -98,13 +95,13 @@ class Features:
 
 
 def light_field_descriptors(meshes: Sequence[Mesh]) -> LightFieldDescriptors:
-    """Describes shapes by their silhouettes; where a shape stands and how large it is makes no difference.
+    """Descriptors of shapes, independent of position and size.
 
     Args:
         meshes: any triangle meshes, closed or not, of any orientation of faces.
 
     Returns:
-        Their descriptors, in order, on the device of the meshes.
+        The descriptors, on the device of the meshes.
 
     Raises:
         ValueError: a mesh has no face, no extent, or a vertex that is not finite.
@@ -130,7 +127,7 @@ def _groups(meshes: Sequence[Mesh]) -> Iterator[tuple[int, list[Mesh]]]:
     vertices = 0
     for number, mesh in enumerate(meshes):
         vertices += mesh.vertices.shape[0]
-        if group and (len(group) == _MESHES_AT_ONCE or vertices > _VERTICES_AT_ONCE):
+        if group and (len(group) == MESHES_AT_ONCE or vertices > VERTICES_AT_ONCE):
             yield number - len(group), group
             group, vertices = [], mesh.vertices.shape[0]
         group.append(mesh)
@@ -142,7 +139,7 @@ def silhouettes(meshes: Sequence[Mesh], first: int = 0) -> Int32[Tensor, "views 
 
     Args:
         meshes: the shapes.
-        first: the number that an error gives to the first mesh.
+        first: index of the first mesh, for error messages.
 
     Returns:
         A row of an image is eight words; bit j of word w is column 32 w + j. Row 0 is at the bottom.
@@ -153,14 +150,8 @@ def silhouettes(meshes: Sequence[Mesh], first: int = 0) -> Int32[Tensor, "views 
     batch = MeshBatch.from_meshes(meshes)
     exact = MeshBatch(batch.vertices.double(), batch.faces, batch.vertex_offsets, batch.face_offsets)
     vertices = in_unit_cube(exact, first).vertices.float().contiguous()
-    device = vertices.device
-    screen = torch.empty(VIEWS, vertices.shape[0], 2, dtype=torch.int32, device=device)
-    axes = _view_axes().to(vertices)
-    launch(project_vertices, screen.shape[:2], device, (vertices, wp.vec3), (axes, wp.vec3), (screen, wp.vec2i))
-    bits = torch.zeros(len(meshes) * VIEWS, SIDE, WORDS, dtype=torch.int32, device=device)
-    dim = (VIEWS, batch.faces.shape[0])
-    launch(draw_silhouettes, dim, device, (screen, wp.vec2i), batch.faces, batch.face_mesh, (bits, wp.uint32))
-    return bits
+    screen = project_vertices(vertices, _view_axes().to(vertices))
+    return draw_silhouettes(screen, batch.faces.contiguous(), batch.face_mesh, len(meshes))
 
 
 @functools.cache
@@ -181,31 +172,14 @@ def _eyes() -> list[list[list[float]]]:
 
 def _features(bits: Int32[Tensor, "views 256 8"]) -> Features:
     """Region, contour, circularity and eccentricity of each silhouette; views of one light field are neighbours."""
-    device, views = bits.device, bits.shape[0]
-
-    def zeros(*shape: int, dtype: torch.dtype = torch.int32) -> Tensor:
-        return torch.zeros(shape, dtype=dtype, device=device)
-
-    words = (bits, wp.uint32)
-    bounds, counts, reach = zeros(views, 4), zeros(views, 2), zeros(views)
-    moments = zeros(views, 3, dtype=torch.int64)
-    launch(measure_silhouettes, (views,), device, words, bounds, counts, reach, moments)
+    bounds, counts, reach, moments = measure_silhouettes(bits)
     # The centre is the middle of the bounds, and the radius is shared by a light field's ten views.
     radius = reach.view(-1, CAMERAS).amax(dim=1).double().sqrt() / 2
     scale = torch.where(radius > 0, CELLS // 2 / radius, 0).repeat_interleave(CAMERAS)
-    cells = zeros(views, CELLS, CELLS, dtype=torch.float64)
-    launch(gather_cells, (views,), device, words, bounds, scale, cells)
-    points, bridges = zeros(views), zeros(views)
-    contour = zeros(views, COEFFICIENTS, dtype=torch.float64)
-    bridged, trace, scratch = ((torch.zeros_like(bits), wp.uint32) for _ in range(3))
-    launch(
-        describe_contours,
-        (views,),
-        device,
-        *(words, bounds, bridged, trace, scratch, points, bridges, contour),
-    )
+    cells = gather_cells(bits, bounds, scale)
+    points, bridges, contour = describe_contours(bits, bounds)
     pixels, rim = counts.double().unbind(dim=1)
-    real, imaginary = (cells.flatten(1) @ _basis().to(device)).unflatten(1, (2, -1)).unbind(dim=1)
+    real, imaginary = (cells.flatten(1) @ _basis().to(bits.device)).unflatten(1, (2, -1)).unbind(dim=1)
     xx, yy, xy = moments.double().unbind(dim=1)
     spread = ((xx - yy).square() + 4 * xy.square()) / (xx + yy).square()
     return Features(
@@ -233,7 +207,7 @@ def _basis() -> Float64[Tensor, "cells 72"]:
 
 
 def light_field_distance(a: LightFieldDescriptors, b: LightFieldDescriptors) -> Int64[Tensor, "a b"]:
-    """How differently shapes look, each of `a` from each of `b`.
+    """Light field distance of each shape of `a` to each of `b`.
 
     The sum over ten pairs of views of the differences of their bytes (contour and circularity count twice), for the
     best of all pairs of light fields and of all 60 rotations of the dodecahedron.
@@ -243,7 +217,7 @@ def light_field_distance(a: LightFieldDescriptors, b: LightFieldDescriptors) -> 
         b: the shapes of the columns, on the same device.
 
     Returns:
-        Whole numbers from 0 to 147,900; symmetric, 0 for a shape and itself.
+        Integers from 0 to 147,900; symmetric, 0 for a shape and itself.
     """
     device = a.region.device
     result = torch.zeros(len(a), len(b), dtype=torch.int64, device=device)
@@ -252,11 +226,10 @@ def light_field_distance(a: LightFieldDescriptors, b: LightFieldDescriptors) -> 
     rows = _weighted(a).flatten(1, 2).contiguous()
     columns = _weighted(b).permute(0, 3, 2, 1).contiguous()
     rotations = torch.tensor(_rotations(), dtype=torch.int32, device=device)
-    at_once = max(1, _DISTANCES_AT_ONCE // (FIELDS * len(b)))
+    at_once = max(1, DISTANCES_AT_ONCE // (FIELDS * len(b)))
     for start in range(0, len(a), at_once):
         block = rows[start : start + at_once]
-        best = torch.empty(len(block), len(b), FIELDS, device=device)
-        launch(match_descriptors, best.shape, device, block, (columns, Lanes), rotations, best)
+        best = match_descriptors(block, columns, rotations)
         result[start : start + at_once] = best.amin(dim=2).long()
     return result
 

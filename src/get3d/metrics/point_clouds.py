@@ -1,4 +1,4 @@
-"""How alike two sets of shapes are: distances between shapes, and what matrices of distances tell of the sets.
+"""Comparing two sets of shapes: distances between shapes, and metrics of distance matrices.
 
 Achlioptas et al. 2018, "Learning Representations and Generative Models for 3D Point Clouds" (coverage, minimum matching
 distance); Yang et al. 2019, "PointFlow" (1-nearest-neighbour accuracy).
@@ -8,31 +8,31 @@ import math
 from dataclasses import dataclass
 
 import torch
-import warp as wp
 from jaxtyping import Float, Float32, Float64, Shaped
 from torch import Tensor
 
-from get3d.metrics.distance_kernels import LEAF, LeafLanes, sum_nearest
-from get3d.metrics.kernel_launch import launch
+from get3d.metrics.distance_kernels import LEAF
+from get3d.metrics.kernel_ops import sum_nearest
 
 __all__ = ["chamfer_distance", "coverage", "minimum_matching_distance", "nearest_neighbour_accuracy"]
 
 
 def chamfer_distance(a: Float[Tensor, "a p 3"], b: Float[Tensor, "b q 3"]) -> Float64[Tensor, "a b"]:
-    """The Chamfer distance of every cloud of points in `a` from every one in `b`.
+    """Chamfer distance of every point cloud of `a` to every one of `b`.
 
-    The mean over the points of one cloud of the squared distance to the nearest point of the other, both ways, added.
+    It is the mean squared distance from the points of one cloud to the nearest point of the other, in both directions,
+    added.
 
     Args:
-        a: clouds of equally many points.
-        b: the others, on the same device; the number of points may differ.
+        a: point clouds.
+        b: other point clouds on the same device; the number of points may differ.
 
     Raises:
-        ValueError: a cloud has no point, or one that is not finite.
+        ValueError: a cloud has no points, or a point that is not finite.
     """
     for name, points in (("a", a), ("b", b)):
         if points.shape[1] == 0:
-            raise ValueError(f"the clouds of {name} hold no point")
+            raise ValueError(f"the clouds of {name} have no points")
         if not torch.isfinite(points).all():
             raise ValueError(f"the clouds of {name} hold points that are not finite")
     tree_a, tree_b = _trees(a), _trees(b)
@@ -83,18 +83,15 @@ def _trees(clouds: Float[Tensor, "n p 3"]) -> Trees:
 
 def _mean_nearest(a: Trees, b: Trees, points: int) -> Float64[Tensor, "a b"]:
     """The mean over the points of each cloud of `a` of the squared distance to the nearest of each cloud of `b`."""
-    device = a.low.device
-    sums = torch.zeros(len(a.low), len(b.low), dtype=torch.float64, device=device)
-    queries = (a.leaves, LeafLanes), (a.weights, LeafLanes), (a.low, wp.vec3), (a.high, wp.vec3)
-    launch(sum_nearest, sums.shape, device, *queries, (b.leaves, LeafLanes), (b.low, wp.vec3), (b.high, wp.vec3), sums)
+    sums = sum_nearest(a.leaves, a.weights, a.low, a.high, b.leaves, b.low, b.high)
     return sums / points
 
 
 def coverage(distances: Shaped[Tensor, "g r"]) -> float:
-    """Which share of the references is the nearest one of some generated shape: variety, in per cent, higher is better.
+    """Per cent of the references that are nearest to some generated shape. It measures variety; higher is better.
 
     Args:
-        distances: of each generated shape (row) from each reference (column).
+        distances: from each generated shape (row) to each reference (column).
 
     Raises:
         ValueError: a set is empty, or a distance is not a number.
@@ -104,10 +101,10 @@ def coverage(distances: Shaped[Tensor, "g r"]) -> float:
 
 
 def minimum_matching_distance(distances: Shaped[Tensor, "g r"]) -> float:
-    """The mean over the references of the distance of the nearest generated shape: fidelity, lower is better.
+    """Mean distance from each reference to its nearest generated shape. It measures fidelity; lower is better.
 
     Args:
-        distances: of each generated shape (row) from each reference (column).
+        distances: from each generated shape (row) to each reference (column).
 
     Raises:
         ValueError: a set is empty, or a distance is not a number.
@@ -119,16 +116,15 @@ def minimum_matching_distance(distances: Shaped[Tensor, "g r"]) -> float:
 def nearest_neighbour_accuracy(
     gg: Shaped[Tensor, "g g"], gr: Shaped[Tensor, "g r"], rr: Shaped[Tensor, "r r"]
 ) -> float:
-    """How often a shape's nearest other shape is of its own set, in per cent; 50 is best, 100 means told apart always.
+    """Per cent of shapes whose nearest other shape is of their own set; 50 is best, 100 means always told apart.
 
     The leave-one-out accuracy of a 1-nearest-neighbour classifier over both sets. Above 50 the sets differ; below 50
-    shapes of one set are nearer to those of the other, as copies are. Where the nearest of both sets are equally far,
-    half counts.
+    shapes of one set are nearer to those of the other, as copies are. Ties between both sets count half.
 
     Args:
         gg: distances between generated shapes; the diagonal is not read.
-        gr: of each generated shape from each reference.
-        rr: between references.
+        gr: from each generated shape to each reference.
+        rr: distances between references.
 
     Raises:
         ValueError: a set is empty, or a distance is not a number.
@@ -145,6 +141,6 @@ def nearest_neighbour_accuracy(
 
 def _check(distances: Tensor) -> None:
     if 0 in distances.shape:
-        raise ValueError(f"distances between {distances.shape[0]} and {distances.shape[1]} shapes tell nothing")
+        raise ValueError(f"distances between {distances.shape[0]} and {distances.shape[1]} shapes are not enough")
     if torch.isnan(distances).any():
         raise ValueError("there are distances that are not numbers")

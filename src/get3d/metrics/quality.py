@@ -1,18 +1,16 @@
-"""Whether meshes are fit for use: closed, in one part, without faces that cut each other, slivers or thin sheets."""
+"""Mesh quality: closed, connected, without self-intersections, slivers or thin sheets."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
 import torch
-import warp as wp
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from get3d.export import TexturedMesh, main_share, mesh_report, weld
 from get3d.meshes import Mesh, MeshBatch
-from get3d.metrics.kernel_launch import in_step, launch
-from get3d.metrics.quality_kernels import mark_intersections, measure_thickness
+from get3d.metrics.kernel_ops import examine_solid
 from get3d.metrics.sampling import in_unit_cube, sample_surface
 from get3d.render import visible_faces
 from get3d.topology import joined
@@ -20,37 +18,38 @@ from get3d.topology import joined
 __all__ = ["MAIN", "THIN", "VERSION", "MeshQuality", "TextureQuality", "mesh_quality", "texture_quality"]
 
 VERSION = 4
-"""Of the examination: numbers of another version are measured anew."""
+"""Version of the examination: numbers of another version are measured again."""
 
 THIN = 0.01
 """A sheet is thin below this share of the shape's longest side."""
 
 MAIN = 0.9
-"""An object is whole when its largest part has at least this share of the area."""
+"""An object counts as a single body if its largest part has at least this share of the area."""
 
 BLACK = 2
-"""The greatest byte of a channel that counts as black."""
+"""Largest value of a channel that counts as black."""
 
 _SAMPLES = 4096
 _START = 1e-5
+_DIAGONAL = 2.0
 
 
 @dataclass(frozen=True)
 class MeshQuality:
-    """What a program that needs a solid asks of a mesh; vertices at the very same position are taken as one.
+    """Quality of a mesh as a solid, with vertices at equal positions merged.
 
     Attributes:
-        faces: how many there are.
-        watertight: closed, every edge between two faces, facing outward.
+        faces: number of faces.
+        watertight: closed, two faces at every edge, facing outward.
         manifold: no edge has more than two faces.
-        components: parts that no edge joins.
-        largest_component_area: share of the area that the largest part has; what hangs together by vertices is a part.
-        genus: handles, all parts together; None where the mesh is not closed and manifold.
-        intersecting: share of the faces that cut a face which they have no vertex in common with.
+        components: number of parts that share no edge.
+        largest_component_area: share of the area in the largest part; faces that share a vertex belong together.
+        genus: total number of handles; None if the mesh is not closed and manifold.
+        intersecting: share of the faces that intersect a face with which they share no vertex.
         thin: share of the area behind which the shape is thinner than 1 % of its longest side.
-        roughness: degrees by which the surface turns, in all, along a path of 1 % of the longest side.
-        smallest_angle: [F] degrees, of each face; 60 is best.
-        aspect: [F] longest side of each face over its least height, scaled so that 1 is best.
+        roughness: total change of direction of the surface along a path of 1 % of the longest side, in degrees.
+        smallest_angle: [F] smallest angle of each face in degrees; 60 is best.
+        aspect: [F] longest side divided by smallest height of each face, scaled so that 1 is best.
     """
 
     faces: int
@@ -70,14 +69,14 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
     """Examines a mesh.
 
     Raises:
-        ValueError: it has no face, no area, or a vertex that is not finite.
+        ValueError: the mesh has no face, no area, or a vertex that is not finite.
     """
     welded, _ = weld(mesh)
     unit = in_unit_cube(MeshBatch.from_meshes([welded]))
     report = mesh_report(welded)
     closed = report.closed and report.manifold
     angle, aspect = _face_shapes(unit.vertices[unit.faces])
-    solid = _Solid(unit)
+    solid = _solid(unit)
     return MeshQuality(
         faces=len(unit.faces),
         watertight=report.watertight,
@@ -85,8 +84,8 @@ def mesh_quality(mesh: Mesh) -> MeshQuality:
         components=report.components,
         largest_component_area=float(main_share(unit)),
         genus=_genus(unit.faces, report.components) if closed else None,
-        intersecting=float(solid.intersecting().float().mean()),
-        thin=float((solid.thickness() < THIN).float().mean()),
+        intersecting=float(solid.intersecting.float().mean()),
+        thin=float((solid.thickness < THIN).float().mean()),
         roughness=_roughness(unit),
         smallest_angle=angle,
         aspect=aspect,
@@ -144,39 +143,39 @@ def _roughness(unit: MeshBatch) -> float:
     return float(0.01 * 2 / math.pi * turned / (0.5 * normals.norm(dim=1).sum()))
 
 
+@dataclass(frozen=True)
 class _Solid:
-    """A mesh that can be asked which faces are near a box or on a ray."""
+    """What a mesh tells about the space it encloses.
 
-    def __init__(self, batch: MeshBatch) -> None:
-        self._batch = batch
-        self._indices = batch.faces.to(torch.int32).flatten().contiguous()
-        self._vertices = batch.vertices.float().contiguous()
-        with in_step(self._vertices.device):
-            self._mesh = wp.Mesh(wp.from_torch(self._vertices, dtype=wp.vec3), wp.from_torch(self._indices))
+    Attributes:
+        intersecting: which faces cut a face that is no neighbour.
+        thickness: how far the other side is at points spread evenly over the area; at most the diagonal.
+    """
 
-    def intersecting(self) -> Bool[Tensor, " f"]:
-        """Which faces cut a face that is no neighbour."""
-        marked = torch.zeros_like(self._indices[::3])
-        launch(mark_intersections, marked.shape, marked.device, self._mesh.id, self._indices, marked)
-        return marked.bool()
+    intersecting: Bool[Tensor, " f"]
+    thickness: Float[Tensor, " n"]
 
-    def thickness(self) -> Float[Tensor, " n"]:
-        """How far the other side is at points spread evenly over the area; at most the diagonal."""
-        drawn = sample_surface(self._batch, _SAMPLES, torch.Generator().manual_seed(0))
-        points = drawn.positions[0].float().contiguous()
-        inward = -torch.nn.functional.normalize(self._batch.face_crosses().double(), dim=1)[drawn.faces[0]].float()
-        thickness = torch.empty_like(points[:, 0])
-        arguments = (points, wp.vec3), (inward, wp.vec3), _START, 2.0, thickness
-        launch(measure_thickness, thickness.shape, points.device, self._mesh.id, *arguments)
-        return thickness
+
+def _solid(batch: MeshBatch) -> _Solid:
+    drawn = sample_surface(batch, _SAMPLES, torch.Generator().manual_seed(0))
+    inward = -torch.nn.functional.normalize(batch.face_crosses().double(), dim=1)[drawn.faces[0]].float()
+    marked, thickness = examine_solid(
+        batch.vertices.float().contiguous(),
+        batch.faces.to(torch.int32).flatten().contiguous(),
+        drawn.positions[0].float().contiguous(),
+        inward.contiguous(),
+        _START,
+        _DIAGONAL,
+    )
+    return _Solid(marked.bool(), thickness)
 
 
 @dataclass(frozen=True)
 class TextureQuality:
-    """What can be seen to be wrong with a texture.
+    """Quality of a texture.
 
     Attributes:
-        used: share of the texels that a face shows.
+        used: share of the texels that are used by faces.
         black: share of the used texels that are black.
         seam: share of the used texels at the border of a chart.
     """
@@ -187,7 +186,7 @@ class TextureQuality:
 
 
 def texture_quality(textured: TexturedMesh) -> TextureQuality:
-    """Examines the texels whose centres lie in a face."""
+    """Examines the texels with their centres in a face."""
     height, width = textured.texture.shape[:2]
     screen = torch.stack(
         [textured.uv[:, 0] * width, (1 - textured.uv[:, 1]) * height, torch.ones_like(textured.uv[:, 0])], dim=1

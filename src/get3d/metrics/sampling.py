@@ -1,4 +1,4 @@
-"""Points on the surfaces of shapes, evenly by area."""
+"""Points on the surfaces of shapes, uniform by area."""
 
 import math
 
@@ -19,12 +19,12 @@ OUTER_TRIES = 8
 
 
 def in_unit_cube(meshes: MeshBatch, first: int = 0, *, centred: bool = True) -> MeshBatch:
-    """Each mesh with the middle of its bounding box at the origin and its longest side 1; lone vertices do not count.
+    """Moves and scales each mesh: centred bounding box, longest side 1. Unused vertices do not count.
 
     Args:
         meshes: the shapes.
-        first: the number that an error gives to the first mesh.
-        centred: False leaves out the move to the origin, so that only the scale changes.
+        first: index of the first mesh, for error messages.
+        centred: False only scales.
 
     Raises:
         ValueError: a mesh has no face, no extent, or a vertex that is not finite.
@@ -48,15 +48,15 @@ def in_unit_cube(meshes: MeshBatch, first: int = 0, *, centred: bool = True) -> 
 
 
 def sample_outer_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> SurfacePoints:
-    """Points spread evenly over the part of each mesh that can be seen from outside; the seats of a car do not count.
+    """Samples points uniformly on the part of each mesh that is visible from outside, such as a car without its seats.
 
-    A point counts as seen when it is nearest to the eye, to within the size of a pixel, in one of 64 parallel views
-    from all around. Points are drawn until there are enough; where a shape shows little of itself they repeat.
+    A point counts as visible if it is nearest to the camera, to within the size of a pixel, in one of 64 parallel views
+    from all sides. Points are drawn until there are enough; if little of a shape is visible, points repeat.
 
     Args:
         meshes: shapes with faces of positive area, about as large as the unit cube around the origin.
-        count: points for each mesh.
-        generator: what the points are drawn from.
+        count: number of points for each mesh.
+        generator: random generator.
 
     Raises:
         ValueError: a mesh has no area.

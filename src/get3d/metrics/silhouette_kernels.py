@@ -1,4 +1,4 @@
-"""From triangles to silhouettes as bits, and what is counted on them, in NVIDIA Warp for the CPU and NVIDIA GPUs.
+"""From triangles to silhouettes as bits, and their measures, in NVIDIA Warp for the CPU and NVIDIA GPUs.
 
 A silhouette is 256 rows of eight 32-bit words; bit j of word w is column 32 w + j, and row 0 is at the bottom. So a
 row is handled in eight steps, and a silhouette fits into a processor's first cache.

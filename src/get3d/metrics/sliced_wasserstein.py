@@ -1,4 +1,4 @@
-"""How alike two sets of images are, without any trained network: the sliced Wasserstein distance.
+"""The sliced Wasserstein distance of two sets of images, which needs no trained network.
 
 Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", section 5: small
 patches of every level of a Laplacian pyramid (Burt and Adelson 1983), compared as sets by their Wasserstein distance
@@ -16,24 +16,24 @@ COARSEST = 16
 PATCH = 7
 PATCHES_PER_IMAGE = 128
 DIRECTIONS = 512
-_IMAGES_AT_ONCE = 64
-_VALUES_AT_ONCE = 2**26
+IMAGES_AT_ONCE = 64
+VALUES_AT_ONCE = 2**26
 
 Images = Float[Tensor, "_ _ _ _"] | UInt8[Tensor, "_ _ _ _"]
 
 
 def sliced_wasserstein_distance(images_a: Images, images_b: Images, generator: torch.Generator | None = None) -> float:
-    """How far apart two sets of images are, the mean over the levels of `sliced_wasserstein_levels`.
+    """Sliced Wasserstein distance of two sets of images: the mean over the levels of `sliced_wasserstein_levels`.
 
     Args:
         images_a: square images of any number of channels (three for colour, one for masks), in any range.
         images_b: the other set, of the same channels and size; the number of images may differ.
-        generator: draws patches and directions; without one they come from the seed 0, so that the same images give
-            the same number.
+        generator: random generator for patches and directions; by default seed 0, so that the same images give the
+            same number.
 
     Returns:
-        10³ times the distance, the unit of the paper's tables. Zero for a set against itself; symmetric. Two finite
-        samples of one distribution do not give zero: report that floor beside the number.
+        10³ times the distance, the unit of the paper's tables. It is symmetric, and zero for a set and itself. Two
+        finite samples of one distribution do not give zero: report this floor together with the number.
 
     Raises:
         ValueError: as `sliced_wasserstein_levels`.
@@ -45,23 +45,23 @@ def sliced_wasserstein_distance(images_a: Images, images_b: Images, generator: t
 def sliced_wasserstein_levels(
     images_a: Images, images_b: Images, generator: torch.Generator | None = None
 ) -> dict[int, float]:
-    """The sliced Wasserstein distance of each level of the Laplacian pyramid, fine to coarse.
+    """Sliced Wasserstein distance for each level of the Laplacian pyramid, fine to coarse.
 
-    A level gives 128 patches of 7 × 7 pixels per image, normalised per channel over the whole set by the set's own
-    mean and standard deviation; so brightness and contrast of the whole set do not count. They are projected on
-    512 random directions and compared along each as sorted lists. Both sets are cut at the same places, which lowers
-    the noise and makes a set equal to itself.
+    A level gives 128 patches of 7 × 7 pixels per image, normalised per channel by the mean and standard deviation of
+    their set, so that brightness and contrast of a set do not count. They are projected on 512 random directions and
+    compared along each as sorted lists. Both sets are sampled at the same places, which lowers the noise and makes a
+    set equal to itself.
 
     Args:
         images_a: square images of any number of channels, in any range.
         images_b: the other set, of the same channels and size.
-        generator: draws patches and directions; without one they come from the seed 0.
+        generator: random generator for patches and directions; by default seed 0.
 
     Returns:
-        10³ times the distance, by the side of the level in pixels; the coarsest level has at least 16.
+        10³ times the distance, by the side of the level in pixels; the coarsest side is at least 16.
 
     Raises:
-        ValueError: the sets are empty, not square, of different sizes or channels, smaller than 16 pixels, or hold
+        ValueError: the sets are empty, not square, of different sizes or channels, smaller than 16 pixels, or contain
             numbers that are not finite.
     """
     _check(images_a, images_b)
@@ -112,8 +112,8 @@ def _places(side: int, count: int, generator: torch.Generator) -> Int[Tensor, "n
 def _patches(images: Tensor, level: int, places: Tensor) -> Float[Tensor, "m c 49"]:
     """All patches of one level of all images."""
     found = []
-    for start in range(0, len(images), _IMAGES_AT_ONCE):
-        image = _level(images[start : start + _IMAGES_AT_ONCE].float(), level)
+    for start in range(0, len(images), IMAGES_AT_ONCE):
+        image = _level(images[start : start + IMAGES_AT_ONCE].float(), level)
         n, c, side, _ = image.shape
         inside = torch.arange(PATCH, device=image.device)
         pixel = (
@@ -159,7 +159,7 @@ def _sliced_distance(a: Tensor, b: Tensor, generator: torch.Generator) -> float:
     directions = torch.randn(a.shape[1], DIRECTIONS, generator=generator, device=generator.device)
     directions = functional.normalize(directions, dim=0).to(a.device)
     total = 0.0
-    for block in directions.split(max(1, _VALUES_AT_ONCE // len(a)), dim=1):
+    for block in directions.split(max(1, VALUES_AT_ONCE // len(a)), dim=1):
         along_a, along_b = (_sorted((patches @ block).T.contiguous()) for patches in (a, b))
         total += float((along_a - along_b).abs().mean(dim=1).sum())
     return total / DIRECTIONS

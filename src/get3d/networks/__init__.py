@@ -1,4 +1,4 @@
-"""The networks: mapping, planes, volumes, fields, discriminators. No geometry in here."""
+"""Networks: mapping, planes, volumes, fields, discriminators, without geometry processing."""
 
 import lazy_loader
 

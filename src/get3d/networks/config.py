@@ -1,4 +1,4 @@
-"""The sizes of networks. This module imports nothing heavy: options are made from it."""
+"""Sizes of networks. This module imports nothing heavy, because options are made from it."""
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -26,7 +26,7 @@ def channels_per_resolution(resolution: int, channel_base: int, channel_max: int
     """The resolutions 4, 8, … of a network's blocks up to its own, and their channels: min(base / resolution, most).
 
     Raises:
-        ValueError: the resolution is no power of two, or less than 4.
+        ValueError: the resolution is not a power of two, or less than 4.
     """
     if resolution < 4 or resolution & (resolution - 1):
         raise ValueError(f"a network's resolution of {resolution} must be a power of two, at least 4")
@@ -40,9 +40,9 @@ class PlanesConfig:
 
     Attributes:
         resolution: side of a plane, a power of two, at least 4.
-        channels: features of a plane.
-        channel_base: a block of resolution r has channel_base / r channels inside, …
-        channel_max: … but no more than this.
+        channels: number of features per plane.
+        channel_base: a block of resolution r has channel_base / r channels, up to channel_max.
+        channel_max: maximum number of channels of a block.
     """
 
     resolution: Annotated[int, Range(4, 4096, power_of_two=True)] = 256
@@ -61,8 +61,8 @@ class UnifiedConfig:
 
     Attributes:
         planes: sizes of the tri-plane network.
-        texture_features: size of what the texture head gives to the colour layer.
-        channels: what the texture field gives, rows of `get3d.materials.CHANNELS`.
+        texture_features: number of outputs of the texture head, which are inputs of the colour layer.
+        channels: channels of the texture field, rows of `get3d.materials.CHANNELS`.
     """
 
     planes: PlanesConfig = field(default_factory=PlanesConfig)
@@ -78,7 +78,7 @@ class UnifiedConfig:
         Args:
             style: size of the style codes.
             size: side of the cube that the fields fill.
-            cell_values: how many values the isosurface wants for each cell of its grid; 0 makes none.
+            cell_values: number of values that the isosurface needs for each cell of its grid; 0 for none.
         """
         from get3d.networks.fields import UnifiedSynthesis
 
@@ -91,9 +91,9 @@ class VolumeConfig:
 
     Attributes:
         resolution: side of a volume, a power of two, at least 4.
-        channel_base: a block of resolution r has channel_base / r channels, …
-        channel_max: … but no more than this.
-        hidden: width of the dense layers that follow.
+        channel_base: a block of resolution r has channel_base / r channels, up to channel_max.
+        channel_max: maximum number of channels of a block.
+        hidden: width of the following dense layers.
     """
 
     resolution: Annotated[int, Range(4, 512, power_of_two=True)] = 32
@@ -113,8 +113,8 @@ class SeparateConfig:
     Attributes:
         volume: sizes of each of the two volume networks.
         planes: sizes of the texture's tri-plane network.
-        texture_features: size of what the texture head gives to the colour layer.
-        channels: what the texture field gives, rows of `get3d.materials.CHANNELS`.
+        texture_features: number of outputs of the texture head, which are inputs of the colour layer.
+        channels: channels of the texture field, rows of `get3d.materials.CHANNELS`.
     """
 
     volume: VolumeConfig = field(default_factory=VolumeConfig)
@@ -131,7 +131,7 @@ class SeparateConfig:
         Args:
             style: size of the style codes.
             size: side of the cube that the fields fill.
-            cell_values: how many values the isosurface wants for each cell of its grid; 0 makes none.
+            cell_values: number of values that the isosurface needs for each cell of its grid; 0 for none.
         """
         from get3d.networks.volume import SeparateSynthesis
 
@@ -143,11 +143,11 @@ class DiscriminatorConfig:
     """Sizes of a discriminator.
 
     Attributes:
-        channel_base: a block of resolution r has channel_base / r channels, …
-        channel_max: … but no more than this.
+        channel_base: a block of resolution r has channel_base / r channels, up to channel_max.
+        channel_max: maximum number of channels of a block.
         condition: size of the mapped condition.
-        condition_layers: dense layers that map the condition.
-        group: images that are compared with each other (minibatch standard deviation).
+        condition_layers: number of dense layers that map the condition.
+        group: size of the groups of images for the minibatch standard deviation.
     """
 
     channel_base: Annotated[int, Range(1, 2**24)] = 32768

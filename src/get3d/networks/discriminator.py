@@ -2,16 +2,21 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from get3d.networks.config import DiscriminatorConfig
 from get3d.networks.layers import Conv, Dense, channels_per_resolution, downsample
 from get3d.networks.mapping import LR_MULTIPLIER, normalized, one_hot
 
 __all__ = ["Discriminator", "DiscriminatorConfig", "Logits", "camera_features", "minibatch_deviation"]
+
+LARGEST_KEPT = 256
+"""Side of the largest images whose features are kept for the backward pass; those of larger ones are made again."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +107,24 @@ class DiscriminatorBranch(nn.Module):
             )
         )
 
-    def forward(self, image: Float[Tensor, "n c r r"], condition: Float[Tensor, "n k"]) -> Float[Tensor, "n 1"]:
-        """Logits of images, given camera features and one-hot labels."""
+    def forward(
+        self, image: Float[Tensor, "n c r r"], condition: Float[Tensor, "n k"], *, recompute: bool = True
+    ) -> Float[Tensor, "n 1"]:
+        """Logits of images, given camera features and one-hot labels.
+
+        Args:
+            image: the images.
+            condition: camera features and one-hot labels.
+            recompute: compute the features of large images again in the backward pass, which needs less memory.
+        """
         x = None
+        # A compiler decides by itself what it keeps.
+        recompute = recompute and torch.is_grad_enabled() and not torch.compiler.is_compiling()
         for block in self.blocks:
-            x = block(x, image)
+            if recompute and image.shape[-1] > LARGEST_KEPT:
+                x = checkpoint(block, x, image, use_reentrant=False, preserve_rng_state=False)
+            else:
+                x = block(x, image)
             image = downsample(image)
         x = self.read(image) if x is None else x + self.read(image)
         x = self.conv(torch.cat([x, minibatch_deviation(x, self.group)], dim=1))
@@ -146,8 +164,37 @@ class Discriminator(nn.Module):
             ValueError: the images have another resolution; their number is not divisible by the size of a group; a
                 label is missing, or given where there are no classes.
         """
+        images, condition = self._inputs(images, angles, label)
+        return Logits(rgb=self.rgb(images[:, :3], condition), mask=self.mask(images[:, 3:], condition))
+
+    def branch(
+        self,
+        name: Literal["rgb", "mask"],
+        images: Float[Tensor, "n 4 r r"],
+        angles: Float[Tensor, "n 2"],
+        label: Int[Tensor, " n"] | None = None,
+    ) -> Float[Tensor, "n 1"]:
+        """The logits of one branch, never compiled and with all features kept, for second derivatives.
+
+        Args:
+            name: of the branch.
+            images: as for `forward`, as are the others.
+            angles: of their cameras.
+            label: class numbers.
+
+        Raises:
+            ValueError: as `forward`.
+        """
+        images, condition = self._inputs(images, angles, label)
+        if name == "rgb":
+            logits: Tensor = self.rgb(images[:, :3], condition, recompute=False)
+        else:
+            logits = self.mask(images[:, 3:], condition, recompute=False)
+        return logits
+
+    def _inputs(self, images: Tensor, angles: Tensor, label: Tensor | None) -> tuple[Tensor, Tensor]:
+        """The images in the memory format of convolutions, and the condition."""
         if images.shape[-1] != self.resolution:
             raise ValueError(f"images of {images.shape[-1]}² given to a discriminator of {self.resolution}²")
         condition = torch.cat([camera_features(angles), one_hot(label, self.label_dim, angles)], dim=1)
-        images = images.contiguous(memory_format=torch.channels_last)
-        return Logits(rgb=self.rgb(images[:, :3], condition), mask=self.mask(images[:, 3:], condition))
+        return images.contiguous(memory_format=torch.channels_last), condition

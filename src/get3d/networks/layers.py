@@ -13,10 +13,11 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
 
 from get3d.networks import winograd
+from get3d.networks.activation import SLOPE, bias_act, clamped, clamped_lrelu, write_bias_act
 from get3d.networks.config import channels_per_resolution
+from get3d.networks.resampling import blur, downsample, upsample
 
 __all__ = [
     "SLOPE",
@@ -37,104 +38,6 @@ __all__ = [
     "upsample",
 ]
 
-SLOPE = 0.2
-"""Of the leaky ReLU."""
-
-BAND = 2**18
-"""Features that are finished at once on CPUs, as numbers."""
-
-CLAMP = 256.0
-"""Activations of convolutions are kept within ±CLAMP, so that half precision cannot overflow."""
-
-
-class _Activation(torch.autograd.Function):
-    """In place, and keeping only its output: that tells which way the gradient went."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        y = F.hardtanh_(F.leaky_relu_(x, SLOPE), -CLAMP, CLAMP)
-        ctx.mark_dirty(y)
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> Tensor:
-        y = ctx.saved_tensors[0].detach()  # type: ignore[attr-defined]
-        gradient = torch.ops.aten.hardtanh_backward(gradient, y, -CLAMP, CLAMP)
-        return torch.ops.aten.leaky_relu_backward(gradient, y, SLOPE, True)
-
-
-def clamped_lrelu(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2, clamped to ±256, written over `x`. Twice differentiable.
-
-    The gain of √2, which keeps the variance of a unit normal input about one, belongs to the layer before it: scaling
-    weights is cheaper than scaling features.
-    """
-    return _Activation.apply(x)
-
-
-class _Finish(torch.autograd.Function):
-    """In place, and keeping only its output, from which what went in follows; band by band, so that caches hold it."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, factor: Tensor, bias: Tensor, image: Tensor) -> Tensor:
-        ctx.mark_dirty(x)
-        ctx.save_for_backward(x, factor, bias, image)
-        by_pixel, scale = x.permute(0, 2, 3, 1), factor[:, None, None]
-        for band in _bands(x):
-            part = by_pixel[:, band]
-            _finish(part, scale, bias, image[band], out=part)
-        return x
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, ...]:
-        y, factor, bias, image = ctx.saved_tensors  # type: ignore[attr-defined]
-        d_x, d_image = torch.empty_like(y), torch.empty_like(image)
-        sums, products = torch.zeros_like(factor), torch.zeros_like(factor)
-        outputs, inputs, gradients = (t.permute(0, 2, 3, 1) for t in (y, d_x, gradient))
-        for band in _bands(y):
-            part, noise = outputs[:, band], image[band, :, None]
-            d_part = torch.ops.aten.hardtanh_backward(gradients[:, band], part, -CLAMP, CLAMP)
-            d_part = torch.ops.aten.leaky_relu_backward(d_part, part, SLOPE, True)
-            d_image[band] = d_part.sum((0, 3))
-            sums += d_part.sum((1, 2))
-            products += (F.leaky_relu(part, 1 / SLOPE).sub_(noise).mul_(d_part)).sum((1, 2))
-            torch.mul(d_part, factor[:, None, None], out=inputs[:, band])
-        return d_x, (products - bias * sums) / factor, sums.sum(0), d_image
-
-
-def _finish(
-    x: Float[Tensor, "*s c"],
-    factor: Float[Tensor, "*k c"],
-    bias: Float[Tensor, " c"],
-    image: Float[Tensor, "*p"],
-    *,
-    out: Float[Tensor, "*s c"],
-) -> None:
-    """clamped_lrelu(x · factor + bias + image), channels last, written to `out`."""
-    torch.addcmul(image[..., None] + bias, x, factor, out=out)
-    F.hardtanh_(F.leaky_relu_(out, SLOPE), -CLAMP, CLAMP)
-
-
-def _bands(x: Float[Tensor, "n c h w"]) -> list[slice]:
-    """Ranges of rows that hold about BAND numbers on CPUs, where memory is slow; all rows elsewhere."""
-    n, c, h, w = x.shape
-    rows = max(BAND // (n * c * w), 1) if x.device.type == "cpu" else h
-    return [slice(start, start + rows) for start in range(0, h, rows)]
-
-
-def bias_act(
-    x: Float[Tensor, "n c h w"], factor: Float[Tensor, "n c"], bias: Float[Tensor, " c"], image: Float[Tensor, "h w"]
-) -> Float[Tensor, "n c h w"]:
-    """clamped_lrelu(x · factor + bias + image), written over `x`. Differentiable once."""
-    return _Finish.apply(x, factor, bias, image)
-
-
-def clamped(x: Tensor) -> Tensor:
-    """`x` within ±256, written over it."""
-    return F.hardtanh_(x, -CLAMP, CLAMP)
-
 
 class WeightCache:
     """What follows from weights alone, made anew when they change or gradients are asked for.
@@ -154,8 +57,9 @@ class WeightCache:
 
     def __call__(self, weight: Tensor) -> Tensor:
         """What follows from these weights."""
-        # Tensors made in inference mode do not count their changes.
-        if (torch.is_grad_enabled() and weight.requires_grad) or weight.is_inference():
+        # Tensors made in inference mode do not count their changes, and compiled code keeps nothing.
+        traced = torch.compiler.is_compiling()
+        if traced or (torch.is_grad_enabled() and weight.requires_grad) or weight.is_inference():
             return self._make(weight)
         of = self._of
         if of is None or of.data_ptr() != weight.data_ptr() or self._version != weight._version:
@@ -190,64 +94,6 @@ def demodulation(energy: Float[Tensor, "o i"], style: Float[Tensor, "n i"]) -> F
     """
     with torch.autocast(style.device.type, enabled=False):
         return torch.rsqrt(style.square() @ energy.T + 1e-8)
-
-
-def _fir(x: Tensor) -> Tensor:
-    """The low-pass kernel [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64, once per channel: [c, 1, 4, 4]."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype) / 8
-    return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
-
-
-class _Blur(torch.autograd.Function):
-    """The kernel is symmetric, so gradients of any order are blurs too; PyTorch's own loop over the channels."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, padding: int) -> Tensor:
-        ctx.padding = padding  # type: ignore[attr-defined]
-        with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(x, _fir(x), padding=padding, groups=x.shape[1])
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Blur.apply(gradient, 3 - ctx.padding), None  # type: ignore[attr-defined]
-
-
-class _Resize(torch.autograd.Function):
-    """Halving and doubling are each other's gradient, but for the gain."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor, double: bool) -> Tensor:
-        ctx.double = double  # type: ignore[attr-defined]
-        if double:
-            y = F.interpolate(x, scale_factor=2, mode="bilinear")
-            for border in (y[:, :, 0], y[:, :, -1], y[..., 0], y[..., -1]):
-                border *= 0.75
-            return y
-        with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(x, _fir(x), padding=1, stride=2, groups=x.shape[1])
-
-    @staticmethod
-    def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:
-        double = ctx.double  # type: ignore[attr-defined]
-        return _Resize.apply(gradient, not double) * (4 if double else 0.25), None
-
-
-def blur(x: Float[Tensor, "n c h w"], padding: int) -> Float[Tensor, "n c h2 w2"]:
-    """Low-pass filters images with [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64; `padding` zeros (0 to 3) lie around them."""
-    return _Blur.apply(x, padding)
-
-
-def downsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
-    """Halves the resolution of images, low-pass filtered; zeros lie outside."""
-    return _Resize.apply(x, False)
-
-
-def upsample(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h2 w2"]:
-    """Doubles the resolution of images: zeros put between the pixels, then the low-pass filter with gain 4.
-
-    That is bilinear interpolation with half-pixel centres, but for the border, where a quarter comes from outside.
-    """
-    return _Resize.apply(x, True)
 
 
 class Dense(nn.Module):
@@ -344,7 +190,7 @@ class ModulatedConv(nn.Module):
 
             def finish(images: slice, rows: slice, convolved: Tensor, part: Tensor) -> None:
                 tiled = image[rows].view(part.shape[1:5])
-                _finish(convolved, factor[images, None, None, None, None], bias, tiled, out=part)
+                write_bias_act(convolved, factor[images, None, None, None, None], bias, tiled, out=part)
 
             return winograd.convolve(x, self._filters(self.weight), scale, finish)
         x = x * scale.to(x.dtype)[:, :, None, None]
@@ -388,13 +234,16 @@ class ModulatedOutput(nn.Module):
         """
         n, _, h, w = x.shape
         layer, pixels = self.at(style), x.permute(0, 2, 3, 1).reshape(n, h * w, -1)
-        if onto is not None and not torch.is_grad_enabled() and x.device.type == "cpu":
+        by_sample = not torch.is_grad_enabled() and x.device.type == "cpu" and not torch.compiler.is_compiling()
+        if onto is not None and by_sample:
             # A batched product would first copy the bias to all of its result.
             for total, features, weights in zip(onto.permute(0, 2, 3, 1), pixels, layer.weights, strict=True):
                 total.add_(clamped(F.linear(features, weights, layer.bias)).view(h, w, -1))
             return onto
         y = clamped(layer(pixels)).view(n, h, w, -1).permute(0, 3, 1, 2)
-        return y if onto is None else onto.add_(y)
+        if onto is None:
+            return y
+        return onto + y if torch.compiler.is_compiling() else onto.add_(y)
 
 
 class ModulatedDense(nn.Module):

@@ -37,7 +37,7 @@ def one_hot(label: Int[Tensor, " n"] | None, classes: int, like: Tensor) -> Floa
 class MappingNetwork(nn.Module):
     """Dense layers from a latent code z to a style w (Karras et al. 2019, "A style-based generator architecture").
 
-    With labels, a learned embedding of the class, normalised, is put beside the normalised z.
+    With labels, a normalised, learned embedding of the class is concatenated with the normalised z.
 
     Args:
         z_dim: size of z.

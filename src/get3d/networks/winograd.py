@@ -27,7 +27,8 @@ def worthwhile(x: Float[Tensor, "n i h w"], weight: Float[Tensor, "o i 3 3"], sc
     differentiated = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, scale))
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     tiled = all(side % 4 == 0 for side in x.shape[2:])
-    return plain and tiled and min(weight.shape[:2]) >= _LEAST_CHANNELS and not differentiated
+    wide = min(weight.shape[:2]) >= _LEAST_CHANNELS
+    return plain and tiled and wide and not differentiated and not torch.compiler.is_compiling()
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Rasterisation: which face each pixel sees, values there, and masks with smooth, differentiable edges."""
+"""Rasterisation: visible faces, interpolated values, and masks with smooth, differentiable edges."""
 
 from get3d.render.antialias import mask_of, render_mask
 from get3d.render.interpolate import interpolate

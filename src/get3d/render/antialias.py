@@ -1,4 +1,4 @@
-"""A mask with smooth edges, right also where triangles are smaller than a pixel, with a gradient in the vertices.
+"""Masks with smooth edges, exact for triangles smaller than a pixel, and differentiable with respect to the vertices.
 
 The mask is measured on the lines through pixel centres, rows and columns: how much of each pixel's piece of line lies
 in the union of the triangles. Rows measure steep silhouettes well and columns flat ones, so each pixel takes a mean of
@@ -31,7 +31,7 @@ _SUBPIXELS = 2**20
 
 
 def render_mask(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Float[Tensor, "b 1 r r"]:
-    """How much of each pixel mesh b covers for camera b, in [0, 1]; differentiable in the vertices.
+    """Share of each pixel that mesh b covers in camera b, in [0, 1]; differentiable with respect to the vertices.
 
     Faces are left out as in `rasterize`. No gradient reaches a silhouette outside the image.
 
@@ -42,7 +42,7 @@ def render_mask(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Float[T
 
 
 def mask_of(meshes: MeshBatch, fragments: Fragments) -> Float[Tensor, "b 1 r r"]:
-    """The same as `render_mask`, for meshes that have been rasterised already."""
+    """`render_mask` for meshes that have already been rasterised."""
     return _mask(fragments.screen, meshes, fragments.resolution)
 
 

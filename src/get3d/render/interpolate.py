@@ -1,4 +1,4 @@
-"""Values at vertices, read at the covered pixels."""
+"""Interpolates vertex values at the covered pixels."""
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -11,13 +11,12 @@ __all__ = ["interpolate"]
 def interpolate(
     attributes: Float[Tensor, "v c"], faces: Int[Tensor, "f 3"], fragments: Fragments
 ) -> Float[Tensor, "p c"]:
-    """The attributes at the covered pixels; differentiable in the attributes, and in the vertices' positions.
+    """Vertex attributes at the covered pixels; differentiable with respect to attributes and vertex positions.
 
     Args:
-        attributes: values at the vertices; `meshes.vertices` itself gives the positions that are seen.
-        faces: the faces that were rasterised; their numbers are for rows of `attributes`, so attributes with seams
-            can be read with faces of their own.
-        fragments: what `rasterize` found.
+        attributes: values at the vertices; `meshes.vertices` gives the visible positions.
+        faces: the rasterised faces, as indices into `attributes`; attributes with seams can have separate faces.
+        fragments: the result of `rasterize`.
     """
     a, b, c = (
         attributes.index_select(0, faces.index_select(0, fragments.face).flatten()).unflatten(0, (-1, 3)).unbind(1)

@@ -1,4 +1,4 @@
-"""Where compiled kernels are kept: Warp's own folder, or one that can be written to where that cannot."""
+"""The cache folder of compiled kernels: Warp's own, or a writable one if that is not writable."""
 
 import os
 import sys
@@ -11,17 +11,17 @@ from get3d.files import InputError
 __all__ = ["VARIABLE", "use_writable_cache"]
 
 VARIABLE = "WARP_CACHE_PATH"
-"""The environment variable by which Warp, and every process that this one starts, finds the folder."""
+"""Environment variable with the folder, for Warp and for child processes."""
 
 
 def use_writable_cache() -> None:
-    """Sees to it, before Warp starts, that it can keep compiled kernels; says so, once, where its own folder is no use.
+    """Makes sure, before Warp starts, that compiled kernels can be cached; warns once if another folder is used.
 
-    That is so for users without a home folder, and in containers whose file system is read-only. Kernels are then kept
-    in a folder of this user's among the temporary files, which the next process finds again.
+    Another folder is used for users without a home folder, and in containers with a read-only file system. It is a
+    folder of the user among the temporary files, which the next process uses again.
 
     Raises:
-        InputError: there is no folder at all that can be written to.
+        InputError: no folder is writable.
     """
     if sys.platform == "win32":
         return
@@ -35,8 +35,8 @@ def use_writable_cache() -> None:
     if os.environ.get("RANK", "0") != "0":
         return
     warnings.warn(
-        f"{folder}: compiled kernels cannot be kept there ({problem}); they are kept in {instead}. "
-        f"Set {VARIABLE} to a folder that can be written to",
+        f"{folder}: compiled kernels cannot be cached there ({problem}); they are cached in {instead}. "
+        f"Set {VARIABLE} to a writable folder",
         RuntimeWarning,
         stacklevel=2,
     )
@@ -76,5 +76,5 @@ def _temporary() -> Path:
         return folder
     except OSError as error:
         raise InputError(
-            f"no folder can be written to for compiled kernels ({error.strerror}); set {VARIABLE} to one that can"
+            f"no folder is writable for compiled kernels ({error.strerror}); set {VARIABLE} to one that is"
         ) from error

@@ -1,4 +1,4 @@
-"""Which face each pixel sees: the one loop that PyTorch cannot say well, in NVIDIA Warp, for CPUs and NVIDIA GPUs.
+"""The visible face of each pixel: the one loop that does not suit PyTorch, in NVIDIA Warp for CPUs and NVIDIA GPUs.
 
 The loop walks over the rows through pixel centres. On such a row a triangle covers an interval, whose ends are the
 crossings of two of its edges; it covers the pixels with their centres in the interval, the left end included. A
@@ -148,7 +148,7 @@ def _muted_stderr() -> Iterator[None]:
 
 @torch.library.custom_op("get3d::visible_faces", mutates_args=())
 def visible_faces(screen: Tensor, faces: Tensor, face_offsets: Tensor, height: int, width: int) -> Tensor:
-    """The face that is seen at each pixel centre of B images.
+    """The visible face at each pixel centre of B images.
 
     Args:
         screen: [V, 3] float32: x right and y down in pixels, so that pixel (row i, column j) has its centre at
@@ -160,8 +160,8 @@ def visible_faces(screen: Tensor, faces: Tensor, face_offsets: Tensor, height: i
         width: columns of an image.
 
     Returns:
-        [B, height, width] int32: the face's number, −1 where there is none. Of faces at the same depth the one with
-        the lowest number is seen.
+        [B, height, width] int32: index of the face, −1 for none. Of faces at the same depth, the one with the lowest
+        index is visible.
     """
     no_limit = torch.zeros(0, height, width, dtype=torch.int64, device=screen.device)
     return faces_of(_keys(screen, faces, face_offsets, no_limit, height, width))

@@ -1,4 +1,4 @@
-"""From meshes and cameras to the pixels they cover."""
+"""Rasterises meshes: visible faces and barycentric coordinates of covered pixels."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ from get3d.render.kernels import faces_of, keys_below, visible_faces
 __all__ = ["Fragments", "rasterize", "rasterize_through"]
 
 _LAYERS = 32
-"""Behind so many holes nothing is looked for any more: the leaves of a tree, seen edge on."""
+"""Maximum number of transparent layers to look through, as in the leaves of a tree seen edge-on."""
 
 
 @dataclass(frozen=True)
 class Fragments:
-    """What is seen in B square images of r × r pixels: the covered pixels, packed.
+    """Visible faces of B square images of r × r pixels, with the covered pixels packed.
 
     Attributes:
-        face_index: [B, r, r] the face seen at each pixel's centre, −1 where there is none.
-        pixel: [P] numbers of the covered pixels, counted through all images row by row.
-        face: [P] the face seen there.
-        barycentric: [P, 3] where in the face, perspective-correct; differentiable in the mesh's vertices.
+        face_index: [B, r, r] the visible face at each pixel centre, −1 for none.
+        pixel: [P] indices of the covered pixels, counted row by row through all images.
+        face: [P] the visible face.
+        barycentric: [P, 3] perspective-correct barycentric coordinates; differentiable with respect to the vertices.
         screen: [V, 3] the projected vertices, see `Cameras.project`.
     """
 
@@ -42,12 +42,12 @@ class Fragments:
 
     @property
     def shape(self) -> Int[Tensor, " p"]:
-        """[P] which mesh is seen at each covered pixel."""
+        """[P] index of the visible mesh at each covered pixel."""
         return self.pixel // self.resolution**2
 
     @property
     def covered(self) -> Bool[Tensor, "b 1 r r"]:
-        """Which pixels are covered at their centres."""
+        """Whether the centre of each pixel is covered."""
         return self.face_index[:, None] >= 0
 
     def scatter(self, values: Float[Tensor, "p c"], background: float) -> Float[Tensor, "b c r r"]:
@@ -58,9 +58,9 @@ class Fragments:
 
 
 def rasterize(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Fragments:
-    """Finds which face is seen at each pixel, mesh b by camera b; for many views of one mesh see `MeshBatch.select`.
+    """Finds the visible face of each pixel, for mesh b in camera b; for many views of one mesh see `MeshBatch.select`.
 
-    Both sides of faces are seen. Faces that are not wholly in front of the camera, or have a vertex that is not
+    Both sides of faces are visible. Faces that are not completely in front of the camera, or have a vertex that is not
     finite, are left out.
 
     Raises:
@@ -74,13 +74,13 @@ def rasterize(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Fragments
 def rasterize_through(
     meshes: MeshBatch, cameras: Cameras, resolution: int, solid: Callable[[Fragments], Bool[Tensor, " p"]]
 ) -> Fragments:
-    """The same as `rasterize`, for faces with holes: each pixel sees the nearest face that is solid there.
+    """`rasterize` for faces with holes: each pixel gets the nearest face that is solid there.
 
     Args:
-        meshes: what to draw.
+        meshes: the meshes.
         cameras: one for each mesh.
         resolution: side of the images in pixels.
-        solid: says for the pixels of fragments whether their faces are solid there.
+        solid: returns for the pixels of fragments whether their faces are solid there.
 
     Raises:
         ValueError: the numbers of meshes and cameras differ.
@@ -116,7 +116,7 @@ def _fragments(screen: Float[Tensor, "v 3"], meshes: MeshBatch, seen: Int[Tensor
 
 
 def project(meshes: MeshBatch, cameras: Cameras, resolution: int) -> Float[Tensor, "v 3"]:
-    """The vertices of mesh b as camera b sees them, see `Cameras.project`.
+    """Projects the vertices of mesh b with camera b; see `Cameras.project`.
 
     Raises:
         ValueError: the numbers of meshes and cameras differ.

@@ -1,1 +1,1 @@
-"""Procedural objects of several kinds, with no end of them."""
+"""Procedural objects of several kinds."""

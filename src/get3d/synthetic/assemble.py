@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from get3d.assets.smooth_normals import corner_normals
 from get3d.export.write import TexturedMesh
 from get3d.materials import BASE_COLOR
-from get3d.synthetic.parts import Grid, Part, outward
+from get3d.synthetic.parts import Finished, Grid, Part, outward
 
 __all__ = ["assemble"]
 
@@ -33,12 +33,13 @@ def assemble(
         scale: longest side of the bounding box.
         texture_resolution: side of the square texture in texels.
         generator: draws where in their material the parts with a grain are cut.
-        metallic: of the whole mesh, 0 to 1.
-        roughness: of the whole mesh, 0 to 1.
+        metallic: of parts whose material does not say it, 0 to 1.
+        roughness: of parts whose material does not say it, 0 to 1.
     """
     charts = [_chart(part) for part in parts]
     origins, sizes = _pack(np.array([chart.size for chart in charts]), texture_resolution)
-    texture = _paint(parts, charts, origins, sizes, texture_resolution, generator)
+    finish = roughness, metallic
+    painted = torch.from_numpy(_paint(parts, charts, origins, sizes, texture_resolution, generator, finish))
 
     vertices, faces, normals, uv = [], [], [], []
     count = 0
@@ -58,8 +59,10 @@ def assemble(
         faces=torch.from_numpy(np.concatenate(faces)),
         normals=torch.from_numpy(np.concatenate(normals).astype(np.float32)),
         uv=torch.from_numpy(np.stack([texel[:, 0], 1 - texel[:, 1]], axis=1).astype(np.float32)),
-        textures={BASE_COLOR: torch.from_numpy(texture)},
-        constants={"metallic": (metallic,), "roughness": (roughness,)},
+        textures={
+            name: part.contiguous()
+            for name, part in zip((BASE_COLOR, "roughness", "metallic"), painted.split((3, 1, 1), dim=2), strict=True)
+        },
     )
 
 
@@ -169,9 +172,10 @@ def _paint(
     sizes: np.ndarray,
     resolution: int,
     generator: np.random.Generator,
+    finish: tuple[float, float],
 ) -> np.ndarray:
-    """The texture [T, T, 3] uint8: every chart's material asked for the colours at its texels' places in space."""
-    texture = np.zeros((resolution, resolution, 3))
+    """The textures [T, T, 5] uint8, colour, roughness and metallic: what every chart's material says at its texels."""
+    texture = np.zeros((resolution, resolution, 5))
     empty = np.ones((resolution, resolution), dtype=bool)
     jobs: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
     materials = {id(part.material): part.material for part in parts}
@@ -185,10 +189,12 @@ def _paint(
         rows, columns = np.mgrid[y : y + height, x : x + width].reshape(2, -1)
         empty[rows, columns] = False
         jobs.setdefault(id(part.material), []).append((points, rows * resolution + columns))
-    flat = texture.reshape(-1, 3)
+    flat = texture.reshape(-1, 5)
     for key, pieces in jobs.items():
         points, places = (np.concatenate(column) for column in zip(*pieces, strict=True))
-        flat[places] = materials[key](points)
+        material = materials[key]
+        flat[places, :3] = material(points)
+        flat[places, 3:] = material.finish(points) if isinstance(material, Finished) else finish
     texture[empty] = texture[~empty].mean(axis=0)
     return (texture.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 

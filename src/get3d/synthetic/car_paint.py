@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from get3d.synthetic.materials import Color, dull_color, hexadecimal, hsv, noise
-from get3d.synthetic.parts import Material
+from get3d.synthetic.parts import Finished, Material
 
 if TYPE_CHECKING:
     from get3d.synthetic.cars import CarPlan
@@ -103,7 +103,19 @@ def car_paint(plan: "CarPlan", livery: Livery) -> Material:
         colors[glass] = _GLASS * shine[:, None]
         return colors.clip(0, 1)
 
-    return material
+    def roughness(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, " p"]:
+        place = _place(plan, points)
+        rough = np.full(len(points), _COAT)
+        for color, where in _details(plan, livery, place):
+            rough[where] = _RUBBER if color.max() < 0.1 else _LAMP
+        rough[_windows(plan, livery, place)] = _PANE
+        return rough
+
+    return Finished(material, roughness)
+
+
+_COAT, _PANE, _LAMP, _RUBBER = 0.2, 0.05, 0.15, 0.7
+"""Roughness of varnished paint, of glass, of lamps and plates, and of what is black."""
 
 
 def _place(plan: "CarPlan", points: Float[np.ndarray, "p 3"]) -> _Place:
@@ -215,4 +227,7 @@ def rim_paint(plan: "CarPlan", radius: float, generator: np.random.Generator) ->
         open_ |= (away < 0.1) | (points[:, 0] ** 2 < (0.3 * plan.width) ** 2)
         return np.where(open_[:, None], dark, color)
 
-    return material
+    def metallic(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, " p"]:
+        return (material(points).max(axis=1) > 0.1).astype(float)
+
+    return Finished(material, lambda points: 0.8 - 0.55 * metallic(points), metallic)

@@ -267,13 +267,13 @@ def _chassis(plan: CarPlan) -> Part:
     bottom = plan.clearance + 0.02
     start, end = ((0.0, (top + bottom) / 2, z) for z in ends)
     section = rounded_rectangle(plan.width - 0.5, top - bottom)
-    return Part(bar(start, end, section, up=Y), plain(np.full(3, 0.05)))
+    return Part(bar(start, end, section, up=Y), plain(np.full(3, 0.05), roughness=0.7))
 
 
 def _wheels(plan: CarPlan, generator: np.random.Generator) -> list[Part]:
     width = generator.uniform(0.17, 0.26)
     rim = plan.wheel * generator.uniform(0.6, 0.76)
-    rubber, metal = plain(np.full(3, 0.07), wear=0.15), rim_paint(plan, rim, generator)
+    rubber, metal = plain(np.full(3, 0.07), wear=0.15, roughness=0.9), rim_paint(plan, rim, generator)
     soft = 0.12 * width
     tread = [(rim, -width / 2), (plan.wheel - soft, -width / 2), (plan.wheel, -width / 2 + soft)]
     tread += [(r, -y) for r, y in tread[::-1]]
@@ -311,7 +311,7 @@ def _bumpers(plan: CarPlan, livery: Livery, generator: np.random.Generator) -> l
 
 def _extras(plan: CarPlan, livery: Livery, generator: np.random.Generator) -> list[Part]:
     """Mirrors; sometimes a spoiler, a roof rack, a roof box, side steps."""
-    dark, body = plain(np.full(3, 0.1)), plain(livery.main)
+    dark, body = plain(np.full(3, 0.1), roughness=0.6), plain(livery.main, roughness=0.2)
     mirror = slab(ellipse(0.2, 0.13, 16, 3.0), 0.09, 0.035)
     mirror = np.stack([mirror[..., 0], mirror[..., 2], mirror[..., 1]], axis=-1)
     place = (0.47 * plan.width + 0.1, plan.belt + 0.09, plan.base[0] + 0.32)

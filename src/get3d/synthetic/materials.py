@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from get3d.synthetic.parts import Material
+from get3d.synthetic.parts import Finished, Material
 
 __all__ = [
     "Color",
@@ -105,16 +105,22 @@ def wood(generator: np.random.Generator) -> Material:
         amount = amount + fibre * noise(points, (0.006, 0.2, 0.006)) + 0.12 * noise(points, (0.2, 0.8, 0.2))
         return mixed(light, dark, amount) * tint
 
-    return material
+    # What is dark of age is oiled, what is bright is varnished; fibres stay a little rougher than what fills them.
+    varnish = 0.22 if tint > 0.97 else 0.5
+
+    def roughness(points: Points) -> Values:
+        return varnish + 0.05 * noise(points, (0.006, 0.2, 0.006)).clip(-2, 2)
+
+    return Finished(material, roughness)
 
 
-def plain(color: Color, wear: float = 0.03) -> Material:
+def plain(color: Color, wear: float = 0.03, roughness: float = 0.35) -> Material:
     """Paint or plastic of one colour, with the faint cloudiness that real surfaces have."""
 
     def material(points: Points) -> Points:
         return (color * (1 + wear * noise(points, 0.25)[:, None])).clip(0, 1)
 
-    return material
+    return Finished(material, roughness)
 
 
 def metal(generator: np.random.Generator) -> Material:
@@ -127,7 +133,10 @@ def metal(generator: np.random.Generator) -> Material:
         shade = 1 + brushed * noise(points, (0.004, 0.15, 0.004)) + 0.06 * noise(points, 0.08)
         return (color * shade[:, None]).clip(0, 1)
 
-    return material
+    def roughness(points: Points) -> Values:
+        return 0.1 + 4 * brushed + brushed * noise(points, (0.004, 0.15, 0.004)).clip(-2, 2)
+
+    return Finished(material, roughness, 1.0)
 
 
 def leather(generator: np.random.Generator) -> Material:
@@ -140,7 +149,10 @@ def leather(generator: np.random.Generator) -> Material:
         shade = 1 - 0.12 * (wrinkles < 0.18) + 0.08 * noise(points, 0.15) + 0.03 * noise(points, 0.008)
         return (color * shade[:, None]).clip(0, 1)
 
-    return material
+    def roughness(points: Points) -> Values:
+        return 0.42 + 0.25 * (np.abs(noise(points, 0.035)) < 0.18)
+
+    return Finished(material, roughness)
 
 
 def fabric(generator: np.random.Generator) -> Material:
@@ -174,7 +186,7 @@ def fabric(generator: np.random.Generator) -> Material:
             colors = mixed(first, second, 0.5 + 0.6 * noise(points, 0.6 * size))
         return (colors * shade[:, None]).clip(0, 1)
 
-    return material
+    return Finished(material, 0.9)
 
 
 _FABRICS = [0.34, 0.18, 0.14, 0.12, 0.1, 0.12]

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
 __all__ = [
+    "Finished",
     "Grid",
     "Material",
     "Part",
@@ -34,6 +35,35 @@ __all__ = [
 Grid = Float[np.ndarray, "r s 3"]
 Material = Callable[[Float[np.ndarray, "p 3"]], Float[np.ndarray, "p 3"]]
 """Positions to colours (sRGB in 0 to 1)."""
+Values = Float[np.ndarray, " p"]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A material that also says how it mirrors.
+
+    Attributes:
+        color: positions to colours.
+        roughness: 0 to 1, one number or of positions.
+        metallic: 0 to 1, likewise.
+    """
+
+    color: Material
+    roughness: float | Callable[[Float[np.ndarray, "p 3"]], Values]
+    metallic: float | Callable[[Float[np.ndarray, "p 3"]], Values] = 0.0
+
+    def __call__(self, points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p 3"]:
+        """The colours at positions."""
+        return self.color(points)
+
+    def finish(self, points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p 2"]:
+        """Roughness and metallic at positions."""
+        values = [
+            one(points) if callable(one) else np.full(len(points), one) for one in (self.roughness, self.metallic)
+        ]
+        return np.stack(values, axis=1).clip(0, 1)
+
+
 X, Y, Z = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)
 Vector = Sequence[float | int] | Float[np.ndarray, " 3"]
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 
 from get3d.synthetic.materials import Color, dull_color, hexadecimal, hsv, mixed, noise
-from get3d.synthetic.parts import Grid, Material, Part, ellipse, lathe, spline, tube
+from get3d.synthetic.parts import Finished, Grid, Material, Part, ellipse, lathe, spline, tube
 
 __all__ = ["vase"]
 
@@ -159,7 +159,19 @@ def _glaze(form: _Form, generator: np.random.Generator) -> Material:
         colors = np.where(hidden[:, None], (base, second, third)[inside] * 0.85, colors)
         return (colors * (1 + 0.03 * noise(points, 0.2))[:, None]).clip(0, 1)
 
-    return material
+    def roughness(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, " p"]:
+        if style == "drip":
+            # The glaze has run down over bare clay.
+            height, angle = points[:, 1], np.arctan2(points[:, 0], points[:, 2])
+            around = np.stack([np.sin(angle), height, np.cos(angle)], axis=1)
+            line = edge + wave * noise(around, (0.12, 9.0, 0.12)) + 0.5 * wave * noise(around, (0.4, 9.0, 0.4))
+            return 0.85 - 0.75 * ((height - line) / 0.012 + 0.5).clip(0, 1)
+        if style == "crackle":
+            cracks = np.minimum(np.abs(noise(points, 0.16)), np.abs(noise(points + 5.0, 0.13)))
+            return 0.12 + 0.6 * ((0.1 - cracks) / 0.06).clip(0, 1)
+        return np.full(len(points), 0.65 if style == "plain" and speckle else 0.12)
+
+    return Finished(material, roughness)
 
 
 _STYLES = [0.42, 0.14, 0.12, 0.1, 0.12, 0.1]

@@ -1,1 +1,1 @@
-"""How a generator learns from images."""
+"""Training of generators from images."""

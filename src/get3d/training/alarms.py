@@ -1,4 +1,4 @@
-"""What a person should hear of while a run goes on, found in the statistics of a tick."""
+"""Alarms about a run, from the statistics of a tick."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,23 +7,23 @@ from statistics import median
 __all__ = ["alarms"]
 
 _FAR = 10.0
-"""Logits beyond this on both sides leave the generator nothing to learn from."""
+"""Logits beyond this on both sides give the generator nothing to learn from."""
 
 _EARLY = 2.0
 """kimg in which shapes may still be empty."""
 
 _TICKS = 10
-"""Ticks whose speed is compared with the newest one's."""
+"""Number of earlier ticks whose speed is compared with the newest one."""
 
 
 def alarms(values: Mapping[str, float], *, kimg: float, speed: float, speeds: Sequence[float]) -> list[str]:
-    """Says what is wrong, and what may help; nothing for most ticks.
+    """Messages about what is wrong, and what may help; none for most ticks.
 
     Args:
-        values: statistics of the tick, by name.
+        values: statistics of the tick by name.
         kimg: thousands of images shown.
         speed: images a second in this tick.
-        speeds: the same of ticks before it.
+        speeds: the same for earlier ticks.
     """
     found = [f"{name} is not finite" for name, value in values.items() if not math.isfinite(value)]
     for branch in ("rgb", "mask"):
@@ -38,5 +38,5 @@ def alarms(values: Mapping[str, float], *, kimg: float, speed: float, speeds: Se
         found.append(f"{100 * empty:.0f} % of the shapes are empty; raise --objective.regularizers.sdf")
     if len(speeds) >= _TICKS and speed < 0.5 * median(speeds[-_TICKS:]):
         usual = median(speeds[-_TICKS:])
-        found.append(f"{speed:.1f} img/s, half of what it was before ({usual:.1f}); see what else the machine does")
+        found.append(f"{speed:.1f} img/s, less than half of before ({usual:.1f}); check what else the machine is doing")
     return found

@@ -1,10 +1,10 @@
-"""Everything a run needs to go on as if it had not been stopped, in one file that is also a model.
+"""Checkpoints: everything that a run needs to resume as if it had not been stopped, in a file that is also a model.
 
 A checkpoint holds both networks, the averaged generator, both optimisers, the sums of the statistics that are not yet
 written, and progress. The randomness of a step and the order of the images depend on the seed and the number of
-images shown alone, so progress is all the random state and data position there is.
+images shown, so progress is the complete random state and data position.
 
-It is written by a thread of its own, from a copy, while training goes on.
+A background thread writes it from a copy while training continues.
 """
 
 import os
@@ -20,11 +20,12 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from get3d.checkpoints.model import WEIGHTS
+from get3d.checkpoints.model import CODES, WEIGHTS
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
 from get3d.generator import Generator
 from get3d.networks import Discriminator
+from get3d.reconstruction.codes import ObjectCodes
 from get3d.storage import Stored, load_tensors, save_tensors, with_prefix, without_prefix
 from get3d.training.growing import grown
 
@@ -56,6 +57,8 @@ class TrainingState:
         sums: of each statistic since it was last written, [2] (sum, count), float64.
         best: lowest value so far of the metric that names the best checkpoint.
         nonfinite_steps: steps in a row that were skipped for a gradient that was not finite.
+        codes: of the training objects, of a run with a warm-up.
+        warmup_optimizer: of codes and synthesis network; None before and after the warm-up.
     """
 
     generator: Generator
@@ -67,39 +70,47 @@ class TrainingState:
     sums: dict[str, Tensor] = field(default_factory=dict)
     best: float | None = None
     nonfinite_steps: int = 0
+    codes: ObjectCodes | None = None
+    warmup_optimizer: Optimizer | None = None
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator.": self.generator, WEIGHTS: self.generator_ema, "discriminator.": self.discriminator}
 
+    def _modules(self) -> dict[str, nn.Module]:
+        return self._networks() | ({} if self.codes is None else {CODES: self.codes})
+
     def _optimizers(self) -> dict[str, Optimizer]:
-        return {
+        optimizers = {
             "generator_optimizer.": self.generator_optimizer,
             "discriminator_optimizer.": self.discriminator_optimizer,
         }
+        return (
+            optimizers if self.warmup_optimizer is None else optimizers | {"warmup_optimizer.": self.warmup_optimizer}
+        )
 
 
 def save_checkpoint(folder: Path, state: TrainingState, description: dict[str, Any], *, keep: int, best: bool) -> Path:
     """Writes a checkpoint, removes those before the last `keep`, and marks it as the best where it is.
 
     Args:
-        folder: where checkpoints of the run lie.
-        state: what to save.
+        folder: folder of the checkpoints.
+        state: the state to save.
         description: the run's configuration; "generator" and "discriminator" must be those of the networks.
-        keep: how many to keep, the best not counted.
+        keep: number of checkpoints to keep, in addition to the best.
         best: whether this is the best so far.
 
     Raises:
-        InputError: it cannot be written (permission, full disk); those before it are left as they were.
+        InputError: it cannot be written (permission, full disk); earlier checkpoints are unchanged.
     """
     return _write(folder, _copied(state, description), keep, best)
 
 
 class CheckpointWriter:
-    """Writes the checkpoints of a run in the background, one at a time; training waits for the copy alone.
+    """Writes the checkpoints of a run in the background, one at a time; training waits only for the copy.
 
     Args:
         folder: where checkpoints of the run lie.
-        keep: how many to keep, the best not counted.
+        keep: number of checkpoints to keep, in addition to the best.
         console: for an error that another one comes before.
     """
 
@@ -128,17 +139,17 @@ class CheckpointWriter:
             self._thread.shutdown()
 
     def save(self, state: TrainingState, description: dict[str, Any], *, best: bool) -> None:
-        """Copies a state, which may change afterwards, and has it written as `save_checkpoint` does.
+        """Copies a state, which may change afterwards, and writes it in the background; see `save_checkpoint`.
 
         Raises:
-            InputError: the checkpoint before it, which this waits for, could not be written.
+            InputError: the previous checkpoint, which this waits for, could not be written.
         """
         self._finish()
         self._writing = self._thread.submit(_write, self._folder, _copied(state, description), self._keep, best)
 
     @property
     def failed(self) -> bool:
-        """Whether the last checkpoint could not be written, without waiting for it; the next `save` says why."""
+        """Whether the last checkpoint could not be written, without waiting; the next `save` raises the reason."""
         return self._writing is not None and self._writing.done() and self._writing.exception() is not None
 
     def _finish(self) -> None:
@@ -149,18 +160,18 @@ class CheckpointWriter:
 
 def checkpoint_bytes(state: TrainingState) -> int:
     """How large a checkpoint of a run is, but for its head; before the first step, too, when optimisers are empty."""
-    networks = state._networks().values()
+    networks = state._modules().values()
     held = sum(tensor.nbytes for network in networks for tensor in network.state_dict().values())
-    trained = (state.generator, state.discriminator)
     # Adam keeps two moments of each weight.
-    return held + sum(2 * weight.nbytes for network in trained for weight in network.parameters())
+    groups = (group for optimizer in state._optimizers().values() for group in optimizer.param_groups)
+    return held + sum(2 * weight.nbytes for group in groups for weight in group["params"])
 
 
 def _copied(state: TrainingState, description: dict[str, Any]) -> Stored:
     """All of a state as it is now, on the CPU."""
     tensors = with_prefix("sums.", state.sums)
-    for prefix, network in state._networks().items():
-        tensors |= with_prefix(prefix, network.state_dict())
+    for prefix, module in state._modules().items():
+        tensors |= with_prefix(prefix, module.state_dict())
     for prefix, optimizer in state._optimizers().items():
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= with_prefix(f"{prefix}{number}.", moments)
@@ -202,12 +213,12 @@ def shown_of(checkpoint: Path) -> int:
     """Real images shown when a checkpoint was written, by its name."""
     found = _NAME.fullmatch(checkpoint.name)
     if found is None:
-        raise ValueError(f"{checkpoint} is not the name of a checkpoint")
+        raise ValueError(f"{checkpoint} is not a checkpoint name")
     return int(found[1])
 
 
 def start_from(path: Path, state: TrainingState) -> None:
-    """Takes over the networks of a model, of this resolution or a lower one, but not its optimisers and progress.
+    """Loads the networks of a model of this or a lower resolution, but not its optimisers and progress.
 
     Raises:
         InputError: it cannot be read, lacks one of the three networks, or has others.
@@ -223,12 +234,12 @@ def start_from(path: Path, state: TrainingState) -> None:
 def resume(
     folder: Path, state: TrainingState, description: dict[str, Any], console: Console, ranks: Ranks = SINGLE_PROCESS
 ) -> bool:
-    """Takes up the newest checkpoint that can be read, and says which newer ones could not. False where there is none.
+    """Loads the newest readable checkpoint, and prints which newer ones are not readable. False if there is none.
 
-    The first of several processes reads it for all, so that they go on from the same one.
+    The first of several processes reads it for all, so that they resume from the same one.
 
     Raises:
-        InputError: there are checkpoints, but none can be read, or they are of other networks.
+        InputError: there are checkpoints, but none can be read, or they have other networks.
     """
     stored = ranks.from_first(lambda: _newest(folder, description, console))
     if stored is None:
@@ -245,17 +256,21 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             stored = load_tensors(path)
         except InputError as error:
             problems.append(str(error))
-            text = f"{error}; going back to the checkpoint before"
+            text = f"{error}; using the previous checkpoint"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue
         for part in ("generator", "discriminator"):
             _require_same(path, f"its {part} has", stored.description.get(part), description[part])
-        same = ("resolution", "seed", "dataset")
-        saved, wanted = ({name: values.get(name) for name in same} for values in (stored.description, description))
+        # The rates of the warm-up depend on its length, and only runs that begin with one have codes.
+        same = {"resolution": None, "seed": None, "dataset": None, "warmup_kimg": 0.0}
+        saved, wanted = (
+            {name: values.get(name, default) for name, default in same.items()}
+            for values in (stored.description, description)
+        )
         _require_same(path, "its run has", saved, wanted)
         return stored
     if problems:
-        raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start anew. {problems[0]}")
+        raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start a new run. {problems[0]}")
     return None
 
 
@@ -272,8 +287,8 @@ def _require_same(path: Path, whose: str, saved: Any, wanted: dict[str, Any]) ->
 
 def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
     device = next(state.generator.parameters()).device
-    for prefix, network in state._networks().items():
-        network.load_state_dict(without_prefix(prefix, tensors))
+    for prefix, module in state._modules().items():
+        module.load_state_dict(without_prefix(prefix, tensors))
     for prefix, optimizer in state._optimizers().items():
         moments: dict[int, dict[str, Tensor]] = {}
         for name, tensor in without_prefix(prefix, tensors).items():

@@ -1,4 +1,4 @@
-"""What a training run is, and the proof that it can be done."""
+"""Preparing a training run: opens the dataset and validates all settings."""
 
 import os
 import shutil
@@ -16,15 +16,21 @@ from get3d.devices import device_named
 from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
 from get3d.files import InputError, require_writable
 from get3d.isosurface.memory import grid_memory, require_grid_fits
+from get3d.light_prior import LightPrior
 from get3d.networks import DiscriminatorConfig
 from get3d.ranges import Range, require_ranges
+from get3d.reconstruction.config import LOSS_WEIGHTS
+from get3d.reconstruction.hulls import Hulls
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
 from get3d.training.trackers import require_trackers
 
-__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run"]
+__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run", "settings"]
 
+
+HULL_VIEWS = 8
+"""Images of an object from which on its visual hull is near enough to it to learn from."""
 
 _COMPARED = 16
 """Images by whose content processes see that they have the same dataset."""
@@ -32,28 +38,44 @@ _COMPARED = 16
 
 @dataclass(frozen=True)
 class PreparedRun:
-    """A run that can be done.
+    """A validated run.
 
     Attributes:
         config: with what follows from the dataset filled in.
         images: to train on.
         held_out: images of objects that training never sees; where there are none, those that it sees.
         dataset: what tells the dataset from others: how many images to train on, and a fingerprint of some.
+        remarks: what a user should know of what was left out.
     """
 
     config: TrainConfig
     images: ImageDataset
     held_out: ImageDataset
     dataset: str
+    remarks: tuple[str, ...] = ()
 
     @property
     def description(self) -> dict[str, Any]:
         """All settings, and the dataset, as a JSON value."""
-        return describe(self.config) | {"dataset": self.dataset}
+        known = {"training_objects": list(self.images.objects)} if self.config.warmup_total else {}
+        return describe(self.config) | {"dataset": self.dataset} | known
+
+    @property
+    def object_labels(self) -> torch.Tensor:
+        """[n] class of each training object, 0 where there are no classes."""
+        images = self.images
+        labels = torch.zeros(len(images.objects), dtype=torch.long)
+        return labels.scatter(0, images.object, images.labels)
+
+    def hulls(self) -> Hulls | None:
+        """The visual hulls that the warm-up needs; None where it needs none."""
+        hull = self.config.warmup.hull
+        needed = self.config.warmup_total and hull.weight
+        return Hulls(self.images, self.config.generator.grid_size, hull.resolution) if needed else None
 
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
-    """Opens the dataset and proves that the run can be done, before any work.
+    """Opens the dataset and checks that the run is possible, before any work.
 
     Args:
         config: the run.
@@ -61,19 +83,17 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
             others however many processes there are.
 
     Raises:
-        InputError: an option is out of its range, the dataset cannot be used, or the folder cannot be written to.
+        InputError: an option is out of range, the dataset cannot be used, or the folder cannot be written to.
     """
     require_ranges(config)
     if config.init_from is not None:
         config = _with_networks_of(config.init_from, config)
     elif config.grow_planes is not None or config.grow_grid is not None:
-        raise InputError(
-            "--grow-planes and --grow-grid are of a model that training starts from; name it with --init-from"
-        )
+        raise InputError("--grow-planes and --grow-grid need a model to start from; give it with --init-from")
     group = config.discriminator.group
     whole = group * world * config.grad_accum_steps
     shared = f", for each of {world} processes" if world > 1 else ""
-    parted = f", in {config.grad_accum_steps} parts (--grad-accum-steps)" if config.grad_accum_steps > 1 else ""
+    parted = f", in {config.grad_accum_steps} micro-batches (--grad-accum-steps)" if config.grad_accum_steps > 1 else ""
     groups = f"a multiple of --discriminator.group, {group}{shared}{parted}"
     _require(config.batch % whole == 0, "--batch", config.batch, groups + (f": {whole}" if whole > group else ""))
     if config.metrics is not None:
@@ -83,7 +103,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     option, device = "--generator.grid-resolution", device_named(config.device)
     require_grid_fits(option, config.generator.grid_resolution, taken, device)
     if config.compile and not _compilers():
-        raise InputError("--compile needs a C++ compiler, and there is none; install g++, or train without it")
+        raise InputError("--compile needs a C++ compiler, but none was found; install g++, or train without --compile")
     # What starts from a model takes a dataset's larger images as they are, and grows.
     side = None if config.init_from is not None else config.resolution
     images = ImageDataset(config.data, "train", config.splits, assumed=config.assumed, resolution=side)
@@ -92,7 +112,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
             f"{config.data}: its images are {images.resolution}², {config.init_from} is of {config.resolution}²; "
             f"make the dataset again at {config.resolution}²"
         )
-    config = replace(config, resolution=images.resolution)
+    config, remarks = _warmup(replace(config, resolution=images.resolution), images, world)
     require_writable(config.out)
     dataset = _known_by(images)
     require_own(config.out, config.seed, dataset)
@@ -103,13 +123,72 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
         config,
         grid_size=grid_size,
         metrics=default_metrics() if config.metrics is None else config.metrics,
-        generator=replace(config.generator, cameras=images.prior, grid_size=grid_size, classes=images.classes),
+        generator=replace(
+            config.generator,
+            cameras=images.prior,
+            grid_size=grid_size,
+            classes=images.classes,
+            light=_light_for(config, images),
+        ),
     )
     held_out = images
     # Sets of a few objects have none to hold out; `get3d check` says so.
     if "val" in images.filled:
         held_out = ImageDataset(config.data, "val", config.splits, assumed=config.assumed, resolution=images.resolution)
-    return PreparedRun(resolved, images, held_out, dataset)
+    return PreparedRun(resolved, images, held_out, dataset, remarks)
+
+
+def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[TrainConfig, tuple[str, ...]]:
+    """The configuration without a warm-up that cannot be, and what to say of it."""
+    if not config.warmup_total:
+        return config, ()
+    left_out = replace(config, warmup_kimg=0.0)
+    if config.init_from is not None:
+        return left_out, ("no warm-up: the networks of --init-from go on with the adversarial phase",)
+    if int(images.object.bincount().max()) < 2:
+        return left_out, (f"no warm-up: {config.data} has one image of each object",)
+    unknown = sorted(config.warmup.losses.keys() - LOSS_WEIGHTS.keys())
+    _require(not unknown, "--warmup.losses", ", ".join(unknown), f"of {', '.join(LOSS_WEIGHTS)}")
+    whole = config.warmup.views * world * config.grad_accum_steps
+    shared = (
+        f" × processes ({world}) × --grad-accum-steps ({config.grad_accum_steps})"
+        if whole > config.warmup.views
+        else ""
+    )
+    _require(
+        config.batch % whole == 0,
+        "--batch",
+        config.batch,
+        f"a multiple of {whole}, --warmup.views ({config.warmup.views}){shared}; or use --warmup-kimg 0",
+    )
+    usual = int(images.object.bincount().median())
+    if config.warmup.hull.weight and usual < HULL_VIEWS:
+        hull = replace(config.warmup.hull, weight=0.0)
+        left_out = replace(config, warmup=replace(config.warmup, hull=hull))
+        return left_out, (f"no visual hulls in the warm-up: they need {HULL_VIEWS} images of an object, not {usual}",)
+    return config, ()
+
+
+def _light_for(config: TrainConfig, images: ImageDataset) -> LightPrior:
+    """The light of the images, if the materials that are asked for can be learnt in it.
+
+    Raises:
+        InputError: they cannot.
+    """
+    materials, option = config.generator.materials, "--generator.materials"
+    if materials == "color":
+        return LightPrior() if images.light is None else images.light
+    if images.light is None:
+        raise InputError(
+            f"{option} is {materials}, but {config.data / 'dataset.json'} does not say what lights its images; take "
+            "--generator.materials color, or images made with `get3d render` or `get3d synth`"
+        )
+    if materials == "pbr" and images.light != replace(images.light, shading="pbr"):
+        raise InputError(
+            f"{option} is pbr, but the images of {config.data} are matte, so nothing shows roughness and metallic; "
+            "take base_color, or make the dataset with --shading pbr"
+        )
+    return images.light
 
 
 def _known_by(images: ImageDataset) -> str:
@@ -121,13 +200,17 @@ def _known_by(images: ImageDataset) -> str:
 def cross_rank_fingerprint(run: PreparedRun) -> dict[str, str]:
     """What processes must have in common to train together: versions, settings and images, by name."""
     versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
-    settings = _flat(describe(run.config), "--")
     own = tuple("--" + name for name in ("data", "splits", "out", "init_from", "ranks", "device", "take-over"))
     return (
         versions
-        | {name: value for name, value in settings.items() if not name.startswith(own)}
+        | {name: value for name, value in settings(run.config).items() if not name.startswith(own)}
         | {"a dataset of images": run.dataset}
     )
+
+
+def settings(config: TrainConfig) -> dict[str, str]:
+    """All settings by the option that sets them."""
+    return _flat(describe(config), "--")
 
 
 def _flat(value: Any, name: str) -> dict[str, str]:
@@ -143,7 +226,7 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     path = model_file(source)
     description = read_description(path)
     if "discriminator" not in description:
-        raise InputError(f"{path}: holds a lone generator; training goes on from a checkpoint or a converted model")
+        raise InputError(f"{path}: contains only a generator; training starts from a checkpoint or a converted model")
     generator = read_config(path)
     discriminator = restore(DiscriminatorConfig, description["discriminator"], path)
     found = description.get("resolution")

@@ -15,7 +15,7 @@ def update_average(
     Args:
         average: the averaged network, changed in place.
         network: the trained one.
-        shown: real images shown so far; early on the half-life is at most `ramp_up` times this.
+        cur_nimg: real images shown so far; early on the half-life is at most `ramp_up` times this.
         batch: images of this step.
         half_life: images after which a past state counts half.
         ramp_up: share of the images shown; 0 switches the ramp off.

@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is, which process works in it, and whether what the run writes has room there."""
+"""The folder of a run: its settings, its lock, and its free disk space."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -33,14 +33,14 @@ def read_config(folder: Path) -> dict[str, Any]:
         InputError: they cannot be read, or are no run's of this format.
     """
     path = folder / CONFIG
-    values = require_format(read_json(path), path, "it is of no run of this version; choose another folder")
+    values = require_format(read_json(path), path, "it is not a run of this version; choose another folder")
     if not isinstance(values.get("kimg"), int | float) or not isinstance(values.get("seed"), int):
-        raise InputError(f"{path}: says neither kimg nor seed, so it is of no run; choose another folder")
+        raise InputError(f"{path}: has neither kimg nor seed, so it is not a run; choose another folder")
     return values
 
 
 def require_own(folder: Path, seed: int, dataset: str) -> None:
-    """Sees to it that a run may write to a folder: it is empty, or holds other things, or this same run.
+    """Checks that a run may write to a folder: it is empty, has only other files, or belongs to this same run.
 
     Args:
         folder: the run's.
@@ -48,30 +48,34 @@ def require_own(folder: Path, seed: int, dataset: str) -> None:
         dataset: what its dataset is known by.
 
     Raises:
-        InputError: it holds files of the names of a run's that are not one's, or a run with another seed or dataset.
+        InputError: it has files with names of run files that do not belong to a run, or a run with another seed or
+            dataset.
     """
     path = folder / CONFIG
     if not path.exists():
         found = next((name for name in _WRITTEN if (folder / name).exists()), None)
         if found is not None:
-            raise InputError(f"{folder / found}: is not of a run, which has a {CONFIG} beside it; choose another --out")
+            raise InputError(
+                f"{folder / found}: does not belong to a run, which has a {CONFIG} in the same folder; "
+                "choose another --out"
+            )
         return
     saved = read_config(folder)
     if saved["seed"] != seed:
         raise InputError(
-            f"{path}: the run there has --seed {saved['seed']}, asked for is {seed}; "
-            "repeat its seed to go on with it, or choose another --out"
+            f"{path}: the run there has --seed {saved['seed']}, requested is {seed}; "
+            "use its seed to resume it, or choose another --out"
         )
     if saved.get("dataset") != dataset:
         raise InputError(
-            f"{path}: the run there is of a dataset of {saved.get('dataset')} images, asked for is one of {dataset}; "
-            f"give the same --data to go on with it, or begin a new run with --init-from {folder} and another --out"
+            f"{path}: the run there is of a dataset of {saved.get('dataset')} images, requested is one of {dataset}; "
+            f"use the same --data to resume it, or start a new run with --init-from {folder} and another --out"
         )
 
 
 @contextmanager
 def locked(folder: Path, console: Console, ranks: Ranks, *, take_over: bool) -> Iterator[None]:
-    """Around the work in a run's folder: no other run may work there. The first of several processes has the lock.
+    """A context in which no other run may work in the folder. The first of several processes has the lock.
 
     Raises:
         InputError: another process works there, or one that left its lock may.
@@ -82,7 +86,7 @@ def locked(folder: Path, console: Console, ranks: Ranks, *, take_over: bool) -> 
         lock = lock_folder(folder, take_over=take_over)
         taken.append(lock)
         if lock.taken_from is not None:
-            console.print(f"{lock.path}: taken over from {lock.taken_from}, which is gone", highlight=False)
+            console.print(f"{lock.path}: taken over from {lock.taken_from}, which has ended", highlight=False)
 
     try:
         ranks.from_first(take)
@@ -93,15 +97,15 @@ def locked(folder: Path, console: Console, ranks: Ranks, *, take_over: bool) -> 
 
 
 def require_room(folder: Path, state: TrainingState, keep: int) -> None:
-    """Sees to it that the checkpoints of a run have room on its disk, before any step.
+    """Checks that the disk has space for the checkpoints of a run, before any step.
 
     Args:
         folder: of the checkpoints.
         state: the networks and optimisers.
-        keep: how many checkpoints are kept, the best not counted.
+        keep: number of checkpoints that are kept, in addition to the best.
 
     Raises:
-        InputError: they have not.
+        InputError: it does not.
     """
     size = checkpoint_bytes(state)
     # One more is being written while the old ones are there, and the best may be an older one.

@@ -1,4 +1,4 @@
-"""Gradients that are averaged over processes while the backward pass still makes others."""
+"""Averages gradients over processes while the backward pass computes others."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,7 +23,7 @@ _BUCKET = 25 * 1024**2
 def averaging(network: nn.Module, ranks: Ranks) -> Iterator[None]:
     """Around the one backward pass that moves a network: leaves its parameters with the mean gradient of all ranks.
 
-    Gradients leave in buckets while the pass still makes others. A gradient that is not finite on one rank is not
+    Gradients are sent in buckets while the pass computes others. A gradient that is not finite on one rank is not
     finite on all of them afterwards, so that all skip the same step.
 
     Raises:

@@ -1,4 +1,4 @@
-"""A trained model as the beginning of one of a higher resolution (progressive growing, Karras et al. 2018).
+"""Grows a trained model to a higher resolution (progressive growing, Karras et al. 2018).
 
 Both networks are skip architectures: what a block of higher resolution makes is added to what the others make. So new
 blocks begin silent, adding zero, and the grown networks begin with what the model has learnt.

@@ -1,23 +1,22 @@
-"""How a generator learns: the loop, and one step of it, each on a page.
+"""The training loop, and one step of it, each on a page.
 
-Running the same command again goes on where it stopped. All randomness of a step follows from the seed and the number
+The same command again resumes a run. All randomness of a step follows from the seed and the number
 of real images shown, which is also the data position.
 """
 
 import copy
-import hashlib
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import Literal
 
 import torch
 from rich.console import Console
 from torch import Tensor, nn
 from torch.distributed import is_torchelastic_launched
-from torch.optim import Optimizer
 from torch.profiler import record_function
 
 from get3d import spans
@@ -29,30 +28,41 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.generator import Generator, mix
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
+from get3d.networks import Logits
+from get3d.reconstruction.codes import ObjectCodes
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, cross_rank_fingerprint, prepare_run
-from get3d.training.ema import update_average
 from get3d.training.folder import locked, require_room
 from get3d.training.gradients import averaging
 from get3d.training.monitor import add_statistic
-from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty, surface_loss
+from get3d.training.objective import (
+    discriminator_loss,
+    fake_loss,
+    generator_loss,
+    gradient_penalty,
+    real_loss,
+    surface_loss,
+)
 from get3d.training.run_logger import RunLogger
+from get3d.training.update import finish_step, seed_of, update
+from get3d.training.warmup_step import end_warmup, warmup_step
 
-__all__ = ["start", "train", "train_step", "update"]
+__all__ = ["start", "train", "train_step"]
 
 
 def train(config: TrainConfig, console: Console) -> Path:
     """Trains until `config.kimg`, or until it is stopped, and returns the last checkpoint.
 
-    Where the environment names several processes (as torchrun sets it), all of them call this, and train together.
+    If the environment names several processes (as torchrun sets it), all of them call this function, and train
+    together.
 
     Raises:
-        InputError: the configuration, the dataset or the folder cannot be used, the folder holds another run or is
-            another process's at present, or its disk has no room for checkpoints; said before any work starts.
-        FloatingPointError: gradients stayed non-finite; names the tensor.
-        RanksError: a process that trains with this one is lost or hangs; names it.
-        KeyboardInterrupt: it was told to stop by SIGINT (Ctrl-C), and has written its last checkpoint; says so. SIGTERM
-            ends the same way, but without an error, as schedulers expect it.
+        InputError: the configuration, the dataset or the folder cannot be used, the folder has another run or is in use
+            by another process, or its disk has no space for checkpoints; raised before any work starts.
+        FloatingPointError: gradients stayed non-finite; the message names the tensor.
+        RanksError: another process is lost or hangs; the message names it.
+        KeyboardInterrupt: stopped by SIGINT (Ctrl-C) after writing the last checkpoint. SIGTERM ends in the same way,
+            but without an error, as schedulers expect.
     """
     with joined(config.ranks, config.device) as ranks:
         console = ranks.console(console)
@@ -60,14 +70,28 @@ def train(config: TrainConfig, console: Console) -> Path:
         config = run.config
         with locked(config.out, console, ranks, take_over=config.take_over):
             logger = ranks.require_agreement(lambda: RunLogger(run, console, ranks))
-            state = start(config)
+            state = start(config, len(run.images.objects))
             resumed = resume(logger.folder, state, run.description, console, ranks)
+            labels = run.object_labels.to(state.generator.device)
+            if state.cur_nimg >= config.warmup_total:
+                state.warmup_optimizer = None
             finished = state.cur_nimg >= config.total
             ranks.from_first(lambda: None if finished else require_room(logger.folder, state, config.keep))
             with logger.recording(state, resumed=resumed), _stop_signals() as stop:
-                batches = run.images.batches(config.batch, config.seed, state.cur_nimg, ranks.rank, ranks.world)
+                shared = (ranks.rank, ranks.world)
+                known = run.images.object_batches(
+                    config.batch, config.warmup.views, config.seed, state.cur_nimg, *shared
+                )
+                hulls = run.hulls()
+                first = max(state.cur_nimg, config.warmup_total)
+                batches = run.images.batches(config.batch, config.seed, first, *shared)
                 while not finished:
-                    train_step(state, next(batches), config, ranks)
+                    if state.warmup_optimizer is None:
+                        train_step(state, next(batches), config, ranks)
+                    else:
+                        warmup_step(state, next(known), config, ranks, hulls)
+                        if state.cur_nimg >= config.warmup_total:
+                            end_warmup(state, config, labels)
                     stopped, late = ranks.any(stop.signal is not None, logger.late)
                     finished = stopped or state.cur_nimg >= config.total
                     logger.log_step(state, finished=finished, late=late)
@@ -81,10 +105,10 @@ def train(config: TrainConfig, console: Console) -> Path:
 
 
 def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
-    """One batch: the discriminator moves, then the generator, then its average.
+    """One batch: updates the discriminator, then the generator, then its average.
 
-    Both play on the same generated images, so they are drawn once. Where the batch is played in parts, only the last
-    part's are kept for the generator, which goes through the parts backwards; the others are drawn a second time.
+    Both use the same generated images, so they are drawn once. With several micro-batches, only the images of the last
+    one are kept for the generator, which processes the micro-batches in reverse order; the others are drawn again.
 
     Args:
         state: changed in place.
@@ -109,27 +133,29 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         with torch.set_grad_enabled(part is last):
             drawn = _drawn(state.generator, part, config)
         images = to_network(part.images.to(device))
-        with record_function(spans.DISCRIMINATOR):
-            with config.autocast(device):
-                fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
+        # Each term has a backward pass of its own, so that only one of them is in memory; the last one meets the ranks.
+        with record_function(spans.DISCRIMINATOR), config.autocast(device):
+            fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
+        (fake_loss(fake.rgb, fake.mask) / len(parts)).backward()
+        meets = ranks if part is last else SINGLE_PROCESS
+        if state.cur_nimg // config.batch % objective.r1_interval == 0:
+            real, penalty = _real_with_penalty(state, images, part, config, 1 / len(parts), meets)
+            note("loss/r1", penalty)
+        else:
+            with record_function(spans.DISCRIMINATOR), config.autocast(device):
                 real = state.discriminator(images, part.angles, part.label)
-            loss = discriminator_loss(real, fake)
-        note("loss/discriminator", loss)
+            with averaging(state.discriminator, meets):
+                (real_loss(real.rgb, real.mask) / len(parts)).backward()
+        with torch.no_grad():
+            note("loss/discriminator", discriminator_loss(real, fake))
         for name in ("rgb", "mask"):
             note(f"logits/{name}_real", getattr(real, name).mean())
             note(f"logits/{name}_fake", getattr(fake, name).mean())
-        if state.cur_nimg // config.batch % objective.r1_interval == 0:
-            images = images.requires_grad_(True)
-            # `forward` itself is never compiled; compiled networks have no second derivative.
-            with record_function(spans.R1):
-                with config.autocast(device):
-                    real = state.discriminator.forward(images, part.angles, part.label)
-                penalty = gradient_penalty(real, images)
-            note("loss/r1", penalty)
-            loss = loss + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
-        with averaging(state.discriminator, ranks if part is last else SINGLE_PROCESS):
-            (loss / len(parts)).backward()
     problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
+    fix = "lower --optimizer.learning-rate or raise --objective.r1-gamma"
+    if state.cur_nimg < config.generator_from:
+        finish_step(state, config, problem, fix)
+        return
 
     state.discriminator.requires_grad_(False)
     for part in reversed(parts):
@@ -149,44 +175,50 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         with averaging(state.generator, ranks if part is first else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     other = update(state.generator, state.generator_optimizer, "generator")
-    problem = problem or other
-
-    state.nonfinite_steps = state.nonfinite_steps + 1 if problem else 0
-    if problem and state.nonfinite_steps >= config.max_nonfinite_steps:
-        raise FloatingPointError(
-            f"{problem} was not finite in {state.nonfinite_steps} steps in a row, at {state.cur_nimg / 1000:.2f} kimg; "
-            "lower --optimizer.learning-rate or raise --objective.r1-gamma, and go on from the last checkpoint"
-        )
-    state.cur_nimg += config.batch
-    with record_function(spans.UPDATE):
-        update_average(
-            state.generator_ema,
-            state.generator,
-            cur_nimg=state.cur_nimg,
-            batch=config.batch,
-            half_life=1000 * config.ema_half_life,
-            ramp_up=config.ema_ramp_up,
-        )
+    finish_step(state, config, problem or other, fix)
 
 
-@record_function(spans.UPDATE)
-def update(network: nn.Module, optimizer: Optimizer, name: str) -> str | None:
-    """Steps and clears the gradients; skips the step and names the first parameter whose gradient is not finite."""
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    problem = None
-    if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
-        optimizer.step()
-    else:
-        parameters = network.named_parameters()
-        bad = (key for key, value in parameters if value.grad is not None and not value.grad.isfinite().all())
-        problem = f"the gradient of {name}.{next(bad, 'all')}"
-    optimizer.zero_grad(set_to_none=True)
-    return problem
+def _real_with_penalty(
+    state: TrainingState, images: Tensor, part: "_Part", config: TrainConfig, share: float, ranks: Ranks
+) -> tuple[Logits, Tensor]:
+    """Backward passes of the real term and of R1, branch by branch: second derivatives need the most memory.
+
+    Args:
+        state: with the discriminator, whose gradients are added to.
+        images: real ones, on the device.
+        part: what is played.
+        config: the run's configuration.
+        share: of the part in the step.
+        ranks: the processes that gradients are averaged over, SINGLE_PROCESS for none.
+
+    Returns:
+        The logits, and R1 without its weight.
+    """
+    objective, discriminator = config.objective, state.discriminator
+    images = images.requires_grad_(True)
+    branches: dict[Literal["rgb", "mask"], Tensor] = {}
+    penalties = []
+    names: tuple[Literal["rgb", "mask"], ...] = ("rgb", "mask")
+    for name in names:
+        network: nn.Module = getattr(discriminator, name)
+        with record_function(spans.DISCRIMINATOR), config.autocast(images.device):
+            logits = discriminator.branch(name, images, part.angles, part.label)
+        with record_function(spans.R1):
+            penalty = gradient_penalty(logits, images)
+        loss = real_loss(logits) + 0.5 * objective.r1_gamma * objective.r1_interval * penalty
+        with averaging(network, ranks):
+            (loss * share).backward()
+        # The images have a gradient of their own that nobody asked for.
+        images.grad = None
+        branches[name] = logits.detach()
+        penalties.append(penalty.detach())
+        del logits, penalty, loss
+    return Logits(**branches), torch.stack(penalties).sum()
 
 
 @dataclass(frozen=True)
 class _Part:
-    """What is played at once: real images, on the CPU, and the randomness of as many generated ones."""
+    """A micro-batch: real images, on the CPU, and the randomness of as many generated ones."""
 
     images: Tensor
     angles: Tensor
@@ -196,15 +228,16 @@ class _Part:
     latents: Latents
     others: Latents
     kept: Tensor
+    turn: Tensor | None
 
 
 def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.device, ranks: Ranks) -> list[_Part]:
     """The step after `cur_nimg` images, in parts of this process's share.
 
     Randomness is drawn for the whole batch, so that shares and parts fit together, and on the CPU, so that every device
-    sees the same. Fakes are of the classes of the reals, so that a class alone tells nothing.
+    sees the same. Fakes are of the classes of the reals, so that the class itself tells nothing.
     """
-    generator = torch.Generator().manual_seed(_mixed(config.seed, cur_nimg))
+    generator = torch.Generator().manual_seed(seed_of(config.seed, cur_nimg))
     count, z_dim = config.batch, config.generator.z_dim
     prior = config.generator.cameras
     drawn_angles = sample_angles(prior, count, generator)
@@ -212,6 +245,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     kept = torch.rand(count, 2, generator=generator)
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
     kept = torch.where(mixed, kept, 1.0)
+    turns = 2 * torch.pi * torch.rand(count, generator=generator) if config.generator.light.turned else None
     share = ranks.share(count)
     size = (share.stop - share.start) // config.grad_accum_steps
     parts = []
@@ -222,7 +256,8 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
         angles = batch.angles[mine].to(device)
         fake_angles = drawn_angles[rows].to(device)
         cameras, share_kept = Cameras.of_prior(prior, fake_angles), kept[rows].to(device)
-        parts.append(_Part(batch.images[mine], angles, label, fake_angles, cameras, latents, others, share_kept))
+        turn = None if turns is None else turns[rows].to(device)
+        parts.append(_Part(batch.images[mine], angles, label, fake_angles, cameras, latents, others, share_kept, turn))
     return parts
 
 
@@ -239,20 +274,20 @@ def _drawn(generator: Generator, part: _Part, config: TrainConfig) -> _Drawn:
     with config.autocast(part.angles.device):
         fields = generator.fields(styles)
     shapes = generator.extract(fields)
-    images = generator.draw(shapes, part.cameras, config.resolution)
+    images = generator.draw(shapes, part.cameras, config.resolution, turn=part.turn)
     return _Drawn(torch.cat([images.rgb, images.mask], dim=1), shapes.surfaces)
 
 
-def _mixed(*numbers: int) -> int:
-    """One seed from several numbers, so that neighbouring steps and seeds have nothing in common."""
-    return int.from_bytes(hashlib.blake2b(repr(numbers).encode(), digest_size=7).digest(), "big")
+def start(config: TrainConfig, objects: int = 0) -> TrainingState:
+    """Networks and optimisers before the first step.
 
-
-def start(config: TrainConfig) -> TrainingState:
-    """Networks and optimisers before the first step."""
+    Args:
+        config: the run's configuration.
+        objects: training objects, which a run with a warm-up has codes of.
+    """
     device = device_named(config.device)
     # Layers draw their initial weights from the global generator; this is the only place that sets it.
-    torch.manual_seed(_mixed(config.seed))
+    torch.manual_seed(seed_of(config.seed))
     generator = Generator(config.generator).to(device)
     classes = len(config.generator.classes)
     discriminator = config.discriminator.build(resolution=config.resolution, label_dim=classes).to(device)
@@ -268,6 +303,11 @@ def start(config: TrainConfig) -> TrainingState:
         generator_optimizer=optimizer.build(generator, optimizer.generator_interval),
         discriminator_optimizer=optimizer.build(discriminator, config.objective.r1_interval),
     )
+    if config.warmup_total:
+        random = torch.Generator().manual_seed(seed_of(config.seed, "codes"))
+        state.codes = ObjectCodes(objects, config.generator.w_dim, random).to(device)
+        groups = [{"params": list(module.parameters())} for module in (generator.synthesis, state.codes)]
+        state.warmup_optimizer = torch.optim.Adam(groups, betas=config.warmup.betas)
     if config.init_from is not None:
         start_from(model_file(config.init_from), state)
     return state

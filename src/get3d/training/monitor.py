@@ -1,4 +1,4 @@
-"""What a person sees of a run: a progress line, curves, a line of JSON a tick, images of the same latents."""
+"""Output of a run: a progress line, curves, a line of JSON per tick, images of the same latents."""
 
 import json
 import math
@@ -23,7 +23,7 @@ from get3d.training.trackers import TensorBoard, Tracker, TrackerError
 __all__ = ["HEARTBEAT", "Monitor", "add_statistic", "progress_text"]
 
 HEARTBEAT = "heartbeat"
-"""The file of a run that is touched while it goes on, and is not there after it has ended well."""
+"""The file of a run that is updated while it is running, and removed after a clean end."""
 
 _BEAT = 10.0
 """Seconds between two touches."""
@@ -39,13 +39,13 @@ def add_statistic(sums: dict[str, Tensor], name: str, value: Tensor, weight: flo
 class Monitor:
     """Writes to the folder of a run, to the terminal and to trackers, of which TensorBoard is always one.
 
-    Lines of `stats.jsonl` that are later than the point where a run goes on are dropped first, so that the file reads
-    as if the run had never been stopped. What a tracker cannot take is said, and the run goes on.
+    Lines of `stats.jsonl` after the point where a run resumes are removed first, so that the file reads as if the run
+    had never been stopped. If a tracker fails, a message says so, and the run continues.
 
     Args:
         folder: of the run.
         console: the terminal.
-        shown: real images shown so far.
+        cur_nimg: real images shown so far.
         total: length of the run in real images.
         trackers: other ones; closed at the end.
     """
@@ -84,7 +84,7 @@ class Monitor:
         try:
             yield
         except TrackerError as error:
-            self.say(f"{error}; training goes on", alarming=True)
+            self.say(f"{error}; training continues", alarming=True)
 
     def _drop_after(self, cur_nimg: int) -> None:
         if not self._stats.exists():
@@ -170,7 +170,7 @@ def progress_text(cur_nimg: int, total: int, rate: float) -> str:
     """How far a run is, how fast, and how long it still takes: "12.3 of 80 kimg, 14 img/s, 1 h 20 min left".
 
     Args:
-        shown: real images shown so far.
+        cur_nimg: real images shown so far.
         total: length of the run in real images.
         rate: images a second.
     """

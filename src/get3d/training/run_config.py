@@ -1,4 +1,4 @@
-"""What one can ask of `get3d train` and `get3d runs`. This module imports nothing heavy."""
+"""Options of `get3d train` and `get3d runs`. This module imports nothing heavy."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +10,7 @@ from get3d.generator_config import GeneratorConfig, default_weights
 from get3d.networks.config import DiscriminatorConfig
 from get3d.options import Option
 from get3d.ranges import SEED, Range
+from get3d.reconstruction.config import WarmupConfig
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["GRID_MARGIN", "ObjectiveConfig", "OptimizerConfig", "RunsConfig", "TrackerName", "TrainConfig"]
 
 GRID_MARGIN = 0.1
-"""The published grids are this much larger than their objects: 1.0 for 0.9, 0.8 for chairs of 0.7."""
+"""Published grids are larger than their objects by this: 1.0 for 0.9, 0.8 for chairs of 0.7."""
 
 
 TrackerName = Literal["wandb", "mlflow"]
@@ -28,14 +29,14 @@ TrackerName = Literal["wandb", "mlflow"]
 
 @dataclass(frozen=True)
 class ObjectiveConfig:
-    """Weights of the terms.
+    """Weights of the loss terms.
 
     Attributes:
-        r1_gamma: strength of R1; it grows with the number of pixels and shrinks with the batch.
-        r1_interval: R1 is taken every so many steps, that many times as strong.
+        r1_gamma: weight of R1; proportional to the number of pixels, and inversely to the batch.
+        r1_interval: compute R1 only every this many steps, with a weight that is as many times larger.
         style_mixing: share of shapes whose later layers take the styles of a second latent.
-        regularizers: weights of the surfaces' regularisers by name: "sdf", the agreement of signs along grid edges,
-            and of FlexiCubes "deviation" (L_dev) and "weights" (the mean square of its raw weights).
+        regularizers: weights of the surface regularisers by name: "sdf" penalises sign changes along grid edges;
+            FlexiCubes also has "deviation" (L_dev) and "weights" (the mean square of its raw weights).
     """
 
     r1_gamma: Annotated[float, Range(0)] = 40.0
@@ -46,12 +47,12 @@ class ObjectiveConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Adam, corrected for terms that are taken lazily (Karras et al. 2020, appendix B).
+    """Adam, corrected for lazily computed terms (Karras et al. 2020, appendix B).
 
     Attributes:
-        learning_rate: of both networks.
-        betas: of both networks.
-        generator_interval: steps between the generator's lazy terms that its settings are corrected for; 0 for none.
+        learning_rate: learning rate of both networks.
+        betas: Adam's betas for both networks.
+        generator_interval: interval of lazy generator terms, for the correction of its settings; 0 for none.
     """
 
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.002
@@ -59,7 +60,7 @@ class OptimizerConfig:
     generator_interval: Annotated[int, Range(0)] = 4
 
     def build(self, network: "nn.Module", interval: int) -> "Adam":
-        """The optimiser of a network, one of whose terms is taken every `interval` steps."""
+        """The optimiser of a network with a term that is computed every `interval` steps."""
         from torch.optim import Adam
 
         ratio = interval / (interval + 1) if interval else 1.0
@@ -73,43 +74,47 @@ class TrainConfig:
 
     Attributes:
         data: dataset folder.
-        splits: folder with train.txt, val.txt and test.txt, lists of objects, in place of the dataset's own splits.
-        assumed: what the dataset is taken to be where it does not say so itself.
-        out: folder of the run; the same folder again goes on.
-        init_from: a model or run whose networks to start from, all three of them, with their sizes. Images of a
-            higher resolution than its own make the discriminator grow.
-        grow_planes: side of the planes that the networks of --init-from grow to, a power of two.
-        grow_grid: steps of the grid along a side, in place of those of --init-from.
-        resolution: side of the images in pixels, a power of two; larger ones of the dataset are reduced to it.
-        batch: images of a step.
-        grad_accum_steps: micro-batches in which a process takes its share of the batch, to need less memory; the
-            course of the run stays the same.
-        kimg: length of the run, in thousands of real images shown.
-        grid_size: side of the cube that shapes live in; by default 0.1 more than the dataset's objects are long.
-        generator: the generator's sizes.
-        discriminator: the discriminator's sizes.
-        objective: weights of the terms.
+        splits: folder with train.txt, val.txt and test.txt to use instead of the dataset's own splits.
+        assumed: values for what the dataset does not specify.
+        out: folder of the run; the same folder again resumes.
+        init_from: a model or run whose three networks to start from, with their sizes. Images of a higher resolution
+            make the discriminator grow.
+        grow_planes: new side of the planes of --init-from, a power of two.
+        grow_grid: new resolution of the grid of --init-from.
+        resolution: side of the images in pixels, a power of two; larger images of the dataset are reduced.
+        batch: images per step, of all processes together.
+        grad_accum_steps: number of micro-batches per process and step; more need less memory, with the same course
+            of the run.
+        kimg: length of the run in thousands of real images shown.
+        warmup_kimg: length of the warm-up at the start of the run, in which the generator learns by reconstructing
+            training objects from their images; 0 for none, as published.
+        grid_size: side of the cube that contains the shapes; by default 0.1 more than the length of the objects.
+        generator: sizes of the generator.
+        discriminator: sizes of the discriminator.
+        objective: weights of the loss terms.
         optimizer: settings of Adam.
-        ema_half_life: images, in thousands, after which a past generator counts half in the average.
-        ema_ramp_up: share of the images shown that bounds the half-life early on.
-        log_kimg: how often statistics are written.
-        snapshot_kimg: how often images are drawn, the metric is taken and a checkpoint is written.
-        checkpoint_minutes: a checkpoint is also written whenever the last one is older than this.
-        metrics: what is measured at snapshots, by the names in the table of docs/evaluation.md: swd, fid, fed, mmd_cd,
-            watertight and so on. The first says which checkpoint is the best. By default swd with its parts, and before
-            it fid and fed where their networks are there.
-        metric_images: images that are compared with as many held-out ones.
-        metric_objects: held-out objects, at most, that shapes are compared with; five shapes are made for each.
-        keep: how many checkpoints are kept, besides the best.
-        trackers: where the run is followed besides TensorBoard: wandb, mlflow.
-        max_nonfinite_steps: steps in a row with a gradient that is not finite after which the run stops.
-        precision: of the convolutions: fp32, bf16, or "auto", which is bf16 on GPUs that have it. All else, the weights
-            too, is fp32.
-        compile: compile the networks first, which takes minutes and a C++ compiler; R1 is not compiled.
-        device: "auto" takes a GPU where there is one.
-        seed: of everything random.
-        take_over: go on in a folder whose lock a process on another machine has left, which you know to be gone.
-        ranks: how processes train together; the batch is that of all of them.
+        warmup: settings of the warm-up.
+        ema_half_life: half-life of the averaged (EMA) generator in thousands of images.
+        ema_ramp_up: early in the run, the half-life is at most this share of the images shown.
+        log_kimg: interval for writing statistics.
+        snapshot_kimg: interval for snapshots: images, metrics and a checkpoint.
+        checkpoint_minutes: also write a checkpoint when the last one is older than this.
+        metrics: metrics at snapshots, by their names in the table of docs/evaluation.md: swd, fid, fed, mmd_cd,
+            watertight and so on. The first one selects the best checkpoint. By default swd with its parts, preceded by
+            fid and fed if their networks are available.
+        metric_images: number of images that are compared with as many held-out images.
+        metric_objects: maximum number of held-out objects for shape metrics; five shapes are made for each.
+        keep: number of checkpoints to keep, in addition to the best.
+        trackers: experiment trackers in addition to TensorBoard: wandb, mlflow.
+        max_nonfinite_steps: stop the run after this many consecutive steps with a gradient that is not finite.
+        precision: precision of the convolutions: fp32, bf16, or "auto": bf16 on GPUs that support it. Everything else,
+            including the weights, is fp32.
+        compile: compile the networks first, which takes minutes and needs a C++ compiler; R1 is not compiled.
+        device: "auto" uses a GPU if there is one.
+        seed: seed of all random numbers.
+        take_over: take over the lock of a process on another machine that you know has ended.
+        dry_run: only print the settings, and the memory, disk space and time that the run needs.
+        ranks: how processes train together.
     """
 
     data: Path = Path("data")
@@ -123,11 +128,13 @@ class TrainConfig:
     batch: Annotated[int, Range(1, 65_536)] = 32
     grad_accum_steps: Annotated[int, Range(1)] = 1
     kimg: Annotated[float, Range(0, 1e9, above=True)] = 1000.0
+    warmup_kimg: Annotated[float, Range(0, 1e9)] = 0.0
     grid_size: Annotated[float | None, Range(0, 2, above=True, below=True)] = None
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    warmup: WarmupConfig = field(default_factory=WarmupConfig)
     ema_half_life: Annotated[float, Range(0)] = 10.0
     ema_ramp_up: Annotated[float, Range(0)] = 0.05
     log_kimg: Annotated[float, Range(0, above=True)] = 1.0
@@ -144,6 +151,7 @@ class TrainConfig:
     device: str = "auto"
     seed: Annotated[int, SEED] = 0
     take_over: bool = False
+    dry_run: bool = False
     ranks: Annotated[RanksConfig, Option(flat=True)] = field(default_factory=RanksConfig)
 
     @property
@@ -151,8 +159,18 @@ class TrainConfig:
         """Length of the run in real images shown."""
         return round(self.kimg * 1000)
 
+    @property
+    def warmup_total(self) -> int:
+        """Real images of the warm-up, whole batches of them."""
+        return -(-round(self.warmup_kimg * 1000) // self.batch) * self.batch
+
+    @property
+    def generator_from(self) -> int:
+        """Real images after which the adversarial phase moves the generator; before, the discriminator alone."""
+        return self.warmup_total + (round(self.warmup.discriminator_kimg * 1000) if self.warmup_total else 0)
+
     def autocast(self, device: "torch.device") -> "torch.autocast":
-        """Where the convolutions are, so that they have the run's precision on a device."""
+        """The autocast context for convolutions in the precision of the run."""
         import torch
 
         able = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
@@ -165,8 +183,8 @@ class RunsConfig:
     """The runs of a folder in a table.
 
     Attributes:
-        folder: of the runs, or of one.
-        json: print the list as JSON, for programs.
+        folder: folder of the runs, or of one run.
+        json: print the list as JSON.
     """
 
     folder: Annotated[Path, Option(positional="FOLDER")]

@@ -1,4 +1,4 @@
-"""What a run leaves behind: statistics, images of the same latents, metrics, checkpoints."""
+"""Writes the results of a run: statistics, images of the same latents, metrics, checkpoints."""
 
 import math
 import time
@@ -21,6 +21,7 @@ from get3d.training.config import PreparedRun, TrainConfig
 from get3d.training.folder import write_config
 from get3d.training.monitor import Monitor
 from get3d.training.trackers import open_trackers
+from get3d.training.warmup_step import teach_prior
 
 __all__ = ["RunLogger"]
 
@@ -28,7 +29,7 @@ _GRID, _COLUMNS = 32, 8
 
 
 class RunLogger:
-    """Writes, after each step, what is due. Of several processes the first alone writes, the means of all of them.
+    """Writes what is due after each step. Of several processes, only the first one writes, means over all of them.
 
     Attributes:
         folder: where the checkpoints are.
@@ -45,7 +46,7 @@ class RunLogger:
         config = run.config
         self.folder = config.out / "checkpoints"
         self._config, self._images, self._console, self._ranks = config, run.images, console, ranks
-        self._description = run.description
+        self._description, self._labels, self._remarks = run.description, run.object_labels, run.remarks
         self._monitor: Monitor | None = None
         self._saved = time.monotonic()
         self._checkpoints = CheckpointWriter(self.folder, config.keep, console)
@@ -64,7 +65,7 @@ class RunLogger:
 
     @contextmanager
     def recording(self, state: TrainingState, *, resumed: bool) -> Iterator[None]:
-        """Around the steps of a run, which starts or goes on from a state; its last checkpoint is written when it ends.
+        """A context for the steps of a new or resumed run; the last checkpoint is written at the end.
 
         Raises:
             InputError: a file cannot be written, or a tracker cannot be reached.
@@ -85,16 +86,20 @@ class RunLogger:
         ):
             before = state.cur_nimg
             if before >= config.total:
-                self._monitor.say(f"{config.out}: finished already, at {before / 1000:g} kimg; a larger --kimg goes on")
+                done = f"already finished, at {before / 1000:g} kimg; a larger --kimg continues"
+                self._monitor.say(f"{config.out}: {done}")
             else:
-                beginning = f"{'goes on' if resumed else 'starts'} at {before / 1000:.2f} kimg"
+                beginning = f"{'resumes' if resumed else 'starts'} at {before / 1000:.2f} kimg"
                 self._monitor.say(f"{config.out}: {beginning}{f' in {world} processes' if world > 1 else ''}")
+                for remark in self._remarks:
+                    self._monitor.say(remark)
             if not resumed:
                 _show_reals(self._monitor, self._images)
             yield
         if before < config.total <= state.cur_nimg:
             files = "checkpoints/, fakes-*.png, reals.png, stats.jsonl, config.json and TensorBoard's events"
-            done = f"{config.out}: finished at {state.cur_nimg / 1000:g} kimg: {files}; now get3d generate {config.out}"
+            reached = f"{config.out}: finished at {state.cur_nimg / 1000:g} kimg"
+            done = f"{reached}: {files}; next: get3d generate {config.out}"
             self._console.print(done, highlight=False, markup=False, soft_wrap=True)
 
     @property
@@ -130,6 +135,8 @@ class RunLogger:
     def _write(self, state: TrainingState, snapshot: bool, tick: bool, checkpoint: bool) -> None:
         assert self._monitor is not None
         best = False
+        if state.warmup_optimizer is not None and (snapshot or checkpoint):
+            teach_prior(state.generator_ema, state.codes, self._config, self._labels)
         if snapshot:
             best = self._snapshot(state, self._monitor)
         elif tick:

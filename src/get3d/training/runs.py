@@ -1,4 +1,4 @@
-"""The runs of a folder in a table: how far each is, how fast, how good, and whether it still goes on."""
+"""The runs of a folder in a table: progress, speed, metrics and state."""
 
 import time
 from dataclasses import asdict, dataclass
@@ -24,12 +24,12 @@ _SILENT = 600.0
 
 @dataclass(frozen=True)
 class Status:
-    """How a run stands.
+    """The status of a run.
 
     Attributes:
         name: of its folder.
-        state: "running" as long as its heart beats, "finished" when its last checkpoint is the end.
-        shown: real images shown at the last line of the statistics.
+        state: "running" while its heartbeat is recent, "finished" if its last checkpoint is the end.
+        cur_nimg: real images shown at the last line of the statistics.
         total: length of the run in real images.
         speed: images a second, at that line.
         metrics: as last measured, by name.
@@ -96,7 +96,7 @@ def _as_json(name: str, row: Status | InputError) -> dict[str, Any]:
 
 
 def status(folder: Path, name: str) -> Status:
-    """How the run in a folder stands.
+    """The status of the run in a folder.
 
     Args:
         folder: the run's.
@@ -141,7 +141,7 @@ def _lines(stats: Path) -> list[dict[str, Any]]:
             break
         known = isinstance(values, dict) and isinstance(values.get("cur_nimg"), int)
         if not known or not all(isinstance(values.get(name, 0), int | float) for name in _shown_of(values)):
-            raise InputError(f"{stats}: line {number} is none that training writes; restore it, or remove the run")
+            raise InputError(f"{stats}: line {number} was not written by training; restore it, or remove the run")
         lines.append(values)
     return lines
 

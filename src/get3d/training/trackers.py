@@ -1,6 +1,6 @@
-"""Where a run can be followed: TensorBoard always, Weights & Biases and MLflow by choice.
+"""Experiment trackers: always TensorBoard, optionally Weights & Biases and MLflow.
 
-A tracked run goes on where a run goes on: what names it lies in the run's folder.
+A resumed run continues its tracked run, whose name is stored in the folder of the run.
 """
 
 import importlib
@@ -44,7 +44,7 @@ class TrackerError(RuntimeError):
 
 @runtime_checkable
 class Tracker(Protocol):
-    """What a run tells those who follow it. `shown` counts the real images shown so far."""
+    """Receives the results of a run. `cur_nimg` is the number of real images shown so far."""
 
     def scalars(self, values: Mapping[str, float], cur_nimg: int) -> None:
         """The statistics of a tick, by name.
@@ -76,7 +76,7 @@ class TensorBoard:
 
     Args:
         folder: the run's.
-        cur_nimg: where it starts or goes on; what was written later is not shown.
+        cur_nimg: where the run starts or resumes; later data are hidden.
     """
 
     def __init__(self, folder: Path, cur_nimg: int) -> None:
@@ -165,7 +165,7 @@ class MLflow:
 
     Args:
         folder: the run's; names it.
-        config: the run's configuration: its parameters as the run began, and `config.json` as it goes on.
+        config: the configuration: parameters at the start of the run, and `config.json` when it resumes.
 
     Raises:
         TrackerError: it cannot be begun.
@@ -217,7 +217,7 @@ _TRACKERS: dict[TrackerName, type[Wandb] | type[MLflow]] = {"wandb": Wandb, "mlf
 
 
 def require_trackers(names: Sequence[TrackerName]) -> None:
-    """Proves that the packages of trackers are there, without importing them.
+    """Checks that the packages of trackers are installed, without importing them.
 
     Raises:
         InputError: one is not.
@@ -230,7 +230,7 @@ def require_trackers(names: Sequence[TrackerName]) -> None:
 
 
 def open_trackers(names: Sequence[TrackerName], folder: Path, config: dict[str, Any]) -> list[Tracker]:
-    """Begins the tracked runs of a run, or goes on with them.
+    """Starts or resumes the tracked runs of a run.
 
     Args:
         names: of the trackers; their packages must be there.
@@ -246,8 +246,8 @@ def open_trackers(names: Sequence[TrackerName], folder: Path, config: dict[str, 
             made.append(_TRACKERS[name](folder, config))
         except TrackerError as error:
             raise InputError(
-                f"--trackers {error}; see to its address and login, leave it out, or remove {folder / IDENTITIES} "
-                "to begin a new run there"
+                f"--trackers {error}; check its address and login, leave it out, or remove {folder / IDENTITIES} "
+                "to start a new tracked run"
             ) from error
     return made
 

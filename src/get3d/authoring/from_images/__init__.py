@@ -1,4 +1,4 @@
-"""Datasets of images that one has, with their cameras: `get3d import`."""
+"""Datasets from existing images with cameras: `get3d import`."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""Cameras as COLMAP's text models: cameras.txt and images.txt (https://colmap.github.io/format.html)."""
+"""Cameras of COLMAP text models: cameras.txt and images.txt (https://colmap.github.io/format.html)."""
 
 import math
 from collections.abc import Iterator
@@ -19,23 +19,24 @@ _MODELS = {
     "RADIAL": (1, 2),
     "OPENCV": (2, 4),
 }
-"""Of each camera model, how many focal lengths and how many distortion coefficients it has; between is the centre."""
+"""Number of focal lengths and of distortion coefficients of each camera model; the centre is between them."""
 _LARGEST = 1e9
-"""Translations are no longer, so that nothing overflows."""
+"""Maximum length of translations, so that nothing overflows."""
 
 
 def read_colmap(folder: Path) -> Poses:
-    """Reads a text model. Its world has no axes of meaning, so nothing is known of what is up.
+    """Reads a text model. Its axes have no meaning, so the up direction is not known.
 
-    Each image has two lines, of which the second lists points and may be empty. Files written by hand often leave it
-    out; that is understood, since lines of points have three numbers for each point and no name.
+    Each image has two lines; the second one lists points and may be empty. Hand-written files often leave it out, which
+    is recognised, because lines of points have three numbers per point and no name.
 
     Raises:
         InputError: a file is missing, too large or cannot be read, or a lens distorts.
     """
     if (folder / "images.bin").exists() and not (folder / "images.txt").exists():
         raise InputError(
-            f"{folder / 'images.bin'}: is a binary model; make it text with `colmap model_converter --output_type TXT`"
+            f"{folder / 'images.bin'}: is a binary model; convert it to text with "
+            "`colmap model_converter --output_type TXT`"
         )
     if not (folder / "cameras.txt").exists():
         raise InputError(
@@ -67,7 +68,7 @@ def read_colmap(folder: Path) -> Poses:
         numbers.append(values)
         chosen.append(lens)
         if len(names) > MOST_IMAGES:
-            raise InputError(f"{path}: lists more than {MOST_IMAGES:,} images, the most that are read; divide it")
+            raise InputError(f"{path}: lists more than {MOST_IMAGES:,} images, the maximum; split it")
     if not names and not refused:
         raise InputError(f"{path}: lists no image; export the model again as text")
     table = np.array(numbers).reshape(-1, 7)
@@ -127,12 +128,14 @@ def _read_lenses(path: Path) -> dict[str, Lens]:
 
 def _lens(path: Path, model: str, width: float, height: float, values: list[float]) -> Lens:
     if model not in _MODELS:
-        raise InputError(f"{path}: the lens is a {model[:40]}; make it a PINHOLE with `colmap image_undistorter`")
+        raise InputError(f"{path}: the lens is a {model[:40]}; convert it to a PINHOLE with `colmap image_undistorter`")
     focals, coefficients = _MODELS[model]
     if len(values) != focals + 2 + coefficients or not all(map(math.isfinite, values)):
         raise InputError(f"{path}: a {model} has {focals + 2 + coefficients} finite parameters, found {values[:20]}")
     if any(values[focals + 2 :]):
-        raise InputError(f"{path}: the lens distorts ({model}); make it a PINHOLE with `colmap image_undistorter`")
+        raise InputError(
+            f"{path}: the lens distorts ({model}); convert it to a PINHOLE with `colmap image_undistorter`"
+        )
     lens = Lens(
         focal_x=values[0] / width,
         focal_y=values[focals - 1] / height,
@@ -141,7 +144,7 @@ def _lens(path: Path, model: str, width: float, height: float, values: list[floa
     )
     fault = lens_fault(lens)
     if fault is not None:
-        raise InputError(f"{path}: a camera is no pinhole: {fault}; export the model again as text")
+        raise InputError(f"{path}: a camera is not a pinhole: {fault}; export the model again as text")
     return lens
 
 

@@ -1,4 +1,4 @@
-"""The command: each image becomes part of a dataset, or is said to be left out, and why."""
+"""The import command: each image becomes part of a dataset, or is left out with a reason."""
 
 import json
 import math
@@ -25,7 +25,8 @@ from get3d.authoring.from_images.windows import fit_windows
 from get3d.camera_prior import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
 from get3d.datasets.advice import border_notes
 from get3d.datasets.alpha import framing
-from get3d.datasets.index import SPLITS, Description, split_of, write_cameras
+from get3d.datasets.camera_table import write_cameras
+from get3d.datasets.index import SPLITS, Description, split_of
 from get3d.datasets.loader import decode
 from get3d.datasets.validation import RESOLUTIONS
 from get3d.files import InputError, make_name, require_writable, write_json
@@ -34,11 +35,11 @@ __all__ = ["ImportConfig", "import_images"]
 
 _MEASURED = 12
 _BEYOND = 1.25
-"""An object is at most so many times as long as the longest side of its box in an image, at its centre's distance."""
+"""Maximum length of an object, as a multiple of the longest side of its box in an image at the centre's distance."""
 _ENOUGH = 6
-"""From fewer images of an object its length in depth is not known: the hull is up to twice as long as the object."""
+"""With fewer images of an object its depth is not known: the hull is up to twice as long as the object."""
 _GAP = 60.0
-"""Azimuths that leave out no more than this, in degrees, are taken to be drawn from the whole circle."""
+"""Azimuths with no larger gap than this, in degrees, are assumed to cover the full circle."""
 
 
 def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
@@ -46,7 +47,7 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
 
     Raises:
         InputError: the images, masks or cameras cannot be read, not one image can be used, or the folder cannot be
-            written to or holds something else.
+            written to or contains something else.
     """
     root = _require_own(config)
     matched = match(config.images, config.cameras, config.masks, config.up, config.centre, config.fov, config.tolerance)
@@ -78,7 +79,7 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
     notes = []
     if measured.odd:
         notes.append(
-            f"the silhouettes of {measured.odd} of {measured.objects} objects have no point in common: their cameras "
+            f"the silhouettes of {measured.odd} of {measured.objects} objects have no common point: their cameras "
             "may follow another convention"
         )
     report = make_report(matched, description, made, left, notes + matched.notes + measured.notes)
@@ -89,7 +90,7 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
 
 
 def _require_own(config: ImportConfig) -> Path:
-    """The folder of the dataset, which is empty or holds an import of the same settings, finished or not."""
+    """The folder of the dataset, which is empty or contains an import with the same settings, complete or not."""
     if config.out.resolve().is_relative_to(config.images.resolve()):
         raise InputError(f"--out is {config.out}, within the folder of the images; choose another folder")
     root = config.out
@@ -103,14 +104,14 @@ def _require_own(config: ImportConfig) -> Path:
 def _in_range(
     config: ImportConfig, degrees: Float[np.ndarray, "n 2"], matched: Matched, numbers: list[int], left: list[Left]
 ) -> list[int]:
-    """Those of the numbered images whose cameras are in the ranges asked for."""
+    """The images whose cameras are in the requested ranges."""
     (low, high), (top, bottom) = config.azimuth or (0.0, 360.0), config.polar or (0.0, 180.0)
     azimuth, polar = degrees.T
     inside = ((azimuth - low) % 360 <= high - low) & (polar >= top) & (polar <= bottom)
     for number in numbers:
         if not inside[number]:
             text = (
-                f"azimuth {azimuth[number]:.2f}° and polar angle {polar[number]:.2f}° are outside the range asked for"
+                f"azimuth {azimuth[number]:.2f}° and polar angle {polar[number]:.2f}° are outside the requested range"
             )
             left.append(Left(matched.images[number], "range", text))
     return [number for number in numbers if inside[number]]
@@ -125,7 +126,7 @@ def _resolution(config: ImportConfig, sides: list[int]) -> int:
     nearest = max([side for side in RESOLUTIONS if side <= middle], default=RESOLUTIONS[0])
     raise InputError(
         f"{config.images}: images are {low} to {high} pixels wide, and a dataset's are all of one power of two "
-        f"from 16 to 2048; have them resampled with --resolution {nearest}"
+        f"from 16 to 2048; resample them with --resolution {nearest}"
     )
 
 
@@ -138,7 +139,7 @@ def _names(config: ImportConfig, matched: Matched, numbers: list[int], left: lis
         view = image.removeprefix(f"{folder}/").rpartition(".")[0].replace("/", "-")
         name = make_name(f"{config.object or folder or _folder_name(config)}/{view}.png")
         if name in taken:
-            left.append(Left(image, "name", f"{taken[name]} is named {name} already"))
+            left.append(Left(image, "name", f"{taken[name]} is already named {name}"))
         else:
             taken[name] = image
             names[number] = name
@@ -211,7 +212,7 @@ def _write(
 
 
 def _prior(config: ImportConfig, degrees: Float[np.ndarray, "n 2"], radius: float, fov: float) -> CameraPrior:
-    """Ranges that hold all the cameras, in whole degrees."""
+    """Ranges with all cameras, in integer degrees."""
     azimuth = np.unique(degrees[:, 0])
     gaps = np.diff(azimuth, append=azimuth[0] + 360)
     widest = int(gaps.argmax())
@@ -264,8 +265,8 @@ def _measure(
     if fewest < _ENOUGH and not scaled:
         seen = "one image" if fewest == 1 else f"{fewest} images"
         notes.append(
-            f"the objects' length cannot be measured well from {seen} of an object, so {max(sizes):.3g} is a guess by "
-            "what images show; say the true one with --scale"
+            f"the objects' length cannot be measured well from {seen} of an object, so {max(sizes):.3g} is a guess "
+            "from the images; give the true one with --scale"
         )
     notes += border_notes(framings, prior)
     return _Measured(round(max(sizes), 3), len(chosen), odd, notes)

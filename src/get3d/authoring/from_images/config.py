@@ -1,4 +1,4 @@
-"""What one can ask of `get3d import`. This module imports nothing heavy."""
+"""Options of `get3d import`. This module imports nothing heavy."""
 
 import math
 from dataclasses import dataclass, field
@@ -18,14 +18,14 @@ Fit = Literal["exact", "crop", "pad"]
 
 @dataclass(frozen=True)
 class Tolerances:
-    """How far a camera may be from one of the dataset's, which look at the object's centre, level, from one distance.
+    """How far a camera may differ from a camera on the sphere that looks at the object's centre and is level.
 
     Attributes:
-        aim: degrees that it may look past the centre.
-        roll: degrees that it may be turned about its axis.
-        distance: per cent that its distance may differ from the median.
-        fov: per cent that its focal length, in images' sides, may differ from the median.
-        centre: per cent of the image's side that its axis may lie off the image's middle.
+        aim: largest angle in degrees between the optical axis and the direction to the centre.
+        roll: largest roll in degrees.
+        distance: largest difference of the distance from the median, in per cent.
+        fov: largest difference of the focal length (in image sides) from the median, in per cent.
+        centre: largest distance of the optical axis from the middle of the image, in per cent of its side.
     """
 
     aim: Annotated[float, Range(0)] = 0.5
@@ -37,31 +37,31 @@ class Tolerances:
 
 @dataclass(frozen=True)
 class ImportConfig:
-    """A dataset of images that one has, with their cameras; those that are not of its kind are left out and named.
+    """A dataset made from existing images and their cameras. What cannot be used is reported and left out.
 
     Attributes:
-        images: folder of the images, RGBA, or any with --masks; a folder within it for each object.
+        images: folder of the images, with a subfolder for each object. Images are RGBA, or of any kind with --masks.
         cameras: a .csv table, a transforms.json, or a folder with a COLMAP text model or azimuth.npy and elevation.npy;
-            or a folder of such, one for each object, in folders named as those of the images.
+            or a folder of such folders, one for each object, named like the folders of images.
         out: folder of the dataset.
-        masks: folder with a mask for each image, of the same name; white is the object.
-        object: name of the object, where all images show one; by default an object for each folder.
-        up: the cameras' world axis that is upward, as in --up=-y; "cameras": to which they are level. By default z for
-            transforms.json, and "cameras" for COLMAP.
-        centre: of the object, in the cameras' world; by default the point nearest to all their optical axes.
+        masks: folder with a mask for each image, with the same name; white is the object.
+        object: name of the object, if all images show the same one; by default each folder is an object.
+        up: world axis of the cameras that is up, such as --up=-y; "cameras": the direction to which they are level. By
+            default z for transforms.json, and "cameras" for COLMAP.
+        centre: centre of the object in the world of the cameras; by default the point nearest to all optical axes.
         turn: degrees added to all azimuths.
-        radius: distance of the cameras in the dataset; by default such that images show as much as 1.2 away through
-            the lens of the published sets, which is 1.097 of the dataset's units high.
-        fov: vertical field of view in degrees, for tables; other files say it.
-        scale: longest side of the objects in the dataset; by default measured from their silhouettes.
+        radius: camera distance in the dataset. By default images show 1.097 units of height, as in the published
+            datasets.
+        fov: vertical field of view in degrees, for tables; other files contain it.
+        scale: longest side of the objects in the dataset; by default measured from the silhouettes.
         azimuth: range of azimuths in degrees that cameras are drawn from; by default that of the images.
-        polar: range of polar angles, likewise.
-        fit: what happens to images that are not square, of the same field of view and centred on the optical axis:
-            "exact" leaves them out, "crop" cuts all to the largest square that each has, "pad" surrounds them.
-        resolution: side of the dataset's images, a power of two; by default that of the images.
-        tolerance: how far a camera may be from one of the dataset's.
+        polar: range of polar angles in degrees that cameras are drawn from; by default that of the images.
+        fit: what to do with images that are not square, differ in field of view, or are not centred on the optical
+            axis: "exact" leaves them out, "crop" crops all images to the largest common square, "pad" pads them.
+        resolution: side of the dataset's images in pixels, a power of two; by default that of the images.
+        tolerance: how far a camera may differ from the cameras of a dataset.
         kind: what the objects are; by default the name of the folder.
-        licence: of the images.
+        licence: licence of the images.
     """
 
     images: Annotated[Path, Option(positional="IMAGES")]

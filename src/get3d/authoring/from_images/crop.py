@@ -1,4 +1,4 @@
-"""Image files made into what a dataset holds: square, RGBA, of one resolution. What is so already is copied."""
+"""Converts image files for a dataset: square, RGBA, of one resolution. Images that already are, are copied."""
 
 import io
 import shutil
@@ -16,7 +16,7 @@ from get3d.files import InputError, open_file, writing
 __all__ = ["Head", "Made", "UnusableImageError", "Window", "read_head", "write_image"]
 
 _LARGEST = 2**26
-"""Pixels of an image, beyond which it is taken for a decompression bomb."""
+"""Maximum pixels of an image; a larger one counts as a decompression bomb."""
 _MOST_BYTES = 2**30
 """Of an image file; what a longer one holds beyond is no pixel of it."""
 _FORMATS = ("PNG", "JPEG", "WEBP", "TIFF")
@@ -35,20 +35,20 @@ Made = Literal["copied", "written anew", "resampled"]
 
 
 class UnusableImageError(InputError):
-    """An image cannot become part of a dataset. The message says why; the image's name is told with it."""
+    """An image that cannot become part of a dataset. The message is the reason, without the name of the image."""
 
 
 @dataclass(frozen=True)
 class Head:
-    """What an image's head says.
+    """The header of an image.
 
     Attributes:
         path: the image.
-        mask: the file that takes the place of its alpha channel.
-        width: in pixels, once it is turned.
-        height: in pixels, once it is turned.
-        plain: it is a PNG of 8-bit RGBA, as a dataset holds.
-        turned: it is stored in another orientation than its EXIF data says, and is turned.
+        mask: the file that replaces its alpha channel.
+        width: width in pixels, after rotation.
+        height: height in pixels, after rotation.
+        plain: whether it is an 8-bit RGBA PNG, as in a dataset.
+        turned: whether it must be rotated according to its EXIF data.
     """
 
     path: Path
@@ -61,7 +61,7 @@ class Head:
 
 @dataclass(frozen=True)
 class Window:
-    """The square of an image that is kept, in pixels; beyond the image it is transparent."""
+    """The square of an image that is kept, in pixels; outside the image it is transparent."""
 
     left: int
     top: int
@@ -84,20 +84,20 @@ class _Stored:
 
 
 def read_head(path: Path, mask: Path | None, aspect: float | None = None) -> Head:
-    """Reads the heads of an image and its mask.
+    """Reads the headers of an image and its mask.
 
     Args:
         path: the image.
         mask: its mask, if alpha is not in the image.
-        aspect: width / height of what the camera sees, where known. An image whose EXIF data says that it is stored
-            sideways is turned, unless it is of this aspect as it is stored: then the camera is that of the stored one.
+        aspect: width / height of the camera, if known. An image that is stored sideways according to its EXIF data is
+            rotated, unless the stored image has this aspect ratio: then the camera belongs to the stored image.
 
     Raises:
-        UnusableImageError: one is no image, is too large, or there is nothing to mask the object with.
+        UnusableImageError: a file is not an image, or is too large, or there is no mask.
     """
     stored = _stored(path)
     if stored.width * stored.height > _LARGEST:
-        raise UnusableImageError(f"is {stored.width} × {stored.height} pixels large, more than {_LARGEST}")
+        raise UnusableImageError(f"is {stored.width} × {stored.height} pixels, more than {_LARGEST}")
     if stored.mode not in _MODES:
         raise UnusableImageError(f"its colours are {stored.mode}; save it as RGBA of 8 bits")
     if mask is None and not stored.alpha:
@@ -150,7 +150,7 @@ def _orientation(image: Image.Image) -> int:
 
 
 def write_image(head: Head, window: Window, resolution: int, out: Path) -> Made:
-    """Writes the window of an image as a dataset's image.
+    """Writes the window of an image as an image of the dataset.
 
     Raises:
         UnusableImageError: the image or its mask is damaged, or its alpha is empty or full.
@@ -186,7 +186,7 @@ def _read(head: Head) -> Image.Image:
     except _DAMAGE as error:
         raise UnusableImageError(f"is damaged ({_why(error)})") from error
     if late:
-        raise UnusableImageError("says after its pixels that it is stored sideways; save it again")
+        raise UnusableImageError("has its orientation stored after the pixels; save it again")
     if head.mask is not None:
         try:
             rgba.putalpha(Image.fromarray(_read_mask(head.mask, rgba.size)))

@@ -1,4 +1,4 @@
-"""The kinds of camera files that `get3d import` reads: one row each, which finding, reading and messages go by.
+"""The kinds of camera files that `get3d import` reads, one table row each.
 
 A new kind is one row of `CAMERA_FORMATS`: how its files are recognised, and a function that reads them as `Poses`.
 Everything after that (matching with images and masks, fitting the orbit, cropping, writing) knows no kind.

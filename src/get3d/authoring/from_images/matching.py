@@ -1,4 +1,4 @@
-"""Images with the cameras that took them, as cameras of a dataset; and those left out, with how far they are off."""
+"""Matches images with cameras on a sphere, and lists the images that are left out."""
 
 import posixpath
 import re
@@ -20,7 +20,7 @@ __all__ = ["Left", "Matched", "Tolerances", "match"]
 
 _KEPT_APART = re.compile(r"(images?|masks?|rgb|color)(_\d+)?", re.IGNORECASE)
 _POLE = 0.05
-"""Within so many degrees of straight above or below an azimuth means nothing."""
+"""Within this many degrees of straight above or below, azimuth is undefined."""
 _SIDES = {
     "x": (1.0, 0.0, 0.0),
     "y": (0.0, 1.0, 0.0),
@@ -36,9 +36,9 @@ class Left:
     """An image that is left out.
 
     Attributes:
-        image: its name, or the name that a camera file gives it.
-        reason: in a word or two, the same for all of a kind.
-        text: what it is, with numbers.
+        image: its name, or its name in a camera file.
+        reason: the kind of reason, in a word or two.
+        text: the reason, with numbers.
         values: the numbers.
     """
 
@@ -50,19 +50,19 @@ class Left:
 
 @dataclass(frozen=True)
 class Matched:
-    """n images whose cameras are on a sphere and look at its centre, level.
+    """n images whose cameras are level, on a sphere, and look at its centre.
 
     Attributes:
         images: their names in the folder.
-        objects: name of each one's object; empty where images lie in the folder itself.
-        heads: of their files.
+        objects: name of the object of each image; empty for images in the folder itself.
+        heads: headers of their files.
         focal: [n] focal lengths in pixels.
-        principal: [n, 2] where the optical axis meets each image, in pixels from its upper left corner.
+        principal: [n, 2] principal point of each image, in pixels from its upper left corner.
         angles: [n, 2] azimuth and polar angle in degrees.
-        deviations: [n, 3] as fitted: aim and roll in degrees, distance in per cent.
-        left: what is left out so far.
-        worlds: for each camera file what was found of its world.
-        notes: what else is worth knowing.
+        deviations: [n, 3] deviations from the sphere: aim and roll in degrees, distance in per cent.
+        left: images left out so far.
+        worlds: description of the world of each camera file.
+        notes: notes for the report.
     """
 
     images: list[str]
@@ -99,16 +99,16 @@ def match(
     fov: float,
     tolerance: Tolerances,
 ) -> Matched:
-    """Reads cameras and the heads of images, and brings them together.
+    """Reads cameras and the headers of images, and matches them.
 
     Args:
         root: folder of the images.
-        cameras: where the cameras are, see `find_sources`.
+        cameras: the cameras, see `find_sources`.
         masks: folder of masks, if alpha is not in the images.
-        up: the world's axis that is upward, "cameras" for the one to which cameras are level, None for the format's.
-        centre: of the object in the cameras' world; None: see `fit_orbit`.
+        up: world axis that is up, "cameras" for the direction to which cameras are level, None for the format's.
+        centre: centre of the object in the world of the cameras; None: see `fit_orbit`.
         fov: vertical field of view in degrees, for tables.
-        tolerance: what cameras may be off.
+        tolerance: allowed deviations of cameras.
 
     Raises:
         InputError: images or cameras cannot be read, or the cameras name none of the images.
@@ -148,7 +148,7 @@ def match(
                 text = f"{poses.file} names it, but there is no such image in {root}"
                 left.append(Left(poses.names[number], "no image", text))
             elif image in named:
-                left.append(Left(image, "two cameras", f"{poses.file} gives it another camera; the first is taken"))
+                left.append(Left(image, "two cameras", f"{poses.file} gives it another camera; the first one is used"))
             else:
                 named.add(image)
                 result = _judge(image, source, poses.lenses[number], orbit, number, root, masked, tolerance)
@@ -159,8 +159,8 @@ def match(
     if not named:
         first = next(entry.image for entry in left)
         raise InputError(
-            f"{cameras}: names other images than {root} holds, like {first!r} in place of {images[0]!r}; "
-            "names are looked up in the folder of the images"
+            f"{cameras}: does not name the images of {root}, for example {first!r} instead of {images[0]!r}; "
+            "paths are relative to the folder of the images"
         )
     used = frozenset() if masks is not None or masked is None else frozenset(masked.values())
     left += [
@@ -170,7 +170,7 @@ def match(
     ]
     turned = sum(one.head.turned for one in found.values())
     if turned:
-        notes.append(f"{turned} images are stored sideways and were turned as their EXIF data says")
+        notes.append(f"{turned} images are stored sideways and were rotated as their EXIF data says")
     kept = [found[image] for image in images if image in found]
     return Matched(
         images=[one.image for one in kept],
@@ -221,14 +221,14 @@ def _masks(folder: Path) -> dict[str, Path]:
 
 
 def _mask_names(name: str) -> tuple[str, ...]:
-    """A name itself, without its suffix, and both without the folders that masks and images are often kept apart in."""
+    """A name, the name without its suffix, and both without folders for masks and images."""
     parts = name.split("/")
     plain = "/".join([*(part for part in parts[:-1] if not _KEPT_APART.fullmatch(part)), parts[-1]])
     return tuple(way for each in (name, plain) for way in (each, posixpath.splitext(each)[0]))
 
 
 def _named_masks(poses: Poses, images: Sequence[str | None], root: Path) -> dict[str, Path]:
-    """The masks that a camera file names, which must lie beside the file or in the folder of images."""
+    """The masks named in a camera file, which must be in its folder or in the folder of images."""
     folder = poses.file if poses.file.is_dir() else poses.file.parent
     found: dict[str, Path] = {}
     for image, name in zip(images, poses.names, strict=True):
@@ -267,12 +267,12 @@ def _judge(
         return Left(image, "distance", text, values)
     polar = float(orbit.angles[number, 1])
     if not _POLE <= polar <= 180 - _POLE:
-        return Left(image, "pole", "its camera looks straight down or up, where azimuth means nothing", values)
+        return Left(image, "pole", "its camera looks straight down or up, where azimuth is undefined", values)
     mask = None
     if masks is not None:
         mask = next((masks[name] for name in _mask_names(image) if name in masks), None)
         if mask is None:
-            return Left(image, "no mask", "there is no mask of its name")
+            return Left(image, "no mask", "there is no mask with its name")
     try:
         head = read_head(root / image, mask, lens.aspect)
     except UnusableImageError as error:

@@ -1,6 +1,6 @@
-"""Cameras as files give them, and what they are as cameras on a sphere around the object.
+"""Cameras from files, and fitting them to a sphere around the object.
 
-World axes are the file's; images' axes are ours: a camera's right, up and backward (away from what it sees).
+World axes are those of the file. Camera axes are right, up and backward (away from the object).
 """
 
 import math
@@ -16,26 +16,26 @@ from get3d.files import InputError
 __all__ = ["MOST_IMAGES", "Lens", "Orbit", "Poses", "fit_orbit", "joined", "lens_fault", "look_at"]
 
 MOST_IMAGES = 1_000_000
-"""Images that a camera file may name."""
+"""Maximum number of images in a camera file."""
 _NARROWEST, _WIDEST = 0.1, 179.0
-"""Degrees of fields of view that a pinhole camera has."""
+"""Range of fields of view of a pinhole camera in degrees."""
 
 _ROUNDS = 30
 _FLOOR = 1e-4
-"""Residuals below this weigh alike, which keeps the sums of weighted squares regular."""
+"""Residuals below this have equal weights, which keeps the sums of weighted squares regular."""
 _PARALLEL = 1e-4
 """Optical axes, or right axes, that span less than this share of a direction leave it undetermined."""
 
 
 @dataclass(frozen=True)
 class Lens:
-    """How a camera projects: focal lengths and principal point as shares of the image, whatever its resolution.
+    """Projection of a camera: focal lengths and principal point as shares of the image, independent of its resolution.
 
     Attributes:
-        focal_x: focal length in widths of the image; None: that of square pixels.
-        focal_y: focal length in heights; None: that of square pixels. One of both is known.
+        focal_x: focal length in image widths; None: from square pixels.
+        focal_y: focal length in image heights; None: from square pixels. At least one of both is given.
         centre: the principal point in widths and heights, from the upper left corner.
-        aspect: width / height of the images that it is of; None where the file does not say.
+        aspect: width / height of the images; None if the file does not contain it.
     """
 
     focal_x: float | None
@@ -49,16 +49,16 @@ class Poses:
     """The cameras of one file, which share a world.
 
     Attributes:
-        file: where they were read.
-        format: what the file is, in words.
-        names: of the n images, as the file has them.
-        positions: [n, 3] where the cameras stand.
+        file: the file.
+        format: name of its format, for the report.
+        names: names of the n images, as in the file.
+        positions: [n, 3] camera positions.
         rotations: [n, 3, 3] rows are the camera's right, up and backward axes in the world.
-        lenses: of each camera.
-        up: the world's axis that the format says is upward; None where it does not say.
-        centre: the point around which the cameras stand; None where the format does not say.
+        lenses: lens of each camera.
+        up: world axis that is up according to the format; None if it is undefined.
+        centre: centre of the cameras according to the format; None if it is undefined.
         refused: images whose camera cannot be used, and why.
-        masks: the mask that the file names for an image, by the image's name in the file.
+        masks: masks named in the file, by the name of the image.
     """
 
     file: Path
@@ -75,16 +75,16 @@ class Poses:
 
 @dataclass(frozen=True)
 class Orbit:
-    """Cameras as cameras on a sphere that look at its centre without roll, and how far each is from being one.
+    """A sphere fitted to cameras that should look at its centre without roll, and the deviation of each camera.
 
     Attributes:
-        centre: of the sphere, in the file's world.
-        up: unit vector upward, in the file's world.
-        radius: the median distance from the centre, in the file's units.
+        centre: centre of the sphere, in the world of the file.
+        up: unit vector upward, in the world of the file.
+        radius: median distance from the centre, in units of the file.
         angles: [n, 2] azimuth in [0, 360) and polar angle, degrees.
-        aim: [n] angle between the optical axis and the way to the centre, degrees.
-        roll: [n] how far the camera is turned about its axis from level, degrees, with sign.
-        distance: [n] distance from the centre over the radius, less 1.
+        aim: [n] angle between the optical axis and the direction to the centre, degrees.
+        roll: [n] signed roll, degrees.
+        distance: [n] distance from the centre divided by the radius, minus 1.
     """
 
     centre: Float[np.ndarray, "3"]
@@ -97,7 +97,7 @@ class Orbit:
 
 
 def joined(file: Path, parts: Sequence[Poses]) -> Poses:
-    """The cameras of files of one format that share a world."""
+    """Joins the cameras of files of one format that share a world."""
     return Poses(
         file=file,
         format=parts[0].format,
@@ -113,7 +113,7 @@ def joined(file: Path, parts: Sequence[Poses]) -> Poses:
 
 
 def lens_fault(lens: Lens) -> str | None:
-    """Why a lens is no pinhole's, if so: fields of view of 180° and more, or next to nothing."""
+    """The reason why a lens is not a pinhole (a field of view of 180° or more, or almost 0), or None."""
     for side, focal in (("across", lens.focal_x), ("down", lens.focal_y)):
         if focal is None:
             continue
@@ -128,7 +128,7 @@ def lens_fault(lens: Lens) -> str | None:
 
 
 def look_at(degrees: Float[np.ndarray, "n 2"]) -> Float[np.ndarray, "n 3 3"]:
-    """Right, up and backward axes of cameras of our convention; the backward axis is also where the camera stands."""
+    """Right, up and backward axes of cameras on the orbit; the backward axis is also the direction of the position."""
     azimuth, polar = np.radians(degrees).T
     sine = np.sin(polar)
     backward = np.stack([-sine * np.sin(azimuth), np.cos(polar), -sine * np.cos(azimuth)], axis=1)
@@ -141,17 +141,17 @@ def fit_orbit(
     up: tuple[float, float, float] | None = None,
     centre: tuple[float, float, float] | None = None,
 ) -> Orbit:
-    """Finds the sphere on which cameras stand.
+    """Fits a sphere to cameras.
 
     Args:
         poses: at least one camera.
-        up: direction upward; None: the one to which the cameras' right axes are perpendicular, as those of cameras
-            without roll are, with most cameras upright.
-        centre: of the sphere; None: the point nearest to all optical axes, by the sum of its distances from them, so
-            that a few cameras which look elsewhere do not move it.
+        up: direction upward; None: the direction perpendicular to the right axes of most cameras, for cameras without
+            roll.
+        centre: centre of the sphere; None: the point with the smallest sum of distances to all optical axes, so
+            that a few cameras with another target do not move it.
 
     Raises:
-        InputError: what is not given cannot be told from these cameras.
+        InputError: a missing value cannot be determined from these cameras.
     """
     right, upward, backward = poses.rotations.transpose(1, 0, 2)
     axis = _upright(poses.file, right, upward) if up is None else np.array(up, dtype=np.float64)
@@ -163,7 +163,7 @@ def fit_orbit(
     distance = np.linalg.norm(arms, axis=1)
     radius = float(np.median(distance))
     if radius <= 0:
-        raise InputError(f"{poses.file}: the cameras stand in the object's centre; give it with --centre")
+        raise InputError(f"{poses.file}: the cameras are at the object's centre; set the centre with --centre")
     outward = arms / np.maximum(distance, 1e-12 * radius)[:, None]
     # The sine and the cosine both, since the cosine alone tells small angles only roughly.
     aim = np.arctan2(np.linalg.norm(np.cross(outward, backward), axis=1), (outward * backward).sum(axis=1))
@@ -178,7 +178,9 @@ def _upright(file: Path, right: Float[np.ndarray, "n 3"], upward: Float[np.ndarr
     """The direction most nearly perpendicular to all right axes, by weights that pass over cameras with roll."""
     values, vectors = np.linalg.eigh(right.T @ right / len(right))
     if values[1] < _PARALLEL:
-        raise InputError(f"{file}: which way is up cannot be told from these cameras; say it with --up, as in --up z")
+        raise InputError(
+            f"{file}: the up direction cannot be determined from these cameras; set it, for example with --up z"
+        )
     axis = vectors[:, 0]
     for _ in range(_ROUNDS):
         weights = 1 / np.maximum(np.abs(right @ axis), _FLOOR)
@@ -193,8 +195,8 @@ def _nearest_point(
     across = np.eye(3) - backward[:, :, None] * backward[:, None]
     if np.linalg.eigvalsh(across.mean(axis=0))[0] < _PARALLEL:
         raise InputError(
-            f"{file}: the cameras look in one direction, so the object's centre cannot be told from them; give it "
-            "with --centre, as in --centre 0 0 0"
+            f"{file}: the cameras look in one direction, so the object's centre cannot be determined; set it, "
+            "for example with --centre 0 0 0"
         )
     extent = np.linalg.norm(positions - positions.mean(axis=0), axis=1).max()
     weights = np.ones(len(positions))

@@ -1,4 +1,4 @@
-"""What an import says of itself."""
+"""The report of an import."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -27,14 +27,14 @@ def make_report(
     left: Sequence[Left],
     notes: Sequence[str],
 ) -> dict[str, Any]:
-    """What report.json holds: how many images there are, what was found of their cameras, and each that is left out.
+    """The content of report.json: number of images, results for their cameras, and each image that is left out.
 
     Args:
         matched: images with their cameras.
-        description: of the dataset.
-        made: how each of its images was made, by its number among those of `matched`.
-        left: what is left out.
-        notes: what else is worth knowing.
+        description: description of the dataset.
+        made: how each image was made, by index in `matched`.
+        left: images that are left out.
+        notes: notes for the report.
     """
     deviations = np.abs(matched.deviations[list(made)])
     return {
@@ -64,7 +64,7 @@ def make_report(
 
 
 def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
-    """The report, for a terminal."""
+    """Prints the report to a terminal."""
     how = ", ".join(f"{count} {made}" for made, count in report["made"].items())
     camera = report["camera"]
     size, objects = report["resolution"], report["objects"]
@@ -89,13 +89,11 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
         if len(entries) > _SHOWN:
             reasons = ", ".join(f"{reason} {count}" for reason, count in report["reasons"].items())
             console.print(f"and {len(entries) - _SHOWN} more ({reasons})", highlight=False, soft_wrap=True)
-    console.print(
-        f"{out / 'report.json'}; now check it: get3d check {out}", highlight=False, markup=False, soft_wrap=True
-    )
+    console.print(f"{out / 'report.json'}; next: get3d check {out}", highlight=False, markup=False, soft_wrap=True)
 
 
 def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
-    """Why not one image could be used: the most frequent reason, an example of it, and what may be the matter."""
+    """The message if no image can be used: the most frequent reason, an example, and a possible fix."""
     # Files that have nothing to do with one another say nothing of those that belong together.
     telling = [entry for entry in left if entry.reason not in _UNRELATED] or list(left)
     reasons = [entry.reason for entry in telling]
@@ -109,7 +107,7 @@ def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
             "see docs/datasets.md"
         )
     elif most == "roll":
-        hint = ". Another axis may be upward: say it with --up, as in --up=-z, or --up=cameras"
+        hint = ". Another axis may be up: set it, for example with --up=-z or --up=cameras"
     return (
         f"{cameras}: not one of {len(telling)} images can be used; {reasons.count(most)} are left out for {most!r}, "
         f"as {example.image}: {example.text}{hint}"

@@ -1,4 +1,4 @@
-"""Which cameras are of which images: finds the camera files, and the images that they name."""
+"""Finds camera files, and the images that they name."""
 
 import os
 import posixpath
@@ -25,8 +25,8 @@ class Source:
     """A camera file.
 
     Attributes:
-        object: the folder that it stands for, where there is a camera file for each object; None where one serves all.
-        poses: its cameras, or why they cannot be read.
+        object: folder of its object, if there is a camera file for each object; otherwise None.
+        poses: its cameras, or the reason why they cannot be read.
     """
 
     object: str | None
@@ -34,7 +34,7 @@ class Source:
 
 
 def list_images(root: Path, without: Path | None) -> list[str]:
-    """Names of all images below a folder, relative to it and in order, but those of the folder `without`.
+    """Sorted names of all images below a folder, relative to it, except for those in the folder `without`.
 
     Raises:
         InputError: there is no such folder, or no image in it.
@@ -63,12 +63,12 @@ def find_sources(cameras: Path, images: list[str], fov: float) -> list[Source]:
         fov: vertical field of view in degrees, for tables.
 
     Raises:
-        InputError: there is no such file, or it is of no known kind or cannot be used.
+        InputError: there is no such file, or it has no known format or cannot be used.
     """
     if cameras.is_file():
         known = format_of_file(cameras.name)
         if known is None:
-            raise InputError(f"{cameras}: is of no known kind; {known_formats()}")
+            raise InputError(f"{cameras}: has no known format; {known_formats()}")
         return [Source(None, known.read(cameras, images, fov))]
     if not cameras.is_dir():
         raise InputError(f"{cameras}: no such file or folder; {known_formats()}")
@@ -94,7 +94,7 @@ def find_sources(cameras: Path, images: list[str], fov: float) -> list[Source]:
 
 
 def _object_of(name: str) -> str:
-    """The object that a folder of cameras is of: COLMAP puts its models in sparse/0."""
+    """The object of a folder of cameras: COLMAP puts its models in sparse/0."""
     parts = name.split("/")
     while len(parts) > 1 and parts[-1] in ("0", "sparse"):
         parts.pop()
@@ -102,10 +102,10 @@ def _object_of(name: str) -> str:
 
 
 def without_copies(images: list[str]) -> tuple[list[str], list[str]]:
-    """The images without the smaller copies of them that nerfstudio writes: images_2, images_4 … beside images.
+    """Removes the smaller copies of images that nerfstudio writes: images_2, images_4 … next to images.
 
     Returns:
-        The images that are left, and a note for each folder of copies.
+        The other images, and a note for each folder of copies.
     """
     present = frozenset(images)
     kept: list[str] = []
@@ -119,16 +119,16 @@ def without_copies(images: list[str]) -> tuple[list[str], list[str]]:
         else:
             kept.append(name)
     notes = [
-        f"{folder}: its {count} images are smaller copies of those of images, and were not read"
+        f"{folder}: its {count} images are smaller copies of those of images, and were ignored"
         for folder, count in copies.items()
     ]
     return kept, notes
 
 
 class Present:
-    """The images that are there, found by the names that camera files have for them.
+    """Finds existing images by their names in camera files.
 
-    Only these can be named, so no path leads out of their folder.
+    Only existing images can be found, so no path leads out of their folder.
     """
 
     def __init__(self, root: Path, images: Sequence[str]) -> None:
@@ -147,15 +147,15 @@ class Present:
             self._folded.setdefault(stem.casefold(), name)
 
     def look_up(self, names: Sequence[str], file: Path, owner: str | None) -> list[str | None]:
-        """The images that a camera file names: as seen from the folder of images, the object's, or the file's own.
+        """The images named in a camera file, relative to the folder of images, of the object, or of the file.
 
         Args:
-            names: as the file has them, with or without a suffix, or with that of another format, in any case.
+            names: names in the file, with or without a suffix or with another suffix, in any letter case.
             file: the camera file, or its folder.
-            owner: the object that the file is of, if of one.
+            owner: object of the file, if it belongs to one object.
 
         Returns:
-            Their names; None where there is no such image.
+            Their names; None if there is no such image.
         """
         bases = [""] if owner is None else [owner, f"{owner}/images", ""]
         above = ""

@@ -16,11 +16,11 @@ __all__ = ["AZIMUTH_FILES", "LEVEL_FILES", "read_csv", "read_pair"]
 
 AZIMUTH_FILES = ("azimuth.npy", "rotation.npy")
 LEVEL_FILES = ("elevation.npy", "polar.npy")
-"""Names of the files of a pair, of which each has one."""
+"""Possible names of the files of a pair."""
 
 
-_IMAGE_COLUMNS = ("image", "picture", "file")
-"""What the column with the names of the images may be called."""
+_IMAGE_COLUMNS = ("image", "file")
+"""Possible names of the column with the names of the images."""
 
 
 def read_csv(path: Path, fov: float) -> Poses:
@@ -56,9 +56,9 @@ def read_csv(path: Path, fov: float) -> Poses:
                 ) from error
             names.append((row[file] or "").strip())
     except csv.Error as error:
-        raise InputError(f"{path}: line {table.line_num} is no line of a table ({error}); write it again") from error
+        raise InputError(f"{path}: line {table.line_num} is not a line of a table ({error}); write it again") from error
     if not rows:
-        raise InputError(f"{path}: lists no image; write a line for each")
+        raise InputError(f"{path}: lists no image; write a line for each image")
     return _poses(path, names, np.array(rows), level == "polar", fov)
 
 
@@ -66,8 +66,8 @@ def read_pair(folder: Path, images: Sequence[str], fov: float) -> Poses:
     """Reads `azimuth.npy` (or `rotation.npy`) and `elevation.npy` (or `polar.npy`), in degrees.
 
     Args:
-        folder: where they are.
-        images: names of the images that they are of, in order.
+        folder: folder of the files.
+        images: names of the images, in order.
         fov: vertical field of view of all images in degrees.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Cameras as `transforms.json`, the way of NeRF's Blender sets, instant-ngp and nerfstudio."""
+"""Cameras of `transforms.json`, as in NeRF's Blender sets, instant-ngp and nerfstudio."""
 
 import math
 from pathlib import Path
@@ -13,32 +13,32 @@ __all__ = ["read_split_transforms", "read_transforms"]
 
 _DISTORTION = ("k1", "k2", "k3", "k4", "k5", "k6", "p1", "p2", "distortion_params")
 _MODELS = ("", "PINHOLE", "SIMPLE_PINHOLE", "PERSPECTIVE", "OPENCV", "SIMPLE_RADIAL", "RADIAL")
-"""Camera models that are a pinhole's where nothing distorts."""
+"""Camera models that are pinholes without distortion."""
 _LARGEST = 1e9
-"""Positions are no farther from the world's origin, so that nothing overflows."""
+"""Maximum coordinate of positions, so that nothing overflows."""
 _SKEW = 1e-3
-"""How far axes may be from orthogonal and of one length, as a share of their length."""
+"""Tolerance for axes that are not orthogonal or of equal length, as a share of their length."""
 
 
 def read_transforms(path: Path) -> Poses:
     """Reads the cameras: right, up and backward axes, and position, are the columns of `transform_matrix`; +Z is up.
 
     Raises:
-        InputError: the file is no such JSON, or a lens is missing or distorts.
+        InputError: the file is not such JSON, or a lens is missing or distorts.
     """
     values = read_json(path, finite=False)
     frames = values.get("frames") if isinstance(values, dict) else None
     if not isinstance(frames, list) or not frames:
         raise InputError(f"{path}: has no list of `frames`; a transforms.json holds `frames` and the lens")
     if len(frames) > MOST_IMAGES:
-        raise InputError(f"{path}: has {len(frames):,} frames, at most {MOST_IMAGES:,} are read; divide it")
+        raise InputError(f"{path}: has {len(frames):,} frames, at most {MOST_IMAGES:,} are read; split it")
     names: list[str] = []
     matrices, lenses = [], []
     refused: dict[str, str] = {}
     masks: dict[str, str] = {}
     for number, frame in enumerate(frames):
         if not isinstance(frame, dict) or not isinstance(frame.get("file_path"), str):
-            raise InputError(f"{path}: frame {number} has no file_path; name the image that it is of")
+            raise InputError(f"{path}: frame {number} has no file_path; add the name of its image")
         name = frame["file_path"]
         try:
             matrix = np.array(frame.get("transform_matrix"), dtype=np.float64)
@@ -78,7 +78,7 @@ def read_split_transforms(folder: Path) -> Poses:
 
 
 def _fault(matrix: np.ndarray) -> str | None:
-    """Why a matrix is no camera's, if so."""
+    """The reason why a matrix is not a camera, or None."""
     if matrix.shape not in ((4, 4), (3, 4)):
         return f"its transform_matrix is of shape {list(matrix.shape)}, not 4 × 4"
     if not np.isfinite(matrix).all():
@@ -88,21 +88,21 @@ def _fault(matrix: np.ndarray) -> str | None:
     axes = matrix[:3, :3]
     scale = np.cbrt(np.linalg.det(axes))
     if abs(scale) < 1e-6:
-        return "its transform_matrix has axes of no length"
+        return "its transform_matrix has axes of length zero"
     if scale <= 0:
         return "its transform_matrix mirrors, a camera's axes are right-handed"
     skew = np.abs(axes.T @ axes / scale**2 - np.eye(3)).max()
     if skew > _SKEW:
-        return f"its transform_matrix is no rotation: axes are {skew:.3g} from orthogonal and of one length"
+        return f"its transform_matrix is not a rotation: axes are {skew:.3g} from orthogonal and of one length"
     return None
 
 
 def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
-    """The lens of a frame, whose own values come before the file's."""
+    """The lens of a frame; values of the frame override those of the file."""
     model = values.get("camera_model", "")
     if values.get("is_fisheye") or not isinstance(model, str) or model.upper() not in _MODELS:
         kind = "is_fisheye" if values.get("is_fisheye") else f"camera_model {str(model)[:40]!r}"
-        raise InputError(f"{path}: the lens is no pinhole ({kind}); undistort the images to a PINHOLE first")
+        raise InputError(f"{path}: the lens is not a pinhole ({kind}); undistort the images to a PINHOLE first")
     for name in _DISTORTION:
         value = values.get(name)
         if any(value) if isinstance(value, list) else value:
@@ -136,7 +136,7 @@ def _lens(path: Path, number: int, values: dict[str, Any]) -> Lens:
     lens = Lens(focal_x, focal_y, centre, aspect)
     fault = lens_fault(lens)
     if fault is not None:
-        raise InputError(f"{path}: the lens of frame {number} is no pinhole's: {fault}; write its true values")
+        raise InputError(f"{path}: the lens of frame {number} is not a pinhole: {fault}; correct its values")
     return lens
 
 

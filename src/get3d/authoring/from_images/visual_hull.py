@@ -1,4 +1,4 @@
-"""How large objects are, told from their silhouettes."""
+"""Size of objects from their silhouettes."""
 
 import math
 
@@ -20,19 +20,19 @@ _MARGIN = 1.25
 
 @torch.no_grad()
 def hull_size(alpha: UInt8[np.ndarray, "v r r"], degrees: Float[np.ndarray, "v 2"], radius: float, fov: float) -> float:
-    """Longest side of the visual hull: of all points of a grid that every image shows inside the object.
+    """Longest side of the visual hull: of all points of a grid that are inside the object in every image.
 
-    It is at least as large as the object's own, the more so the fewer the views, up to the grid's fineness; smaller
-    only where images cut the object off.
+    It is at least as large as the object, up to the resolution of the grid, and larger with fewer views. It is smaller
+    only if images cut off the object.
 
     Args:
         alpha: the silhouettes.
-        degrees: azimuth and polar angle of their cameras.
-        radius: distance of the cameras.
-        fov: their vertical field of view in degrees.
+        degrees: azimuth and polar angle of the cameras.
+        radius: camera distance.
+        fov: vertical field of view in degrees.
 
     Returns:
-        The size; 0 where the silhouettes have no point in common.
+        The size; 0 if the silhouettes have no common point.
     """
     side = _MARGIN * 2 * radius * math.tan(math.radians(fov) / 2)
     axis = ((torch.arange(_CELLS) + 0.5) / _CELLS - 0.5) * side

@@ -1,4 +1,4 @@
-"""Which square of each image becomes the dataset's, so that all are of one field of view around the optical axis."""
+"""The square of each image for the dataset, with one field of view around the optical axis."""
 
 from dataclasses import dataclass
 
@@ -18,8 +18,8 @@ class Fitted:
 
     Attributes:
         ratio: their side in focal lengths, 2 tan(fov / 2).
-        windows: of each image that has one, by its number.
-        left: the others.
+        windows: the square of each image that has one, by index.
+        left: images without a square.
     """
 
     ratio: float
@@ -28,13 +28,13 @@ class Fitted:
 
 
 def fit_windows(matched: Matched, fit: Fit, tolerance: Tolerances) -> Fitted:
-    """Finds the squares, centred on the optical axes and of one field of view.
+    """Finds squares centred on the optical axes with one field of view.
 
     Args:
         matched: the images.
-        fit: "exact" keeps whole images that are so already, within the tolerance; "crop" takes the largest squares
-            that lie within all images, "pad" the smallest that hold all of them.
-        tolerance: what images may be off.
+        fit: "exact" keeps images that already are such squares, within the tolerance; "crop" takes the largest squares
+            inside all images, "pad" the smallest squares around all of them.
+        tolerance: allowed deviations of images.
 
     Raises:
         InputError: the squares have no size.
@@ -48,7 +48,7 @@ def fit_windows(matched: Matched, fit: Fit, tolerance: Tolerances) -> Fitted:
         choose = np.min if fit == "crop" else np.max
         ratio = float(choose(2 * choose(reaches, axis=1) / matched.focal))
         if ratio <= 0:
-            raise InputError("--fit is crop, which leaves nothing: an optical axis lies outside its image; choose pad")
+            raise InputError("--fit is crop, which leaves nothing: an optical axis is outside its image; use pad")
         return Fitted(ratio, {number: _window(matched, number, ratio, fit == "crop") for number in numbers}, [])
     square = sizes[:, 0] == sizes[:, 1]
     off = 100 * np.linalg.norm(matched.principal - sizes / 2, axis=1) / sizes.max(axis=1)

@@ -1,1 +1,1 @@
-"""Datasets of 3D models that one has: `get3d render`."""
+"""Datasets from 3D models: `get3d render`."""

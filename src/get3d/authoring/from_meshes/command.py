@@ -1,4 +1,4 @@
-"""The command: each model becomes an object of a dataset, or is said to be left out, and why."""
+"""The render command: each model becomes an object of a dataset, or is left out with a reason."""
 
 import os
 import time
@@ -23,6 +23,7 @@ from get3d.assets.shading import shade
 from get3d.authoring.dataset_writer import (
     begin,
     draw_angles,
+    draw_turns,
     in_processes,
     progress_bar,
     require_room,
@@ -35,20 +36,22 @@ from get3d.authoring.from_meshes.model_files import Found, Source, find_models
 from get3d.authoring.from_meshes.outcome import Outcome, done, mesh_path, note, show
 from get3d.authoring.from_meshes.transforms import write_transforms
 from get3d.cameras import Cameras
-from get3d.datasets.index import SPLITS, Description, read_splits, write_cameras, write_published_cameras
+from get3d.datasets.camera_table import write_cameras, write_published_cameras
+from get3d.datasets.index import SPLITS, Description, read_splits
 from get3d.devices import device_named
 from get3d.distributed.processes import Ranks, joined
 from get3d.files import InputError, contained, writing
+from get3d.light_prior import LightPrior
 
 __all__ = ["Outcome", "render_models", "validate"]
 
 _NOTED_EVERY = 10.0
-"""Seconds after which what is done is written down: as much work is done again when a run is killed."""
+"""Interval in seconds for recording progress; a killed run repeats at most this much work."""
 
 
 @dataclass(frozen=True)
 class _Begun:
-    """A dataset that is begun, or gone on with.
+    """A new or resumed dataset.
 
     Attributes:
         before: what its `dataset.json` said; None for a new one.
@@ -64,14 +67,15 @@ class _Begun:
 
 
 def render_models(config: RenderConfig, console: Console) -> Path:
-    """Makes a dataset folder, or goes on with it where it was left; gives its path. Says what was left out.
+    """Makes a dataset folder, or resumes an incomplete one. Prints what was left out, and returns the path.
 
-    Where the environment names several processes (as torchrun sets it), all of them call this, and share the models.
+    If the environment names several processes (as torchrun sets it), all of them call this function, and divide the
+    models.
 
     Raises:
-        InputError: there are no models, none can be rendered, or the folder cannot be written to, has no room, or holds
-            a dataset made with other settings.
-        RanksError: a process that works with this one is lost or hangs; names it.
+        InputError: there are no models, none can be rendered, or the folder cannot be written to, has no room, or
+            contains a dataset made with other settings.
+        RanksError: another process is lost or hangs; the message names it.
     """
     with joined(config.ranks, config.device) as ranks:
         ranks.require_agreement(lambda: _require_renderer(config))
@@ -84,7 +88,7 @@ def render_models(config: RenderConfig, console: Console) -> Path:
 
 
 def validate(config: RenderConfig) -> None:
-    """Sees to it that models can be rendered as asked, as far as that can be told before processes are started.
+    """Checks whether the models can be rendered, as far as possible before processes are started.
 
     Raises:
         InputError: as `render_models`.
@@ -182,7 +186,7 @@ def _kind(config: RenderConfig) -> str:
 
 
 def _chosen(sources: list[Source], found: Found, config: RenderConfig) -> tuple[list[Source], list[Outcome]]:
-    """The models to render, and files left out before any is opened."""
+    """The models to render, and files that are left out before any file is read."""
     left = [Outcome(file, reason=reason) for file, reason in found.refused.items()]
     if config.splits is not None and sources:
         numbers = read_splits(config.splits, [source.name for source in sources])
@@ -214,7 +218,7 @@ def _work(render: Callable[[Source], Outcome], sources: Iterable[Source], worker
                 try:
                     (outcome,) = in_processes(render, [source], 1, isolated=True)
                 except BrokenProcessPool:
-                    outcome = Outcome(source.file, reason="it killed its process; memory or time may have run out")
+                    outcome = Outcome(source.file, reason="its process was killed; memory or time may have run out")
                 del in_hand[source.file]
                 yield outcome
 
@@ -232,6 +236,7 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
                 texture=config.texture,
                 blender=config.blender,
                 centred=config.light != "published",
+                maps=config.shading == "pbr",
             )
         if config.strict and loaded.missing:
             raise InputError(f"{loaded.missing[0]!r} is missing ({len(loaded.missing)} such files), and --strict is on")
@@ -240,9 +245,9 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
         factor = largest_fit(asset.vertices, config.prior) if config.fit else 1.0
         if factor < 1:
             asset = replace(asset, vertices=asset.vertices * factor)
-        images = _draw(config, asset, cameras, threads)
+        images = _draw(config, asset, cameras, threads, _turns(config, source.name))
         if not images[:, 3].any():
-            raise InputError("nothing of it is seen; its surfaces may be clear")
+            raise InputError("nothing of it is visible; its surfaces may be transparent")
     except InputError as error:
         return Outcome(source.file, reason=str(error))
     except Exception as error:  # One bad object must not stop the others.
@@ -262,11 +267,23 @@ def _render(config: RenderConfig, root: Path, threads: int, source: Source) -> O
     )
 
 
-def _draw(config: RenderConfig, asset: Asset, cameras: Cameras, threads: int) -> UInt8[Tensor, "n 4 r r"]:
+def _draw(
+    config: RenderConfig, asset: Asset, cameras: Cameras, threads: int, turns: Float[Tensor, " n"] | None
+) -> UInt8[Tensor, "n 4 r r"]:
     device = device_named(config.device)
     if config.renderer == "builtin":
-        assert config.light != "published"
-        return shade(asset.to(device), cameras, config.resolution, config.supersample, config.light)
+        prior = _light(config)
+        assert prior is not None
+        return shade(
+            asset.to(device),
+            cameras,
+            config.resolution,
+            config.supersample,
+            prior.kind,
+            shading=config.shading,
+            turns=turns,
+        )
+    assert config.light != "random"
     return draw_in_blender(
         find_blender(config.blender),
         asset,
@@ -282,6 +299,18 @@ def _angles(config: RenderConfig, name: str) -> Float[Tensor, "v 2"]:
     return draw_angles(config.prior, config.views, [config.seed, *name.encode()])
 
 
+def _turns(config: RenderConfig, name: str) -> Float[Tensor, " v"] | None:
+    """By how much the light is turned in each view of an object; None where it stays."""
+    return draw_turns(config.views, [config.seed, *name.encode(), 2**31]) if config.light == "random" else None
+
+
+def _light(config: RenderConfig) -> LightPrior | None:
+    """What `dataset.json` says of the light; Blender's lamps are none that is known here."""
+    if config.light == "published" or config.renderer != "builtin":
+        return LightPrior("even", False, config.shading) if config.light == "even" else None
+    return LightPrior.of(config.light, config.shading)
+
+
 def _degrees(angles: Float[Tensor, "v 2"]) -> Float[np.ndarray, "v 2"]:
     return np.degrees(angles.double().numpy())
 
@@ -295,6 +324,7 @@ def _describe(config: RenderConfig, splits: dict[str, list[str]]) -> Description
         splits=splits,
         licence=config.licence,
         source={"command": command_line(config), "seed": config.seed, "settings": settings(config)},
+        light=_light(config),
     )
 
 
@@ -308,7 +338,9 @@ def _finish(config: RenderConfig, rendered: list[str], before: Description | Non
     _describe(config, splits).write(config.out)
     if config.layout == "own":
         names = [f"{name}/{view:03d}.png" for name in rendered for view in range(config.views)]
-        write_cameras(config.out, names, np.concatenate([_degrees(_angles(config, name)) for name in rendered]))
+        degrees = np.concatenate([_degrees(_angles(config, name)) for name in rendered])
+        drawn = [turns for name in rendered if (turns := _turns(config, name)) is not None]
+        write_cameras(config.out, names, degrees, np.degrees(torch.cat(drawn).double().numpy()) if drawn else None)
         return
     for split, members in splits.items():
         with writing(config.out / "splits" / f"{split}.txt") as temporary:

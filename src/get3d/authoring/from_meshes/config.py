@@ -1,4 +1,4 @@
-"""What one can ask of `get3d render`."""
+"""Options of `get3d render`."""
 
 import shlex
 from dataclasses import dataclass, field, fields
@@ -10,6 +10,7 @@ from get3d.camera_prior import CameraPrior
 from get3d.datasets.config import require_images
 from get3d.distributed.config import RanksConfig
 from get3d.files import InputError, require_name
+from get3d.light_prior import ShadingName
 from get3d.options import Option
 from get3d.ranges import SEED, Range, require_ranges
 
@@ -18,36 +19,39 @@ __all__ = ["RenderConfig", "command_line", "settings"]
 
 @dataclass(frozen=True)
 class RenderConfig:
-    """A dataset of 3D models that one has: images with cameras, and the meshes they show.
+    """A dataset made from 3D models: images with cameras, and the meshes that they show.
 
     Attributes:
-        assets: folder of models, at any depth; or a text file that lists models in its folder, one a line.
-        out: folder of the dataset. An unfinished one is gone on with; so are new and fixed models taken in.
-        views: images of each object.
+        assets: folder of models, at any depth; or a text file in their folder that lists them, one per line.
+        out: folder of the dataset. An incomplete dataset is completed, and new or fixed models are added.
+        views: number of images of each object.
         resolution: side of the images in pixels, a power of two.
-        prior: where the cameras are drawn from.
-        scale: longest side of the objects; the camera stands 1.2 away.
-        fit: make an object smaller where it would not fit the images, as boxes would not: `--no-fit` cuts it off.
-        up: the direction that is up in all files, as in --up=-y; "file": as the format says, +Y where it says nothing.
-        light: "studio" is a soft lamp and the sky, "even" shows the colours of the textures as they are; "published",
-            of Blender only, has the lamps, tone and bounces of the paper's script, which does not centre objects.
-        renderer: "builtin" is quick; "blender" draws with Cycles, 32 samples denoised.
-        blender: the Blender program, or a Python that has the module bpy; by default the Blender installed. It reads
-            .blend, too.
+        prior: the distribution that cameras are drawn from.
+        scale: longest side of the objects; the default camera distance is 1.2.
+        fit: make an object smaller if it would not fit into the images; `--no-fit` cuts it off at the border instead.
+        up: direction that is up in all files, such as --up=-y; "file": what the format says, otherwise +Y.
+        light: "studio" is a soft lamp and the sky; "even" shows the colours of the textures unchanged; "published"
+            (Blender only) has the lamps, tones and bounces of the paper's script, which does not centre objects.
+            "random" turns the studio about +Y by another angle in each image, which `cameras.csv` records.
+        shading: "matte" shows the base colour alone; "pbr" also roughness, metallic, normals and emission of .gltf,
+            .glb, .obj and .usdz files.
+        renderer: "builtin" is fast; "blender" uses Cycles with 32 denoised samples.
+        blender: the Blender program, or a Python with the module bpy; by default the installed Blender. It also reads
+            .blend files.
         supersample: samples per pixel and axis of the built-in renderer.
         texture: side in texels to which larger textures are reduced.
         ratio: shares of objects for training, validation and testing.
-        splits: folder with train.txt, val.txt and test.txt that name the objects to render, in place of the ratio.
-        layout: "published" writes img/, with transforms.json beside the images, and camera/ as the paper's scripts do.
-        limit: render only so many models, the first by name.
-        strict: leave out objects with a missing texture, in place of showing their base colour.
+        splits: folder with train.txt, val.txt and test.txt that list the objects to render; replaces the ratio.
+        layout: "published" writes img/ (with transforms.json) and camera/ as the paper's scripts do.
+        limit: render at most this many models, the first by name.
+        strict: leave out objects with a missing texture, instead of showing their base colour.
         max_faces: leave out objects with more faces.
         kind: what the objects are; by default the name of the folder.
-        licence: of the models (an SPDX identifier where there is one).
-        seed: another seed, other cameras; an object's depend on the seed and its name only.
-        workers: processes that work side by side, for each of `--processes`; 0: one for each processor core.
-        device: where images are drawn; "auto" takes a GPU where there is one.
-        ranks: how processes share the models; of GPUs each takes one.
+        licence: licence of the models, an SPDX identifier if there is one.
+        seed: seed of the cameras. The cameras of an object depend only on the seed and on its name.
+        workers: number of parallel processes, for each of `--processes`; 0: one for each processor core.
+        device: device that renders; "auto" uses a GPU if there is one.
+        ranks: how processes divide the models; each process uses one GPU.
     """
 
     assets: Annotated[Path, Option(positional="ASSETS")]
@@ -59,6 +63,7 @@ class RenderConfig:
     fit: bool = True
     up: Up = "file"
     light: BlenderLight = "studio"
+    shading: ShadingName = "matte"
     renderer: Literal["builtin", "blender"] = "builtin"
     blender: Path | None = None
     supersample: Annotated[int, Range(1, 8)] = 3
@@ -80,8 +85,14 @@ class RenderConfig:
         if self.kind is not None:
             require_name(self.kind, "--kind")
         require_ranges(self)
+        if self.light == "random" and self.layout == "published":
+            raise InputError("--light random has no place in the published layout; use --layout own, or --light studio")
+        if self.light == "random" and self.renderer != "builtin":
+            raise InputError(
+                "--light random is of the built-in renderer; add --renderer builtin, or take --light studio"
+            )
         if self.light == "published" and self.renderer != "blender":
-            raise InputError("--light published is Blender's; add --renderer blender, or take --light studio")
+            raise InputError("--light published needs Blender; add --renderer blender, or use --light studio")
         require_images(self.prior)
         if not 0.99 < sum(self.ratio) < 1.01:
             raise InputError(f"--ratio is {' '.join(map(str, self.ratio))}, but it must be three shares that sum to 1")
@@ -106,9 +117,11 @@ def command_line(config: RenderConfig) -> str:
 
 
 def settings(config: RenderConfig) -> dict[str, Any]:
-    """What must be the same to go on with a dataset, beside what `dataset.json` says of every dataset."""
+    """Settings that must be the same to resume a dataset, in addition to the values that every `dataset.json` has."""
     names = ("views", "fit", "up", "light", "renderer", "supersample", "texture", "layout")
-    return {name: getattr(config, name) for name in names}
+    return {name: getattr(config, name) for name in names} | (
+        {} if config.shading == "matte" else {"shading": config.shading}
+    )
 
 
 def _flag(name: str) -> str:

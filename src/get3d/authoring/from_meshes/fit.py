@@ -1,4 +1,4 @@
-"""How large an object may be so that every camera of a prior sees all of it."""
+"""The largest size of an object at which every camera of a prior sees all of it."""
 
 import math
 
@@ -11,21 +11,21 @@ from get3d.camera_prior import CameraPrior
 __all__ = ["largest_fit"]
 
 MARGIN = 0.02
-"""Share of half the image's side that stays free at its borders."""
+"""Margin at the borders, as a share of half the image's side."""
 _STEP = 6.0
-"""Degrees between the cameras that are tried; between two, an object sticks out by at most 0.2 % more."""
+"""Degrees between tested cameras; between two of them, an object extends by at most 0.2 % more."""
 
 
 def largest_fit(points: Float[Tensor, "v 3"], prior: CameraPrior) -> float:
-    """The factor, at most 1, by which points are multiplied so that none leaves the image of any camera of the prior.
+    """The largest factor, at most 1, for scaling points so that all stay in the image of every camera of the prior.
 
     A camera at distance r sees the point s·p at s·x / (r − s·z), where x and z are its coordinates across and along the
     optical axis. That is at most t, the tangent of half the field of view less a margin, as long as
     s ≤ t·r / (|x| + t·z).
 
     Args:
-        points: around the origin.
-        prior: where cameras stand.
+        points: points around the origin.
+        prior: the distribution of the cameras.
     """
     half = math.tan(math.radians(prior.fov) / 2) * (1 - MARGIN)
     # Within this ball nothing leaves the image of any camera, so most objects are done here.

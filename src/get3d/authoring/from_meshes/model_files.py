@@ -1,4 +1,4 @@
-"""Which models there are in a folder or on a list, and what each is called in the dataset."""
+"""Finds models in a folder or a list, and their names in the dataset."""
 
 import os
 from collections import Counter
@@ -11,14 +11,14 @@ from get3d.files import InputError, contained, require_name
 __all__ = ["Found", "Source", "find_models"]
 
 _GENERIC = ("model", "models", "model_normalized", "scene", "mesh", "meshes", "source")
-"""Names that say nothing: such a file takes the name of its folder, as ShapeNet's <synset>/<model>/model.obj."""
+"""Generic names: such a file gets the name of its folder, as ShapeNet's <synset>/<model>/model.obj."""
 _LONGEST_LIST = 2**26
 """Bytes of a list of files."""
 _FOREIGN = (
     *(".3mf", ".abc", ".c4d", ".ma", ".max", ".mb", ".skp", ".step", ".stp"),
     *(".usd", ".usda", ".usdc", ".vrm", ".wrl", ".x3d", ".zip"),
 )
-"""Models in formats that are not read, so that none is passed over in silence."""
+"""Formats of models that are not read; such files are reported."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class Source:
     """A model to render.
 
     Attributes:
-        name: of the object in the dataset.
-        file: relative to the folder, with `/` between.
+        name: name of the object in the dataset.
+        file: path relative to the folder, with `/`.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Source:
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder or a list holds.
+    """The content of a folder or a list.
 
     Attributes:
-        root: the folder that all files must lie in.
+        root: the folder that must contain all files.
         sources: models, in the order of their files.
-        refused: why each of the other files cannot be one.
+        refused: the reason for each of the other files.
     """
 
     root: Path
@@ -50,9 +50,9 @@ class Found:
 
 
 def find_models(assets: Path) -> Found:
-    """The models of a folder and its folders, of a list of files, or a single one.
+    """Finds the models of a folder and its subfolders, of a list of files, or a single one.
 
-    A list has one file a line, relative to the list or absolute. Files must lie in the list's folder.
+    A list has one file per line, relative to the list or absolute. Files must be in the folder of the list.
 
     Raises:
         InputError: there is no such folder or list, or it names no model.
@@ -95,7 +95,7 @@ def _walk(root: Path, refused: dict[str, str]) -> list[str]:
             if path.is_symlink() and not path.resolve().is_relative_to(root.resolve()):
                 link = (within / name).as_posix().encode("utf-8", "backslashreplace").decode()
                 refused[link] = (
-                    f"is a link to the folder {path.resolve()}, outside {root}; copy it, or render it by itself"
+                    f"is a link to the folder {path.resolve()}, outside {root}; copy it, or render it separately"
                 )
         wanted = (name for name in files if Path(name).suffix.lower() in (*SUFFIXES, *_FOREIGN))
         found += [(within / name).as_posix() for name in sorted(wanted) if not name.startswith(".")]
@@ -110,10 +110,10 @@ def _listed(path: Path) -> list[str]:
         raise InputError(f"{path}: is neither a folder nor a list of files; give one of these")
     try:
         if path.stat().st_size > _LONGEST_LIST:
-            raise InputError(f"{path}: is longer than {_LONGEST_LIST} bytes, so it is no list of files; split it")
+            raise InputError(f"{path}: is longer than {_LONGEST_LIST} bytes, so it is not a list of files; split it")
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: is no list of files, one a line ({error})") from error
+        raise InputError(f"{path}: is not a list of files, one per line ({error})") from error
     lines = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     folder = path.parent.absolute()
     files = set()
@@ -142,7 +142,7 @@ def _refusal(root: Path, file: str) -> str | None:
     if not path.exists():
         return "no such file"
     if not path.is_file():
-        return "is no ordinary file"
+        return "is not a regular file"
     return None
 
 

@@ -1,4 +1,4 @@
-"""What became of each model: in `report.json`, and shown."""
+"""The result for each model: `report.json`, and its table."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -21,15 +21,15 @@ _SHOWN = 30
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file.
+    """The result for a file.
 
     Attributes:
-        file: relative to the folder of models.
-        object: its name in the dataset; empty where it has none.
-        reason: why it is left out; empty where it is not.
-        faces: of the object.
-        scale: its longest side.
-        missing: files it names that could not be read; what they colour has its base colour.
+        file: path relative to the folder of models.
+        object: its name in the dataset; empty if it is left out.
+        reason: why it is left out; empty if it is not.
+        faces: number of faces.
+        scale: longest side.
+        missing: referenced files that could not be read; the base colour replaces them.
     """
 
     file: str
@@ -41,7 +41,7 @@ class Outcome:
 
 
 def done(root: Path) -> list[Outcome]:
-    """What a run before has rendered; where several processes were stopped, each has left a report."""
+    """The results of an earlier run; if several processes were stopped, each has left a report."""
     known = []
     for path in [root / "report.json", *sorted(root.glob("report-*.json"))]:
         if not path.is_file():
@@ -50,17 +50,17 @@ def done(root: Path) -> list[Outcome]:
             entries = read_json(path)["models"]
             known += [Outcome(**{**entry, "missing": tuple(entry["missing"])}) for entry in entries]
         except (KeyError, TypeError) as error:
-            raise InputError(f"{path}: is not a report of this command; choose another --out") from error
+            raise InputError(f"{path}: was not written by this command; choose another --out") from error
     return [outcome for outcome in known if outcome.object and mesh_path(root, outcome.object).is_file()]
 
 
 def mesh_path(root: Path, name: str) -> Path:
-    """Where the mesh of an object is, whose file says that the object is done."""
+    """Path of the mesh of an object; the file marks the object as complete."""
     return contained(root / "meshes", f"{name}.glb")
 
 
 def note(root: Path, config: RenderConfig, outcomes: Iterable[Outcome], rank: int = 0) -> None:
-    """Writes down what is done: the whole of it, or what one of several processes knows."""
+    """Records results: all of them, or those of one of several processes."""
     ordered: list[dict[str, Any]] = [asdict(outcome) for outcome in sorted(outcomes, key=attrgetter("file"))]
     rendered = [entry for entry in ordered if entry["object"]]
     write_json(
@@ -78,7 +78,7 @@ def note(root: Path, config: RenderConfig, outcomes: Iterable[Outcome], rank: in
 
 
 def show(outcomes: dict[str, Outcome], config: RenderConfig, console: Console) -> None:
-    """Says how many objects were rendered, and what is wrong with which file."""
+    """Prints how many objects were rendered, and what is wrong with which file."""
     root = config.out
     rendered = [outcome for outcome in outcomes.values() if outcome.object]
     left = sorted((outcome.file, outcome.reason) for outcome in outcomes.values() if not outcome.object)
@@ -90,7 +90,7 @@ def show(outcomes: dict[str, Outcome], config: RenderConfig, console: Console) -
             f"{smaller} objects are shorter than {config.scale}, to fit the images (--no-fit)", highlight=False
         )
     if lacking:
-        console.print(f"{len(lacking)} objects lack files, and have their base colour there", highlight=False)
+        console.print(f"{len(lacking)} objects have missing files and show their base colour there", highlight=False)
     rows = [(file, reason) for file, reason in left]
     rows += [(file, f"rendered without {', '.join(names)}") for file, names in lacking]
     if not rows:

@@ -1,4 +1,4 @@
-"""Cameras beside the images they are of, as `transforms.json`: what NeRF's tools and the paper's script write."""
+"""Writes `transforms.json` next to images, as NeRF's tools and the paper's script do."""
 
 import math
 from pathlib import Path
@@ -17,8 +17,8 @@ def write_transforms(folder: Path, cameras: Cameras, fov: float) -> None:
     Each `transform_matrix` is from the camera's right, up and backward axes to the world of Blender, in which +Z is up.
 
     Args:
-        folder: of the images.
-        cameras: n of them.
+        folder: folder of the images.
+        cameras: n cameras.
         fov: field of view in degrees.
 
     Raises:

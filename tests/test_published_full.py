@@ -3,13 +3,16 @@
 import io
 from pathlib import Path
 
+import pytest
 import torch
 from rich.console import Console
 
-from get3d.checkpoints import published as official
+from get3d.checkpoints import published as conversion
 from get3d.checkpoints.model import load
 from get3d.generation.generate import GenerateConfig, generate
 from published import state_dict
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_published_file_converts_makes_objects_and_converts_back(tmp_path: Path) -> None:
@@ -20,7 +23,7 @@ def test_a_published_file_converts_makes_objects_and_converts_back(tmp_path: Pat
     }
     checkpoint["G"]["synthesis.to_rgb.bias"] = checkpoint["G"]["synthesis.to_rgb.bias"] + 1
     torch.save(checkpoint, tmp_path / "shapenet_chair.pt")
-    model = official.convert(tmp_path / "shapenet_chair.pt", tmp_path / "chair", "chair")
+    model = conversion.convert(tmp_path / "shapenet_chair.pt", tmp_path / "chair", "chair")
 
     generator = load(tmp_path / "chair")
     assert (generator.config.grid_size, generator.config.grid_resolution) == (0.8, 90)
@@ -30,7 +33,7 @@ def test_a_published_file_converts_makes_objects_and_converts_back(tmp_path: Pat
     (path,) = generate(config, Console(file=io.StringIO()))
     assert path.stat().st_size > 10_000
 
-    official.convert_back(model, tmp_path / "back.pt")
+    conversion.convert_back(model, tmp_path / "back.pt")
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     for part, tensors in checkpoint.items():
         assert back[part].keys() == tensors.keys()

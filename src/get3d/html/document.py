@@ -1,4 +1,4 @@
-"""Web pages that need no other file: reports, with their images and diagrams in them."""
+"""Self-contained web pages for reports, with embedded images and diagrams."""
 
 import base64
 import html
@@ -8,10 +8,15 @@ from dataclasses import dataclass
 
 from PIL import Image
 
-__all__ = ["COLORS", "GREY", "Series", "document", "figure", "histogram", "key"]
+__all__ = ["COLORS", "GREY", "Series", "document", "figure", "folded", "histogram", "key"]
 
 COLORS = ("#2f6fb3", "#c4622d", "#4b8f5a", "#8a5aa8", "#a8842c", "#5f6b7a")
 GREY = "#9a9a9a"
+_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline' 'wasm-unsafe-eval' 'self' file:; "
+    "img-src 'self' file: data: blob:; connect-src data: blob:"
+)
+"""Nothing in a page may ask anything of a network, whatever an object in it says."""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 68rem; padding: 0 1rem; }
 body { color: #1d2329; background: #fff; }
@@ -35,8 +40,24 @@ dt { font-weight: 600; margin-top: .6rem; }
 dd { margin: 0; }
 pre { overflow-x: auto; background: #f4f6f8; padding: 1rem; border-radius: 4px; }
 .key { display: inline-block; width: .8em; height: .8em; border-radius: 2px; margin: 0 .3em 0 1em; }
+summary { cursor: pointer; font-size: 1.25rem; font-weight: 700; margin-top: 2.5rem; }
+.objects { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(14rem, 45%), 1fr)); gap: 1rem; }
+.objects figure { margin: 0; min-width: 0; overflow-wrap: anywhere; }
+.objects figcaption { opacity: 1; font-size: .9em; padding-top: .3rem; }
+.actions { display: flex; flex-wrap: wrap; gap: .2rem .8rem; align-items: baseline; }
+.stage { aspect-ratio: 1; background: #eef1f4; border-radius: 6px; overflow: hidden; }
+.stage model-viewer { width: 100%; height: 100%; }
+button { font: inherit; color: inherit; background: none; border: 1px solid; border-radius: 4px; cursor: pointer; }
+a { color: #1f5f9f; }
+dialog { width: min(92vw, 92vh); border: 0; border-radius: 8px; padding: 1rem; color: inherit; background: #fff; }
+dialog form { display: flex; justify-content: space-between; align-items: center; gap: 1rem; }
+dialog h2 { margin: 0 0 .5rem; font-size: 1.1rem; }
+.large .stage { max-height: 78vh; width: 100%; }
 @media (prefers-color-scheme: dark) {
   body { color: #dfe3e7; background: #15191d; }
+  .stage { background: #454d55; }
+  a { color: #84b9ee; }
+  dialog { background: #1e242a; }
   tr + tr td { border-color: #2b3238; }
   pre { background: #1e242a; }
 }
@@ -48,9 +69,9 @@ class Series:
     """Counts in the bins of a histogram.
 
     Attributes:
-        name: what they are of.
+        name: the name in the legend.
         counts: one for each bin.
-        color: as in HTML.
+        color: an HTML colour.
     """
 
     name: str
@@ -67,14 +88,25 @@ def document(title: str, body: str) -> str:
     """
     page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )
     return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def folded(title: str, body: str) -> str:
+    """What is shown when its title is clicked.
+
+    Args:
+        title: plain text.
+        body: HTML.
+    """
+    return f"<details><summary>{html.escape(title)}</summary>{body}</details>"
+
+
 def figure(image: Image.Image, caption: str) -> str:
-    """An image, held in the page itself, with its caption."""
+    """An embedded image with its caption."""
     buffer = io.BytesIO()
     image.save(buffer, format="png", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
@@ -83,7 +115,7 @@ def figure(image: Image.Image, caption: str) -> str:
 
 
 def key(series: Sequence[tuple[str, str]]) -> str:
-    """What the colours mean.
+    """A legend of colours.
 
     Args:
         series: names and colours.
@@ -93,12 +125,12 @@ def key(series: Sequence[tuple[str, str]]) -> str:
 
 
 def histogram(title: str, bins: Sequence[str], series: Sequence[Series]) -> str:
-    """Bars side by side in each bin, one for each series, as shares of each one's total.
+    """Adjacent bars in each bin, one for each series, as shares of the total of the series.
 
     Args:
         title: the caption.
         bins: their labels.
-        series: what is shown; those without counts are left out.
+        series: the data; series without counts are left out.
     """
     shown = [
         ([count / max(1, sum(one.counts)) for count in one.counts], one.color) for one in series if len(one.counts)

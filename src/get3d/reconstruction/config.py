@@ -1,0 +1,64 @@
+"""Options of reconstruction. This module imports nothing heavy."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from get3d.ranges import Range
+
+__all__ = ["LOSS_WEIGHTS", "HullConfig", "WarmupConfig"]
+
+LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0}
+"""The image losses by name, with their default weights; `get3d.reconstruction.losses` computes them."""
+
+
+@dataclass(frozen=True)
+class HullConfig:
+    """How SDFs are compared with the visual hulls of objects, which brings thin parts.
+
+    Attributes:
+        weight: of the loss; 0 leaves it out.
+        objects: further objects in a step, for each that is drawn, that are compared with their hulls only.
+        points: points along each axis of the random lattice on which SDFs and hulls are compared.
+        resolution: steps along each axis of the lattice that hulls are kept on.
+        sharpness: units of SDF to logits.
+        thin: how much more than others the points around thin parts weigh.
+    """
+
+    weight: Annotated[float, Range(0)] = 1.0
+    objects: Annotated[int, Range(0, 1024)] = 1
+    points: Annotated[int, Range(2, 256)] = 24
+    resolution: Annotated[int, Range(2, 256)] = 40
+    sharpness: Annotated[float, Range(0, above=True)] = 5.0
+    thin: Annotated[float, Range(0)] = 20.0
+
+
+@dataclass(frozen=True)
+class WarmupConfig:
+    """The warm-up: the generator learns as a multi-view auto-decoder before the adversarial phase.
+
+    Attributes:
+        views: number of images of each object in a step.
+        losses: weights of the image losses.
+        hull: how shapes are compared with the visual hulls of objects.
+        code_prior: weight of the mean square of the codes.
+        code_noise: standard deviation of the noise added to a code in each step, so that nearby codes give similar
+            shapes.
+        learning_rate: learning rate of the synthesis network; over the second half of the phase it falls to a tenth.
+        code_learning_rate: learning rate of the codes, which falls in the same way.
+        betas: Adam's betas.
+        components: maximum number of principal components of the codes along which random shapes vary.
+        teaching_steps: steps of the regression that teaches the mapping networks the Gaussian of the codes.
+        discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
+    """
+
+    views: Annotated[int, Range(2, 1024)] = 2
+    losses: Annotated[dict[str, float], Range(0)] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
+    hull: HullConfig = field(default_factory=HullConfig)
+    code_prior: Annotated[float, Range(0)] = 1e-3
+    code_noise: Annotated[float, Range(0)] = 0.05
+    learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.004
+    code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
+    betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
+    components: Annotated[int, Range(1, 4096)] = 40
+    teaching_steps: Annotated[int, Range(1, 1_000_000)] = 3000
+    discriminator_kimg: Annotated[float, Range(0)] = 2.0

@@ -1,0 +1,148 @@
+"""Visual hulls: where an object can be, by its silhouettes alone, and a loss that holds an SDF against them.
+
+The gradient of a silhouette moves surfaces that are there; it makes none. That of a hull also reaches points that no
+surface is near, so that thin parts can begin.
+"""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, grid_sample, max_pool3d
+
+from get3d.cameras import Cameras
+from get3d.color import bytes_to_unit
+from get3d.datasets.loader import ImageDataset
+from get3d.networks import GeometryField
+
+__all__ = ["Hulls", "at_lattice", "hull_loss", "lattice_sdf", "stratified_axis", "thin_voxels", "visual_hull"]
+
+_VIEWS_AT_ONCE = 8
+
+_USUAL_SHARE, _LEAST_SHARE = 0.05, 0.0025
+"""How much of the cube thin parts fill where their weight is as given, and the least that they are taken to fill."""
+
+CACHE_BYTES = 2 * 1024**3
+
+
+def visual_hull(masks: Float[Tensor, "k 1 r r"], cameras: Cameras, points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
+    """How surely points lie in the visual hull of an object: the least of what its masks say, in [0, 1].
+
+    All that silhouettes tell of where an object is (Laurentini 1994). Outside an image and behind a camera nothing is
+    known, so nothing is cut away there.
+
+    Args:
+        masks: antialiased masks of one object.
+        cameras: of the k images.
+        points: in the world.
+    """
+    resolution, least = masks.shape[-1], points.new_ones(len(points))
+    for first in range(0, len(masks), _VIEWS_AT_ONCE):
+        seen = masks[first : first + _VIEWS_AT_ONCE]
+        camera = torch.arange(first, first + len(seen), device=points.device).repeat_interleave(len(points))
+        screen = cameras.project(points.repeat(len(seen), 1), camera, resolution)
+        at = (screen[:, :2] * (2 / resolution) - 1).view(len(seen), 1, -1, 2)
+        covered = grid_sample(seen, at, align_corners=False, padding_mode="border").view(len(seen), -1)
+        inside = ((at.abs() <= 1).all(-1) & (screen[:, 2] > 0).view(len(seen), 1, -1))[:, 0]
+        least = torch.minimum(least, torch.where(inside, covered, 1.0).amin(0))
+    return least
+
+
+def thin_voxels(hull: Float[Tensor, "n m m m"]) -> Float[Tensor, "n m m m"]:
+    """1 at voxels of a hull that opening by a cube of 3 voxels removes, and next to them: where an object is thin."""
+    solid = (hull > 0.5).to(hull.dtype)[:, None]
+    eroded = -max_pool3d(-solid, 3, 1, 1)
+    opened = max_pool3d(eroded, 3, 1, 1)
+    return max_pool3d(solid * (1 - opened), 3, 1, 1)[:, 0]
+
+
+class Hulls:
+    """The visual hulls of a dataset's objects on lattices that span the generator's cube.
+
+    Each is computed when it is first asked for, from all images of the object, and kept while there is room.
+
+    Args:
+        images: of the objects.
+        size: side of the cube.
+        resolution: steps of the lattice along a side.
+        cache_bytes: most memory for what is kept.
+    """
+
+    def __init__(self, images: ImageDataset, size: float, resolution: int, cache_bytes: int = CACHE_BYTES) -> None:
+        self._images = images
+        axis = torch.linspace(-size / 2, size / 2, resolution + 1)
+        self._points, self._side = torch.cartesian_prod(axis, axis, axis), resolution + 1
+        self._of_object = images.object.argsort(stable=True).split(images.object.bincount().tolist())
+        self._kept: dict[int, Tensor] = {}
+        self._most = cache_bytes // (2 * self._side**3)
+
+    def __call__(self, objects: Int[Tensor, " n"]) -> Float[Tensor, "2 n m m m"]:
+        """How surely points are inside objects, and how near to a thin part, both in [0, 1], on the objects' device."""
+        found = [self._hull(number) for number in objects.tolist()]
+        return bytes_to_unit(torch.stack(found, dim=1).to(objects.device))
+
+    @torch.no_grad()
+    def _hull(self, number: int) -> Tensor:
+        """[2, m, m, m], uint8."""
+        kept = self._kept.get(number)
+        if kept is not None:
+            return kept
+        rows = self._of_object[number]
+        masks = bytes_to_unit(self._images.load(rows)[:, 3:])
+        cameras = Cameras.of_prior(self._images.prior, self._images.angles[rows])
+        hull = visual_hull(masks, cameras, self._points).view(1, self._side, self._side, self._side)
+        both = torch.cat([hull, thin_voxels(hull)]).mul(255).round().to(torch.uint8)
+        if len(self._kept) < self._most:
+            self._kept[number] = both
+        return both
+
+
+def stratified_axis(count: int, size: float, generator: torch.Generator) -> Float[Tensor, " l"]:
+    """Coordinates in the cube, one drawn in each of `count` equal intervals, ascending.
+
+    A few random planes along each axis make a lattice that costs a tri-plane field count² look-ups, and all such
+    lattices together see every point.
+    """
+    drawn = torch.arange(count) + torch.rand(count, generator=generator)
+    return size * (drawn / count - 0.5)
+
+
+def at_lattice(volumes: Float[Tensor, "*n m m m"], size: float, axis: Float[Tensor, " l"]) -> Float[Tensor, "*n l l l"]:
+    """Trilinear values of volumes that span the cube at the points (axis[i], axis[j], axis[k])."""
+    steps = volumes.shape[-1] - 1
+    position = (axis / size + 0.5).clamp(0, 1) * steps
+    nodes = torch.arange(steps + 1, device=axis.device)
+    weights = (1 - (position[:, None] - nodes).abs()).clamp(min=0).to(volumes.dtype)
+    for _ in range(3):
+        # Each product interpolates the last axis and puts it first among the three.
+        volumes = torch.einsum("li,...jki->...ljk", weights, volumes)
+    return volumes
+
+
+def lattice_sdf(field: GeometryField, axis: Float[Tensor, " l"]) -> Float[Tensor, "n l l l"]:
+    """SDF of n shapes at the points (axis[i], axis[j], axis[k]); differentiable."""
+    (values,) = field.on_lattices([axis])
+    return values.sdf.view(-1, len(axis), len(axis), len(axis))
+
+
+def hull_loss(
+    sdf: Float[Tensor, "n l l l"],
+    hull: Float[Tensor, "n l l l"],
+    thin: Float[Tensor, "n l l l"],
+    sharpness: float,
+    thin_weight: float,
+) -> Float[Tensor, ""]:
+    """Mean binary cross-entropy between sigmoid(sharpness · SDF) and the visual hull at points of a lattice.
+
+    Bulk outweighs thin parts by far, so the points of thin parts weigh 1 + `thin_weight` where those fill 5 % of the
+    cube; less of them weigh more and more of them less, so that each object's thin parts count the same.
+
+    Args:
+        sdf: positive inside.
+        hull: how surely a point is inside, in [0, 1].
+        thin: how near a point is to a thin part, in [0, 1].
+        sharpness: units of SDF to logits.
+        thin_weight: of thin parts.
+    """
+    loss = binary_cross_entropy_with_logits(sharpness * sdf, hull, reduction="none")
+    share = thin.mean((1, 2, 3), keepdim=True).clamp(min=_LEAST_SHARE)
+    return (loss * (1 + thin_weight * _USUAL_SHARE / share * thin)).mean()

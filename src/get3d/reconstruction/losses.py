@@ -1,0 +1,61 @@
+"""How drawn images differ from real ones of the same cameras.
+
+A loss is a function of the drawn and the real images, a row of `IMAGE_LOSSES`; its name and its default weight are in
+`get3d.reconstruction.config`. Each is a mean over the images, so that losses of parts of a batch average to that of the
+batch.
+"""
+
+from typing import Protocol
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d
+
+from get3d.images import Images
+
+__all__ = ["IMAGE_LOSSES", "ImageLoss", "color_loss", "image_losses", "mask_loss"]
+
+MASK_SCALES = 4
+
+
+class ImageLoss(Protocol):
+    """A differentiable difference of images."""
+
+    def __call__(self, drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, ""]:
+        """The mean over the images.
+
+        Args:
+            drawn: n images.
+            real: what the same cameras saw: colours in [−1, 1] and the mask.
+        """
+
+
+def color_loss(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, ""]:
+    """Mean absolute difference of the colours, over the pixels that both images cover by more than half."""
+    both = ((drawn.mask > 0.5) & (real[:, 3:] > 0.5)).to(drawn.rgb.dtype)
+    difference = ((drawn.rgb - real[:, :3]) * both).abs().sum((1, 2, 3))
+    return (difference / (3 * both.sum((1, 2, 3)).clamp(min=1))).mean()
+
+
+def mask_loss(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, ""]:
+    """Mean squared difference of the antialiased masks, averaged over blocks of 1, 2, 4 and 8 pixels; the sum of these.
+
+    A silhouette's gradient reaches one pixel far; that of coarser masks moves what is farther off.
+    """
+    difference = drawn.mask - real[:, 3:]
+    total = difference.square().mean()
+    for scale in range(1, MASK_SCALES):
+        if difference.shape[-1] >= 2**scale:
+            total = total + avg_pool2d(difference, 2**scale).square().mean()
+    return total
+
+
+IMAGE_LOSSES: dict[str, ImageLoss] = {"color": color_loss, "mask": mask_loss}
+"""The losses by name."""
+
+
+def image_losses(
+    drawn: Images, real: Float[Tensor, "n 4 r r"], weights: dict[str, float]
+) -> dict[str, Float[Tensor, ""]]:
+    """The weighted losses by name, without those whose weight is 0."""
+    return {name: weight * IMAGE_LOSSES[name](drawn, real) for name, weight in weights.items() if weight}

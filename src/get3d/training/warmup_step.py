@@ -1,0 +1,200 @@
+"""The phase before the adversarial one: a step of it, and its end.
+
+The generator learns as a multi-view auto-decoder. Each training object has a code in W; its shape is made once and
+drawn by the cameras of a few of its images; generator and codes make the difference from these images small. These and
+further objects are also held against their visual hulls, which needs neither surface nor image. Then the mapping
+networks are taught the Gaussian of the codes, so that random latents give such objects.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from get3d.cameras import Cameras
+from get3d.datasets.loader import Batch, to_network
+from get3d.distributed.processes import SINGLE_PROCESS, Ranks
+from get3d.generator import Generator
+from get3d.networks import Fields, MappingNetwork
+from get3d.reconstruction.codes import CodePrior, ObjectCodes, teach_mapping
+from get3d.reconstruction.hulls import Hulls, at_lattice, hull_loss, lattice_sdf, stratified_axis
+from get3d.reconstruction.losses import image_losses
+from get3d.training.checkpoint import TrainingState
+from get3d.training.config import TrainConfig
+from get3d.training.gradients import averaging
+from get3d.training.monitor import add_statistic
+from get3d.training.objective import surface_loss
+from get3d.training.update import finish_step, seed_of, update
+
+__all__ = ["end_warmup", "teach_prior", "warmup_step"]
+
+LAST_RATE = 0.1
+"""What is left of the learning rates at the end."""
+
+
+def warmup_step(
+    state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS, hulls: Hulls | None = None
+) -> None:
+    """One batch: a few objects are drawn as their images show them; generator and codes move, then the average.
+
+    Args:
+        state: changed in place; it has codes, and their optimiser.
+        batch: images of this process's share of the objects, `config.warmup.views` of each.
+        config: the run's configuration.
+        ranks: this process among those that share the batch.
+        hulls: of the training objects; None leaves the comparison with them out.
+
+    Raises:
+        FloatingPointError: too many steps in a row had a gradient that is not finite.
+        RanksError: another process is lost or hangs.
+    """
+    assert state.codes is not None and state.warmup_optimizer is not None
+    warmup, generator = config.warmup, state.generator
+    device = generator.device
+    parts = _parts(batch, config, state, device, ranks)
+
+    def note(name: str, value: Tensor) -> None:
+        add_statistic(state.sums, name, value, 1 / len(parts))
+
+    _set_rates(state, config)
+    learners = nn.ModuleList([generator.synthesis, state.codes])
+    for part in parts:
+        styles = state.codes(part.objects, part.noise)
+        with config.autocast(device):
+            fields = generator.fields(styles)
+        shapes = generator.extract(fields)
+        drawn = generator.draw(shapes, part.cameras, config.resolution, turn=part.turn)
+        losses = image_losses(drawn, to_network(part.images.to(device)), warmup.losses)
+        if hulls is not None:
+            losses["hull"] = warmup.hull.weight * _hull_loss(state, part, fields, hulls, config)
+        for name, value in losses.items():
+            note(f"loss/{name}", value)
+        surfaces = shapes.surfaces
+        for name, value in surfaces.regularizers.items():
+            note(f"surface/{name}", value)
+        note("surface/empty", surfaces.empty.float().mean())
+        note("surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
+        spread = state.codes.styles[part.objects].square().mean()
+        note("codes/mean_square", spread)
+        loss = torch.stack(list(losses.values())).sum() + surface_loss(surfaces, config.objective)
+        loss = loss + warmup.code_prior * spread
+        with averaging(learners, ranks if part is parts[-1] else SINGLE_PROCESS):
+            (loss / len(parts)).backward()
+    problem = update(learners, state.warmup_optimizer, "warmup")
+    finish_step(state, config, problem, "lower --warmup.learning-rate")
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Objects of a micro-batch, the noise of their codes, and their images, on the CPU, with cameras and light.
+
+    `others` are compared with their hulls only, at the points of a lattice of `axis`.
+    """
+
+    objects: Tensor
+    noise: Tensor
+    others: Tensor
+    others_noise: Tensor
+    axis: Tensor
+    images: Tensor
+    cameras: Cameras
+    turn: Tensor | None
+
+
+def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torch.device, ranks: Ranks) -> list[_Part]:
+    """This process's share of a step in micro-batches. Noise is drawn for the whole batch, as all randomness is."""
+    assert batch.object is not None and state.codes is not None
+    views, hull = config.warmup.views, config.warmup.hull
+    count, codes = config.batch // views, state.codes.styles
+    random = torch.Generator().manual_seed(seed_of(config.seed, state.cur_nimg, "warmup"))
+    # Rows of others are shared as those of objects are, so that each process and micro-batch has as many.
+    noise = config.warmup.code_noise * torch.randn(count, 1 + hull.objects, *codes.shape[1:], generator=random)
+    others = torch.randint(len(codes), (count, hull.objects), generator=random)
+    axis = stratified_axis(hull.points, config.generator.grid_size, random).to(device)
+    share = ranks.share(count)
+    size = (share.stop - share.start) // config.grad_accum_steps
+    parts = []
+    for start in range(0, size * config.grad_accum_steps, size):
+        images = slice(start * views, (start + size) * views)
+        rows = slice(share.start + start, share.start + start + size)
+        parts.append(
+            _Part(
+                objects=batch.object[images][::views].to(device),
+                noise=noise[rows, 0].to(device),
+                others=others[rows].flatten().to(device),
+                others_noise=noise[rows, 1:].flatten(0, 1).to(device),
+                axis=axis,
+                images=batch.images[images],
+                cameras=Cameras.of_prior(config.generator.cameras, batch.angles[images].to(device)),
+                turn=None if batch.turn is None else batch.turn[images].to(device),
+            )
+        )
+    return parts
+
+
+def _hull_loss(state: TrainingState, part: _Part, fields: Fields, hulls: Hulls, config: TrainConfig) -> Tensor:
+    """How the shapes of a part, and those of its other objects, agree with their visual hulls."""
+    assert state.codes is not None
+    hull, axis = config.warmup.hull, part.axis
+    sdf = [lattice_sdf(fields.geometry, axis)]
+    if len(part.others):
+        with config.autocast(axis.device):
+            others = state.generator.fields(state.codes(part.others, part.others_noise))
+        sdf.append(lattice_sdf(others.geometry, axis))
+    known = hulls(torch.cat([part.objects, part.others]))
+    inside, thin = at_lattice(known, config.generator.grid_size, axis)
+    return hull_loss(torch.cat(sdf), inside, thin, hull.sharpness, hull.thin)
+
+
+def _set_rates(state: TrainingState, config: TrainConfig) -> None:
+    """Over the second half of the phase the learning rates fall by half a cosine."""
+    assert state.warmup_optimizer is not None
+    progress = min(max(2 * state.cur_nimg / config.warmup_total - 1, 0.0), 1.0)
+    left = LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * progress))
+    rates = (config.warmup.learning_rate, config.warmup.code_learning_rate)
+    for group, rate in zip(state.warmup_optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * left
+
+
+def end_warmup(state: TrainingState, config: TrainConfig, labels: Tensor) -> None:
+    """Teaches the mapping networks of the generator and of its average; the codes do not change any more.
+
+    Args:
+        state: changed in place.
+        config: the run's configuration.
+        labels: [n] class of each object.
+    """
+    teach_prior(state.generator, state.codes, config, labels)
+    teach_prior(state.generator_ema, state.codes, config, labels)
+    state.warmup_optimizer = None
+
+
+def teach_prior(generator: Generator, codes: ObjectCodes | None, config: TrainConfig, labels: Tensor) -> None:
+    """Gives a generator mapping networks that give the prior of the codes as they are now.
+
+    They are made anew each time, so that nothing depends on when a snapshot was taken.
+    """
+    assert codes is not None
+    classes = max(len(config.generator.classes), 1)
+    for number, (name, mapping) in enumerate(_mappings(generator).items()):
+        random = torch.Generator().manual_seed(seed_of(config.seed, name))
+        styles = codes.styles.detach()[:, number]
+        priors = [CodePrior.fitted(styles[labels == label], config.warmup.components) for label in range(classes)]
+        _reset(mapping, seed_of(config.seed, "mapping", name))
+        teach_mapping(mapping, priors, random, config.warmup.teaching_steps)
+
+
+def _mappings(generator: Generator) -> dict[str, MappingNetwork]:
+    return {"geometry": generator.mapping_geometry, "texture": generator.mapping_texture}
+
+
+@torch.no_grad()
+def _reset(mapping: MappingNetwork, seed: int) -> None:
+    """The initial weights of a seed, whatever was drawn before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        fresh = MappingNetwork(
+            z_dim=mapping.z_dim, w_dim=mapping.w_dim, layers=len(mapping.layers), label_dim=mapping.label_dim
+        )
+    mapping.load_state_dict(fresh.state_dict())

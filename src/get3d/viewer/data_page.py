@@ -1,0 +1,112 @@
+"""The page of a dataset: its objects, each with its cameras, images and mesh."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+import viser
+
+from get3d.cameras import Cameras
+from get3d.datasets.index import Listing, read
+from get3d.datasets.loader import decode_listed
+from get3d.files import InputError
+from get3d.html import embeddable
+from get3d.viewer.camera import look_as_in_training, quaternions
+
+__all__ = ["DataPage", "is_dataset", "open_listing"]
+
+_FRUSTA = 48
+"""Cameras that are shown at most."""
+_SIDE = 128
+_ALL = "all"
+
+
+def is_dataset(path: Path) -> bool:
+    """Whether a path is more like a dataset than like a model: a run has its configuration, a model its weights."""
+    return path.is_dir() and any((path / name).exists() for name in ("dataset.json", "images", "img"))
+
+
+def open_listing(path: Path) -> Listing:
+    """The dataset of a folder.
+
+    Raises:
+        InputError: it cannot be read, or has no object.
+    """
+    listing = read(path)
+    if not listing.objects:
+        raise InputError(f"{path}: has no object; get3d check {path} says what is wrong")
+    return listing
+
+
+class DataPage:
+    """The windows of a dataset, each with an object of its own."""
+
+    def __init__(self, server: viser.ViserServer, listing: Listing) -> None:
+        self.windows: dict[int, Window] = {}
+        server.on_client_connect(lambda client: self.windows.update({client.client_id: Window(client, listing)}))
+        server.on_client_disconnect(lambda client: self.windows.pop(client.client_id, None) and None)
+
+
+class Window:
+    """One browser window."""
+
+    def __init__(self, client: viser.ClientHandle, listing: Listing) -> None:
+        self._client, self._listing = client, listing
+        gui = client.gui
+        self._splits = {_ALL: np.arange(len(listing.objects)), **listing.splits}
+        self._state = gui.add_text("Object", "", disabled=True)
+        self._split = gui.add_dropdown("Split", [name for name, chosen in self._splits.items() if len(chosen)])
+        self._number = gui.add_slider("Number", 0, max(1, len(listing.objects) - 1), 1, 0)
+        self._mesh = gui.add_checkbox("Mesh", True)
+        self._cameras = gui.add_checkbox("Cameras and images", True)
+        self._size = gui.add_slider("Size of the images", 0.05, 0.6, 0.01, 0.2)
+        for control in (self._split, self._number, self._mesh, self._cameras, self._size):
+            control.on_update(lambda event: self._show() if event.client is not None else None)
+        look_as_in_training(client, listing.prior)
+        client.camera.position = 2.5 * np.asarray(client.camera.position)
+        self._show()
+
+    def _show(self) -> None:
+        """Everything of the chosen object anew."""
+        listing, scene = self._listing, self._client.scene
+        chosen = self._splits[self._split.value]
+        number = int(chosen[min(self._number.value, len(chosen) - 1)])
+        name = listing.objects[number]
+        said = [f"{name} ({min(self._number.value, len(chosen) - 1) + 1} of {len(chosen)})"]
+        scene.reset()
+        content = embeddable(listing.root / "meshes" / f"{name}.glb") if self._mesh.value else None
+        if content is not None:
+            scene.add_glb("/mesh", content)
+        elif self._mesh.value:
+            said.append("no mesh")
+        images = np.flatnonzero(listing.object_index == number)
+        said.append(f"{len(images)} images")
+        if self._cameras.value:
+            said += self._frusta(images[:: math.ceil(len(images) / _FRUSTA) or 1])
+        self._state.value = ", ".join(said)
+
+    def _frusta(self, images: np.ndarray) -> list[str]:
+        """Shows cameras with what they see; names the images that cannot be read."""
+        listing, problems = self._listing, []
+        angles = torch.from_numpy(np.asarray(listing.angles)[images]).float()
+        usable = angles.isfinite().all(dim=1)
+        cameras: Cameras = Cameras.of_prior(listing.prior, angles[usable])
+        turned = quaternions(cameras)
+        for place, number in enumerate(images[usable.numpy()].tolist()):
+            try:
+                pixels = decode_listed(listing, number, listing.resolution or _SIDE)
+            except InputError as error:
+                problems.append(str(error))
+                continue
+            step = math.ceil(pixels.shape[1] / _SIDE)
+            self._client.scene.add_camera_frustum(
+                f"/cameras/{number}",
+                fov=math.radians(listing.prior.fov),
+                aspect=1.0,
+                scale=self._size.value,
+                image=np.ascontiguousarray(pixels[:, ::step, ::step].transpose(1, 2, 0)),
+                wxyz=turned[place],
+                position=cameras.positions[place].numpy(),
+            )
+        return problems[:3]

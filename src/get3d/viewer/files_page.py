@@ -1,0 +1,63 @@
+"""The page of mesh files: all of them, side by side, each as large as the others."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import viser
+
+from get3d.assets.loading import load_asset
+from get3d.camera_prior import CameraPrior
+from get3d.viewer.camera import look_as_in_training
+
+__all__ = ["FilesPage", "Mesh", "load"]
+
+_APART = 1.1
+"""From the middle of one object to the next; their longest side is 0.9."""
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A mesh of a file.
+
+    Attributes:
+        name: of the file.
+        glb: what is shown.
+        said: about it.
+    """
+
+    name: str
+    glb: bytes
+    said: str
+
+
+def load(paths: Sequence[str]) -> list[Mesh]:
+    """Reads mesh files, with the care that files of strangers need.
+
+    Raises:
+        InputError: one cannot be read.
+    """
+    found = []
+    for path in map(Path, paths):
+        loaded = load_asset(path, path.parent)
+        with tempfile.TemporaryDirectory() as folder:
+            loaded.asset.save(Path(folder) / "mesh.glb")
+            content = (Path(folder) / "mesh.glb").read_bytes()
+        said = f"{len(loaded.asset.faces):,} triangles"
+        said += f", not found: {', '.join(loaded.missing)}" if loaded.missing else ""
+        found.append(Mesh(path.name, content, said))
+    return found
+
+
+class FilesPage:
+    """What all windows show in the same way."""
+
+    def __init__(self, server: viser.ViserServer, meshes: Sequence[Mesh]) -> None:
+        middle = (len(meshes) - 1) / 2
+        for number, mesh in enumerate(meshes):
+            place = ((number - middle) * _APART, 0.0, 0.0)
+            server.scene.add_glb(f"/meshes/{number}", mesh.glb, position=place)
+            server.gui.add_text(f"{number + 1}", f"{mesh.name}: {mesh.said}", disabled=True)
+        reach = max(1.0, _APART * len(meshes) / 1.2)
+        server.on_client_connect(lambda client: look_as_in_training(client, CameraPrior(radius=1.2 * reach)))

@@ -1,0 +1,143 @@
+"""The web server of the live page: viser, that answers only who may ask."""
+
+import http
+import io
+import secrets
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import viser
+import websockets.asyncio.server
+from websockets.http11 import Request, Response
+
+from get3d.files import InputError
+
+__all__ = ["Gate", "Server", "is_loopback", "start_server"]
+
+_COOKIE = "get3d-token"
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    return host in _LOOPBACK
+
+
+class Server(viser.ViserServer):
+    """A server without viser's way to share a page through a machine of its makers.
+
+    Attributes:
+        address: what to open in a browser.
+    """
+
+    address: str
+
+    def request_share_url(self, verbose: bool = True) -> str | None:
+        """Does nothing: what is seen here stays here."""
+        return None
+
+
+class Gate:
+    """Who may ask: pages of this server alone, and, where others reach it, only who knows its token.
+
+    Any page that a browser has open can call an address of the browser's own machine, by its name or through a name
+    that it has made to mean that address. So the address that was asked for and the page that asks are compared.
+    """
+
+    def __init__(self, host: str) -> None:
+        self.token = None if is_loopback(host) else secrets.token_urlsafe(16)
+
+    def refusal(self, request: Request) -> str | None:
+        """Why a request is not answered; None where it is."""
+        host = request.headers.get("Host", "")
+        if self.token is None and urlsplit(f"//{host}").hostname not in _LOOPBACK:
+            return "This page is only for the machine that it runs on."
+        origin = request.headers.get("Origin")
+        if origin is not None and urlsplit(origin).netloc != host:
+            return "Another page may not ask this one."
+        if self.token is not None and not any(
+            secrets.compare_digest(known.encode(), self.token.encode()) for known in self._known(request)
+        ):
+            return "Open the address that get3d view has printed, with its token."
+        return None
+
+    def cookie(self, request: Request) -> str | None:
+        """What the browser is to remember, so that the page's own requests carry the token."""
+        if self.token is None or self.token not in _in_query(request):
+            return None
+        return f"{_COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
+
+    def _known(self, request: Request) -> Iterator[str]:
+        yield from _in_query(request)
+        try:
+            cookie = SimpleCookie(request.headers.get("Cookie", ""))
+        except CookieError:
+            return
+        if _COOKIE in cookie:
+            yield cookie[_COOKIE].value
+
+
+def start_server(host: str, port: int, title: str) -> Server:
+    """Starts to listen.
+
+    Args:
+        host: address.
+        port: first that is tried.
+        title: of the page's panel.
+
+    Raises:
+        InputError: the address is none of this machine.
+    """
+    try:
+        # viser would try a thousand ports of an address that has none.
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise InputError(
+            f"--host is {host}: nothing can listen there ({error}); give an address of this machine"
+        ) from error
+    gate = Gate(host)
+    # It prints a banner, which would say the address without the token.
+    with _gated(gate), redirect_stdout(io.StringIO()):
+        server = Server(host, port, title, verbose=False)
+    shown = f"[{host}]" if ":" in host else host
+    server.address = f"http://{shown}:{server.get_port()}/" + (f"?token={gate.token}" if gate.token else "")
+    server.gui.configure_theme(show_logo=False, show_share_button=False)
+    server.gui.main_panel.dock_right()
+    server.scene.set_up_direction("+y")
+    # Beside viser's own lights, so that the side away from them has its colours, too.
+    server.scene.add_light_ambient("/light", intensity=1.5)
+    return server
+
+
+def _in_query(request: Request) -> list[str]:
+    return parse_qs(urlsplit(request.path).query).get("token", [])
+
+
+@contextmanager
+def _gated(gate: Gate) -> Iterator[None]:
+    """Lets servers of websockets that are started meanwhile ask the gate first; viser leaves no other way to do it."""
+    module: Any = websockets.asyncio.server
+    original: Callable[..., Any] = module.serve
+
+    def serve(*arguments: Any, process_request: Callable[..., Response | None], **options: Any) -> Any:
+        def checked(connection: Any, request: Request) -> Response | None:
+            why = gate.refusal(request)
+            if why is not None:
+                refused: Response = connection.respond(http.HTTPStatus.FORBIDDEN, f"{why}\n")
+                return refused
+            response, cookie = process_request(connection, request), gate.cookie(request)
+            if response is not None and cookie is not None:
+                response.headers["Set-Cookie"] = cookie
+            return response
+
+        return original(*arguments, process_request=checked, **options)
+
+    module.serve = serve
+    try:
+        yield
+    finally:
+        module.serve = original

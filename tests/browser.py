@@ -1,0 +1,67 @@
+"""A real browser for tests: Debian's Chromium, without a network, its errors and requests kept."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+CHROMIUM = Path("/usr/bin/chromium")
+
+needs_chromium = pytest.mark.skipif(not CHROMIUM.exists(), reason="needs Debian's package chromium")
+
+
+@dataclass
+class Watched:
+    """A page, and what it did.
+
+    Attributes:
+        page: for clicks and keys.
+        errors: what its console and its scripts complained of.
+        requests: what it asked for.
+    """
+
+    page: Page
+    errors: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """A browser that draws without a GPU."""
+    # As root, as in containers, Chromium has no sandbox.
+    arguments = ["--enable-unsafe-swiftshader", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+def watched(browser: Browser, *, offline: bool = True, **context: object) -> Watched:
+    """A new, empty page.
+
+    Args:
+        browser: that shows it.
+        offline: without a network; files can still be read.
+        context: as of `Browser.new_context`: viewport, color_scheme and so on.
+    """
+    page = browser.new_context(offline=offline, **context).new_page()
+    page.set_default_timeout(120_000)
+    found = Watched(page)
+    page.on("console", lambda message: found.errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: found.errors.append(str(error)))
+    page.on("request", lambda request: found.requests.append(request.url))
+    return found
+
+
+def wait_for_objects(page: Page, count: int) -> None:
+    """Waits until so many objects can be seen."""
+    shown = "viewer => viewer.loaded && viewer.modelIsVisible"
+    page.wait_for_function(
+        f"count => [...document.querySelectorAll('model-viewer')].filter({shown}).length >= count", arg=count
+    )

@@ -1,0 +1,307 @@
+"""A program: every command and public call on a second device that is none (see shadow.py), and mistakes that it finds.
+
+Prints a line of JSON: for each scenario null, or what went wrong.
+"""
+
+import hashlib
+import json
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import shadow
+
+shadow.install()
+
+import torch  # noqa: E402
+import trimesh  # noqa: E402
+from rich.console import Console  # noqa: E402
+
+import datasets  # noqa: E402
+import get3d  # noqa: E402
+import tiny  # noqa: E402
+from get3d.authoring.from_meshes.command import render_models  # noqa: E402
+from get3d.authoring.from_meshes.config import RenderConfig  # noqa: E402
+from get3d.checkpoints.model import WEIGHTS, load  # noqa: E402
+from get3d.datasets.loader import Batch  # noqa: E402
+from get3d.evaluation.metric_table import METRICS  # noqa: E402
+from get3d.evaluation.report import EvaluateConfig, evaluate  # noqa: E402
+from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig  # noqa: E402
+from get3d.generation.generate import generate  # noqa: E402
+from get3d.generation.interpolation import interpolate, vary  # noqa: E402
+from get3d.generator import Generator, mix  # noqa: E402
+from get3d.metrics.feature_networks import NETWORKS  # noqa: E402
+from get3d.metrics.features import FeatureNetwork  # noqa: E402
+from get3d.metrics.kernel_ops import match_descriptors  # noqa: E402
+from get3d.metrics.quality import mesh_quality  # noqa: E402
+from get3d.networks import PlanesConfig, SeparateConfig, VolumeConfig  # noqa: E402
+from get3d.render import visible_faces  # noqa: E402
+from get3d.storage import describe, save_tensors, with_prefix  # noqa: E402
+from get3d.training import loop  # noqa: E402
+from get3d.training.loop import start, train, train_step  # noqa: E402
+
+DEVICE = str(shadow.SHADOW)
+QUIET = Console(quiet=True)
+SEPARATE = SeparateConfig(
+    VolumeConfig(8, 64, 8, hidden=16), planes=PlanesConfig(resolution=8, channels=4, channel_base=64, channel_max=8)
+)
+Scenario = Callable[[Path], None]
+WORK: dict[str, Scenario] = {}
+MISTAKES: dict[str, Scenario] = {}
+
+
+def scenario(table: dict[str, Scenario]) -> Callable[[Scenario], Scenario]:
+    def noted(function: Scenario) -> Scenario:
+        table[function.__name__] = function
+        return function
+
+    return noted
+
+
+def steps(out: Path, *, count: int = 2, label: torch.Tensor | None = None, **changes: object) -> Any:
+    """Steps of training, R1 in the first."""
+    config = tiny.run_config(out, out, device=DEVICE, **changes)
+    state = start(config)
+    images = torch.randint(0, 256, (4, 4, 16, 16), generator=tiny.seeded()).to(torch.uint8)
+    for _ in range(count):
+        train_step(state, Batch(images, torch.ones(4, 2), label), config)
+    assert state.nonfinite_steps == 0
+    assert all(isinstance(tensor, shadow.Shadow) for tensor in state.generator.state_dict().values())
+    return state
+
+
+def model(folder: Path, **changes: object) -> Path:
+    """A saved model whose random fields have both signs."""
+    torch.manual_seed(3)
+    generator = Generator(replace(tiny.GENERATOR, **changes)).requires_grad_(False)
+    generator.estimate_mean_styles(samples=100)
+    sdf = generator.field(generator.sample_latents(4, 0), 0.7).sdf(generator.isosurface.grid.vertices.expand(4, -1, -1))
+    generator.synthesis.sdf_head.layers[-1].bias -= sdf.median()
+    path = folder / "model.safetensors"
+    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(generator.config)})
+    return path
+
+
+@scenario(WORK)
+def training_with_tetrahedra(out: Path) -> None:
+    steps(out)
+
+
+@scenario(WORK)
+def training_with_flexicubes(out: Path) -> None:
+    steps(out, generator=replace(tiny.GENERATOR, isosurface="flexicubes"))
+
+
+@scenario(WORK)
+def training_separate_networks(out: Path) -> None:
+    steps(out, generator=replace(tiny.GENERATOR, synthesis=SEPARATE))
+
+
+@scenario(WORK)
+def training_separate_networks_with_flexicubes(out: Path) -> None:
+    steps(out, generator=replace(tiny.GENERATOR, synthesis=SEPARATE, isosurface="flexicubes"))
+
+
+@scenario(WORK)
+def training_with_classes(out: Path) -> None:
+    steps(out, generator=replace(tiny.GENERATOR, classes=("cup", "jug")), label=torch.tensor([0, 1, 1, 0]))
+
+
+@scenario(WORK)
+def training_in_micro_batches(out: Path) -> None:
+    steps(out, grad_accum_steps=2)
+
+
+@scenario(WORK)
+def training_in_bf16(out: Path) -> None:
+    state = steps(out, precision="bf16")
+    full = steps(out)
+    assert all(tensor.dtype == torch.float32 for tensor in state.generator.parameters())
+    assert not torch.equal(state.sums["loss/r1"], full.sums["loss/r1"])
+
+
+@scenario(WORK)
+def a_run_with_every_metric_and_its_resumption(out: Path) -> None:
+    data = datasets.make_boxes(out / "data", 30)
+    names = tuple(name for name, row in METRICS.items() if _of_snapshots(name, row))
+    names = ("swd", *(name for name in names if name != "swd"))
+    config = tiny.run_config(data, out / "run", device=DEVICE, kimg=0.008, metrics=names, metric_objects=2)
+    config = replace(config, snapshot_kimg=0.004, log_kimg=0.004)
+    train(config, QUIET)
+    train(replace(config, kimg=0.012), QUIET)
+    lines = [json.loads(line) for line in (config.out / "stats.jsonl").read_text().splitlines()]
+    assert [line["cur_nimg"] for line in lines] == [4, 8, 12]
+    assert {"swd", "fid", "mmd_cd", "mmd_lfd", "watertight"} <= lines[-1].keys(), lines[-1].keys()
+
+
+def _of_snapshots(name: str, row: Any) -> bool:
+    from get3d.evaluation.snapshot_metrics import require_metrics
+
+    try:
+        require_metrics(("swd", name))
+    except get3d.InputError:
+        return False
+    return "efficientnet" not in row.needs
+
+
+QUICK = {"resolution": 16, "texture": 16, "faces": 60, "device": DEVICE}
+
+
+@scenario(WORK)
+def generating(out: Path) -> None:
+    generate(GenerateConfig(str(model(out)), out / "made", num=2, **QUICK), QUIET)
+    assert len(list((out / "made").rglob("*.glb"))) == 2
+
+
+@scenario(WORK)
+def interpolating(out: Path) -> None:
+    config = InterpolateConfig(str(model(out)), out / "way", num=2, frames=2, swaps=2, **QUICK)
+    interpolate(config, QUIET)
+    interpolate(replace(config, space="w", out=out / "straight"), QUIET)
+
+
+@scenario(WORK)
+def varying(out: Path) -> None:
+    vary(VaryConfig(str(model(out)), out / "like", num=2, **QUICK), QUIET)
+
+
+@scenario(WORK)
+def evaluating(out: Path) -> None:
+    data = datasets.make_boxes(out / "data", 40)
+    config = EvaluateConfig((str(model(out)),), data, out / "evaluation", references=2, ratio=2, points=64)
+    config = replace(config, train_objects=2, images=4, textures=1, device=DEVICE, inception=None)
+    evaluate(config, QUIET)
+    evaluate(replace(config, protocol="published", outer_surface=True, out=out / "published", textures=0), QUIET)
+
+
+@scenario(WORK)
+def rendering(out: Path) -> None:
+    (out / "models").mkdir()
+    for number in range(2):
+        trimesh.creation.icosphere(1, radius=1 + number).export(out / "models" / f"{number}.glb")
+    render_models(RenderConfig(out / "models", out / "data", views=2, resolution=16, device=DEVICE), QUIET)
+    assert len(list((out / "data").rglob("*.png"))) == 4
+
+
+@scenario(WORK)
+def public_calls(out: Path) -> None:
+    generator = load(str(model(out)), device=DEVICE)
+    latents = generator.sample_latents(2, 0)
+    styles = mix(generator.styles(latents), generator.styles(latents), torch.full((2, 2), 0.5, device=DEVICE))
+    for codes in (latents, styles):
+        points = torch.zeros(2, 5, 3, device=DEVICE, requires_grad=True)
+        field = generator.field(codes)
+        sums = [value.sum() for value in (field.sdf(points), field.deformation(points), field.color(points))]
+        torch.stack(sums).sum().backward()
+        assert isinstance(points.grad, shadow.Shadow)
+    cameras = get3d.Cameras.sample(tiny.GENERATOR.cameras, 2, tiny.seeded()).to(DEVICE)
+    assert isinstance(generator.render(latents, cameras, 16).rgb, shadow.Shadow)
+    meshes = generator.meshes(latents)
+    assert isinstance(meshes.vertex_normals(), shadow.Shadow)
+    assert len(meshes.split()) == len(meshes[torch.tensor([1, 0], device=DEVICE)]) == 2
+    assert generator.textured(latents)[0].vertices.device.type == "cpu"
+    pair = meshes.split()
+    described = get3d.metrics.light_field_descriptors(pair)
+    assert float(get3d.metrics.light_field_distance(described, described).diagonal().sum()) == 0
+    mesh_quality(pair[0])
+
+
+@contextmanager
+def replaced(owner: Any, name: str, value: Any) -> Any:
+    kept = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield kept
+    finally:
+        setattr(owner, name, kept)
+
+
+@scenario(MISTAKES)
+def a_forgotten_to(out: Path) -> None:
+    plain = loop.to_network
+    with replaced(loop, "to_network", lambda images: plain(images.cpu())):
+        steps(out, count=1)
+
+
+@scenario(MISTAKES)
+def a_cpu_generator(out: Path) -> None:
+    torch.randn(3, device=DEVICE, generator=torch.Generator())
+
+
+@scenario(MISTAKES)
+def a_cpu_generator_in_place(out: Path) -> None:
+    torch.empty(3, device=DEVICE).normal_(generator=torch.Generator())
+
+
+@scenario(MISTAKES)
+def numpy_of_a_device_tensor(out: Path) -> None:
+    torch.zeros(3, device=DEVICE).numpy()
+
+
+@scenario(MISTAKES)
+def an_array_of_a_device_tensor(out: Path) -> None:
+    import numpy as np
+
+    np.asarray(torch.zeros(3, device=DEVICE))
+
+
+@scenario(MISTAKES)
+def a_type_that_warp_does_not_take(out: Path) -> None:
+    faces, offsets = torch.tensor([[0, 1, 2]], device=DEVICE), torch.tensor([0, 1], device=DEVICE)
+    visible_faces(torch.ones(3, 3, device=DEVICE, dtype=torch.float64), faces, offsets, 4, 4)
+
+
+@scenario(MISTAKES)
+def a_type_that_a_metrics_kernel_does_not_take(out: Path) -> None:
+    a, b = torch.zeros(1, 100, 47, device=DEVICE).half(), torch.zeros(1, 47, 10, 10, device=DEVICE)
+    match_descriptors(a, b, torch.zeros(60, 10, dtype=torch.int32, device=DEVICE))
+
+
+@scenario(MISTAKES)
+def a_kernel_given_tensors_of_two_devices(out: Path) -> None:
+    faces, offsets = torch.tensor([[0, 1, 2]]), torch.tensor([0, 1], device=DEVICE)
+    visible_faces(torch.ones(3, 3, device=DEVICE), faces, offsets, 4, 4)
+
+
+class StandIn(torch.nn.Module):
+    """In place of the Inception network."""
+
+    def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
+        return images.float().mean(dim=(2, 3))
+
+
+def _of(found: dict[str, str | None], table: dict[str, Scenario]) -> dict[str, str | None]:
+    return {name: error for name, error in found.items() if name in table}
+
+
+def main(wanted: list[str]) -> None:
+    torch.set_num_threads(1)
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "network.pt"
+        torch.jit.save(torch.jit.script(StandIn()), path)
+        key = hashlib.sha256(path.read_bytes()).hexdigest()
+        NETWORKS["inception"] = replace(
+            NETWORKS["inception"], open=lambda: FeatureNetwork(path, key), there=lambda: True
+        )
+        NETWORKS["efficientnet"] = replace(NETWORKS["efficientnet"], there=lambda: False)
+        for name, work in (WORK | MISTAKES).items():
+            if wanted and name not in wanted:
+                continue
+            out = Path(folder) / name
+            out.mkdir()
+            try:
+                work(out)
+                found[name] = None
+            except Exception as error:
+                found[name] = f"{type(error).__name__}: {error}\n{traceback.format_exc()}"
+    print(json.dumps({"work": _of(found, WORK), "mistakes": _of(found, MISTAKES)}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,243 @@
+"""The phase before the adversarial one: what its steps do, and that a run goes on through it as if never stopped."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+
+from get3d.checkpoints.model import load, training_styles
+from get3d.datasets.loader import ImageDataset
+from get3d.files import InputError
+from get3d.generation.config import GenerateConfig
+from get3d.generation.generate import generate
+from get3d.networks import SeparateConfig, VolumeConfig
+from get3d.storage import load_tensors, save_tensors
+from get3d.training.checkpoint import checkpoints_in
+from get3d.training.config import TrainConfig, prepare_run
+from get3d.training.loop import start, train
+from get3d.training.warmup_step import warmup_step
+from ranks import Ranks, statistics
+from tiny import GENERATOR, run_config, write_dataset
+
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("discs"), views=3)
+
+
+def _config(data: Path, out: Path, **changes: object) -> TrainConfig:
+    """20 images of warm-up in steps of two objects, 4 of the discriminator alone, 16 of both."""
+    config = run_config(data, out, warmup_kimg=0.020, **changes)
+    return replace(config, warmup=replace(config.warmup, views=2, teaching_steps=20, discriminator_kimg=0.004))
+
+
+def _taught(config: TrainConfig) -> TrainConfig:
+    return replace(config, warmup=replace(config.warmup, teaching_steps=600))
+
+
+def _tensors(out: Path, cur_nimg: int) -> dict[str, torch.Tensor]:
+    return load_tensors(out / "checkpoints" / f"checkpoint-{cur_nimg:012d}.safetensors").tensors
+
+
+def test_images_of_an_object_follow_each_other(data: Path):
+    images = ImageDataset(data, "train")
+    stream = images.object_batches(8, 2, seed=1)
+    epoch = [next(stream) for _ in range(len(images.objects) // 4)]
+    numbers = torch.cat([batch.object for batch in epoch]).view(-1, 2)
+    assert numbers[:, 0].equal(numbers[:, 1])
+    assert sorted(numbers[:, 0].tolist()) == list(range(len(images.objects)))
+    for batch in epoch:
+        for first in range(0, 8, 2):
+            assert not batch.angles[first].equal(batch.angles[first + 1])
+            known = images.angles[images.object == batch.object[first]]
+            assert all((known == angles).all(1).any() for angles in batch.angles[first : first + 2])
+
+
+def test_a_stream_of_objects_goes_on_and_is_shared(data: Path):
+    images = ImageDataset(data, "train")
+    stream = images.object_batches(8, 2, seed=1)
+    batches = [next(stream) for _ in range(5)]
+    later = next(images.object_batches(8, 2, seed=1, position=32))
+    assert later.images.equal(batches[4].images)
+    halves = [next(images.object_batches(8, 2, 1, 0, rank, 2)) for rank in range(2)]
+    assert torch.cat([half.object for half in halves]).equal(batches[0].object)
+    assert torch.cat([half.images for half in halves]).equal(batches[0].images)
+
+
+def test_an_object_with_too_few_images_shows_some_again(data: Path):
+    images = ImageDataset(data, "train")
+    batch = next(images.object_batches(10, 5, seed=0))
+    assert len(batch.images) == 10
+    assert len(batch.angles[:5].unique(dim=0)) <= 3
+
+
+@pytest.mark.slow
+def test_reconstruction_gets_better(data: Path, tmp_path: Path):
+    config = prepare_run(_config(data, tmp_path)).config
+    config = replace(config, warmup_kimg=1.0)
+    images = ImageDataset(data, "train")
+    state, stream = start(config, len(images.objects)), images.object_batches(4, 2, 0)
+    mapping = state.generator.mapping_geometry.layers[0].weight.clone()
+    losses = []
+    for _ in range(60):
+        state.sums.clear()
+        warmup_step(state, next(stream), config)
+        losses.append({name: float(total / count) for name, (total, count) in state.sums.items()})
+    first, last = losses[:5], losses[-5:]
+    for name in ("loss/mask", "loss/color"):
+        assert sum(step[name] for step in last) < 0.7 * sum(step[name] for step in first), name
+    assert mapping.equal(state.generator.mapping_geometry.layers[0].weight)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("uninterrupted")
+    train(_config(data, out), QUIET)
+    return out
+
+
+def test_phases_follow_each_other(uninterrupted: Path):
+    lines = {line["cur_nimg"]: line for line in statistics(uninterrupted)}
+    assert [nimg for nimg, line in lines.items() if "codes/mean_square" in line] == [8, 16, 20]
+    assert "loss/generator" not in lines[24]
+    assert "loss/discriminator" in lines[24]
+    assert "loss/generator" in lines[32]
+    before, after = _tensors(uninterrupted, 20), _tensors(uninterrupted, 40)
+    codes = "codes.styles"
+    assert before[codes].equal(after[codes])
+    moved = [name for name in before if name.startswith("generator.") and not before[name].equal(after[name])]
+    assert any("synthesis" in name for name in moved)
+
+
+@pytest.mark.slow
+def test_the_average_has_the_taught_mapping_in_every_checkpoint(data: Path, tmp_path: Path, uninterrupted: Path):
+    train(_taught(_config(data, tmp_path, kimg=0.012)), QUIET)
+    half = load(tmp_path, "cpu")
+    tensors = _tensors(tmp_path, 12)
+    name = "mapping_geometry.layers.0.weight"
+    assert not tensors[f"generator_ema.{name}"].equal(tensors[f"generator.{name}"])
+    styles = half.styles(half.sample_latents(64, 0), per_layer=False).geometry
+    codes = tensors["codes.styles"][:, 0]
+    assert (styles.mean(0) - codes.mean(0)).norm() < 0.5 * codes.norm(dim=1).mean()
+    border = _tensors(uninterrupted, 20)
+    assert border[f"generator_ema.{name}"].equal(border[f"generator.{name}"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stops", [(0.012,), (0.020,), (0.024,), (0.008, 0.016, 0.028)])
+def test_a_run_goes_on_through_both_phases_as_if_never_stopped(
+    data: Path, tmp_path: Path, uninterrupted: Path, stops: tuple[float, ...]
+):
+    for kimg in (*stops, 0.040):
+        train(_config(data, tmp_path, kimg=kimg), QUIET)
+    want, found = _tensors(uninterrupted, 40), _tensors(tmp_path, 40)
+    assert want.keys() == found.keys()
+    for name, tensor in want.items():
+        assert tensor.equal(found[name]), name
+
+
+@pytest.mark.slow
+def test_processes_and_micro_batches_follow_the_course_of_one(data: Path, tmp_path: Path):
+    base = _config(data, tmp_path, kimg=0.016, batch=8)
+    base = replace(base, discriminator=replace(base.discriminator, group=2))
+    variants = {"one": (base, 1), "two": (base, 2), "parts": (replace(base, grad_accum_steps=2), 1)}
+    codes = {}
+    for name, (config, world) in variants.items():
+        config = replace(config, out=tmp_path / name)
+        ranks = Ranks([config] * world)
+        said = ranks.end()
+        assert [process.exitcode for process in ranks.processes] == [0] * world, said
+        codes[name] = _tensors(config.out, 16)["codes.styles"]
+    for name in ("two", "parts"):
+        torch.testing.assert_close(codes[name], codes["one"], atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("lengths", [(0.0, 0.020), (0.020, 0.0), (0.020, 0.040)])
+def test_a_run_keeps_its_warm_up(data: Path, tmp_path: Path, lengths: tuple[float, float]):
+    first, second = (replace(_config(data, tmp_path, kimg=0.004), warmup_kimg=length) for length in lengths)
+    train(first, QUIET)
+    fix = f"its run has warmup_kimg = {lengths[0]}, this run asks for {lengths[1]}; repeat the settings"
+    with pytest.raises(InputError, match=fix):
+        train(replace(second, kimg=0.008), QUIET)
+    if not lengths[0]:
+        # As one of before the warm-up was there.
+        (path,) = checkpoints_in(tmp_path / "checkpoints")
+        stored = load_tensors(path)
+        older = {name: value for name, value in stored.description.items() if name != "warmup_kimg"}
+        save_tensors(path, stored.tensors, older)
+        train(replace(first, kimg=0.008), QUIET)
+        with pytest.raises(InputError, match="its run has warmup_kimg"):
+            train(replace(second, kimg=0.012), QUIET)
+
+
+SEPARATE = SeparateConfig(
+    volume=VolumeConfig(resolution=8, channel_base=64, channel_max=8, hidden=8),
+    planes=GENERATOR.synthesis.planes,
+    texture_features=4,
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "generator",
+    [replace(GENERATOR, isosurface="flexicubes"), replace(GENERATOR, synthesis=SEPARATE)],
+    ids=["flexicubes", "separate"],
+)
+def test_any_generator_warms_up(data: Path, tmp_path: Path, generator):
+    train(_config(data, tmp_path, generator=generator, kimg=0.028), QUIET)
+    assert all(value == value for line in statistics(tmp_path) for value in line.values())
+    assert load(tmp_path, "cpu").config.isosurface == generator.isosurface
+
+
+def test_classes_have_priors_of_their_own(tmp_path: Path):
+    data = write_dataset(tmp_path / "data", views=2)
+    description = json.loads((data / "dataset.json").read_text())
+    objects = sorted({path.name for path in (data / "images").iterdir()})
+    description["labels"] = {"odd": objects[1::2], "even": objects[::2]}
+    (data / "dataset.json").write_text(json.dumps(description))
+    train(_taught(_config(data, tmp_path / "out", kimg=0.020)), QUIET)
+    generator = load(tmp_path / "out", "cpu")
+    codes = _tensors(tmp_path / "out", 20)["codes.styles"]
+    labels = prepare_run(_config(data, tmp_path / "out")).object_labels
+    for label in range(2):
+        mean = codes[labels == label, 0].mean(0)
+        torch.testing.assert_close(generator.mapping_geometry.w_avg[label], mean, atol=0.2, rtol=0.2)
+
+
+def test_one_image_of_each_object_leaves_the_phase_out(tmp_path: Path):
+    data = write_dataset(tmp_path / "data", views=1)
+    console = Console(width=200, record=True)
+    train(_config(data, tmp_path / "out", kimg=0.008), console)
+    assert "no warm-up: " in console.export_text()
+    assert not any("codes/mean_square" in line for line in statistics(tmp_path / "out"))
+
+
+def test_a_batch_of_whole_objects_is_asked_for(data: Path, tmp_path: Path):
+    config = _config(data, tmp_path)
+    config = replace(config, warmup=replace(config.warmup, views=3))
+    with pytest.raises(InputError, match=r"--batch is 4; it must be a multiple of 3, --warmup.views \(3\)"):
+        prepare_run(config)
+    with pytest.raises(InputError, match=r"--warmup.losses is hue; it must be of color, mask"):
+        prepare_run(replace(config, warmup=replace(config.warmup, losses={"hue": 1.0})))
+
+
+def test_what_a_model_made_of_training_objects(uninterrupted: Path, tmp_path: Path):
+    options = {"resolution": 16, "texture": 16, "faces": 100, "video": "none", "device": "cpu", "format": "obj"}
+    model = str(uninterrupted)
+    files = generate(GenerateConfig(model, tmp_path, training_object=("003", "001"), **options), QUIET)
+    assert {"003.obj", "001.obj"} <= {file.name for file in files}
+    again = tmp_path / "again"
+    generate(GenerateConfig(model, again, latents=tmp_path / "shapes.json", **options), QUIET)
+    assert (again / "003.obj").read_bytes() == (tmp_path / "003.obj").read_bytes()
+    styles = training_styles(uninterrupted, ["003"], torch.device("cpu"))
+    (newest, *_) = checkpoints_in(uninterrupted / "checkpoints")
+    torch.testing.assert_close(styles.texture[0], load_tensors(newest).tensors["codes.styles"][3, 1])
+    with pytest.raises(InputError, match=r"--training-object 103: no object .* like it are 003"):
+        generate(GenerateConfig(model, tmp_path, training_object=("103",), **options), QUIET)
+    with pytest.raises(InputError, match="holds no codes of training objects"):
+        generate(GenerateConfig("chair", tmp_path, training_object=("103",), **options), QUIET)
