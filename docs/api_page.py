@@ -23,6 +23,8 @@ MODULES = (
     "get3d.generator_config",
     "get3d.latents",
     "get3d.materials",
+    "get3d.reconstruction.config",
+    "get3d.reconstruction.losses",
 )
 """The package with the modules that it lists as public, and those that the documentation imports from."""
 
