@@ -135,4 +135,4 @@ def _shown(value: float, unit: str) -> str:
         return f"{100 * value:.0f} %" if value >= 0.1 else f"{100 * value:.1f} %"
     if unit == "×":
         return f"{value:.1f}×"
-    return f"{value:.3g} {unit}".strip()
+    return f"{value:,.0f} {unit}".strip() if value >= 1000 else f"{value:.3g} {unit}".strip()
