@@ -26,7 +26,7 @@ from get3d.generation.page import first_view
 from get3d.generation.shape_list import write_shape_list
 from get3d.html import PageObject, embedded_objects
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 SIDE = 384
 SMALL = {"resolution": 32, "texture": 256, "faces": 20_000, "video": "none", "device": "cpu"}
