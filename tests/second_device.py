@@ -40,12 +40,17 @@ from get3d.metrics.features import FeatureNetwork  # noqa: E402
 from get3d.metrics.kernel_ops import match_descriptors  # noqa: E402
 from get3d.metrics.quality import mesh_quality  # noqa: E402
 from get3d.networks import PlanesConfig, SeparateConfig, VolumeConfig  # noqa: E402
+from get3d.presets import PRESETS  # noqa: E402
 from get3d.render import visible_faces  # noqa: E402
 from get3d.storage import describe, save_tensors, with_prefix  # noqa: E402
 from get3d.training import loop  # noqa: E402
 from get3d.training.loop import start, train, train_step  # noqa: E402
+from get3d.training.update import finish_step, update  # noqa: E402
 
 DEVICE = str(shadow.SHADOW)
+SYNCHRONISATIONS, OPERATIONS = 10, 9000
+"""Of an adversarial step of `demo` in both phases, without R1."""
+
 QUIET = Console(quiet=True)
 SEPARATE = SeparateConfig(
     VolumeConfig(8, 64, 8, hidden=16), planes=PlanesConfig(resolution=8, channels=4, channel_base=64, channel_max=8)
@@ -123,6 +128,44 @@ def training_in_bf16(out: Path) -> None:
     full = steps(out)
     assert all(tensor.dtype == torch.float32 for tensor in state.generator.parameters())
     assert not torch.equal(state.sums["loss/r1"], full.sums["loss/r1"])
+
+
+@scenario(WORK)
+def a_gradient_that_is_not_finite_moves_nothing(out: Path) -> None:
+    config = tiny.run_config(out, out, device=DEVICE)
+    state = start(config)
+    network, before = state.generator, [tensor.clone() for tensor in state.generator.parameters()]
+    for bad in (True, False):
+        for tensor in network.parameters():
+            tensor.grad = torch.ones_like(tensor)
+        if bad:
+            network.synthesis.sdf_head.layers[-1].bias.grad[0] = torch.nan
+        moved = update(network, state.generator_optimizer, "generator")
+        finish_step(state, config, [moved], "")
+        assert state.nonfinite_steps == bad
+        same = [torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True)]
+        assert all(same) if bad else not any(same)
+    (steps_taken,) = {float(moments["step"]) for moments in state.generator_optimizer.state.values()}
+    assert steps_taken == 1
+
+
+@scenario(WORK)
+def a_step_lets_the_host_wait_seldom(out: Path) -> None:
+    """The pinned numbers are those of `demo`; images copied to the device from pinned memory do not wait."""
+    config = replace(PRESETS["demo"].config, data=out, out=out, device=DEVICE, batch=4)
+    state = start(config, objects=8)
+    images = torch.randint(0, 256, (4, 4, 64, 64), generator=tiny.seeded()).to(torch.uint8)
+    batch = Batch(images, torch.ones(4, 2))
+    # After the warm-up and the discriminator's head start; R1 is in the first of the two steps.
+    state.cur_nimg = -(-config.generator_from // 64) * 64
+    train_step(state, batch, config)
+    with shadow.counting() as counts:
+        train_step(state, batch, config)
+    waits = counts.synchronisations
+    assert waits.total() <= SYNCHRONISATIONS, f"{waits.total()} synchronisations: {dict(waits)}"
+    operations = counts.operations
+    assert operations.total() <= OPERATIONS, f"{operations.total()} operations: {operations.most_common(20)}"
+    sys.stderr.write(f"{waits.total()} synchronisations, {operations.total()} operations, {dict(waits)}\n")
 
 
 @scenario(WORK)

@@ -61,7 +61,7 @@ class MeshBatch(TensorDataclass):
         vertex_offsets = _offsets([mesh.vertices.shape[0] for mesh in meshes], device)
         face_offsets = _offsets([mesh.faces.shape[0] for mesh in meshes], device)
         faces = torch.cat([mesh.faces.long() for mesh in meshes])
-        shift = torch.repeat_interleave(vertex_offsets[:-1], face_offsets.diff())
+        shift = torch.repeat_interleave(vertex_offsets[:-1], face_offsets.diff(), output_size=len(faces))
         return cls(torch.cat([mesh.vertices for mesh in meshes]), faces + shift[:, None], vertex_offsets, face_offsets)
 
     def split(self) -> list[Mesh]:
@@ -75,7 +75,8 @@ class MeshBatch(TensorDataclass):
         """The meshes with the given indices, in that order; indices may repeat (one mesh, many views)."""
         vertices, vertex_offsets = _gather_ranges(self.vertex_offsets, index)
         faces, face_offsets = _gather_ranges(self.face_offsets, index)
-        shift = torch.repeat_interleave(vertex_offsets[:-1] - self.vertex_offsets[index], face_offsets.diff())
+        shift = vertex_offsets[:-1] - self.vertex_offsets[index]
+        shift = torch.repeat_interleave(shift, face_offsets.diff(), output_size=len(faces))
         placeholder = None if self.placeholder is None else self.placeholder[index]
         faces = self.faces[faces] + shift[:, None]
         return type(self)(self.vertices[vertices], faces, vertex_offsets, face_offsets, placeholder)
@@ -92,12 +93,12 @@ class MeshBatch(TensorDataclass):
     @property
     def vertex_shape(self) -> Int[Tensor, " v"]:
         """Index of the mesh that each vertex belongs to."""
-        return torch.repeat_interleave(self.vertex_offsets.diff())
+        return torch.repeat_interleave(self.vertex_offsets.diff(), output_size=len(self.vertices))
 
     @property
     def face_mesh(self) -> Int[Tensor, " f"]:
         """Index of the mesh that each face belongs to."""
-        return torch.repeat_interleave(self.face_offsets.diff())
+        return torch.repeat_interleave(self.face_offsets.diff(), output_size=len(self.faces))
 
     def face_crosses(self) -> Float[Tensor, "f 3"]:
         """Outward face normals with a length of twice the face area."""

@@ -1,5 +1,6 @@
 """Base class of all dataclasses of tensors: `len`, `[]` and `.to`."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import TypeVar
@@ -7,9 +8,16 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-__all__ = ["TensorDataclass"]
+__all__ = ["TensorDataclass", "constant_on"]
 
 T = TypeVar("T", bound="TensorDataclass")
+
+
+@functools.cache
+@torch.inference_mode(False)
+def constant_on(constant: Tensor, device: torch.device) -> Tensor:
+    """A constant of a module on a device, copied once: a GPU's host waits for each copy."""
+    return constant.to(device)
 
 
 class TensorDataclass:

@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from get3d import spans
 from get3d.authoring.procedural import SynthConfig, synthesize
+from get3d.benchmarks.host import HostWork, host_work
 from get3d.benchmarks.rows import Row, at_most
 from get3d.benchmarks.timing import Stopwatch
 from get3d.datasets.loader import Batch, ImageDataset
@@ -46,6 +47,8 @@ STEP, STEP_WITH_R1 = "a step", "a step with R1"
 WHOLE = "the step itself"
 """The time by this name, in one of the rows, is that of a whole step."""
 _WATCHED = "a watched step"
+WAITS = 10
+"""Of a step, at most: the sizes of what surfaces cross and of what is seen, and whether all gradients are finite."""
 
 
 def rows(preset: str, config: TrainConfig, repeats: int, warm: int) -> list[Row]:
@@ -82,11 +85,13 @@ class _Measured:
         stages: seconds of each stage by direction, the mean of the watched steps; R1 of a step that has it.
         medians: seconds of whole steps that nobody watched, with and without R1, and of data loading.
         faces: of a shape, in the mean.
+        host: what a step without R1 asks of the host.
     """
 
     stages: dict[str, dict[str, float]]
     medians: dict[str, float]
     faces: float
+    host: HostWork
 
 
 def stage_seconds(events: Iterable[FunctionEvent], *, cuda: bool = False) -> dict[str, dict[str, float]]:
@@ -158,7 +163,12 @@ def _measure(config: TrainConfig, images: ImageDataset, repeats: int, warm: int)
         total, count = state.sums["surface/faces"].tolist()
         faces += total / count / (repeats + 1)
     medians = watch.medians
-    return _Measured({DATA: {FORWARD: medians[DATA]}} | stages, medians, faces)
+
+    def step() -> None:
+        state.cur_nimg = config.batch
+        train_step(state, batch, config)
+
+    return _Measured({DATA: {FORWARD: medians[DATA]}} | stages, medians, faces, host_work(step, device))
 
 
 def _watched(state: TrainingState, batch: Batch, config: TrainConfig, nimg: int) -> dict[str, dict[str, float]]:
@@ -199,5 +209,11 @@ def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> l
             unit="%",
             goal=at_most(0.3),
             note=f"{', '.join(SURFACE_STAGES)}; {measured.faces:,.0f} faces a shape",
+        ),
+        Row(group, "operations that the host dispatches", result=measured.host.operations, note="views included"),
+        *(
+            [Row(group, "waits of the host for the device", result=measured.host.waits, goal=at_most(WAITS))]
+            if measured.host.waits is not None
+            else []
         ),
     ]

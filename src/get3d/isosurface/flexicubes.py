@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from get3d.isosurface.signs import find, look_up, offsets, pack
 from get3d.isosurface.tables import CUBE_EDGES, CUBE_PATCHES, CUBE_PINCHES
 from get3d.meshes import MeshBatch
+from get3d.tensors import constant_on
 
 __all__ = ["CubeGrid", "flexicubes"]
 
@@ -214,7 +215,7 @@ def _crossed_cubes(inside: Bool[Tensor, "b v"], cubes: Int[Tensor, "c 8"], resol
 
     # Where the patches of both cubes at a face would pinch, both take the other way to join that face's edges, which
     # is that of the opposite signs.
-    pinches = CUBE_PINCHES.to(device)
+    pinches = constant_on(CUBE_PINCHES, device)
     face = pinches[signs]
     pinched = (face >= 0).nonzero()[:, 0]
     side = face[pinched] % 2
@@ -225,7 +226,7 @@ def _crossed_cubes(inside: Bool[Tensor, "b v"], cubes: Int[Tensor, "c 8"], resol
     code = signs.clone()
     code[pinched] ^= 255
 
-    patch = CUBE_PATCHES.to(device)[code]
+    patch = constant_on(CUBE_PATCHES, device)[code]
     count = patch.amax(1) + 1
     ends = count.cumsum(0)
     patch = torch.where(patch >= 0, patch + (ends - count)[:, None], -1)
@@ -244,7 +245,7 @@ def _dual_vertices(
     shapes, count = sdf.shape
     place, edge = (crossed.patch >= 0).nonzero(as_tuple=True)
     patch, shape, flat = crossed.patch[place, edge], crossed.shape[place], crossed.flat[place]
-    corner = _CORNERS.to(sdf.device)[edge]
+    corner = constant_on(_CORNERS, sdf.device)[edge]
     at = crossed.corners.flatten().index_select(0, (place[:, None] * 8 + corner).flatten())
     ends = vertices.reshape(-1, 3).index_select(0, at % count if vertices.ndim == 2 else at).view(-1, 2, 3)
     values = sdf.reshape(-1).index_select(0, at).view(-1, 2)
@@ -286,14 +287,14 @@ class _Quads:
 
 def _quads(crossed: _Crossed, resolution: int) -> _Quads:
     device = crossed.cube.device
-    rings, strides = _RINGS.to(device), resolution ** torch.arange(2, -1, -1, device=device)
+    rings, strides = constant_on(_RINGS, device), resolution ** torch.arange(2, -1, -1, device=device)
     edges, steps = rings[:, :, 3], rings[:, :, :3]
     position = crossed.cube[:, None] // strides % resolution
     fits = (position[:, None] + steps.amax(1) < resolution).all(2)
     first, axis = ((crossed.patch[:, edges[:, 0]] >= 0) & fits).nonzero(as_tuple=True)
     place = crossed.place[crossed.flat[first, None] + (steps * strides).sum(2)[axis]]
     vertices = crossed.patch[place, edges[axis]]
-    low_inside = crossed.signs[first] >> _CORNERS.to(device)[edges[axis, 0], 0] & 1
+    low_inside = crossed.signs[first] >> constant_on(_CORNERS, device)[edges[axis, 0], 0] & 1
     outward = low_inside.bool()[:, None]
     # Backwards round the ring where the low end is outside.
     return _Quads(

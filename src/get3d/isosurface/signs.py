@@ -46,11 +46,15 @@ def look_up(packed: UInt8[Tensor, "words n"], element: Int[Tensor, " k"]) -> UIn
 
 def find(packed: UInt8[Tensor, "words n"]) -> Found:
     """Lists the set bits of packed masks."""
+    bits = torch.arange(_BITS, dtype=torch.uint8, device=packed.device)
+    if packed.device.type != "cpu":
+        # All bits at once: a GPU reads them faster than its host learns how many words are not zero.
+        bit, word, element = ((packed >> bits[:, None, None]) & 1).nonzero().t().contiguous()
+        return Found(bit * packed.shape[0] + word, element)
     # What `nonzero` gives are columns of one tensor; contiguous ones are several times quicker to look up with.
     word, element = packed.nonzero().t().contiguous()
     values = packed.flatten().index_select(0, word * packed.shape[1] + element)
     # Bit-major over (word, element) is shape-major, because shape b is bit b // words of word b % words.
-    bits = torch.arange(_BITS, dtype=torch.uint8, device=packed.device)
     bit, place = ((values >> bits[:, None]) & 1).nonzero().t().contiguous()
     return Found(bit * packed.shape[0] + word.index_select(0, place), element.index_select(0, place))
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from get3d.isosurface.signs import find, look_up, offsets, pack
 from get3d.isosurface.tables import TETRAHEDRON_EDGES, TETRAHEDRON_TRIANGLES, unique_edges
 from get3d.meshes import MeshBatch
+from get3d.tensors import constant_on
 
 __all__ = [
     "TetrahedraTopology",
@@ -179,9 +180,9 @@ def marching_tetrahedra(
     code = torch.zeros_like(mixed.element, dtype=torch.uint8)
     for i, corner in enumerate(tetrahedra.unbind(1)):
         code |= signs.index_select(0, first_vertex + corner.index_select(0, mixed.element)) << i
-    triangles = TETRAHEDRON_TRIANGLES.to(sdf.device)
+    triangles = constant_on(TETRAHEDRON_TRIANGLES, sdf.device)
     place = torch.repeat_interleave((triangles[:, :, 0] >= 0).sum(1).index_select(0, code.int()))
-    second = place.diff(prepend=place.new_tensor([-1])) == 0
+    second = place.diff(prepend=place.new_full((1,), -1)) == 0
     kind = 2 * code.index_select(0, place).int() + second
     shape, element = mixed.shape.index_select(0, place), mixed.element.index_select(0, place)
     edges_by_column, first_edge = edges_of.t().flatten(), shape * len(ends)

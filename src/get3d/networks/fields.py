@@ -254,7 +254,8 @@ class PlaneTexture:
             points: positions.
             shape: the number of the shape that each point belongs to, ascending.
         """
-        counts = torch.bincount(shape, minlength=self.to_rgb.weights.shape[0])
+        numbers = torch.arange(self.to_rgb.weights.shape[0] + 1, device=shape.device)
+        counts = torch.searchsorted(shape, numbers).diff()
         blocks = (counts + BLOCK - 1) // BLOCK
         block_shape = torch.repeat_interleave(blocks)
         shift = (blocks.cumsum(0) - blocks) * BLOCK - (counts.cumsum(0) - counts)

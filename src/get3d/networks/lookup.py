@@ -67,10 +67,19 @@ class _WeightedRows(torch.autograd.Function):
             return None, None, of_weights
         flat = rows.flatten()
         order = flat.argsort(stable=True)
-        counts = torch.bincount(flat, minlength=ctx.table_rows)  # type: ignore[attr-defined]
+        counts = _counts(flat, ctx.table_rows)  # type: ignore[attr-defined]
         starts, weights = counts.cumsum(0) - counts, weights.flatten().index_select(0, order)
         table = F.embedding_bag(order // rows.shape[1], gradient, starts, mode="sum", per_sample_weights=weights)
         return table, None, of_weights
+
+
+def _counts(numbers: Int[Tensor, " n"], limit: int) -> Int[Tensor, " k"]:
+    """How often each number below `limit` comes up."""
+    if numbers.device.type == "cpu":
+        return torch.bincount(numbers, minlength=limit)
+    # A GPU's host would wait for `bincount`, which first looks for the largest number.
+    zero = torch.zeros(limit, dtype=torch.int64, device=numbers.device)
+    return zero.index_add(0, numbers, torch.ones_like(numbers, dtype=torch.int64))
 
 
 def weighted_rows(

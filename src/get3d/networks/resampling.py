@@ -1,5 +1,7 @@
 """Low-pass resampling of images by [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64."""
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -9,10 +11,24 @@ from torch.autograd.function import FunctionCtx
 __all__ = ["blur", "downsample", "upsample"]
 
 
+_TAPS = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=torch.float64) / 8
+_KERNEL = torch.outer(_TAPS, _TAPS)
+
+
 def _fir(x: Tensor) -> Tensor:
     """The low-pass kernel [1, 3, 3, 1]⊗[1, 3, 3, 1] / 64, once per channel: [c, 1, 4, 4]."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0], device=x.device, dtype=x.dtype) / 8
-    return torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
+    if torch.compiler.is_compiling():
+        kernel = _KERNEL.to(x)
+    else:
+        kernel = _kernel_on(x.device, x.dtype)
+    return kernel.expand(x.shape[1], 1, 4, 4)
+
+
+@functools.cache
+@torch.inference_mode(False)
+def _kernel_on(device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Copied once: a GPU's host waits for each copy. All values are exact in every precision."""
+    return _KERNEL.to(device, dtype)
 
 
 def _border(side: int, like: Tensor) -> Tensor:

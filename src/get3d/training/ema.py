@@ -24,5 +24,5 @@ def update_average(
         half_life = min(half_life, max(cur_nimg, 1) * ramp_up)
     decay = 0.5 ** (batch / max(half_life, 1e-8))
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
-    for mine, theirs in zip(average.buffers(), network.buffers(), strict=True):
-        mine.copy_(theirs)
+    if buffers := list(average.buffers()):
+        torch._foreach_copy_(buffers, list(network.buffers()))

@@ -132,7 +132,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     for part in parts:
         with torch.set_grad_enabled(part is last):
             drawn = _drawn(state.generator, part, config)
-        images = to_network(part.images.to(device))
+        images = to_network(part.images.to(device, non_blocking=True))
         # Each term has a backward pass of its own, so that only one of them is in memory; the last one meets the ranks.
         with record_function(spans.DISCRIMINATOR), config.autocast(device):
             fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
@@ -151,10 +151,10 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         for name in ("rgb", "mask"):
             note(f"logits/{name}_real", getattr(real, name).mean())
             note(f"logits/{name}_fake", getattr(fake, name).mean())
-    problem = update(state.discriminator, state.discriminator_optimizer, "discriminator")
+    moved = [update(state.discriminator, state.discriminator_optimizer, "discriminator")]
     fix = "lower --optimizer.learning-rate or raise --objective.r1-gamma"
     if state.cur_nimg < config.generator_from:
-        finish_step(state, config, problem, fix)
+        finish_step(state, config, moved, fix)
         return
 
     state.discriminator.requires_grad_(False)
@@ -174,8 +174,8 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
         loss = loss + surface_loss(surfaces, objective)
         with averaging(state.generator, ranks if part is first else SINGLE_PROCESS):
             (loss / len(parts)).backward()
-    other = update(state.generator, state.generator_optimizer, "generator")
-    finish_step(state, config, problem or other, fix)
+    moved.append(update(state.generator, state.generator_optimizer, "generator"))
+    finish_step(state, config, moved, fix)
 
 
 def _real_with_penalty(
@@ -241,7 +241,7 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     count, z_dim = config.batch, config.generator.z_dim
     prior = config.generator.cameras
     drawn_angles = sample_angles(prior, count, generator)
-    codes = torch.randn(2, 2, count, z_dim, generator=generator).to(device)
+    codes = torch.randn(2, 2, count, z_dim, generator=generator).to(device, non_blocking=True)
     kept = torch.rand(count, 2, generator=generator)
     mixed = torch.rand(count, 2, generator=generator) < config.objective.style_mixing
     kept = torch.where(mixed, kept, 1.0)
@@ -251,12 +251,12 @@ def _parts(batch: Batch, config: TrainConfig, cur_nimg: int, device: torch.devic
     parts = []
     for start in range(0, size * config.grad_accum_steps, size):
         mine, rows = slice(start, start + size), slice(share.start + start, share.start + start + size)
-        label = None if batch.label is None else batch.label[mine].to(device)
+        label = None if batch.label is None else batch.label[mine].to(device, non_blocking=True)
         latents, others = (Latents(geometry[rows], texture[rows], label) for geometry, texture in codes)
-        angles = batch.angles[mine].to(device)
-        fake_angles = drawn_angles[rows].to(device)
-        cameras, share_kept = Cameras.of_prior(prior, fake_angles), kept[rows].to(device)
-        turn = None if turns is None else turns[rows].to(device)
+        angles = batch.angles[mine].to(device, non_blocking=True)
+        fake_angles = drawn_angles[rows].to(device, non_blocking=True)
+        cameras, share_kept = Cameras.of_prior(prior, fake_angles), kept[rows].to(device, non_blocking=True)
+        turn = None if turns is None else turns[rows].to(device, non_blocking=True)
         parts.append(_Part(batch.images[mine], angles, label, fake_angles, cameras, latents, others, share_kept, turn))
     return parts
 
@@ -307,7 +307,7 @@ def start(config: TrainConfig, objects: int = 0) -> TrainingState:
         random = torch.Generator().manual_seed(seed_of(config.seed, "codes"))
         state.codes = ObjectCodes(objects, config.generator.w_dim, random).to(device)
         groups = [{"params": list(module.parameters())} for module in (generator.synthesis, state.codes)]
-        state.warmup_optimizer = torch.optim.Adam(groups, betas=config.warmup.betas)
+        state.warmup_optimizer = torch.optim.Adam(groups, betas=config.warmup.betas, fused=device.type != "cpu")
     if config.init_from is not None:
         start_from(model_file(config.init_from), state)
     return state

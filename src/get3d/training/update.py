@@ -1,9 +1,12 @@
 """What the steps of both phases have in common: how networks move, and what a step ends with."""
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
-from torch import nn
+from jaxtyping import Bool
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.profiler import record_function
 
@@ -12,36 +15,57 @@ from get3d.training.checkpoint import TrainingState
 from get3d.training.config import TrainConfig
 from get3d.training.ema import update_average
 
-__all__ = ["finish_step", "seed_of", "update"]
+__all__ = ["Update", "finish_step", "seed_of", "update"]
+
+
+@dataclass(frozen=True)
+class Update:
+    """Whether a network moved. On a GPU this is known at the end of the step, when the host asks, once for all.
+
+    Attributes:
+        names: of the parameters that have a gradient.
+        finite: [P] which of their gradients are; where one is not, the network has not moved.
+    """
+
+    names: Sequence[str]
+    finite: Bool[Tensor, " p"]
 
 
 @record_function(spans.UPDATE)
-def update(network: nn.Module, optimizer: Optimizer, name: str) -> str | None:
-    """Steps and clears the gradients; skips the step and names the first parameter whose gradient is not finite."""
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    problem = None
-    if torch.isfinite(torch.nn.utils.get_total_norm(gradients)):
+def update(network: nn.Module, optimizer: Optimizer, name: str) -> Update:
+    """Steps, unless a gradient is not finite, and clears the gradients."""
+    found = {key: value.grad for key, value in network.named_parameters() if value.grad is not None}
+    finite = torch.stack(torch._foreach_norm(list(found.values()))).isfinite()
+    if optimizer.defaults["fused"]:
+        # Fused optimisers look at this themselves, so that the host does not wait for it.
+        optimizer.found_inf = finite.logical_not().any().float()  # type: ignore[attr-defined]
         optimizer.step()
-    else:
-        parameters = network.named_parameters()
-        bad = (key for key, value in parameters if value.grad is not None and not value.grad.isfinite().all())
-        problem = f"the gradient of {name}.{next(bad, 'all')}"
+    elif finite.all():
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return problem
+    return Update([f"{name}.{key}" for key in found], finite)
 
 
-def finish_step(state: TrainingState, config: TrainConfig, problem: str | None, fix: str) -> None:
+def _problem(updates: Sequence[Update]) -> str | None:
+    """The first gradient that was not finite; the only time that the host waits for the networks' steps."""
+    names = [name for update in updates for name in update.names]
+    finite = torch.cat([update.finite for update in updates]).tolist()
+    return next((f"the gradient of {name}" for name, well in zip(names, finite, strict=True) if not well), None)
+
+
+def finish_step(state: TrainingState, config: TrainConfig, updates: Sequence[Update], fix: str) -> None:
     """Counts the images of a step, and moves the generator's average.
 
     Args:
         state: changed in place.
         config: the run's configuration.
-        problem: what was not finite, so that the step was skipped; None where all was well.
+        updates: what became of the networks that were to move.
         fix: what to do about it if it lasts.
 
     Raises:
-        FloatingPointError: it was not finite in too many steps in a row.
+        FloatingPointError: a gradient was not finite in too many steps in a row.
     """
+    problem = _problem(updates)
     state.nonfinite_steps = state.nonfinite_steps + 1 if problem else 0
     if problem and state.nonfinite_steps >= config.max_nonfinite_steps:
         raise FloatingPointError(

@@ -65,7 +65,7 @@ def warmup_step(
             fields = generator.fields(styles)
         shapes = generator.extract(fields)
         drawn = generator.draw(shapes, part.cameras, config.resolution, turn=part.turn)
-        losses = image_losses(drawn, to_network(part.images.to(device)), warmup.losses)
+        losses = image_losses(drawn, to_network(part.images.to(device, non_blocking=True)), warmup.losses)
         if hulls is not None:
             losses["hull"] = warmup.hull.weight * _hull_loss(state, part, fields, hulls, config)
         for name, value in losses.items():
@@ -81,8 +81,8 @@ def warmup_step(
         loss = loss + warmup.code_prior * spread
         with averaging(learners, ranks if part is parts[-1] else SINGLE_PROCESS):
             (loss / len(parts)).backward()
-    problem = update(learners, state.warmup_optimizer, "warmup")
-    finish_step(state, config, problem, "lower --warmup.learning-rate")
+    moved = update(learners, state.warmup_optimizer, "warmup")
+    finish_step(state, config, [moved], "lower --warmup.learning-rate")
 
 
 @dataclass(frozen=True)
@@ -120,14 +120,14 @@ def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torc
         rows = slice(share.start + start, share.start + start + size)
         parts.append(
             _Part(
-                objects=batch.object[images][::views].to(device),
-                noise=noise[rows, 0].to(device),
-                others=others[rows].flatten().to(device),
-                others_noise=noise[rows, 1:].flatten(0, 1).to(device),
+                objects=batch.object[images][::views].to(device, non_blocking=True),
+                noise=noise[rows, 0].to(device, non_blocking=True),
+                others=others[rows].flatten().to(device, non_blocking=True),
+                others_noise=noise[rows, 1:].flatten(0, 1).to(device, non_blocking=True),
                 axis=axis,
                 images=batch.images[images],
-                cameras=Cameras.of_prior(config.generator.cameras, batch.angles[images].to(device)),
-                turn=None if batch.turn is None else batch.turn[images].to(device),
+                cameras=Cameras.of_prior(config.generator.cameras, batch.angles[images].to(device, non_blocking=True)),
+                turn=None if batch.turn is None else batch.turn[images].to(device, non_blocking=True),
             )
         )
     return parts
