@@ -5,10 +5,6 @@ from get3d.benchmarks.host import HostWork, host_work
 
 def test_operations_are_counted_those_of_backward_passes_too():
     x = torch.ones(3, requires_grad=True)
-
-    def step():
-        return x.detach() * 2
-
-    assert host_work(step, torch.device("cpu")) == HostWork(operations=2, waits=None)
+    assert host_work(lambda: x.detach() * 2, torch.device("cpu")) == HostWork(operations=2, waits=None)
     forward = host_work(lambda: (x * 2).sum(), torch.device("cpu")).operations
     assert host_work(lambda: (x * 2).sum().backward(), torch.device("cpu")).operations > forward == 2
