@@ -190,5 +190,5 @@ class Textures:
         rows = [self.start.index_select(0, number) + (top.long() + step) % height * width for step in (0, 1)]
         places = torch.cat([row + column for row in rows for column in columns])
         weights = torch.stack([a * b for a in (1 - down, down) for b in (1 - across, across)])[..., None]
-        texels = self.texels.index_select(0, places).view(4, len(uv), -1)
+        texels = self.texels.index_select(0, places).view(4, len(uv), self.texels.shape[1])
         return (texels * weights).sum(0) / 255
