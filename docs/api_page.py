@@ -23,6 +23,11 @@ MODULES = (
     "get3d.generator_config",
     "get3d.latents",
     "get3d.materials",
+    "get3d.reconstruction.config",
+    "get3d.reconstruction.losses",
+    "get3d.render.environment",
+    "get3d.render.lights",
+    "get3d.render.shade",
 )
 """The package with the modules that it lists as public, and those that the documentation imports from."""
 

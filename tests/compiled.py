@@ -29,6 +29,7 @@ def sizes(preset: str) -> TrainConfig:
         device="cpu",
         compile=True,
         precision="fp32",
+        warmup_kimg=0.0,
     )
     if preset == "demo":
         return config

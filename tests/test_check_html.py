@@ -12,6 +12,7 @@ from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.datasets.check import check
 from get3d.datasets.check_html import camera_diagram, check_page, write_page
 from get3d.datasets.index import read
+from get3d.html import document
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,10 @@ def test_the_diagram_shows_a_point_where_each_camera_is(tmp_path):
     # The frame is 90 to 1155 pixels wide for azimuth 0° to 360°.
     for azimuth in np.degrees(listing.angles[listing.of_split("train"), 0]):
         assert blue[int(90 + azimuth / 360 * 1065)]
+
+
+def test_bytes_of_names_that_are_no_text_are_escapes_in_a_page(tmp_path):
+    page = document("caf\udce9", "<p>a\udcffb é</p>")
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    assert "<title>caf\\udce9</title>" in page
+    assert "<p>a\\udcffb é</p>" in page

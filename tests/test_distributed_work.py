@@ -134,7 +134,8 @@ QUICK = {"resolution": 16, "texture": 16, "faces": 60, "device": "cpu"}
 def test_objects_their_sheet_and_their_film_are_those_of_one_process(model, tmp_path):
     config = GenerateConfig(model, out=tmp_path, num=8, **QUICK)
     said, files = _work(generate, config, 2)
-    assert len(files) == 8 + 3
+    # Objects, each once more for the page; sheet, video, record; the page and its two files.
+    assert len(files) == 8 * 2 + 3 + 3
     assert (said, files) == _work(generate, config, 1)
     assert "8 objects" in said
 

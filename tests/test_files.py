@@ -1,3 +1,4 @@
+import pickle
 import re
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -71,3 +72,13 @@ def test_paths_become_names():
     long = make_name("a/" + "é" * 150)
     assert len(long.encode()) <= 202
     assert long != make_name("a/" + "é" * 151)
+
+
+@pytest.mark.parametrize("control", ["\n", "\r\n", "\x0b", "\x1b[31m", "\x85", "\u2028", "\0"])
+def test_an_error_is_one_line_whatever_is_named_in_it(control):
+    said = str(InputError(f"a.json: k1 is a{control}b — é; undistort the images"))
+    assert len(said.splitlines()) == 1
+    assert said.isprintable()
+    assert said.startswith("a.json: k1 is a\\")
+    assert said.endswith("b — é; undistort the images")
+    assert str(pickle.loads(pickle.dumps(InputError(said)))) == said

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +76,17 @@ def test_files_of_eight_formats_and_broken_ones_become_a_dataset_to_train_on(eig
     run = run_config(root, tmp_path / "run", resolution=32, kimg=0.008, snapshot_kimg=0.008)
     train(run, QUIET)
     assert (tmp_path / "run").is_dir()
+
+
+def test_a_disk_without_room_is_known_before_any_model_is_opened(tmp_path, monkeypatch):
+    for name in "abc":
+        save_wedge(tmp_path / f"models/{name}.ply")
+    free = 10**4
+    monkeypatch.setattr("get3d.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - free, free))
+    config = RenderConfig(tmp_path / "models", tmp_path / "data", views=4, resolution=64, workers=1)
+    with pytest.raises(InputError, match=r"data: has 0\.0 MB free, and 12 images of 64 × 64 of 3 objects take 0\.0 MB"):
+        render_models(config, Console(quiet=True))
+    assert list((tmp_path / "data").iterdir()) == []
 
 
 def test_the_report_is_shown_with_each_file_left_out(eight, tmp_path):
@@ -178,7 +190,7 @@ def test_what_is_clear_all_over_is_left_out(tmp_path):
     textured(square(), plain((*RED, 0)), alphaMode="BLEND").export(tmp_path / "assets/a.glb")
     save_wedge(tmp_path / "assets/b.ply")
     root = render_models(config(tmp_path / "assets", tmp_path / "data"), QUIET)
-    assert "nothing of it is seen" in report(root)["a.glb"]["reason"]
+    assert "nothing of it is visible" in report(root)["a.glb"]["reason"]
 
 
 def test_a_model_that_kills_its_process_is_found_and_the_others_are_rendered(tmp_path, monkeypatch):

@@ -24,8 +24,9 @@ from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
 from get3d.generation.page import first_view
 from get3d.generation.shape_list import write_shape_list
+from get3d.html import PageObject, embedded_objects
 
-pytestmark = needs_chromium
+pytestmark = [needs_chromium, pytest.mark.slow]
 
 SIDE = 384
 SMALL = {"resolution": 32, "texture": 256, "faces": 20_000, "video": "none", "device": "cpu"}
@@ -192,6 +193,13 @@ def test_a_notebook_shows_an_object_to_turn(browser):
     assert found.errors == []
     assert {request.partition(":")[0] for request in found.requests} <= {"about", "blob"}
     assert "nothing to see" in TexturedMesh.nothing(mesh.vertices.device)._repr_html_()
+
+
+def test_an_object_that_is_shown_twice_is_held_once():
+    shown = [PageObject("a", glb=b"one"), PageObject("b", glb=b"two"), PageObject("c", glb=b"one")]
+    page = embedded_objects({"": shown[:2], "<h3>again</h3>": shown[2:]})
+    assert page.count('class="stage"') == 3
+    assert page.count('<script type="text/plain"') == 2
 
 
 def test_reports_hold_objects_to_turn(browser, tmp_path):

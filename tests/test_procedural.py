@@ -1,6 +1,7 @@
 """Objects are closed, turned outward, textured within their atlas, all different, and the same from the same seed."""
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -222,6 +223,30 @@ def test_another_dataset_is_not_overwritten(tmp_path, changes, text):
     with pytest.raises(InputError, match=text):
         synthesize(config(tmp_path, **changes), QUIET)
     assert files(tmp_path) == before
+
+
+def test_a_disk_without_room_is_known_before_any_object_is_made(tmp_path, monkeypatch):
+    free = 2 * 10**6
+    monkeypatch.setattr(
+        "get3d.files.shutil.disk_usage", lambda _: shutil._ntuple_diskusage(10**12, 10**12 - free, free)
+    )
+    config = SynthConfig("vase", tmp_path / "data", shapes=40, views=24, resolution=64, texture=256, workers=1)
+    with pytest.raises(
+        InputError, match=r"data: has 2\.0 MB free, and 960 images of 64 × 64 of 40 objects take 3\.6 MB"
+    ):
+        synthesize(config, QUIET)
+    assert list((tmp_path / "data").iterdir()) == []
+    assert synthesize(replace(config, shapes=1, views=1), QUIET).is_dir()
+
+
+def test_what_a_dataset_is_reckoned_to_take_is_no_more_than_it_takes(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("get3d.authoring.dataset_writer.require_space", lambda _, needed, __: asked.append(needed))
+    root = synthesize(SynthConfig("car", tmp_path, shapes=2, views=4, resolution=64, texture=256, workers=1), QUIET)
+    taken = sum(path.stat().st_size for path in root.rglob("*.png")) + sum(
+        path.stat().st_size for path in root.rglob("*.glb")
+    )
+    assert taken / 10 < asked[0] <= taken
 
 
 def test_a_folder_with_other_things_is_refused(tmp_path):

@@ -13,6 +13,7 @@ from rich.console import Console
 
 import datasets
 from get3d.checkpoints.model import WEIGHTS, load
+from get3d.console import terminal
 from get3d.evaluation import evaluator as comparison
 from get3d.evaluation import shape_sets
 from get3d.evaluation.metric_table import METRICS
@@ -96,6 +97,13 @@ def test_the_report_holds_every_number_of_every_model(evaluated, models):
     assert real["watertight_single_body"]["value"] == 100
     assert set(report["settings"]["versions"]) >= {"get3d", "torch", "python", "warp-lang"}
     assert report["settings"]["options"]["seed"] == 0
+
+
+def test_json_is_the_report_alone(evaluated, models, data, capsys):
+    out, report = evaluated
+    said = evaluate(small(models, data, out, json=True), terminal())
+    assert json.loads(capsys.readouterr().out) == said
+    assert [model["metrics"] for model in said["models"]] == [model["metrics"] for model in report["models"]]
 
 
 def test_the_verdict_tells_of_every_number_that_has_a_direction(evaluated):

@@ -14,11 +14,14 @@ from get3d.files import (
     write_json,
     writing,
 )
+from get3d.networks import DiscriminatorConfig
 from get3d.storage import (
+    checksum,
     load_tensors,
     read_description,
     read_shapes,
     require_same_shapes,
+    restore,
     save_tensors,
     with_prefix,
     without_prefix,
@@ -247,3 +250,23 @@ def test_a_disk_without_room_is_named_with_what_is_lacking(tmp_path, monkeypatch
 
 def test_numbers_that_are_not_finite_can_be_left_to_who_reads_a_file():
     assert repr(parse_json("[NaN, -Infinity, 1e999]", "a file", finite=False)) == "[nan, -inf, inf]"
+
+
+@pytest.mark.parametrize("value", [None, [], "a", 1])
+def test_a_configuration_that_is_no_table_is_refused(value):
+    with pytest.raises(InputError, match=r"a file: its DiscriminatorConfig is no table but a \w+; use another copy"):
+        restore(DiscriminatorConfig, value, "a file")
+
+
+def test_checksums_that_are_no_texts_are_refused(saved):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    with safe_open(saved, "pt") as file:
+        metadata = file.metadata()
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    metadata["checksums"] = json.dumps(dict.fromkeys(tensors, 1))
+    metadata["checksum"] = checksum({}, metadata["description"] + metadata["checksums"])
+    save_file(tensors, saved, metadata=metadata)
+    with pytest.raises(InputError, match="its checksums are no table of texts"):
+        load_tensors(saved)

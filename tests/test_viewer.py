@@ -70,6 +70,7 @@ def _asked(found):
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_what_is_steered_and_saved_is_made_again_to_the_byte(browser, shown, tmp_path):
     found = _open(browser, shown)
     page = found.page
@@ -115,6 +116,7 @@ def test_what_is_steered_and_saved_is_made_again_to_the_byte(browser, shown, tmp
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_a_seed_of_the_page_is_the_shape_of_generate(browser, shown, tmp_path):
     found = _open(browser, shown)
     for place in (0, 1):
@@ -130,6 +132,7 @@ def test_a_seed_of_the_page_is_the_shape_of_generate(browser, shown, tmp_path):
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_windows_have_objects_of_their_own_and_outlive_the_server(browser, tmp_path):
     config = ViewConfig(("chair",), out=tmp_path / "viewed", port=0, **SMALL)
     shown = open_page(config)
@@ -159,6 +162,7 @@ def test_windows_have_objects_of_their_own_and_outlive_the_server(browser, tmp_p
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_kept_objects_are_mixed_and_walked_between(browser, shown):
     found = _open(browser, shown)
     page = found.page
@@ -178,6 +182,7 @@ def test_kept_objects_are_mixed_and_walked_between(browser, shown):
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_a_name_that_is_no_plain_name_is_refused_and_nothing_is_written(browser, shown, tmp_path):
     found = _open(browser, shown)
     field = found.page.locator("input[value='object-1']")
@@ -191,6 +196,7 @@ def test_a_name_that_is_no_plain_name_is_refused_and_nothing_is_written(browser,
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_a_dataset_is_shown_with_its_cameras_and_meshes(browser, tmp_path):
     data = synthesize(SynthConfig("vase", tmp_path / "data", shapes=4, views=5, resolution=32, workers=1), QUIET)
     shown = open_page(ViewConfig((str(data),), port=0))
@@ -208,6 +214,7 @@ def test_a_dataset_is_shown_with_its_cameras_and_meshes(browser, tmp_path):
 
 
 @needs_chromium
+@pytest.mark.slow
 def test_mesh_files_are_shown_side_by_side(browser, tmp_path):
     hostile = "<img src=x onerror=alert(1)>.stl"
     trimesh.creation.box().export(tmp_path / hostile)

@@ -53,8 +53,17 @@ _NOT_A_NAME = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x09\x0b-\x1f\x7f\\]", re
 """In names, one a line: a part that is empty, `.` or `..`, or a character that no name has on every system."""
 
 
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 class InputError(ValueError):
-    """User input that cannot be used. The message names the file or option, the value, and the fix."""
+    """User input that cannot be used. The message names the file or option, the value, and the fix.
+
+    It is one line: breaks and other control characters, which values from files may have, stand in it as escapes.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), message))
 
 
 @contextmanager

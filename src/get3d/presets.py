@@ -89,8 +89,8 @@ PRESETS = {
         TrainConfig(
             resolution=64,
             batch=16,
-            kimg=100.0,
-            warmup_kimg=100.0,
+            kimg=60.0,
+            warmup_kimg=60.0,
             generator=GeneratorConfig(
                 z_dim=128,
                 w_dim=128,

@@ -23,7 +23,7 @@ from get3d.camera_prior import CameraPrior
 from get3d.cameras import sample_angles
 from get3d.datasets.config import require_images
 from get3d.datasets.index import Description
-from get3d.files import InputError, require_writable, writing
+from get3d.files import InputError, require_space, require_writable, writing
 from get3d.light_prior import LightPrior
 
 __all__ = [
@@ -34,9 +34,13 @@ __all__ = [
     "progress_bar",
     "refuse",
     "require_images",
+    "require_room",
     "worker_count",
     "write_images",
 ]
+
+_PNG_BYTES, _MESH_BYTES = 0.25, 1.0
+"""Of a pixel of an image, and of a texel of a mesh's texture: what procedural objects take at least, measured."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -65,6 +69,23 @@ def begin(out: Path, wanted: Description) -> Description | None:
         if found.source.get(name) != wanted.source[name]:
             refuse(root, name, found.source.get(name), wanted.source[name])
     return found
+
+
+def require_room(out: Path, objects: int, views: int, resolution: int, texture: int = 0) -> None:
+    """Sees to it that a disk has room for a dataset, before any image is drawn.
+
+    Args:
+        out: folder of the dataset.
+        objects: that are still to be made.
+        views: images of each.
+        resolution: side of the images in pixels.
+        texture: side of each mesh's texture in texels, where it is known.
+
+    Raises:
+        InputError: it has less than such images and meshes take at least.
+    """
+    needed = objects * (views * resolution**2 * _PNG_BYTES + texture**2 * _MESH_BYTES)
+    require_space(out, round(needed), f"{objects * views} images of {resolution} × {resolution} of {objects} objects")
 
 
 def refuse(root: Path, name: str, found: object, wanted: object) -> None:

@@ -20,6 +20,7 @@ from get3d.authoring.dataset_writer import (
     in_processes,
     progress_bar,
     refuse,
+    require_room,
     worker_count,
     write_images,
 )
@@ -98,7 +99,7 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
     """Makes a dataset folder, or resumes an incomplete one. Returns its path.
 
     Raises:
-        InputError: the folder cannot be written to, or contains a dataset made with other settings.
+        InputError: the folder cannot be written to, has no room, or contains a dataset made with other settings.
     """
     root = config.out
     description = _describe(config)
@@ -107,10 +108,11 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
         before, after = (sum(map(len, splits.values())) for splits in (found.splits, description.splits))
         if before > after:
             refuse(root, "shapes", before, after)
-    (root / "cameras.csv").unlink(missing_ok=True)
-    description.write(root)
     objects = _objects(config)
     missing = [item for item in objects if not _mesh_path(root, item).exists()]
+    require_room(root, len(missing), config.views, config.resolution, config.texture)
+    (root / "cameras.csv").unlink(missing_ok=True)
+    description.write(root)
     with progress_bar(console) as progress:
         task = progress.add_task("objects", total=len(objects), completed=len(objects) - len(missing))
         for _ in in_processes(partial(_render, config), missing, worker_count(config.workers, len(missing))):

@@ -80,18 +80,19 @@ class Series:
 
 
 def document(title: str, body: str) -> str:
-    """The page.
+    """The page. Bytes of names that are no text, which UTF-8 cannot say, stand in it as escapes.
 
     Args:
         title: plain text.
         body: HTML.
     """
-    return (
+    page = (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{html.escape(title)}</title><style>{_STYLE}</style></head><body>{body}</body></html>\n"
     )
+    return page.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def folded(title: str, body: str) -> str:

@@ -122,17 +122,19 @@ def embedded_objects(groups: Mapping[str, Sequence[PageObject]]) -> str:
     Args:
         groups: objects with their `glb`, by the heading over them, which is HTML.
     """
-    parts, contents, number = [_light()], [], 0
+    # Each object stands there once, however often it is shown.
+    parts, names = [_light()], dict[bytes, str]()
     for heading, objects in groups.items():
         sources = []
         for shown in objects:
             assert shown.glb is not None
-            name = f"object-{number}"
+            name = names.setdefault(shown.glb, f"object-{len(names)}")
             sources.append({"key": name, "embedded": name})
-            content = base64.b64encode(shown.glb).decode()
-            contents.append(f'<script type="text/plain" id="{name}">{content}</script>')
-            number += 1
         parts.append(heading + _grid(objects, sources, None))
+    contents = [
+        f'<script type="text/plain" id="{name}">{base64.b64encode(glb).decode()}</script>'
+        for glb, name in names.items()
+    ]
     # What looks like the end of a script must not stand in one.
     program = viewer_script().replace("</script", "<\\/script")
     return "".join([*parts, *contents, f"<script>{program}</script>", _program()])

@@ -1,14 +1,16 @@
 """`get3d train --dry-run`: what a run would be, and what it needs, before hours are spent.
 
-The memory is measured: a process of its own trains a few steps on two small batches, as the run would, and the peak of
-the run's batch follows on a straight line. Features, the graph and the pixels of each image take the same room.
+The memory is measured: a process of its own trains a few steps on two small batches, as the run does, and the peak of
+the run's batch is on a straight line with theirs. Each image adds the same features, graph and pixels.
 """
 
+import math
 import multiprocessing
 import resource
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,20 +21,21 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from get3d.datasets.loader import ImageDataset
+from get3d.datasets.loader import Batch, ImageDataset
 from get3d.devices import device_named, free_memory
 from get3d.files import InputError
 from get3d.storage import describe
-from get3d.training.checkpoint import checkpoint_bytes
+from get3d.training.checkpoint import TrainingState, checkpoint_bytes
 from get3d.training.config import PreparedRun, TrainConfig, prepare_run, settings
 from get3d.training.folder import CONFIG, read_config
 from get3d.training.loop import start, train_step
 from get3d.training.runs import status
+from get3d.training.warmup_step import warmup_step
 
 __all__ = ["Needs", "dry_run", "measure"]
 
 _LARGE = 256
-"""Side of images of which not even two groups may fit, so that one image and two are measured."""
+"""Side of images of which not even a group may fit, so that one image and two are measured."""
 
 _RESERVE = 0.03
 """Share of the machine's memory that must stay free while measuring."""
@@ -72,7 +75,7 @@ class Needs:
 class _Measured:
     peak: int
     seconds: float
-    seconds_r1: float
+    """Of the mean step of the run."""
 
 
 def dry_run(config: TrainConfig, console: Console) -> None:
@@ -86,7 +89,7 @@ def dry_run(config: TrainConfig, console: Console) -> None:
     for name, value in settings(run.config).items():
         console.print(f"{name} {value}", soft_wrap=True, markup=False, highlight=False)
     device = device_named(config.device)
-    needs = measure(run.config, world)
+    needs = measure(run.config, len(run.images.objects), world)
     free, sharing = free_memory(device), world if device.type == "cpu" else 1
     peak = needs.peak(needs.images)
     disk = (run.config.keep + 2) * needs.checkpoint
@@ -133,18 +136,19 @@ def _require_fits(config: TrainConfig, needs: Needs, free: int, world: int) -> N
     )
 
 
-def measure(config: TrainConfig, world: int = 1) -> Needs:
+def measure(config: TrainConfig, objects: int, world: int = 1) -> Needs:
     """Measures a few steps on small batches, and tells what the run's batch needs.
 
     Args:
         config: of a run that can be done, with what follows from its dataset.
+        objects: training objects.
         world: processes that share a batch.
 
     Raises:
         InputError: not even a small batch fits.
     """
-    config = replace(config, init_from=None, warmup_kimg=0.0)
-    state = start(replace(config, device="cpu", compile=False))
+    config = replace(config, init_from=None)
+    state = start(replace(config, device="cpu", compile=False), objects)
     networks = {"generator": state.generator, "discriminator": state.discriminator}
     trained = [parameter for network in networks.values() for parameter in network.parameters()]
     weights = sum(parameter.nbytes for parameter in trained)
@@ -153,23 +157,27 @@ def measure(config: TrainConfig, world: int = 1) -> Needs:
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     del state, networks, trained
     images = config.batch // (world * config.grad_accum_steps)
-    unit = 1 if config.resolution > _LARGE else config.discriminator.group
-    many = min(images, 2 * unit)
+    many = min(images, 2 if config.resolution > _LARGE else 4 * config.discriminator.group)
     few = max(many // 2, 1)
     found = {count: _in_process(config, count) for count in {few, many}}
     by_image = (found[many].peak - found[few].peak) // (many - few) if many > few else 0
     # A checkpoint is copied, and written while the next steps go on; ranks send a copy of the gradients.
     base = found[many].peak - by_image * many + checkpoint + (weights if world > 1 else 0)
-    interval = config.objective.r1_interval
-    seconds = found[many].seconds + (found[many].seconds_r1 - found[many].seconds) / interval
     # Weights, gradients, two moments.
-    return Needs(parameters, images, 4 * weights + average, base, by_image, checkpoint, many / seconds)
+    return Needs(parameters, images, 4 * weights + average, base, by_image, checkpoint, many / found[many].seconds)
 
 
 def _in_process(config: TrainConfig, images: int) -> _Measured:
     """Trains on batches of so many images in a process that may die of it."""
     group = min(config.discriminator.group, images)
-    small = replace(config, batch=images, grad_accum_steps=1, discriminator=replace(config.discriminator, group=group))
+    warmup = replace(config.warmup, views=math.gcd(config.warmup.views, images))
+    small = replace(
+        config,
+        batch=images,
+        grad_accum_steps=1,
+        warmup=warmup,
+        discriminator=replace(config.discriminator, group=group),
+    )
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe(duplex=False)
     process = context.Process(target=_train_some, args=(small, theirs), daemon=True)
@@ -205,26 +213,41 @@ def _train_some(config: TrainConfig, connection: Connection) -> None:
 
     try:
         images = ImageDataset(config.data, "train", config.splits, assumed=config.assumed, resolution=config.resolution)
-        state = start(config)
+        state = start(config, len(images.objects))
         device = state.generator.device
-        stream = images.batches(config.batch, config.seed)
-        times = []
-        # R1 is taken at 0.
-        for position in (0, config.batch, 0, config.batch):
-            state.cur_nimg = position
-            batch = next(stream)
-            begun = time.perf_counter()
-            train_step(state, batch, config)
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            times.append(time.perf_counter() - begun)
-        connection.send(_Measured(_peak(device), times[3], times[2]))
+        warmup = min(config.warmup_total, config.total)
+        played = {"warm-up": warmup, "adversarial": config.total - warmup}
+        seconds = 0.0
+        if played["warm-up"] > 0:
+            known = images.object_batches(config.batch, config.warmup.views, config.seed)
+            _, taken = [_seconds(warmup_step, state, next(known), config) for _ in range(2)]
+            seconds += taken * played["warm-up"] / config.total
+        if played["adversarial"] > 0:
+            config, state.warmup_optimizer = replace(config, warmup_kimg=0.0), None
+            stream, interval, taken_at = images.batches(config.batch, config.seed), config.objective.r1_interval, {}
+            # R1 is taken at 0.
+            for position in (0, config.batch, 0, config.batch):
+                state.cur_nimg = position
+                taken_at[position] = _seconds(train_step, state, next(stream), config)
+            mean = taken_at[config.batch] + (taken_at[0] - taken_at[config.batch]) / interval
+            seconds += mean * played["adversarial"] / config.total
+        connection.send(_Measured(_peak(device), seconds))
     except torch.OutOfMemoryError as error:
         connection.send(str(error).partition(". ")[0])
     except RuntimeError as error:
         if "memory" not in str(error):
             raise
         connection.send(str(error).partition(". ")[0])
+
+
+def _seconds(
+    step: Callable[[TrainingState, Batch, TrainConfig], None], state: TrainingState, batch: Batch, config: TrainConfig
+) -> float:
+    begun = time.perf_counter()
+    step(state, batch, config)
+    if state.generator.device.type == "cuda":
+        torch.cuda.synchronize(state.generator.device)
+    return time.perf_counter() - begun
 
 
 def _peak(device: torch.device) -> int:
@@ -256,5 +279,5 @@ def _short(path: Path) -> str:
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
-def _gigabytes(count: float) -> str:
+def _gigabytes(count: int) -> str:
     return f"{count / 1e9:.2f} GB"

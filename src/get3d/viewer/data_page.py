@@ -105,6 +105,7 @@ class Window:
                 fov=math.radians(listing.prior.fov),
                 aspect=1.0,
                 scale=self._size.value,
+                thickness=0.004,
                 image=np.ascontiguousarray(pixels[:, ::step, ::step].transpose(1, 2, 0)),
                 wxyz=turned[place],
                 position=cameras.positions[place].numpy(),

@@ -26,6 +26,7 @@ from get3d.authoring.dataset_writer import (
     draw_turns,
     in_processes,
     progress_bar,
+    require_room,
     worker_count,
     write_images,
 )
@@ -72,8 +73,8 @@ def render_models(config: RenderConfig, console: Console) -> Path:
     models.
 
     Raises:
-        InputError: there are no models, none can be rendered, or the folder cannot be written to or contains a dataset
-            made with other settings.
+        InputError: there are no models, none can be rendered, or the folder cannot be written to, has no room, or
+            contains a dataset made with other settings.
         RanksError: another process is lost or hangs; the message names it.
     """
     with joined(config.ranks, config.device) as ranks:
@@ -118,10 +119,11 @@ def _begin(config: RenderConfig) -> _Begun:
     chosen, left = _chosen(sources, found, config)
     description = _describe(config, {split: [] for split in SPLITS})
     before = begin(root, description)
+    outcomes = {outcome.file: outcome for outcome in [*done(root), *left]}
+    require_room(root, sum(source.file not in outcomes for source in chosen), config.views, config.resolution)
     if before is None:
         description.write(root)
     (root / "cameras.csv").unlink(missing_ok=True)
-    outcomes = {outcome.file: outcome for outcome in [*done(root), *left]}
     note(root, config, outcomes.values())
     for path in root.glob("report-*.json"):
         path.unlink()
