@@ -48,7 +48,7 @@ from get3d.training.loop import start, train, train_step  # noqa: E402
 from get3d.training.update import finish_step, update  # noqa: E402
 
 DEVICE = str(shadow.SHADOW)
-SYNCHRONISATIONS, OPERATIONS = 10, 9000
+SYNCHRONISATIONS, OPERATIONS = 10, 8000
 """Of an adversarial step of `demo` in both phases, without R1."""
 
 QUIET = Console(quiet=True)
