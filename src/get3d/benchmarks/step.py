@@ -210,9 +210,11 @@ def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> l
             goal=at_most(0.3),
             note=f"{', '.join(SURFACE_STAGES)}; {measured.faces:,.0f} faces a shape",
         ),
-        Row(group, "operations that the host dispatches", result=measured.host.operations, note="views included"),
+        Row(
+            group, "operations that the host dispatches", result=float(measured.host.operations), note="views included"
+        ),
         *(
-            [Row(group, "waits of the host for the device", result=measured.host.waits, goal=at_most(WAITS))]
+            [Row(group, "waits of the host for the device", result=float(measured.host.waits), goal=at_most(WAITS))]
             if measured.host.waits is not None
             else []
         ),
