@@ -92,7 +92,7 @@ def test_refuses_a_model_that_is_not_there(small: None, tmp_path: Path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"preset": "tiny"}, "--preset is tiny; there are demo, small, paper"),
+        ({"preset": "tiny"}, "--preset is tiny; choose one of demo, small, paper"),
         ({"repeats": 0}, "--repeats is 0"),
         ({"grid": 1}, "--grid is 1"),
         ({"texture": 9000}, "--texture is 9000"),

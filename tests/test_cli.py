@@ -39,7 +39,8 @@ def test_the_way_of_the_readme(monkeypatch, tmp_path, capsys):
     options = ["--shapes=10", "--views=2", "--resolution=64", "--texture=256", "--workers=1"]
     assert _run(monkeypatch, "synth", "chair", "--out", data, *options) == 0
     assert _run(monkeypatch, "check", data) == 0
-    assert _run(monkeypatch, "train", "demo", "--data", data, "--out", run, *SMALL, "--resolution=64") == 0
+    short = [*SMALL, "--resolution=64", "--warmup-kimg=0"]
+    assert _run(monkeypatch, "train", "demo", "--data", data, "--out", run, *short) == 0
     options = ["--num=2", "--faces=200", "--texture=64", "--resolution=32", "--psi=1", "--device=cpu"]
     assert _run(monkeypatch, "generate", run, "--out", out, *options) == 0
     assert {"000000.glb", "000001.glb", "contact-sheet.png", "turntable.gif", "shapes.json"} <= {

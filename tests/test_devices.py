@@ -12,7 +12,7 @@ from get3d.devices import keep_memory
 if sys.argv[1] == "kept":
     keep_memory()
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(6):
+for _ in range(30):
     torch.ones(50_000_000)
 before = faults()
 for _ in range(4):

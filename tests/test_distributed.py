@@ -91,7 +91,7 @@ def test_a_run_goes_on_in_another_number_of_processes(data, course, tmp_path):
         ranks = Ranks([_config(data, tmp_path, kimg=kimg)] * world)
         said = ranks.end()
         assert [process.exitcode for process in ranks.processes] == [0] * world, said
-        assert ("goes on" if kimg > 0.016 else "starts") in said[0]
+        assert ("resumes" if kimg > 0.016 else "starts") in said[0]
     assert_same_course(tmp_path, course(1), 1e-5)
 
 

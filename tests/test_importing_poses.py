@@ -110,7 +110,7 @@ def test_what_cannot_be_told_is_asked_for():
     with pytest.raises(InputError, match=r"look in one direction.*--centre 0 0 0"):
         fit_orbit(poses_of(same), up=Z)
     arc = blender_matrices(np.stack([np.full(5, 30.0), np.linspace(40, 80, 5)], axis=1), 2.0)
-    with pytest.raises(InputError, match=r"which way is up.*--up z"):
+    with pytest.raises(InputError, match=r"up direction cannot be determined.*--up z"):
         fit_orbit(poses_of(arc), up=None)
     assert np.allclose(fit_orbit(poses_of(arc), up=Z).angles[:, 1], np.linspace(40, 80, 5))
     assert np.allclose(fit_orbit(poses_of(same), up=Z, centre=(0.0, 0.0, 0.0)).angles, [30, 80])

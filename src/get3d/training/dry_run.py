@@ -253,6 +253,10 @@ def _seconds(
 def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device)
+    status = Path("/proc/self/status")
+    if status.exists():
+        # On Linux `ru_maxrss` also counts what the parent had when it started this process.
+        return 1024 * int(status.read_text().partition("VmHWM:")[2].split()[0])
     # In bytes on macOS, in KiB elsewhere.
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
