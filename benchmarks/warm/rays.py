@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
-from warmup import lattice_sdf
 
 from get3d.cameras import Cameras
 from get3d.networks import GeometryField
+from get3d.reconstruction.hulls import lattice_sdf
 
 __all__ = ["lattice_volume", "ray_mask_loss", "ray_maximum"]
 

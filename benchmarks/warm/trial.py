@@ -22,8 +22,6 @@ from warmup import (
     color_loss,
     cosine_fade,
     draw_views,
-    hull_loss,
-    lattice_sdf,
     mask_loss,
     stratified_axis,
     thin_parts,
@@ -38,6 +36,7 @@ from get3d.generator import Generator
 from get3d.latents import Latents, Styles
 from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance
 from get3d.presets import PRESETS
+from get3d.reconstruction.hulls import hull_loss, lattice_sdf
 
 
 @dataclass(frozen=True)

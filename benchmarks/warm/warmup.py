@@ -12,90 +12,27 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from codes import ObjectCodes
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from get3d.cameras import Cameras
 from get3d.generator import Generator, Shapes
 from get3d.latents import Styles
-from get3d.networks import GeometryField
 from get3d.render import interpolate, mask_of, rasterize
 
 __all__ = [
     "Drawn",
-    "Views",
-    "WarmupConfig",
     "at_lattice",
     "color_loss",
     "cosine_fade",
     "draw_views",
-    "hull_loss",
-    "lattice_sdf",
     "mask_loss",
     "stratified_axis",
     "styles_of",
     "thin_parts",
     "thin_voxels",
     "visual_hull",
-    "warmup_losses",
 ]
-
-
-@dataclass(frozen=True)
-class WarmupConfig:
-    """What a step shows, and the weights of its terms.
-
-    Attributes:
-        objects: shapes that are extracted and drawn in a step.
-        views: images of each.
-        hull_objects: further objects, whose fields are compared with their visual hulls only: no surface, no image.
-        hull_points: planes of the random lattice along an axis.
-        color: weight of the difference of colours.
-        color_scales: how many sizes of pixels colours are compared at.
-        mask: weight of the difference of masks.
-        hull: weight of the agreement of the SDF's sign with the visual hull.
-        hull_sharpness: units of SDF to logits.
-        hull_thin: how much more than others the points around thin parts weigh.
-        sdf: weight of the agreement of SDF signs along the grid's edges.
-        prior: weight of what keeps codes near their prior.
-        code_noise: standard deviation of what is added to a code, so that neighbouring codes give alike shapes.
-    """
-
-    objects: int = 6
-    views: int = 2
-    hull_objects: int = 10
-    hull_points: int = 24
-    color: float = 1.0
-    color_scales: int = 1
-    mask: float = 5.0
-    hull: float = 1.0
-    hull_sharpness: float = 5.0
-    hull_thin: float = 20.0
-    sdf: float = 0.05
-    prior: float = 1e-3
-    code_noise: float = 0.05
-
-
-@dataclass(frozen=True)
-class Views:
-    """Images of a step, `views` of each object one after another, and what their silhouettes tell.
-
-    Attributes:
-        objects: [o] numbers of the objects that are drawn.
-        others: [h] numbers of those that are compared with their hulls only.
-        images: [o·v, 4, r, r] colours in [−1, 1] and the mask.
-        cameras: of the images.
-        hulls: [o + h, m, m, m] in [0, 1], on a lattice that spans the generator's cube.
-        thin: [o + h, m, m, m] 1 around thin parts.
-    """
-
-    objects: Int[Tensor, " o"]
-    others: Int[Tensor, " h"]
-    images: Float[Tensor, "m 4 r r"]
-    cameras: Cameras
-    hulls: Float[Tensor, "n l l l"] | None
-    thin: Float[Tensor, "n l l l"] | None
 
 
 @dataclass(frozen=True)
@@ -183,12 +120,6 @@ def thin_parts(mask: Float[Tensor, "m 1 r r"], width: int = 5) -> Float[Tensor, 
     return solid * (~opened)
 
 
-def lattice_sdf(field: GeometryField, axis: Float[Tensor, " m"]) -> Float[Tensor, "n m m m"]:
-    """SDF of n shapes at the points (axis[i], axis[j], axis[k])."""
-    (values,) = field.on_lattices([axis])
-    return values.sdf.view(-1, len(axis), len(axis), len(axis))
-
-
 def stratified_axis(count: int, size: float, generator: torch.Generator | None = None) -> Float[Tensor, " m"]:
     """Coordinates in the cube, one drawn in each of `count` equal intervals, ascending.
 
@@ -246,65 +177,10 @@ def thin_voxels(occupancy: Float[Tensor, "n m m m"], width: int = 3) -> Float[Te
     return F.max_pool3d(solid * (1 - opened), 3, 1, 1)[:, 0]
 
 
-def hull_loss(
-    sdf: Float[Tensor, "n m m m"],
-    hull: Float[Tensor, "n m m m"],
-    thin: Float[Tensor, "n m m m"],
-    sharpness: float,
-    thin_weight: float,
-) -> Float[Tensor, ""]:
-    """Binary cross-entropy between sigmoid(sharpness · SDF) and the visual hull at points of a lattice.
-
-    A silhouette's gradient moves surfaces; this one also makes them where there are none.
-
-    Args:
-        sdf: positive inside.
-        hull: how surely a point is inside, in [0, 1].
-        thin: how near a point is to a thin part, in [0, 1]. Bulk outweighs thin parts by far, so they weigh more.
-        sharpness: units of SDF to logits.
-        thin_weight: of a thin part's point, against 1 of others, where they fill 5 % of the cube; less of them weigh
-            more and more of them less, so that every object's thin parts count alike (at most 20 times).
-    """
-    loss = F.binary_cross_entropy_with_logits(sharpness * sdf, hull, reduction="none")
-    share = thin.flatten(1).mean(1).clamp(min=0.0025)[:, None, None, None]
-    return (loss * (1 + thin_weight * thin * (0.05 / share))).mean()
-
-
 def styles_of(generator: Generator, code: Float[Tensor, "n 2 w"]) -> Styles:
     """Codes in W as styles, the same for every layer."""
     counts = generator.synthesis.num_geometry_styles, generator.synthesis.num_texture_styles
     return Styles(*(code[:, kind, None].expand(-1, count, -1) for kind, count in enumerate(counts)))
-
-
-def warmup_losses(
-    generator: Generator, codes: ObjectCodes, views: Views, config: WarmupConfig, random: torch.Generator
-) -> dict[str, Float[Tensor, ""]]:
-    """The weighted terms of one step, by name; their sum is what generator and codes make small.
-
-    Each drawn shape is made once and drawn by `config.views` cameras.
-    """
-    images = views.images
-    index = torch.arange(len(views.objects), device=images.device).repeat_interleave(config.views)
-    code, divergence = codes.sample(views.objects, config.code_noise, random)
-    fields = generator.fields(styles_of(generator, code))
-    shapes = generator.extract(fields)
-    drawn = draw_views(shapes, index, views.cameras, images.shape[-1])
-    losses = {
-        "color": config.color * color_loss(drawn.rgb, images, drawn.covered, config.color_scales),
-        "mask": config.mask * mask_loss(drawn.mask, images[:, 3:]),
-        "sdf": config.sdf * torch.stack(list(shapes.surfaces.regularizers.values())).sum(),
-        "prior": config.prior * divergence,
-    }
-    if config.hull and views.hulls is not None and views.thin is not None:
-        size = generator.config.grid_size
-        axis = stratified_axis(config.hull_points, size, random)
-        sdf = lattice_sdf(fields.geometry, axis)
-        if len(views.others):
-            code, _ = codes.sample(views.others, config.code_noise, random)
-            sdf = torch.cat([sdf, lattice_sdf(generator.fields(styles_of(generator, code)).geometry, axis)])
-        hull, thin = at_lattice(views.hulls, size, axis), at_lattice(views.thin, size, axis)
-        losses["hull"] = config.hull * hull_loss(sdf, hull, thin, config.hull_sharpness, config.hull_thin)
-    return losses
 
 
 def cosine_fade(progress: float, start: float, end: float) -> float:

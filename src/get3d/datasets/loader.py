@@ -177,6 +177,10 @@ class ImageDataset:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    def by_object(self) -> tuple[Int[Tensor, " k"], ...]:
+        """The image numbers of each object, in the order of `objects`."""
+        return self.object.argsort(stable=True).split(self.object.bincount().tolist())
+
     def load(self, indices: Int[Tensor, " m"] | Sequence[int]) -> UInt8[Tensor, "m 4 r r"]:
         """Decodes the images with the given indices.
 
@@ -252,7 +256,7 @@ class ImageDataset:
 
     def _views(self, batch_size: int, views: int, seed: int, position: int) -> Iterator[Int[Tensor, " m"]]:
         """The image numbers of each batch of a stream of objects."""
-        images = self.object.argsort(stable=True).split(self.object.bincount().tolist())
+        images = self.by_object()
         for chosen in _order(len(self.objects), batch_size // views, seed, position // views):
             random = np.random.default_rng([seed, position])
             drawn = []

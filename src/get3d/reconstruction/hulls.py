@@ -71,7 +71,7 @@ class Hulls:
         self._images = images
         axis = torch.linspace(-size / 2, size / 2, resolution + 1)
         self._points, self._side = torch.cartesian_prod(axis, axis, axis), resolution + 1
-        self._of_object = images.object.argsort(stable=True).split(images.object.bincount().tolist())
+        self._of_object = images.by_object()
         self._kept: dict[int, Tensor] = {}
         self._most = cache_bytes // (2 * self._side**3)
 
