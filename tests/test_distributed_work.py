@@ -34,41 +34,50 @@ from ranks import Ranks
 
 @dataclass(frozen=True)
 class _Sum:
-    """Numbers to square; each is made by whoever is free."""
+    """Numbers to square; each is made by whoever is free. Who has begun what is kept in `begun`."""
 
+    begun: Path
     ranks: RanksConfig = field(default_factory=RanksConfig)
     bad: int | None = None
 
 
 def _squares(config, console):
+    numbers = range(3, 10)
     with joined(config.ranks, "cpu") as ranks:
 
         def square(number):
-            # The second process is far slower than the first.
-            time.sleep(0.3 * ranks.rank)
+            (config.begun / f"{turn} {number} of rank {ranks.rank}").touch()
+            # The second process is far slower than the first: it ends its first number when all are begun.
+            awaited, count = (f"{turn} *", len(numbers)) if ranks.rank else (f"{turn} * of rank 1", ranks.world > 1)
+            end = time.monotonic() + 120
+            while (config.bad is None or not ranks.rank) and len(list(config.begun.glob(awaited))) < count:
+                assert time.monotonic() < end
+                time.sleep(0.01)
             if number == config.bad:
                 raise InputError(f"--bad is {number}")
             return number**2, ranks.rank
 
-        for _ in range(2):
-            console.print(ranks.each(range(3, 10), square))
+        for turn in range(2):
+            console.print(ranks.each(numbers, square))
         console.print(sorted(ranks.work_queue("abc")) and "taken")
 
 
-def test_whoever_is_free_takes_the_next_and_the_first_has_all_in_order():
-    first, second = Ranks([_Sum()] * 2, work=_squares).end()
-    made = eval(first.splitlines()[1])
-    assert [square for square, _ in made] == [9, 16, 25, 36, 49, 64, 81]
-    assert 1 <= sum(rank for _, rank in made) <= 2
+def test_whoever_is_free_takes_the_next_and_the_first_has_all_in_order(tmp_path):
+    both, one = tmp_path / "both", tmp_path / "one"
+    both.mkdir(), one.mkdir()
+    first, second = Ranks([_Sum(both)] * 2, work=_squares).end()
+    for made in map(eval, first.splitlines()[:2]):
+        assert [square for square, _ in made] == [9, 16, 25, 36, 49, 64, 81]
+        assert sum(rank for _, rank in made) == 1
     assert second.splitlines()[:2] == ["[]", "[]"]
-    alone = Ranks([_Sum()], work=_squares).end()[0]
+    alone = Ranks([_Sum(one)], work=_squares).end()[0]
     assert alone.splitlines() == [str([(n**2, 0) for n in range(3, 10)])] * 2 + ["taken"]
 
 
 @pytest.mark.slow
-def test_what_cannot_be_done_is_said_by_the_first_alone_whoever_finds_it():
+def test_what_cannot_be_done_is_said_by_the_first_alone_whoever_finds_it(tmp_path):
     for bad in (3, 4):
-        ranks = Ranks([_Sum(bad=bad)] * 2, work=_squares)
+        ranks = Ranks([_Sum(tmp_path, bad=bad)] * 2, work=_squares)
         assert ranks.end() == [f"InputError: --bad is {bad}", ""]
         assert [process.exitcode for process in ranks.processes] == [1, 2]
 
