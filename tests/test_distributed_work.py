@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def _squares(config, console):
     numbers = range(3, 10)
     with joined(config.ranks, "cpu") as ranks:
 
-        def square(number):
+        def square(turn, number):
             (config.begun / f"{turn} {number} of rank {ranks.rank}").touch()
             # The second process is far slower than the first: it ends its first number when all are begun.
             awaited, count = (f"{turn} *", len(numbers)) if ranks.rank else (f"{turn} * of rank 1", ranks.world > 1)
@@ -58,7 +59,7 @@ def _squares(config, console):
             return number**2, ranks.rank
 
         for turn in range(2):
-            console.print(ranks.each(numbers, square))
+            console.print(ranks.each(numbers, partial(square, turn)))
         console.print(sorted(ranks.work_queue("abc")) and "taken")
 
 
