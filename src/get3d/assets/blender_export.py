@@ -14,17 +14,17 @@ __all__ = ["export"]
 
 
 def export(job: dict) -> None:
-    """Writes the .glb, and notes of the textures that are missing or why the file is refused."""
+    """Writes the .glb, and a report of the textures that are missing or why the file is refused."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
     # Scripts within the file do not run, and of its settings of windows nothing is taken.
     bpy.ops.wm.open_mainfile(filepath=job["blend"], load_ui=False, use_scripts=False)
-    notes: dict = {}
+    report: dict = {}
     if len(bpy.data.libraries):
-        notes["refused"] = (
+        report["refused"] = (
             f"it links the file {bpy.data.libraries[0].filepath!r}; make all local (Object, Relations, Make Local, All)"
         )
     else:
-        notes["missing"] = _drop_foreign(Path(job["root"]).resolve())
+        report["missing"] = _drop_foreign(Path(job["root"]).resolve())
         bpy.ops.export_scene.gltf(
             filepath=job["out"],
             export_format="GLB",
@@ -34,7 +34,7 @@ def export(job: dict) -> None:
             export_morph=False,
             use_renderable=True,
         )
-    Path(job["notes"]).write_text(json.dumps(notes), encoding="utf-8")
+    Path(job["report"]).write_text(json.dumps(report), encoding="utf-8")
 
 
 def _drop_foreign(root: Path) -> list[str]:

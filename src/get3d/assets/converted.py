@@ -74,14 +74,14 @@ def _by_assimp(path: Path, made: Path) -> None:
 
 
 def _by_blender(path: Path, made: Path, resolver: FolderResolver, program: Path) -> None:
-    job = {"blend": str(path.absolute()), "root": str(resolver.root), "out": str(made), "notes": f"{made}.json"}
+    job = {"blend": str(path.absolute()), "root": str(resolver.root), "out": str(made), "report": f"{made}.json"}
     (made.with_suffix(".job")).write_text(json.dumps(job), encoding="utf-8")
     options = ["--background", "--factory-startup", "--disable-autoexec", "--python-exit-code", "1", "--python"]
     python = program.name.startswith("python")
     command = [str(program), *([] if python else options), str(_SCRIPT), *([] if python else ["--"])]
     said = _run([*command, str(made.with_suffix(".job"))], made.parent, "Blender")
-    notes = Path(job["notes"])
-    found = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
+    report = Path(job["report"])
+    found = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
     if "refused" in found:
         raise InputError(str(found["refused"]))
     if not made.is_file():

@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from get3d.assets.files import FolderResolver
 from get3d.files import InputError
 
-__all__ = ["Document", "item", "listed", "numbers", "whole"]
+__all__ = ["Document", "integer", "item", "listed", "numbers"]
 
 UNDERSTOOD = (
     *("EXT_mesh_gpu_instancing", "KHR_mesh_quantization", "KHR_node_visibility", "KHR_texture_transform"),
@@ -84,7 +84,7 @@ class Document:
 
     def count(self, number: Any) -> int:
         """How many elements an accessor has."""
-        return whole(self.entry("accessors", number), "count")
+        return integer(self.entry("accessors", number), "count")
 
     def array(self, number: Any) -> np.ndarray:
         """The elements of an accessor as stored, [count, width].
@@ -115,7 +115,7 @@ class Document:
             raise InputError(f"its lists have more numbers than {self._max_faces} faces can need; simplify it")
 
     def _read(self, accessor: dict[str, Any]) -> np.ndarray:
-        dtype, count = _component(accessor), whole(accessor, "count")
+        dtype, count = _component(accessor), integer(accessor, "count")
         width = _WIDTHS.get(str(accessor.get("type")))
         if width is None:
             raise InputError(f"it has numbers of the type {accessor.get('type')!r}, which is not supported")
@@ -126,29 +126,29 @@ class Document:
             )
         self._spend(count * width)
         if "bufferView" in accessor:
-            array = self._strided(accessor["bufferView"], whole(accessor, "byteOffset", 0), count, width, dtype)
+            array = self._strided(accessor["bufferView"], integer(accessor, "byteOffset", 0), count, width, dtype)
         else:
             array = np.zeros((count, width), dtype)
         sparse = accessor.get("sparse")
         if isinstance(sparse, dict):
-            changed, where, values = whole(sparse, "count"), _object(sparse, "indices"), _object(sparse, "values")
+            changed, where, values = integer(sparse, "count"), _object(sparse, "indices"), _object(sparse, "values")
             places = self._strided(
-                where.get("bufferView"), whole(where, "byteOffset", 0), changed, 1, _component(where)
+                where.get("bufferView"), integer(where, "byteOffset", 0), changed, 1, _component(where)
             ).ravel()
             if places.dtype.kind == "f" or (changed and not 0 <= int(places.min()) <= int(places.max()) < count):
                 raise InputError("a sparse accessor changes elements that are not there; export it again")
             array = array.copy()
             array[places] = self._strided(
-                values.get("bufferView"), whole(values, "byteOffset", 0), changed, width, dtype
+                values.get("bufferView"), integer(values, "byteOffset", 0), changed, width, dtype
             )
         return array
 
     def _strided(self, number: Any, offset: int, count: int, width: int, dtype: np.dtype) -> np.ndarray:
         view = self.entry("bufferViews", number)
         buffer = self.buffer(view.get("buffer"))
-        start, length = whole(view, "byteOffset", 0), whole(view, "byteLength")
+        start, length = integer(view, "byteOffset", 0), integer(view, "byteLength")
         size = width * dtype.itemsize
-        stride = whole(view, "byteStride", 0) or size
+        stride = integer(view, "byteStride", 0) or size
         if not count:
             return np.zeros((0, width), dtype)
         if offset + stride * (count - 1) + size > length or start + length > len(buffer):
@@ -162,7 +162,7 @@ class Document:
             InputError: it is not there.
         """
         view = self.entry("bufferViews", number)
-        start, length = whole(view, "byteOffset", 0), whole(view, "byteLength")
+        start, length = integer(view, "byteOffset", 0), integer(view, "byteLength")
         buffer = self.buffer(view.get("buffer"))
         if start + length > len(buffer):
             raise InputError(f"bufferViews[{number}] reaches beyond its buffer; the file may be cut short")
@@ -229,7 +229,7 @@ def item(sequence: Sequence[Any], number: Any, what: str) -> Any:
     return sequence[number]
 
 
-def whole(thing: dict[str, Any], key: str, default: int | None = None) -> int:
+def integer(thing: dict[str, Any], key: str, default: int | None = None) -> int:
     """A count or an offset.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from get3d.assets.gltf import Document, numbers, whole
+from get3d.assets.gltf import Document, integer, numbers
 from get3d.assets.materials import PlainMaterial, base_material, scaled, texels_of
 from get3d.files import InputError
 
@@ -135,11 +135,11 @@ class GltfMaterials:
 
     def _placed(self, texture: Mapping[str, Any], material: PlainMaterial) -> Paint:
         """A material at the places of a texture."""
-        uv_set, transform = whole(dict(texture), "texCoord", 0), np.eye(2, 3)
+        uv_set, transform = integer(dict(texture), "texCoord", 0), np.eye(2, 3)
         extensions = self.document.note_extensions(dict(texture))
         moved = extensions.get("KHR_texture_transform")
         if isinstance(moved, dict):
-            uv_set = whole(moved, "texCoord", uv_set)
+            uv_set = integer(moved, "texCoord", uv_set)
             transform = _transform(moved)
         return Paint(material, uv_set, transform, self._repeats(texture))
 

@@ -9,7 +9,7 @@ import trimesh
 from jaxtyping import Float, Int
 
 from get3d.assets.files import LIMITS, FolderResolver
-from get3d.assets.gltf import Document, item, listed, numbers, whole
+from get3d.assets.gltf import Document, integer, item, listed, numbers
 from get3d.assets.gltf_materials import GltfMaterials, Paint
 from get3d.assets.placed import Placed, require_few
 from get3d.files import InputError
@@ -179,7 +179,7 @@ class _Scene:
         """How many faces a primitive has; −1 for points and lines."""
         if not isinstance(primitive, dict):
             raise InputError("one of its primitives is not an object; export it again")
-        mode = whole(primitive, "mode", 4)
+        mode = integer(primitive, "mode", 4)
         attributes = primitive.get("attributes")
         if mode < 4:
             return -1

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from get3d.assets.smooth_normals import corner_normals
 from get3d.export.write import TexturedMesh
 from get3d.materials import BASE_COLOR
-from get3d.synthetic.parts import Finished, Grid, Part, outward
+from get3d.synthetic.parts import Grid, Part, PBRMaterial, outward
 
 __all__ = ["assemble"]
 
@@ -194,7 +194,7 @@ def _paint(
         points, places = (np.concatenate(column) for column in zip(*pieces, strict=True))
         material = materials[key]
         flat[places, :3] = material(points)
-        flat[places, 3:] = material.finish(points) if isinstance(material, Finished) else finish
+        flat[places, 3:] = material.finish(points) if isinstance(material, PBRMaterial) else finish
     texture[empty] = texture[~empty].mean(axis=0)
     return (texture.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 

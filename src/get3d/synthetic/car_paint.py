@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from get3d.synthetic.materials import Color, dull_color, hexadecimal, hsv, noise
-from get3d.synthetic.parts import Finished, Material
+from get3d.synthetic.parts import Material, PBRMaterial
 
 if TYPE_CHECKING:
     from get3d.synthetic.cars import CarPlan
@@ -111,7 +111,7 @@ def car_paint(plan: "CarPlan", livery: Livery) -> Material:
         rough[_windows(plan, livery, place)] = _PANE
         return rough
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 _COAT, _PANE, _LAMP, _RUBBER = 0.2, 0.05, 0.15, 0.7
@@ -230,4 +230,4 @@ def rim_paint(plan: "CarPlan", radius: float, generator: np.random.Generator) ->
     def metallic(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, " p"]:
         return (material(points).max(axis=1) > 0.1).astype(float)
 
-    return Finished(material, lambda points: 0.8 - 0.55 * metallic(points), metallic)
+    return PBRMaterial(material, lambda points: 0.8 - 0.55 * metallic(points), metallic)

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from get3d.synthetic.parts import Finished, Material
+from get3d.synthetic.parts import Material, PBRMaterial
 
 __all__ = [
     "Color",
@@ -111,7 +111,7 @@ def wood(generator: np.random.Generator) -> Material:
     def roughness(points: Points) -> Values:
         return varnish + 0.05 * noise(points, (0.006, 0.2, 0.006)).clip(-2, 2)
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 def plain(color: Color, wear: float = 0.03, roughness: float = 0.35) -> Material:
@@ -120,7 +120,7 @@ def plain(color: Color, wear: float = 0.03, roughness: float = 0.35) -> Material
     def material(points: Points) -> Points:
         return (color * (1 + wear * noise(points, 0.25)[:, None])).clip(0, 1)
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 def metal(generator: np.random.Generator) -> Material:
@@ -136,7 +136,7 @@ def metal(generator: np.random.Generator) -> Material:
     def roughness(points: Points) -> Values:
         return 0.1 + 4 * brushed + brushed * noise(points, (0.004, 0.15, 0.004)).clip(-2, 2)
 
-    return Finished(material, roughness, 1.0)
+    return PBRMaterial(material, roughness, 1.0)
 
 
 def leather(generator: np.random.Generator) -> Material:
@@ -152,7 +152,7 @@ def leather(generator: np.random.Generator) -> Material:
     def roughness(points: Points) -> Values:
         return 0.42 + 0.25 * (np.abs(noise(points, 0.035)) < 0.18)
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 def fabric(generator: np.random.Generator) -> Material:
@@ -186,7 +186,7 @@ def fabric(generator: np.random.Generator) -> Material:
             colors = mixed(first, second, 0.5 + 0.6 * noise(points, 0.6 * size))
         return (colors * shade[:, None]).clip(0, 1)
 
-    return Finished(material, 0.9)
+    return PBRMaterial(material, 0.9)
 
 
 _FABRICS = [0.34, 0.18, 0.14, 0.12, 0.1, 0.12]

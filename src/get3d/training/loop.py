@@ -105,7 +105,7 @@ def train(config: TrainConfig, console: Console) -> Path:
 
 
 def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
-    """One batch: updates the discriminator, then the generator, then its average.
+    """One batch: updates the discriminator, then the generator, then its moving average (EMA).
 
     Both use the same generated images, so they are drawn once. With several micro-batches, only the images of the last
     one are kept for the generator, which processes the micro-batches in reverse order; the others are drawn again.
@@ -291,14 +291,14 @@ def start(config: TrainConfig, objects: int = 0) -> TrainingState:
     generator = Generator(config.generator).to(device)
     classes = len(config.generator.classes)
     discriminator = config.discriminator.build(resolution=config.resolution, label_dim=classes).to(device)
-    average = copy.deepcopy(generator).eval().requires_grad_(False)
+    ema = copy.deepcopy(generator).eval().requires_grad_(False)
     if config.compile:
         generator.synthesis.compile()
         discriminator.compile()
     optimizer = config.optimizer
     state = TrainingState(
         generator=generator,
-        generator_ema=average,
+        generator_ema=ema,
         discriminator=discriminator,
         generator_optimizer=optimizer.build(generator, optimizer.generator_interval),
         discriminator_optimizer=optimizer.build(discriminator, config.objective.r1_interval),
