@@ -47,7 +47,7 @@ KINDS = [
     for isosurface in ("tetrahedra", "flexicubes")
     for name, synthesis in (
         ("unified", UnifiedConfig(planes=PLANES, texture_features=4)),
-        ("separate", SeparateConfig(VOLUME, planes=PLANES, texture_features=4)),
+        ("separate", SeparateConfig(volume=VOLUME, planes=PLANES, texture_features=4)),
     )
 ]
 
