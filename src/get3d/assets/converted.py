@@ -30,13 +30,13 @@ _DISPLAYED = (".3ds", ".ac", ".lwo")
 """Formats whose colours are those of a screen, sRGB; Blender writes and reads linear ones in .fbx."""
 _SCRIPT = Path(__file__).with_name("blender_export.py")
 _MOST_MEMORY = {"assimp": 4 * 2**30, "Blender": 8 * 2**30}
-"""Bytes that a program may ask for; of Blender's, its own code and drivers are not counted."""
+"""Memory limit of a program in bytes; Blender's own code and drivers are not counted."""
 
 
 def load_converted(
     path: Path, resolver: FolderResolver, max_faces: int, texture: int, blender: Path | None
 ) -> list[Placed]:
-    """The shapes of a file of one of the formats of `CONVERTED`.
+    """The shapes of a file in one of the formats of `CONVERTED`.
 
     Args:
         path: the file.
@@ -63,7 +63,7 @@ def _by_assimp(path: Path, made: Path) -> None:
         raise InputError(
             f"reading {path.suffix} needs the program assimp: apt install assimp-utils, or brew install assimp"
         )
-    # A copy alone in its folder, so that it opens no other file.
+    # A copy alone in a folder, so that the program can open no other file.
     copy = made.with_name(f"model{path.suffix.lower()}")
     shutil.copyfile(path, copy)
     said = _run([program, "export", copy.name, made.name, "-fglb2"], made.parent, "assimp")
@@ -90,7 +90,7 @@ def _by_blender(path: Path, made: Path, resolver: FolderResolver, program: Path)
 
 
 def _run(command: list[str], folder: Path, name: str) -> str:
-    """What a program says that is kept to the budget of one object."""
+    """The output of a program, run within the limits of one object."""
     try:
         run = subprocess.run(
             command,
@@ -120,7 +120,7 @@ def _last(said: str) -> str:
 
 
 def _make_linear(path: Path) -> None:
-    """Base colours that assimp passes on as they are, made linear, as glTF has them."""
+    """Converts the base colours that assimp copies unchanged from sRGB to linear, as glTF requires."""
     content = path.read_bytes()
     length = struct.unpack_from("<I", content, 12)[0]
     header = json.loads(content[20 : 20 + length])

@@ -77,13 +77,13 @@ def noise(points: Points, stretch: tuple[float, float, float] | float) -> Values
 
 
 def mixed(low: Color | Points, high: Color | Points, amount: Values) -> Points:
-    """Colours between two, by an amount that is cut to 0 to 1."""
+    """Colours interpolated between two; the amount is clamped to 0 to 1."""
     t = amount.clip(0, 1)[:, None]
     return low * (1 - t) + high * t
 
 
 def _step(values: Values, width: float) -> Values:
-    """0 below −width, 1 above width, a ramp between: an edge that does not flicker."""
+    """0 below −width, 1 above width, a ramp between: an antialiased edge."""
     return (0.5 + values / (2 * width)).clip(0, 1)
 
 
@@ -105,7 +105,7 @@ def wood(generator: np.random.Generator) -> Material:
         amount = amount + fibre * noise(points, (0.006, 0.2, 0.006)) + 0.12 * noise(points, (0.2, 0.8, 0.2))
         return mixed(light, dark, amount) * tint
 
-    # What is dark of age is oiled, what is bright is varnished; fibres stay a little rougher than what fills them.
+    # Dark old wood is oiled, bright wood is varnished; fibres are a little rougher than the wood between them.
     varnish = 0.22 if tint > 0.97 else 0.5
 
     def roughness(points: Points) -> Values:

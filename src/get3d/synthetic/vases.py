@@ -36,7 +36,7 @@ class _Form:
 
 
 def vase(generator: np.random.Generator) -> list[Part]:
-    """The parts of a vase that depends on nothing but the generator."""
+    """The parts of a vase, determined by the random generator."""
     form = _form(generator)
     material = _glaze(form, generator)
     parts = [Part(_wall(form), material)]
