@@ -90,9 +90,11 @@ def show(outcomes: dict[str, Outcome], config: RenderConfig, console: Console) -
             f"{smaller} objects are shorter than {config.scale}, to fit the images (--no-fit)", highlight=False
         )
     if lacking:
-        console.print(f"{len(lacking)} objects have missing files and show their base colour there", highlight=False)
+        console.print(
+            f"{len(lacking)} objects are drawn without something that is missing or not supported", highlight=False
+        )
     rows = [(file, reason) for file, reason in left]
-    rows += [(file, f"rendered without {', '.join(names)}") for file, names in lacking]
+    rows += [(file, f"rendered without: {', '.join(names)}") for file, names in lacking]
     if not rows:
         return
     table = Table("file", "what is wrong")
