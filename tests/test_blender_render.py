@@ -165,7 +165,7 @@ def test_a_blender_that_is_not_there_or_fails_is_said(tmp_path):
 
 def test_a_blender_that_hangs_is_stopped(tmp_path, monkeypatch):
     program = tmp_path / "blender"
-    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setattr(blender, "LIMITS", replace(blender.LIMITS, seconds=0))
     monkeypatch.setattr(blender, "IMAGE_SECONDS", 0.25)

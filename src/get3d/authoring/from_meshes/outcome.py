@@ -99,7 +99,7 @@ def show(outcomes: dict[str, Outcome], config: RenderConfig, console: Console) -
         return
     table = Table("file", "what is wrong")
     for file, reason in rows[:_SHOWN]:
-        table.add_row(Text(file), Text(reason))
+        table.add_row(Text(file, overflow="fold"), Text(reason, overflow="fold"))
     console.print(table, highlight=False, markup=False)
     if len(rows) > _SHOWN:
         console.print(f"and {len(rows) - _SHOWN} more, see {root / 'report.json'}", highlight=False)
