@@ -56,6 +56,8 @@ def test_the_report_has_the_settings_and_the_needs_and_nothing_is_written(data, 
     text = console.file.getvalue()
     assert "--generator.grid-resolution 8\n" in text
     assert "--batch 32\n" in text
+    assert "--processes 1\n" in text
+    assert "--timeout 30.0\n" in text
     assert "images per second, as in" in text and "7.5" in text
     assert text.endswith("it fits\n")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file() and former not in path.parents] == []

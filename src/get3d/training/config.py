@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -18,7 +19,7 @@ from get3d.files import InputError, require_writable
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.light_prior import LightPrior
 from get3d.networks import DiscriminatorConfig
-from get3d.ranges import Range, require_ranges
+from get3d.ranges import Range, option_names, require_ranges
 from get3d.reconstruction.config import LOSS_WEIGHTS
 from get3d.reconstruction.hulls import Hulls
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
@@ -200,25 +201,30 @@ def _known_by(images: ImageDataset) -> str:
 def cross_rank_fingerprint(run: PreparedRun) -> dict[str, str]:
     """What processes must have in common to train together: versions, settings and images, by name."""
     versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
-    own = tuple("--" + name for name in ("data", "splits", "out", "init_from", "ranks", "device", "take-over"))
-    return (
-        versions
-        | {name: value for name, value in settings(run.config).items() if not name.startswith(own)}
-        | {"a dataset of images": run.dataset}
-    )
+    return versions | settings(run.config, but=_OWN) | {"a dataset of images": run.dataset}
 
 
-def settings(config: TrainConfig) -> dict[str, str]:
-    """All settings by the option that sets them."""
-    return _flat(describe(config), "--")
+_OWN = ("data", "splits", "out", "init_from", "ranks", "device", "take_over")
+"""Fields in which processes that train together may differ."""
 
 
-def _flat(value: Any, name: str) -> dict[str, str]:
-    """The leaves of a JSON value by the option that sets them."""
+def settings(config: TrainConfig, but: Sequence[str] = ()) -> dict[str, str]:
+    """All settings by the option that sets them.
+
+    Args:
+        config: the settings.
+        but: fields of it that are left out, with all that is in them.
+    """
+    names = option_names(config)
+    flat = _flat({name: value for name, value in describe(config).items() if name not in but}, "")
+    return {f"--{names.get(path, path.replace('_', '-'))}": text for path, text in flat.items()}
+
+
+def _flat(value: Any, path: str) -> dict[str, str]:
+    """The leaves of a JSON value by their paths."""
     if not isinstance(value, dict):
-        return {name: str(value)}
-    dot = "" if name == "--" else "."
-    parts = (_flat(part, f"{name}{dot}{key.replace('_', '-')}") for key, part in value.items())
+        return {path: str(value)}
+    parts = (_flat(part, f"{path}.{key}" if path else key) for key, part in value.items())
     return {leaf: text for part in parts for leaf, text in part.items()}
 
 
