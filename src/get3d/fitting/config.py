@@ -18,7 +18,7 @@ FIT_LOSSES = LOSS_WEIGHTS | {"structure": 0.3}
 RECONSTRUCTION_LOSSES = LOSS_WEIGHTS | {"structure": 0.2}
 """Weights of the image losses in a reconstruction."""
 
-RECONSTRUCTION_WEIGHTS = {"sdf": 0.02, "deviation": 0.5, "weights": 0.1, "eikonal": 0.01, "smoothness": 0.01}
+RECONSTRUCTION_WEIGHTS = {"sdf": 0.02, "deviation": 0.5, "weights": 0.0, "eikonal": 0.01, "smoothness": 0.01}
 """Weights of the regularisers of a reconstruction: those of the isosurfaces, and of the SDF as a function of space."""
 
 

@@ -43,6 +43,7 @@ class LatticeGeometry(nn.Module):
         self.deformation = nn.Parameter(sdf.new_zeros(1, sdf.shape[1], 3))
         self.cells = nn.Parameter(sdf.new_zeros(1, count, isosurface.cell_values))
         self._sides, self._extents = [len(axis) for axis in lattices], [float(axis[-1]) for axis in lattices]
+        self._sizes = [side**3 for side in self._sides]
 
     def at(self, points: Float[Tensor, "1 p 3"]) -> GeometryValues:
         """Trilinear values at points: the mean of what the lattices say."""
@@ -59,8 +60,7 @@ class LatticeGeometry(nn.Module):
         """The parameters; the lattices must be those of the grid."""
         if [len(axis) for axis in axes] != self._sides:
             raise ValueError(f"lattices of {[len(axis) for axis in axes]} points a side; the grid's have {self._sides}")
-        sizes = [side**3 for side in self._sides]
-        parts = zip(self.sdf[..., None].split(sizes, 1), self.deformation.split(sizes, 1), strict=True)
+        parts = zip(self.sdf[..., None].split(self._sizes, 1), self.deformation.split(self._sizes, 1), strict=True)
         return [GeometryValues(*part) for part in parts]
 
     def cell_values(self, axis: Float[Tensor, " m"]) -> Float[Tensor, "1 c k"]:
@@ -74,17 +74,20 @@ class LatticeGeometry(nn.Module):
         SDF's Laplacian in units of the spacing, which keeps normals consistent.
         """
         eikonal, smoothness = self.sdf.new_zeros(()), self.sdf.new_zeros(())
-        for volume, extent in zip(_volumes(self.sdf[..., None], self._sides), self._extents, strict=True):
-            sdf, step = volume[0, 0], 2 * extent / (volume.shape[-1] - 1)
-            inner = sdf[1:-1, 1:-1, 1:-1]
-            ahead = sdf[2:, 1:-1, 1:-1], sdf[1:-1, 2:, 1:-1], sdf[1:-1, 1:-1, 2:]
-            behind = sdf[:-2, 1:-1, 1:-1], sdf[1:-1, :-2, 1:-1], sdf[1:-1, 1:-1, :-2]
-            near = (inner.detach().abs() < _BAND * step).to(sdf.dtype)
-            share = near.sum().clamp(min=1) * len(self._sides)
-            slope = torch.stack([((a - b) / (2 * step)).square() for a, b in zip(ahead, behind, strict=True)]).sum(0)
-            bent = (sum(ahead) + sum(behind) - 6 * inner) / step
-            eikonal = eikonal + (near * ((slope + 1e-8).sqrt() - 1).square()).sum() / share
-            smoothness = smoothness + (near * bent.square()).sum() / share
+        for sdf, side, extent in zip(self.sdf[0].split(self._sizes), self._sides, self._extents, strict=True):
+            step, strides = 2 * extent / (side - 1), (side**2, side, 1)
+            inner = torch.zeros(side, side, side, dtype=torch.bool, device=sdf.device)
+            inner[1:-1, 1:-1, 1:-1] = True
+            (near,) = (inner.flatten() & (sdf.detach().abs() < _BAND * step)).nonzero(as_tuple=True)
+            ahead, behind = (
+                sdf.index_select(0, torch.cat([near + sign * stride for stride in strides])).view(3, -1)
+                for sign in (1, -1)
+            )
+            slope = ((ahead - behind) / (2 * step)).square().sum(0)
+            bent = (ahead.sum(0) + behind.sum(0) - 6 * sdf.index_select(0, near)) / step
+            share = max(len(near), 1) * len(self._sides)
+            eikonal = eikonal + ((slope + 1e-8).sqrt() - 1).square().sum() / share
+            smoothness = smoothness + bent.square().sum() / share
         return {"eikonal": eikonal, "smoothness": smoothness}
 
 

@@ -197,11 +197,12 @@ class Reconstruction:
         losses = image_losses(drawn, self.views.real(rows), config.losses)
         image_loss = torch.stack(list(losses.values())).sum()
         regularizers = shapes.surfaces.regularizers | self.geometry.field_losses()
-        held = [left * config.regularizers.get(name, 0.0) * value for name, value in regularizers.items()]
+        weights = {name: left * config.regularizers.get(name, 0.0) for name in regularizers}
+        held = [weight * regularizers[name] for name, weight in weights.items() if weight]
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * left
         self._optimizer.zero_grad()
-        (image_loss + torch.stack(held).sum()).backward()
+        torch.stack([image_loss, *held]).sum().backward()
         self._optimizer.step()
         self.step += 1
         self._note(float(image_loss.detach()))

@@ -69,7 +69,9 @@ def structure_loss(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tenso
 def _similarity(a: Float[Tensor, "n 3 r r"], b: Float[Tensor, "n 3 r r"]) -> Float[Tensor, ""]:
     """Mean structural similarity of images in [0, 1]."""
     moments = torch.cat([a, b, a * a, b * b, a * b], dim=1)
-    mean_a, mean_b, square_a, square_b, product = avg_pool2d(moments, STRUCTURE_WINDOW, 1).chunk(5, dim=1)
+    # Columns, then rows: a third of the work of the square.
+    means = avg_pool2d(avg_pool2d(moments, (STRUCTURE_WINDOW, 1), 1), (1, STRUCTURE_WINDOW), 1)
+    mean_a, mean_b, square_a, square_b, product = means.chunk(5, dim=1)
     both, c1, c2 = mean_a * mean_b, 0.01**2, 0.03**2
     covariance, variances = product - both, square_a + square_b - mean_a.square() - mean_b.square()
     light = (2 * both + c1) / (mean_a.square() + mean_b.square() + c1)
