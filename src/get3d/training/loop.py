@@ -274,7 +274,7 @@ def _drawn(generator: Generator, part: _Part, config: TrainConfig) -> _Drawn:
     with config.autocast(part.angles.device):
         fields = generator.fields(styles)
     shapes = generator.extract(fields)
-    images = generator.draw(shapes, part.cameras, config.resolution, turn=part.turn)
+    images = shapes.draw(part.cameras, config.resolution, turn=part.turn)
     return _Drawn(torch.cat([images.rgb, images.mask], dim=1), shapes.surfaces)
 
 
