@@ -21,8 +21,8 @@ from get3d.fitting.inversion import Objective, StyleModel, fit_layers, fit_style
 from get3d.fitting.photos import Photo, read_photo, targets
 from get3d.fitting.search import Candidates, best_starts
 from get3d.fitting.views import Views
+from get3d.generation.manifest import begin_manifest
 from get3d.generation.objects import write_objects
-from get3d.generation.record import begin_record
 from get3d.generation.settings import PSI, open_generator
 from get3d.generation.shape_list import ShapeList, require_plain_names
 from get3d.generator import Generator
@@ -55,7 +55,7 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     name = config.name if config.name is not None else photos[0].path.stem
     require_plain_names("--name", [name])
     generator = open_generator(config)
-    begin_record(config.out, [COMPARISON])
+    begin_manifest(config.out, [COMPARISON])
     began = time.perf_counter()
     fitted, objective = _fitted(generator, config, photos, angles, console)
     facts: dict[str, Any] = {"images": [str(photo.path) for photo in photos]}

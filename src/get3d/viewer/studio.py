@@ -164,13 +164,8 @@ class Studio:
         for one in picks:
             # On the grid of objects: a coarse one loses thin parts, which is what one wants to compare.
             with self._turn:
-<<<<<<< HEAD
                 shapes = shapes_of(self.generator, self._shape_list(one, ""), range(1), self.settings.small_components)
-                images.append(seen_from(self.generator, shapes, _THUMBNAIL))
-=======
-                shapes = shapes_of(self.generator, self._plan(one, ""), range(1), self.settings.small_components)
                 images.append(seen_from(shapes, self.generator.config.cameras, _THUMBNAIL))
->>>>>>> fit
         return Neighbours(picks, np.asarray(sheet(torch.cat(images), columns_for(4)).convert("RGB")))
 
     @torch.no_grad()
