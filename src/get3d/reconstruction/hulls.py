@@ -89,6 +89,11 @@ class Hulls:
         self._kept: dict[int, Tensor] = {}
         self._most = cache_bytes // (2 * self._side**3)
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of all hulls, once each has been asked for."""
+        return 2 * self._side**3 * min(len(self._of_object), self._most)
+
     def __call__(self, objects: Int[Tensor, " n"]) -> Float[Tensor, "2 n m m m"]:
         """How surely points are inside objects, and how near to a thin part, both in [0, 1], on the objects' device."""
         found = [self._hull(number) for number in objects.tolist()]

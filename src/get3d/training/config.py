@@ -30,7 +30,15 @@ from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
 from get3d.training.trackers import require_trackers
 
-__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run", "settings"]
+__all__ = [
+    "OptimizerConfig",
+    "PreparedRun",
+    "TrainConfig",
+    "cross_rank_fingerprint",
+    "hulls_of",
+    "prepare_run",
+    "settings",
+]
 
 
 HULL_VIEWS = 8
@@ -73,13 +81,18 @@ class PreparedRun:
 
     def hulls(self) -> Hulls | None:
         """The visual hulls that the warm-up needs; None where it needs none."""
-        hull = self.config.warmup.hull
-        needed = self.config.warmup_total and hull.weight
-        return Hulls(self.images, self.config.generator.grid_size, hull.resolution) if needed else None
+        return hulls_of(self.config, self.images)
 
     def initial_styles(self) -> Float[Tensor, "n 2 w"]:
         """The codes of the training objects before the warm-up."""
         return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
+
+
+def hulls_of(config: TrainConfig, images: ImageDataset) -> Hulls | None:
+    """The visual hulls of a run's training objects; None where its warm-up needs none."""
+    hull = config.warmup.hull
+    needed = config.warmup_total and hull.weight
+    return Hulls(images, config.generator.grid_size, hull.resolution) if needed else None
 
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
