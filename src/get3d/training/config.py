@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from get3d.checkpoints.model import model_file, read_config
+from get3d.checkpoints.model import model_file, read_config, training_objects, training_styles
 from get3d.datasets.loader import ImageDataset
 from get3d.devices import device_named
 from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
@@ -84,7 +84,11 @@ class PreparedRun:
         return hulls_of(self.config, self.images)
 
     def initial_styles(self) -> Float[Tensor, "n 2 w"]:
-        """The codes of the training objects before the warm-up."""
+        """The codes of the training objects before the warm-up: those of `init_from` if it has learnt these objects."""
+        source, objects = self.config.init_from, self.images.objects
+        if source is not None and set(objects) <= set(training_objects(source)):
+            styles = training_styles(source, objects, torch.device("cpu"))
+            return torch.stack([styles.geometry, styles.texture], dim=1)
         return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
 
 
