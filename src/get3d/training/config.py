@@ -31,9 +31,11 @@ from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
 from get3d.training.trackers import require_trackers
 
 __all__ = [
+    "HULL_VIEWS",
     "OptimizerConfig",
     "PreparedRun",
     "TrainConfig",
+    "compilers",
     "cross_rank_fingerprint",
     "hulls_of",
     "prepare_run",
@@ -127,7 +129,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     taken = grid_memory(config.generator.isosurface, config.generator.synthesis)
     option, device = "--generator.grid-resolution", device_named(config.device)
     require_grid_fits(option, config.generator.grid_resolution, taken, device)
-    if config.compile and not _compilers():
+    if config.compile and not compilers():
         raise InputError("--compile needs a C++ compiler, but none was found; install g++, or train without --compile")
     # What starts from a model takes a dataset's larger images as they are, and grows.
     side = None if config.init_from is not None else config.resolution
@@ -281,7 +283,8 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     )
 
 
-def _compilers() -> list[str]:
+def compilers() -> list[str]:
+    """The C++ compilers that `--compile` can use, by name."""
     names = (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl")
     return [name for name in names if name and shutil.which(name)]
 
