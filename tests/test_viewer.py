@@ -154,7 +154,8 @@ def test_kept_objects_are_mixed_and_walked_between(browser, shown):
     wait_for_field(page, "^2: geometry 9")
     page.get_by_role("button", name="Geometry of the first").click()
     wait_for_field(page, "^ready: geometry 0, texture 9")
-    enter(page, 4, "0.5")
+    # After the seeds, ψ, eight directions and the strength of variations.
+    enter(page, 12, "0.5")
     wait_for_field(page, "^ready: geometry varied, texture varied")
     assert found.errors == []
 
