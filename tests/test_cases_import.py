@@ -195,6 +195,15 @@ def test_the_scale_of_single_views_is_bounded_and_said_to_be_a_guess(tmp_path):
     assert (report["scale"], report["warnings"]) == (0.7, [])
 
 
+@pytest.mark.parametrize("column", ["image", "file", "picture"])
+def test_the_images_of_a_table_are_in_a_column_of_any_of_three_names(tmp_path, column):
+    table = (CASES / "one_image_each" / "cameras.csv").read_text(encoding="utf-8")
+    cameras = tmp_path / "cameras.csv"
+    cameras.write_text(table.replace("picture", column, 1), encoding="utf-8")
+    report = imported(tmp_path / "out", CASES / "one_image_each" / "p", cameras, object=None)
+    assert (report["imported"], report["left_out"]) == (6, 0)
+
+
 def test_the_reason_is_that_of_images_with_a_camera(tmp_path):
     case = CASES / "reason_hidden_by_no_camera"
     with pytest.raises(InputError, match=r"not one of 3 .* 3 are left out for 'image', .* has no alpha channel"):

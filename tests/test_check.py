@@ -1,7 +1,9 @@
 """Every kind of bad file is found, by the quick checks where they can, and named with what to do."""
 
+import io
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from rich.console import Console
 
 from datasets import image, make_dataset, make_published
 from get3d.authoring.procedural import SynthConfig, synthesize
-from get3d.datasets.check import check
+from get3d.datasets.check import check, print_report
 from get3d.datasets.index import Assumed
 from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
@@ -357,3 +359,12 @@ def test_the_report_as_json(tmp_path):
     assert (values["usable"], values["objects"], values["splits"]) == (False, 10, {"train": 7, "val": 1, "test": 2})
     assert values["errors"][0]["file"].endswith("000000/000.png")
     assert json.loads(json.dumps(check(tmp_path / "none").as_json()))["usable"] is False
+
+
+def test_the_verdict_is_printed_first_and_in_colour(tmp_path):
+    root = make_dataset(tmp_path)
+    for colour, verdict in (("32", "usable"), ("31", "not usable: 1 problem")):
+        said = io.StringIO()
+        print_report(check(root), Console(file=said, force_terminal=True, color_system="standard", width=200))
+        assert re.match(rf"\x1b\[1;{colour}m{verdict}\x1b\[0m\n[^\x1b]+$", said.getvalue())
+        (root / "images" / "000000" / "000.png").unlink(missing_ok=True)

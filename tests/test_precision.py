@@ -75,7 +75,7 @@ def test_networks_in_bf16_are_near_those_in_full_precision(kind, device):
             fields = generator.fields(generator.styles(generator.sample_latents(4, 0)))
             logits = discriminator(images, cameras.angles)
         values = fields.geometry.at(points)
-        drawn = generator.draw(generator.extract(fields), cameras, 16)
+        drawn = generator.extract(fields).draw(cameras, 16)
         generator.zero_grad()
         (values.sdf.square().mean() + values.deformation.square().mean() + logits.rgb.mean()).backward()
         gradients = [p.grad.flatten() for p in generator.parameters() if p.grad is not None]

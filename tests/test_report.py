@@ -125,6 +125,9 @@ def test_the_page_needs_no_other_file(evaluated, models):
     assert own.count("<svg") == 4
     for model in models:
         assert model in page
+    # Results come first; how they were made is folded, at the end.
+    assert re.search("<h2>(.*?)</h2>", own).group(1) == "Numbers"
+    assert own.index("<table") < own.index("<figure") < own.index("<summary>Settings")
 
 
 def test_matrices_are_kept_and_are_those_of_the_metrics(evaluated):

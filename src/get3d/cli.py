@@ -25,7 +25,8 @@ from get3d.datasets.config import CheckConfig, PackConfig, SynthConfig
 from get3d.distributed.config import RanksError
 from get3d.evaluation.config import EvaluateConfig
 from get3d.files import InputError
-from get3d.flags import REGISTRY, missing_in_one_line
+from get3d.fitting.config import FitConfig, ReconstructConfig
+from get3d.flags import REGISTRY, errors_in_one_line
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.ranges import require_ranges
 from get3d.training.run_config import RunsConfig, TrainConfig
@@ -179,6 +180,26 @@ def vary(config: Annotated[VaryConfig, _flat], printing: _Printing) -> None:
     interpolation.vary(config, terminal(quiet=printing.quiet))
 
 
+def fit(config: Annotated[FitConfig, _flat], printing: _Printing) -> None:
+    """Fit an object of a model to one or several images of it, with or without their cameras.
+
+    Example: get3d fit chair photo.png --mask mask.png --out mine
+    """
+    from get3d.fitting import fit as fitting
+
+    fitting.fit(config, terminal(quiet=printing.quiet))
+
+
+def reconstruct(config: Annotated[ReconstructConfig, _flat], printing: _Printing) -> None:
+    """Make a textured mesh of one object from many images with cameras, without a model. Repeat to resume.
+
+    Example: get3d reconstruct data/mine --object shoe --out shoe
+    """
+    from get3d.fitting import reconstruct as reconstruction
+
+    reconstruction.reconstruct(config, terminal(quiet=printing.quiet))
+
+
 def view(config: Annotated[ViewConfig, _flat], printing: _Printing) -> None:
     """Open a live page on a model (sliders, variations, save), a dataset (images, cameras, meshes) or mesh files.
 
@@ -257,6 +278,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "generate": generate,
     "interpolate": interpolate,
     "vary": vary,
+    "fit": fit,
+    "reconstruct": reconstruct,
     "view": view,
     "models": models,
     "release": release,
@@ -314,8 +337,12 @@ def _run() -> None:
         sys.stdout.write(f"get3d {get3d.__version__}\n")
         return
     command = COMMANDS.get(sys.argv[1]) if sys.argv[1:] else None
+    if command is None and sys.argv[1:] and not sys.argv[1].startswith("-"):
+        raise InputError(f"{sys.argv[1]}: no such command; give one of {', '.join(COMMANDS)}")
+    if command is train and sys.argv[2:] and not sys.argv[2].startswith("-") and sys.argv[2] not in presets.PRESETS:
+        raise InputError(f"{sys.argv[2]}: no such preset; give one of {', '.join(presets.PRESETS)}")
     _, _, example = (inspect.getdoc(command or generate) or "").partition("Example: ")
-    with missing_in_one_line(example):
+    with errors_in_one_line(example):
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS if command else {name: _in_short(each) for name, each in COMMANDS.items()},
             prog="get3d",

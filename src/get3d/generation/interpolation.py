@@ -143,4 +143,5 @@ def _images(generator: Generator, latents: Latents | Styles, psi: float, config:
         shapes_of(generator, shape_list, part, config.small_components)
         for part in made_together(generator, len(latents))
     ]
-    return torch.cat([seen_from(generator, shapes, config.resolution, chosen_light(config.light)) for shapes in parts])
+    light, prior = chosen_light(config.light), generator.config.cameras
+    return torch.cat([seen_from(shapes, prior, config.resolution, light) for shapes in parts])

@@ -21,9 +21,10 @@ from get3d.generation.page import PAGE, page_files, write_page, write_page_objec
 from get3d.generation.settings import Settings, at_once, chosen_light
 from get3d.generation.shape_list import ShapeList, require_plain_names, shape_entry
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
-from get3d.generator import Generator, Shapes
+from get3d.generator import Generator
 from get3d.latents import Latents
 from get3d.materials import NORMAL
+from get3d.shapes import Shapes
 
 __all__ = [
     "add_object",
@@ -211,8 +212,8 @@ def _images(
     """Stills, and turns."""
     light = chosen_light(settings.light)
     if settings.video == "none" or numbers.start >= TURNED:
-        return seen_from(generator, shapes, settings.resolution, light), None
-    turns = turning(generator, shapes, settings.resolution, light)
+        return seen_from(shapes, generator.config.cameras, settings.resolution, light), None
+    turns = turning(shapes, generator.config.cameras, settings.resolution, light)
     return turns[STILL], turns[:, : TURNED - numbers.start]
 
 

@@ -200,7 +200,7 @@ class Studio:
             # On the grid of objects: a coarse one loses thin parts, which is what one wants to compare.
             with self._on(self.look.grid):
                 shapes = shapes_of(self.generator, self._shape_list(one, ""), range(1), self.settings.small_components)
-                images.append(seen_from(self.generator, shapes, _THUMBNAIL))
+                images.append(seen_from(shapes, self.generator.config.cameras, _THUMBNAIL))
         return Neighbours(picks, np.asarray(sheet(torch.cat(images), columns_for(4)).convert("RGB")))
 
     @torch.no_grad()

@@ -90,14 +90,16 @@ def show(outcomes: dict[str, Outcome], config: RenderConfig, console: Console) -
             f"{smaller} objects are shorter than {config.scale}, to fit the images (--no-fit)", highlight=False
         )
     if lacking:
-        console.print(f"{len(lacking)} objects have missing files and show their base colour there", highlight=False)
+        console.print(
+            f"{len(lacking)} objects are drawn without something that is missing or not supported", highlight=False
+        )
     rows = [(file, reason) for file, reason in left]
-    rows += [(file, f"rendered without {', '.join(names)}") for file, names in lacking]
+    rows += [(file, f"rendered without: {', '.join(names)}") for file, names in lacking]
     if not rows:
         return
     table = Table("file", "what is wrong")
     for file, reason in rows[:_SHOWN]:
-        table.add_row(Text(file), Text(reason))
+        table.add_row(Text(file, overflow="fold"), Text(reason, overflow="fold"))
     console.print(table, highlight=False, markup=False)
     if len(rows) > _SHOWN:
         console.print(f"and {len(rows) - _SHOWN} more, see {root / 'report.json'}", highlight=False)
