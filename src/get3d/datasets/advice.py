@@ -21,6 +21,7 @@ __all__ = [
     "mesh_advice",
     "repeated_advice",
     "split_advice",
+    "unlike_their_mesh",
 ]
 
 AXES = {"azimuth": ("azimuth", 12), "polar": ("polar angle", 6)}
@@ -143,11 +144,17 @@ def split_advice(listing: Listing) -> list[str]:
 
 def mesh_advice(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[str]:
     """Images that do not show their mesh, while others of the same object do."""
-    odd = []
-    for number, found in comparisons.items():
-        views = np.flatnonzero(listing.object_index == number)
-        odd += views[np.flatnonzero(found.overlap < _ODD * np.median(found.overlap))].tolist()
+    odd = unlike_their_mesh(listing, comparisons)
     if not odd:
         return []
     names = ", ".join(listing.images[number] for number in odd[:_NAMED])
     return [f"{len(odd)} images do not show their object's mesh, while others of it do: {names}"]
+
+
+def unlike_their_mesh(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[int]:
+    """Indices of the images that do not show their mesh, while others of the same object do."""
+    odd: list[int] = []
+    for number, found in comparisons.items():
+        views = np.flatnonzero(listing.object_index == number)
+        odd += views[np.flatnonzero(found.overlap < _ODD * np.median(found.overlap))].tolist()
+    return odd

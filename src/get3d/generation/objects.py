@@ -126,7 +126,18 @@ def require_addable(generator: Generator, settings: Settings) -> dict[str, Any]:
         raise InputError(
             f"{path}: its shapes are on a grid of {there.get('grid')}, and the page's on {grid}; choose another --out"
         )
+    for name, value in _shared(settings).items():
+        if there.get(name, value) != value:
+            raise InputError(
+                f"{path}: its shapes have {name} {there[name]}, and the page's {value}; choose another --out, so that "
+                "one command can make the shapes of a folder again"
+            )
     return there
+
+
+def _shared(settings: Settings) -> dict[str, Any]:
+    """The settings that all added objects of a folder must share, besides the grid."""
+    return {name: getattr(settings, name) for name in ("faces", "texture", "small_components")}
 
 
 def add_object(generator: Generator, shape_list: ShapeList, settings: Settings) -> dict[str, Any]:
@@ -161,6 +172,7 @@ def add_object(generator: Generator, shape_list: ShapeList, settings: Settings) 
         "model": settings.model,
         "psi": there.get("psi", shape_list.psi),
         "grid": grid,
+        **_shared(settings),
         "shapes": [*others, entry],
     }
     images = [file for file in before if file.endswith((".png", ".gif")) and "/" not in file and (out / file).exists()]
