@@ -13,6 +13,7 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
+from get3d.console import counted
 from get3d.datasets.advice import camera_notes, framing_notes, mesh_notes, repeated_notes, split_notes
 from get3d.datasets.alpha import Framing, alpha_fault, framing, is_full
 from get3d.datasets.config import CheckConfig
@@ -98,7 +99,9 @@ class Report:
             return self.notes
         splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
         size = f"{self.resolution} × {self.resolution} pixels"
-        lines = [f"{self.root}: {self.images} images of {self.objects} objects ({splits}), {size}"]
+        lines = [
+            f"{self.root}: {counted(self.images, 'image')} of {counted(self.objects, 'object')} ({splits}), {size}"
+        ]
         if self.agreement is not None:
             lines.append(f"silhouettes agree with the meshes: intersection over union {self.agreement:.3f}")
         return lines + self.notes
