@@ -38,6 +38,7 @@ from get3d.networks import (
 )
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.config import TrainConfig
+from get3d.viewer.config import ViewConfig
 
 # Wide enough for the fast convolutions of CPUs, which keep what follows from the weights.
 PLANES = PlanesConfig(resolution=8, channels=4, channel_base=1024, channel_max=128)
@@ -47,7 +48,7 @@ KINDS = [
     for isosurface in ("tetrahedra", "flexicubes")
     for name, synthesis in (
         ("unified", UnifiedConfig(planes=PLANES, texture_features=4)),
-        ("separate", SeparateConfig(VOLUME, planes=PLANES, texture_features=4)),
+        ("separate", SeparateConfig(volume=VOLUME, planes=PLANES, texture_features=4)),
     )
 ]
 
@@ -162,7 +163,7 @@ def test_styles_make_what_latents_make(generator):
         styles = generator.styles(latents, 0.6, per_layer=per_layer)
         assert styles.geometry.ndim == (3 if per_layer else 2)
         same_images(generator.render(styles, cameras, 16), images, atol=0)
-        same_images(generator.draw(generator.shapes(styles), cameras, 16), images, atol=0)
+        same_images(generator.shapes(styles).draw(cameras, 16), images, atol=0)
         assert torch.equal(generator.meshes(styles).vertices, meshes.vertices)
         assert torch.equal(generator.field(styles).sdf(points), generator.field(latents, 0.6).sdf(points))
         again = generator.textured(styles, texture_resolution=32, faces=200)[0]
@@ -364,7 +365,7 @@ def test_training_leaves_out_the_gradient_through_positions(rounded):
     """As in the paper: what is drawn has the same numbers, but colours then move neither cameras nor surfaces."""
     latents = rounded.sample_latents(3, 0).to(dtype=torch.float64)
     angles = VIEWS.clone().requires_grad_()
-    drawn = rounded.draw(rounded.shapes(latents), _orbit(angles), 16)
+    drawn = rounded.shapes(latents).draw(_orbit(angles), 16)
     assert torch.equal(drawn.rgb, rounded.render(latents, _orbit(VIEWS), 16).rgb)
     assert not drawn.rgb.requires_grad
     assert drawn.mask.requires_grad
@@ -486,7 +487,7 @@ def test_a_generator_says_where_it_is(generator, device):
 
 @pytest.mark.parametrize(
     "config",
-    [BenchConfig, EvaluateConfig, GenerateConfig, InterpolateConfig, RenderConfig, TrainConfig, VaryConfig],
+    [BenchConfig, EvaluateConfig, GenerateConfig, InterpolateConfig, RenderConfig, TrainConfig, VaryConfig, ViewConfig],
 )
 def test_every_command_takes_the_device_that_load_takes(config):
     (default,) = (field.default for field in fields(config) if field.name == "device")

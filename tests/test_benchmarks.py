@@ -153,7 +153,7 @@ def test_a_training_step_marks_every_stage(isosurface: str, tmp_path: Path):
     changed = replace(GENERATOR, isosurface=isosurface)
     config = prepare_run(run_config(tmp_path / "data", tmp_path / "out", generator=changed)).config
     state, batch = start(config), next(prepare_run(config).images.batches(config.batch, 0))
-    found = step._watched(state, batch, config, 0)
+    found = step.profiled_stages(state, batch, config, 0)
     for stage in set(step.STAGES) - {step.DATA, step.REST, spans.UPDATE}:
         assert set(found[stage]) == {"forward", "backward"}, stage
     assert set(found) == set(step.STAGES) - {step.DATA}

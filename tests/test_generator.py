@@ -103,7 +103,7 @@ def test_a_shape_without_surface_does_not_stop_the_others():
         generator.synthesis.sdf_head.layers[-1].bias.fill_(-3.0)
     shapes = generator.shapes(generator.styles(generator.sample_latents(2, 0)))
     assert shapes.surfaces.empty.all()
-    images = generator.draw(shapes, _cameras(2), 16)
+    images = shapes.draw(_cameras(2), 16)
     assert images.mask.amax((1, 2, 3)).gt(0).all()
     assert shapes.surfaces.regularizers["sdf"].item() == pytest.approx(3)
     (images.mask.sum() + shapes.surfaces.regularizers["sdf"]).backward()

@@ -41,9 +41,9 @@ def test_colour_is_drawn_as_the_field_gives_it():
     fragments = rasterize(shapes.meshes, views, 32)
     points = interpolate(shapes.meshes.vertices, shapes.meshes.faces, fragments)
     exact = fragments.scatter(shapes.fields.texture.at_packed(points, fragments.shape)["base_color"], -1.0)
-    assert torch.equal(generator.draw(shapes, views, 32).rgb, exact)
+    assert torch.equal(shapes.draw(views, 32).rgb, exact)
     # Even light shows it as well, but for the way to linear light and back.
-    torch.testing.assert_close(generator.draw(shapes, views, 32, light=EVEN).rgb, exact, rtol=0, atol=2e-5)
+    torch.testing.assert_close(shapes.draw(views, 32, light=EVEN).rgb, exact, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("materials", ["base_color", "pbr"])
@@ -59,10 +59,10 @@ def test_images_are_the_materials_in_the_datasets_light(materials):
     parts = [signed_to_unit(values[name]).clamp(0, 1) for name in list(values)[1:]]
     surface = Surface(srgb_to_linear(signed_to_unit(values["base_color"])), *parts)
     exact = unit_to_signed(linear_to_srgb(shade(surface, normals, seen_from, STUDIO)))
-    drawn = generator.draw(shapes, views, 32).rgb
+    drawn = shapes.draw(views, 32).rgb
     torch.testing.assert_close(drawn.clamp(-1, 1), fragments.scatter(exact, -1.0), rtol=0, atol=1e-5)
     turn = torch.tensor([0.0, 2.0])
-    turned = generator.draw(shapes, views, 32, turn=turn).rgb
+    turned = shapes.draw(views, 32, turn=turn).rgb
     assert torch.equal(turned[0], drawn[0])
     assert not torch.allclose(turned[1], drawn[1], atol=1e-2)
 
@@ -71,7 +71,7 @@ def test_shading_gives_normals_a_gradient_and_colour_alone_does_not():
     for materials, expected in (("color", False), ("base_color", True)):
         generator = made(materials).requires_grad_(True)
         shapes = generator.shapes(generator.sample_latents(1, 0))
-        rgb = generator.draw(shapes, cameras(1), 32).rgb
+        rgb = shapes.draw(cameras(1), 32).rgb
         (gradient,) = torch.autograd.grad(rgb.square().mean(), shapes.meshes.vertices, allow_unused=True)
         assert (gradient is not None and bool(gradient.abs().sum() > 0)) == expected
 

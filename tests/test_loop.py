@@ -194,7 +194,7 @@ def test_the_generator_learns_where_the_discriminator_leads(data, tmp_path):
     optimizer = torch.optim.Adam(state.generator.parameters(), lr=0.01)
     masks = []
     for _ in range(20):
-        images = state.generator.draw(state.generator.shapes(state.generator.styles(latents)), cameras, 16)
+        images = state.generator.shapes(state.generator.styles(latents)).draw(cameras, 16)
         masks.append(images.mask.mean())
         (-masks[-1]).backward()
         optimizer.step()

@@ -73,7 +73,7 @@ def test_objects_from_a_file_without_a_network_look_as_in_our_own_renderer(brows
     for number in range(3):
         with torch.no_grad():
             shapes = generator.shapes(generator.sample_latents(1, 4 + number), 0.7)
-            own = generator.draw(shapes, camera, SIDE)
+            own = shapes.draw(camera, SIDE)
         shown = _drawn(found.page, number)
         assert shown.shape[1:] == (SIDE, SIDE)
         there, expected = shown[3] > 0.5, own.mask[0, 0] > 0.5

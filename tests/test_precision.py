@@ -22,7 +22,7 @@ from get3d.training.loop import start, train, train_step
 PLANES = PlanesConfig(resolution=16, channels=4, channel_base=256, channel_max=16)
 SYNTHESIS = {
     "unified": UnifiedConfig(planes=PLANES, texture_features=4),
-    "separate": SeparateConfig(VolumeConfig(8, 64, 8, hidden=16), planes=PLANES, texture_features=4),
+    "separate": SeparateConfig(volume=VolumeConfig(8, 64, 8, hidden=16), planes=PLANES, texture_features=4),
 }
 
 COMPILED = """
@@ -75,7 +75,7 @@ def test_networks_in_bf16_are_near_those_in_full_precision(kind, device):
             fields = generator.fields(generator.styles(generator.sample_latents(4, 0)))
             logits = discriminator(images, cameras.angles)
         values = fields.geometry.at(points)
-        drawn = generator.draw(generator.extract(fields), cameras, 16)
+        drawn = generator.extract(fields).draw(cameras, 16)
         generator.zero_grad()
         (values.sdf.square().mean() + values.deformation.square().mean() + logits.rgb.mean()).backward()
         gradients = [p.grad.flatten() for p in generator.parameters() if p.grad is not None]

@@ -25,6 +25,7 @@ from get3d.datasets.config import CheckConfig, PackConfig, SynthConfig
 from get3d.distributed.config import RanksError
 from get3d.evaluation.config import EvaluateConfig
 from get3d.files import InputError
+from get3d.fitting.config import FitConfig, ReconstructConfig
 from get3d.flags import REGISTRY, errors_in_one_line
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.ranges import require_ranges
@@ -179,6 +180,26 @@ def vary(config: Annotated[VaryConfig, _flat], printing: _Printing) -> None:
     interpolation.vary(config, terminal(quiet=printing.quiet))
 
 
+def fit(config: Annotated[FitConfig, _flat], printing: _Printing) -> None:
+    """Fit an object of a model to one or several images of it, with or without their cameras.
+
+    Example: get3d fit chair photo.png --mask mask.png --out mine
+    """
+    from get3d.fitting import fit as fitting
+
+    fitting.fit(config, terminal(quiet=printing.quiet))
+
+
+def reconstruct(config: Annotated[ReconstructConfig, _flat], printing: _Printing) -> None:
+    """Make a textured mesh of one object from many images with cameras, without a model. Repeat to resume.
+
+    Example: get3d reconstruct data/mine --object shoe --out shoe
+    """
+    from get3d.fitting import reconstruct as reconstruction
+
+    reconstruction.reconstruct(config, terminal(quiet=printing.quiet))
+
+
 def view(config: Annotated[ViewConfig, _flat], printing: _Printing) -> None:
     """Open a live page on a model (sliders, variations, save), a dataset (images, cameras, meshes) or mesh files.
 
@@ -257,6 +278,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "generate": generate,
     "interpolate": interpolate,
     "vary": vary,
+    "fit": fit,
+    "reconstruct": reconstruct,
     "view": view,
     "models": models,
     "release": release,

@@ -75,7 +75,7 @@ def draw_in_blender(
     device: torch.device = CPU,
     threads: int | None = None,
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
-    """Images of an object from each camera, RGBA on nothing, as `shade` gives them.
+    """Images of an object from each camera, RGBA with a transparent background, as from `shade`.
 
     Args:
         program: as `find_blender` gives it.

@@ -32,7 +32,7 @@ _SCRIPT = Path(__file__).with_name("blender_export.py")
 def load_converted(
     path: Path, resolver: FolderResolver, max_faces: int, texture: int, blender: Path | None
 ) -> list[Placed]:
-    """The shapes of a file of one of the formats of `CONVERTED`.
+    """The shapes of a file in one of the formats of `CONVERTED`.
 
     Args:
         path: the file.
@@ -59,7 +59,7 @@ def _by_assimp(path: Path, made: Path) -> None:
         raise InputError(
             f"reading {path.suffix} needs the program assimp: apt install assimp-utils, or brew install assimp"
         )
-    # A copy alone in its folder, so that it opens no other file.
+    # A copy alone in a folder, so that the program can open no other file.
     copy = made.with_name(f"model{path.suffix.lower()}")
     shutil.copyfile(path, copy)
     run = run_program([program, "export", copy.name, made.name, "-fglb2"], made.parent, "assimp", LIMITS.seconds)
@@ -70,11 +70,11 @@ def _by_assimp(path: Path, made: Path) -> None:
 
 
 def _by_blender(path: Path, made: Path, resolver: FolderResolver, program: Path) -> None:
-    job = {"blend": str(path.absolute()), "root": str(resolver.root), "out": str(made), "notes": f"{made}.json"}
+    job = {"blend": str(path.absolute()), "root": str(resolver.root), "out": str(made), "report": f"{made}.json"}
     (made.with_suffix(".job")).write_text(json.dumps(job), encoding="utf-8")
     run = run_in_blender(program, _SCRIPT, made.with_suffix(".job"), LIMITS.seconds)
-    notes = Path(job["notes"])
-    found = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
+    report = Path(job["report"])
+    found = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
     if "refused" in found:
         raise InputError(str(found["refused"]))
     if not made.is_file():
@@ -83,7 +83,7 @@ def _by_blender(path: Path, made: Path, resolver: FolderResolver, program: Path)
 
 
 def _make_linear(path: Path) -> None:
-    """Base colours that assimp passes on as they are, made linear, as glTF has them."""
+    """Converts the base colours that assimp copies unchanged from sRGB to linear, as glTF requires."""
     content = path.read_bytes()
     length = struct.unpack_from("<I", content, 12)[0]
     header = json.loads(content[20 : 20 + length])

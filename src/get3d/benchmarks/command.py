@@ -80,7 +80,7 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
 def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
     """The stages of a step, and how much faster than the step its images are read."""
     found = step.rows(config.preset, training, config.repeats, config.warm)
-    (seconds,) = (row.other_seconds[step.WHOLE] for row in found if step.WHOLE in row.other_seconds)
+    (seconds,) = (row.other_seconds[step.TOTAL] for row in found if step.TOTAL in row.other_seconds)
     return [*found, *loading.rows(config.preset, training, seconds, config.repeats)]
 
 

@@ -17,7 +17,7 @@ from get3d.latents import Styles
 from get3d.materials import require_channels
 from get3d.storage import load_tensors, read_description, require_same_shapes, restore, without_prefix
 
-__all__ = ["CODES", "WEIGHTS", "load", "model_file", "read_config", "training_styles"]
+__all__ = ["CODES", "WEIGHTS", "load", "model_file", "read_config", "training_objects", "training_styles"]
 
 WEIGHTS = "generator_ema."
 """Prefix of the names of a model's tensors in its file."""
@@ -66,6 +66,19 @@ def read_config(path: Path) -> GeneratorConfig:
     return config
 
 
+def training_objects(path_or_name: str | Path) -> list[str]:
+    """Names of the training objects that a run has codes for; none for a model without.
+
+    Raises:
+        InputError: there is no such run or model.
+    """
+    path = model_file(path_or_name)
+    known = read_description(path).get("training_objects", [])
+    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+        raise InputError(f"{path}: its training objects are no list of names; give another checkpoint")
+    return known
+
+
 def training_styles(path_or_name: str | Path, names: Sequence[str], device: torch.device) -> Styles:
     """The styles (W) that a run has found for objects of its training set.
 
@@ -77,9 +90,8 @@ def training_styles(path_or_name: str | Path, names: Sequence[str], device: torc
     Raises:
         InputError: there are no such codes, or no such object; the message names objects with a similar spelling.
     """
-    path = model_file(path_or_name)
-    known = read_description(path).get("training_objects")
-    if not isinstance(known, list) or not all(isinstance(name, str) for name in known):
+    path, known = model_file(path_or_name), training_objects(path_or_name)
+    if not known:
         raise InputError(f"{path}: holds no codes of training objects; give a run that began with a warm-up")
     number = {name: i for i, name in enumerate(known)}
     for name in names:

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from get3d.cameras import Cameras
 from get3d.evaluation.resumable import digest
-from get3d.generator import BACKGROUND, Generator, Shapes, Styles, mix
+from get3d.generator import Generator, Shapes, Styles, mix
 from get3d.latents import Latents
+from get3d.shapes import BACKGROUND
 from get3d.storage import checksum, describe
 
 __all__ = ["Sampling", "generator_key", "images_of"]
@@ -49,10 +50,10 @@ class Sampling:
         draws = [_second(self.seed + number) for number in numbers]
         codes = torch.stack([torch.randn(2, generator.config.z_dim, generator=draw) for draw in draws])
         uniform = torch.stack([torch.rand(2, 2, generator=draw) for draw in draws])
-        kept = torch.where(uniform[:, 1] < self.style_mixing, uniform[:, 0], 1.0).to(latents.geometry)
+        mixing = torch.where(uniform[:, 1] < self.style_mixing, uniform[:, 0], 1.0).to(latents.geometry)
         second = codes.to(latents.geometry)
         others = Latents(second[:, 0], second[:, 1], latents.label)
-        return mix(styles, generator.styles(others, self.psi), kept)
+        return mix(styles, generator.styles(others, self.psi), mixing)
 
     @torch.no_grad()
     def shapes(self, generator: Generator, numbers: Sequence[int]) -> Shapes:
@@ -92,6 +93,6 @@ def images_of(
     if generator.config.light.turned:
         # As evenly spread as the drawn cameras' angles, and the same in whatever batch.
         turn = (cameras.angles[:, 0] * 1000) % (2 * torch.pi)
-    images = generator.draw(shapes, cameras, resolution, turn=turn)
+    images = shapes.draw(cameras, resolution, turn=turn)
     empty = shapes.surfaces.empty[:, None, None, None]
     return torch.cat([torch.where(empty, BACKGROUND, images.rgb), torch.where(empty, 0.0, images.mask)], dim=1)

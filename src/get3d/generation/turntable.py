@@ -9,12 +9,13 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from get3d.camera_prior import CameraPrior
 from get3d.cameras import Cameras
 from get3d.color import signed_to_bytes
 from get3d.files import writing
-from get3d.generator import Generator, Shapes
 from get3d.images import contact_sheet
 from get3d.render.lights import Light
+from get3d.shapes import Shapes
 
 __all__ = ["columns_for", "seen_from", "sheet", "turning", "write_sheet", "write_video"]
 
@@ -30,27 +31,27 @@ STILL = 3
 
 
 def turning(
-    generator: Generator, shapes: Shapes, resolution: int, light: Light | None = None
+    shapes: Shapes, prior: CameraPrior, resolution: int, light: Light | None = None
 ) -> UInt8[Tensor, "f n 3 r r"]:
-    """Renders a full turn around each shape, on white, in a light or in that of the model's images."""
-    return torch.stack([_images(generator, shapes, frame, resolution, light) for frame in range(TURN)])
+    """Renders a full turn around each shape, on white, in a light or in that of its own images."""
+    return torch.stack([_images(shapes, prior, frame, resolution, light) for frame in range(TURN)])
 
 
 def seen_from(
-    generator: Generator, shapes: Shapes, resolution: int, light: Light | None = None
+    shapes: Shapes, prior: CameraPrior, resolution: int, light: Light | None = None
 ) -> UInt8[Tensor, "n 3 r r"]:
-    """Renders each shape once, on white, all from the same side, in a light or in that of the model's images."""
-    return _images(generator, shapes, STILL, resolution, light)
+    """Renders each shape once, on white, all from the same side, in a light or in that of its own images."""
+    return _images(shapes, prior, STILL, resolution, light)
 
 
 @torch.no_grad()
 def _images(
-    generator: Generator, shapes: Shapes, frame: int, resolution: int, light: Light | None
+    shapes: Shapes, prior: CameraPrior, frame: int, resolution: int, light: Light | None
 ) -> UInt8[Tensor, "n 3 r r"]:
     meshes = shapes.surfaces.meshes
     place = torch.full((len(meshes),), frame)
-    cameras: Cameras = Cameras.turntable(generator.config.cameras, TURN)[place].to(meshes.vertices.device)
-    images = generator.draw(shapes, cameras, resolution, light=light)
+    cameras: Cameras = Cameras.turntable(prior, TURN)[place].to(meshes.vertices.device)
+    images = shapes.draw(cameras, resolution, light=light)
     over_white = images.rgb.clamp(-1, 1) * images.mask + (1 - images.mask)
     return signed_to_bytes(over_white).cpu()
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from get3d.checkpoints.model import model_file, read_config
 from get3d.datasets.loader import ImageDataset
@@ -22,6 +24,7 @@ from get3d.networks import DiscriminatorConfig
 from get3d.ranges import Range, option_names, require_ranges
 from get3d.reconstruction.config import LOSS_WEIGHTS
 from get3d.reconstruction.hulls import Hulls
+from get3d.reconstruction.initial import initial_styles
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
@@ -73,6 +76,10 @@ class PreparedRun:
         hull = self.config.warmup.hull
         needed = self.config.warmup_total and hull.weight
         return Hulls(self.images, self.config.generator.grid_size, hull.resolution) if needed else None
+
+    def initial_styles(self) -> Float[Tensor, "n 2 w"]:
+        """The codes of the training objects before the warm-up."""
+        return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
 
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:

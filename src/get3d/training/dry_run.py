@@ -152,7 +152,7 @@ def measure(config: TrainConfig, objects: int, world: int = 1) -> Needs:
     networks = {"generator": state.generator, "discriminator": state.discriminator}
     trained = [parameter for network in networks.values() for parameter in network.parameters()]
     weights = sum(parameter.nbytes for parameter in trained)
-    average = sum(parameter.nbytes for parameter in state.generator_ema.parameters())
+    ema = sum(parameter.nbytes for parameter in state.generator_ema.parameters())
     checkpoint = checkpoint_bytes(state)
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     del state, networks, trained
@@ -164,7 +164,7 @@ def measure(config: TrainConfig, objects: int, world: int = 1) -> Needs:
     # A checkpoint is copied, and written while the next steps go on; ranks send a copy of the gradients.
     base = found[many].peak - by_image * many + checkpoint + (weights if world > 1 else 0)
     # Weights, gradients, two moments.
-    return Needs(parameters, images, 4 * weights + average, base, by_image, checkpoint, many / found[many].seconds)
+    return Needs(parameters, images, 4 * weights + ema, base, by_image, checkpoint, many / found[many].seconds)
 
 
 def _in_process(config: TrainConfig, images: int) -> _Measured:

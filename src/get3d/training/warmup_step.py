@@ -64,7 +64,7 @@ def warmup_step(
         with config.autocast(device):
             fields = generator.fields(styles)
         shapes = generator.extract(fields)
-        drawn = generator.draw(shapes, part.cameras, config.resolution, turn=part.turn)
+        drawn = shapes.draw(part.cameras, config.resolution, turn=part.turn)
         losses = image_losses(drawn, to_network(part.images.to(device, non_blocking=True)), warmup.losses)
         if hulls is not None:
             losses["hull"] = warmup.hull.weight * _hull_loss(state, part, fields, hulls, config)

@@ -10,7 +10,7 @@ import numpy as np
 import viser
 
 from get3d.files import InputError
-from get3d.generation.record import RECORD
+from get3d.generation.manifest import MANIFEST
 from get3d.viewer.camera import look_as_in_training
 from get3d.viewer.latest import Latest
 from get3d.viewer.studio import NEIGHBOURS, Pick, Studio
@@ -195,7 +195,7 @@ class Window:
             "--texture": settings.texture,
             "--small-components": settings.small_components,
         }
-        words = ["get3d", "generate", settings.model, "--latents", str(settings.out / RECORD)]
+        words = ["get3d", "generate", settings.model, "--latents", str(settings.out / MANIFEST)]
         words += [str(word) for option in options.items() for word in option]
         self._saved.value, self._saved.visible = shlex.join(words), True
         self._client.add_notification("Saved", str(settings.out / entry["file"]), color="green")

@@ -136,7 +136,7 @@ class Studio:
     def textured(self, pick: Pick) -> bytes | None:
         """The object as it would be saved, as a .glb; None where the shape has no surface."""
         with self._turn:
-            shapes = shapes_of(self.generator, self._plan(pick, ""), range(1), self.settings.small_components)
+            shapes = shapes_of(self.generator, self._shape_list(pick, ""), range(1), self.settings.small_components)
             _, textured = textured_object(shapes, 0, self.settings)
         return None if textured is None else glb_bytes(textured)
 
@@ -164,8 +164,8 @@ class Studio:
         for one in picks:
             # On the grid of objects: a coarse one loses thin parts, which is what one wants to compare.
             with self._turn:
-                shapes = shapes_of(self.generator, self._plan(one, ""), range(1), self.settings.small_components)
-                images.append(seen_from(self.generator, shapes, _THUMBNAIL))
+                shapes = shapes_of(self.generator, self._shape_list(one, ""), range(1), self.settings.small_components)
+                images.append(seen_from(shapes, self.generator.config.cameras, _THUMBNAIL))
         return Neighbours(picks, np.asarray(sheet(torch.cat(images), columns_for(4)).convert("RGB")))
 
     @torch.no_grad()
@@ -183,9 +183,9 @@ class Studio:
             InputError: the name cannot be a file's, or there is such a file; or the shape has no surface.
         """
         with self._turn:
-            return add_object(self.generator, self._plan(pick, name), self.settings)
+            return add_object(self.generator, self._shape_list(pick, name), self.settings)
 
-    def _plan(self, pick: Pick, name: str) -> ShapeList:
+    def _shape_list(self, pick: Pick, name: str) -> ShapeList:
         """In styles: objects of a shapes.json share one truncation, those of a page need not."""
         styles: Styles = self.generator.styles(pick.latents, pick.psi)
         return ShapeList([name], styles, [{"psi": pick.psi}])

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image, ImageOps
 from get3d.datasets.alpha import alpha_fault
 from get3d.files import InputError, open_file, writing
 
-__all__ = ["Head", "Made", "UnusableImageError", "Window", "read_head", "write_image"]
+__all__ = ["Head", "Made", "UnusableImageError", "Window", "read_head", "read_rgba", "write_image"]
 
 _LARGEST = 2**26
 """Maximum pixels of an image; a larger one counts as a decompression bomb."""
@@ -83,7 +83,7 @@ class _Stored:
         return (self.height, self.width) if self.orientation in _SIDEWAYS else (self.width, self.height)
 
 
-def read_head(path: Path, mask: Path | None, aspect: float | None = None) -> Head:
+def read_head(path: Path, mask: Path | None, aspect: float | None = None, *, needs_alpha: bool = True) -> Head:
     """Reads the headers of an image and its mask.
 
     Args:
@@ -91,6 +91,7 @@ def read_head(path: Path, mask: Path | None, aspect: float | None = None) -> Hea
         mask: its mask, if alpha is not in the image.
         aspect: width / height of the camera, if known. An image that is stored sideways according to its EXIF data is
             rotated, unless the stored image has this aspect ratio: then the camera belongs to the stored image.
+        needs_alpha: refuse images without an alpha channel and without a mask.
 
     Raises:
         UnusableImageError: a file is not an image, or is too large, or there is no mask.
@@ -100,7 +101,7 @@ def read_head(path: Path, mask: Path | None, aspect: float | None = None) -> Hea
         raise UnusableImageError(f"is {stored.width} × {stored.height} pixels, more than {_LARGEST}")
     if stored.mode not in _MODES:
         raise UnusableImageError(f"its colours are {stored.mode}; save it as RGBA of 8 bits")
-    if mask is None and not stored.alpha:
+    if needs_alpha and mask is None and not stored.alpha:
         raise UnusableImageError("has no alpha channel; give a folder of masks with --masks")
     turned = stored.orientation != _UPRIGHT
     width, height = stored.upright_size
@@ -156,7 +157,7 @@ def write_image(head: Head, window: Window, resolution: int, out: Path) -> Made:
         UnusableImageError: the image or its mask is damaged, or its alpha is empty or full.
         InputError: `out` cannot be written.
     """
-    image = _read(head)
+    image = read_rgba(head)
     whole = window == Window(0, 0, head.width) and head.width == head.height
     if not whole:
         # What lies beyond the image is filled with zeros, so it is transparent.
@@ -176,7 +177,12 @@ def write_image(head: Head, window: Window, resolution: int, out: Path) -> Made:
     return "resampled" if resampled else "written anew"
 
 
-def _read(head: Head) -> Image.Image:
+def read_rgba(head: Head) -> Image.Image:
+    """Reads the upright pixels of an image, with its mask as alpha.
+
+    Raises:
+        UnusableImageError: the image or its mask is damaged.
+    """
     try:
         with open_file(head.path) as file, Image.open(io.BytesIO(file.read(_MOST_BYTES)), formats=_FORMATS) as image:
             image.load()

@@ -26,7 +26,7 @@ def make_report(
     description: Description,
     made: dict[int, Made],
     left: Sequence[Left],
-    notes: Sequence[str],
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     """The content of report.json: number of images, results for their cameras, and each image that is left out.
 
@@ -35,7 +35,7 @@ def make_report(
         description: description of the dataset.
         made: how each image was made, by index in `matched`.
         left: images that are left out.
-        notes: notes for the report.
+        warnings: for the report.
     """
     deviations = np.abs(matched.deviations[list(made)])
     return {
@@ -49,7 +49,7 @@ def make_report(
             name: {"median": float(np.median(column)), "largest": float(column.max())}
             for name, column in zip(("aim", "roll", "distance"), deviations.T, strict=True)
         },
-        "notes": list(notes),
+        "warnings": list(warnings),
         "worlds": matched.worlds,
         "camera": {
             name: list(value) if isinstance(value, tuple) else value
@@ -80,7 +80,7 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
         ),
         f"objects {report['scale']:g} long",
     ]
-    for line in [*lines, *report["notes"]]:
+    for line in [*lines, *report["warnings"]]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     entries = report["images_left_out"]
     if entries:

@@ -1,0 +1,1 @@
+"""Objects from images: of a model (fit), or directly (reconstruct)."""

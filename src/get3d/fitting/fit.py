@@ -1,0 +1,181 @@
+"""`get3d fit`: an object of a model that looks like photos."""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import Progress as Bar
+from torch import Tensor
+
+from get3d.checkpoints.model import training_objects, training_styles
+from get3d.datasets.camera_table import read_cameras
+from get3d.files import InputError
+from get3d.fitting.comparison import mask_iou, psnr, write_comparison
+from get3d.fitting.config import FitConfig
+from get3d.fitting.inversion import Objective, StyleModel, fit_layers, fit_styles, style_model
+from get3d.fitting.photos import Photo, read_photo, targets
+from get3d.fitting.search import Candidates, best_starts
+from get3d.fitting.views import Views
+from get3d.generation.manifest import begin_manifest
+from get3d.generation.objects import write_objects
+from get3d.generation.settings import PSI, open_generator
+from get3d.generation.shape_list import ShapeList, require_plain_names
+from get3d.generator import Generator
+from get3d.images import Images
+from get3d.latents import Styles
+
+__all__ = ["FitConfig", "fit"]
+
+COMPARISON = "comparison.png"
+KEPT = 6
+"""Starts that are refined together."""
+_TRAINED = 48
+"""Training objects that a search begins from, at most."""
+_STRANGE = 0.7
+"""Intersection over union below which the model may not know such objects."""
+_REFRESH = 3.0
+"""Seconds between images of how a fit goes on."""
+
+
+def fit(config: FitConfig, console: Console) -> dict[str, Any]:
+    """Writes an object of a model that looks like photos, and returns its entry in `shapes.json`.
+
+    Besides what `generate` writes, there is `comparison.png` with target, fit and difference of each image, which is
+    written again while the fit goes on.
+
+    Raises:
+        InputError: an option is out of range, or the model, an image, a mask or a camera cannot be used.
+    """
+    photos, angles = _read(config)
+    name = config.name if config.name is not None else photos[0].path.stem
+    require_plain_names("--name", [name])
+    generator = open_generator(config)
+    begin_manifest(config.out, [COMPARISON])
+    began = time.perf_counter()
+    fitted, objective = _fitted(generator, config, photos, angles, console)
+    facts: dict[str, Any] = {"images": [str(photo.path) for photo in photos]}
+    facts |= _numbers(generator, fitted, objective, angles is not None, config.out / COMPARISON)
+    facts["seconds"] = round(time.perf_counter() - began, 1)
+    _say(facts, console)
+    plan = ShapeList([name], fitted.styles, [facts])
+    write_objects(generator, plan, config, console, others=[COMPARISON])
+    return facts
+
+
+def _read(config: FitConfig) -> tuple[list[Photo], Tensor | None]:
+    """The photos, and the angles of their cameras if they are known."""
+    if not config.images:
+        raise InputError("no IMAGE; give one or several images of the object")
+    if config.mask and len(config.mask) != len(config.images):
+        raise InputError(f"--mask: {len(config.mask)} masks for {len(config.images)} images; give one for each")
+    masks = config.mask or (None,) * len(config.images)
+    photos = [read_photo(path, mask) for path, mask in zip(config.images, masks, strict=True)]
+    if config.cameras is None:
+        return photos, None
+    for photo in photos:
+        if not photo.square:
+            width, height = photo.rgba.shape[1], photo.rgba.shape[0]
+            fix = "crop it as the model's images are, or leave out --cameras"
+            raise InputError(f"{photo.path}: is {width} × {height}, but an image with a known camera is square; {fix}")
+    return photos, _angles(config.cameras, [photo.path for photo in photos])
+
+
+def _angles(table: Path, paths: list[Path]) -> Tensor:
+    """The cameras of images by the ends of their paths."""
+    names, angles = read_cameras(table)
+    rows = []
+    for path in paths:
+        parts = path.resolve().parts
+        found = [row for row, name in enumerate(names) if parts[-len(name.split("/")) :] == tuple(name.split("/"))]
+        if len(found) != 1:
+            said = "no line" if not found else f"{len(found)} lines"
+            raise InputError(f"{table}: has {said} for the image {path}; give each image one, with its name or path")
+        rows += found
+    return torch.from_numpy(angles[rows, :2]).float()
+
+
+def _fitted(
+    generator: Generator, config: FitConfig, photos: list[Photo], angles: Tensor | None, console: Console
+) -> tuple[Candidates, Objective]:
+    device, windows = generator.device, [photo.window() for photo in photos]
+    pixels = max(window.side * len(photo.rgba) for window, photo in zip(windows, photos, strict=True))
+    resolution = min(config.image_resolution, max(16, 8 * round(pixels / 8)))
+    real = targets(photos, windows, resolution).to(device)
+    known = None if angles is None else Views.of_windows(generator.config.cameras, angles.to(device), windows)
+    objective = Objective(real, config.losses, config.prior, config.layer_prior)
+    model = style_model(generator, config.label)
+    estimate = known is None
+    first, second = config.steps // 3, config.steps // 2
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task("search", total=first + second + config.steps)
+        shown = _Shown(config.out / COMPARISON, real, lambda: bar.advance(task))
+        found = best_starts(generator, _beginnings(generator, model, config), real, known, KEPT)
+        small = replace(objective, real=targets(photos, windows, max(16, resolution // 2)).to(device))
+        bar.update(task, description="W, all starts")
+        found = fit_styles(generator, model, found, small, estimate=estimate, steps=first, progress=shown.quietly)
+        bar.update(task, description="W")
+        found = fit_styles(generator, model, found.best(1), objective, estimate=estimate, steps=second, progress=shown)
+        bar.update(task, description="W+")
+        found = fit_layers(generator, model, found, objective, estimate=estimate, steps=config.steps, progress=shown)
+    return found, objective
+
+
+class _Shown:
+    """Writes how a fit goes on, now and then."""
+
+    def __init__(self, path: Path, real: Tensor, advance: Callable[[], None]) -> None:
+        self._path, self._real, self._advance, self._last = path, real, advance, time.monotonic()
+
+    def quietly(self, drawn: Images) -> None:
+        """A step of several objects, which are not shown."""
+        self._advance()
+
+    def __call__(self, drawn: Images) -> None:
+        """A step of one object."""
+        self._advance()
+        if time.monotonic() - self._last > _REFRESH:
+            write_comparison(self._path, drawn, self._real)
+            self._last = time.monotonic()
+
+
+def _beginnings(generator: Generator, model: StyleModel, config: FitConfig) -> Styles:
+    """The styles (W) that a search begins from: the mean, random ones, and those of training objects, if there are."""
+    parts = [model.mean]
+    if config.starts:
+        latents = generator.sample_latents(config.starts, config.seed, config.label)
+        parts.append(generator.styles(latents, PSI if config.psi is None else config.psi, per_layer=False))
+    names = training_objects(config.model)
+    if names:
+        chosen = names[:: -(-len(names) // _TRAINED)]
+        parts.append(training_styles(config.model, chosen, generator.device))
+    return Styles(torch.cat([p.geometry for p in parts]), torch.cat([p.texture for p in parts]))
+
+
+@torch.no_grad()
+def _numbers(generator: Generator, fitted: Candidates, objective: Objective, known: bool, path: Path) -> dict[str, Any]:
+    """What is said of a fit, and its last comparison."""
+    drawn = generator.shapes(fitted.styles).draw(fitted.views(), objective.real.shape[-1])
+    write_comparison(path, drawn, objective.real)
+    degrees = fitted.views().angles.rad2deg()
+    return {
+        "iou": [round(value, 4) for value in mask_iou(drawn, objective.real).tolist()],
+        "psnr": [round(value, 2) for value in psnr(drawn, objective.real).tolist()],
+        "cameras": "known" if known else "estimated",
+        "angles": [[round(value, 2) for value in row] for row in degrees.tolist()],
+    }
+
+
+def _say(facts: dict[str, Any], console: Console) -> None:
+    for path, iou, psnr_, (azimuth, polar) in zip(
+        facts["images"], facts["iou"], facts["psnr"], facts["angles"], strict=True
+    ):
+        text = f"{path}: IoU {iou:.2f}, PSNR {psnr_:.1f} dB, azimuth {azimuth:.0f}°, polar angle {polar:.0f}°"
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+    worst = min(facts["iou"])
+    if worst < _STRANGE:
+        warnings.warn(f"IoU {worst:.2f} after fitting: this model may not know such objects", stacklevel=2)

@@ -1,0 +1,175 @@
+"""Inversion: the styles of a generator, and cameras, whose images are like given ones.
+
+A few starts are refined together in W, where each style is what the model's random styles vary by; the best is then
+given a style for each layer (W+; Abdal et al. 2019, "Image2StyleGAN"), held near the one that it comes from; and the
+synthesis network can be tuned around it (Roich et al. 2021, "Pivotal Tuning").
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from get3d.fitting.search import Candidates
+from get3d.fitting.views import Views
+from get3d.generator import Generator
+from get3d.images import Images
+from get3d.latents import Styles
+from get3d.reconstruction.codes import CodePrior
+from get3d.reconstruction.losses import image_losses
+
+__all__ = ["Objective", "StyleModel", "fit_layers", "fit_styles", "style_model"]
+
+Progress = Callable[[Images], None]
+"""Is given the drawn images after each step."""
+
+SAMPLES, COMPONENTS = 4096, 64
+"""Random styles that the model's variation is measured with, and axes that are kept of it."""
+
+STYLE_RATE, LAYER_RATE, TUNE_RATE = 0.08, 0.03, 5e-4
+ANGLE_RATE, FRAME_RATE = 0.02, 0.004
+"""Adam's rates: styles in standard deviations, weights, angles in radians, and zoom, pan and distance."""
+
+_LAST_RATE = 0.1
+_NEUTRAL_DISTANCE = 0.3
+"""Standard deviation of the logarithm of the distance around that of the model's images."""
+
+
+@dataclass(frozen=True)
+class StyleModel:
+    """How a model's random styles vary, for geometry and texture."""
+
+    geometry: CodePrior
+    texture: CodePrior
+
+    @property
+    def mean(self) -> Styles:
+        """The mean object (W)."""
+        return Styles(self.geometry.mean[None], self.texture.mean[None])
+
+    @property
+    def priors(self) -> tuple[CodePrior, CodePrior]:
+        """Both."""
+        return self.geometry, self.texture
+
+
+@torch.no_grad()
+def style_model(generator: Generator, label: str | None) -> StyleModel:
+    """The distribution of the styles (W) of random latents of a class."""
+    styles = generator.styles(generator.sample_latents(SAMPLES, 0, label), per_layer=False)
+    return StyleModel(*(CodePrior.fitted(part, COMPONENTS) for part in (styles.geometry, styles.texture)))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a fit makes small.
+
+    Attributes:
+        real: the windows of v photos.
+        losses: weights of the image losses.
+        prior: weight of the mean square of styles in standard deviations.
+        layer_prior: weight of the mean square of the layers' differences from their common style, likewise.
+    """
+
+    real: Float[Tensor, "v 4 r r"]
+    losses: dict[str, float]
+    prior: float
+    layer_prior: float
+
+    def of_objects(self, drawn: Images) -> Float[Tensor, " m"]:
+        """The image losses of m objects, each drawn by v cameras."""
+        views = len(self.real)
+        parts = [drawn[start : start + views] for start in range(0, len(drawn), views)]
+        return torch.stack([torch.stack(list(image_losses(p, self.real, self.losses).values())).sum() for p in parts])
+
+
+def fit_styles(
+    generator: Generator,
+    model: StyleModel,
+    start: Candidates,
+    objective: Objective,
+    *,
+    estimate: bool,
+    steps: int,
+    progress: Progress,
+) -> Candidates:
+    """Refines styles in W and cameras, all starts together."""
+    kinds = ("geometry", "texture")
+    axes, places, rests = [], [], []
+    for kind, prior in zip(kinds, model.priors, strict=True):
+        away = getattr(start.styles, kind).detach() - prior.mean
+        deviations = prior.directions.norm(dim=1).clamp(min=1e-6)
+        place = (away @ (prior.directions / deviations[:, None]).T) / deviations
+        axes.append(prior.directions)
+        places.append(nn.Parameter(place))
+        # What the axes do not reach, as of a training object, stays.
+        rests.append(prior.mean + away - place @ prior.directions)
+
+    def styles() -> Styles:
+        return Styles(*(rest + place @ axis for rest, place, axis in zip(rests, places, axes, strict=True)))
+
+    views = start.views[slice(None)]
+    losses = start.losses
+    for _ in _steps([(places, STYLE_RATE), *_camera_groups(views, estimate)], steps):
+        drawn = generator.shapes(styles()).draw(views(), objective.real.shape[-1], through_positions=True)
+        losses = objective.of_objects(drawn)
+        spread = sum(place.square().mean() for place in places)
+        (losses.sum() + objective.prior * len(losses) * spread + _distance_loss(views, estimate)).backward()
+        progress(drawn)
+    found = styles()
+    return Candidates(Styles(found.geometry.detach(), found.texture.detach()), views, losses.detach())
+
+
+def fit_layers(
+    generator: Generator,
+    model: StyleModel,
+    start: Candidates,
+    objective: Objective,
+    *,
+    estimate: bool,
+    steps: int,
+    progress: Progress,
+) -> Candidates:
+    """Refines a style for each layer (W+), and cameras, of one object."""
+    base = generator.require_styles(start.styles)
+    parts = (base.geometry, base.texture)
+    scales = [prior.directions.square().sum(0).mean().sqrt() for prior in model.priors]
+    moves = [nn.Parameter(torch.zeros_like(part)) for part in parts]
+
+    def styles() -> Styles:
+        return Styles(*(part + scale * move for part, scale, move in zip(parts, scales, moves, strict=True)))
+
+    views, losses = start.views[slice(None)], start.losses
+    for _ in _steps([(moves, LAYER_RATE), *_camera_groups(views, estimate)], steps):
+        drawn = generator.shapes(styles()).draw(views(), objective.real.shape[-1], through_positions=True)
+        losses = objective.of_objects(drawn)
+        spread = sum(move.square().mean() for move in moves)
+        (losses.sum() + objective.layer_prior * spread + _distance_loss(views, estimate)).backward()
+        progress(drawn)
+    found = styles()
+    return Candidates(Styles(found.geometry.detach(), found.texture.detach()), views, losses.detach())
+
+
+def _camera_groups(views: Views, estimate: bool) -> list[tuple[list[nn.Parameter], float]]:
+    views.requires_grad_(estimate)
+    return [([views.angles], ANGLE_RATE), ([views.zoom, views.pan, views.distance], FRAME_RATE)] if estimate else []
+
+
+def _distance_loss(views: Views, estimate: bool) -> Tensor | float:
+    return 0.01 * (views.distance / _NEUTRAL_DISTANCE).square().sum() if estimate else 0.0
+
+
+@torch.enable_grad()
+def _steps(groups: list[tuple[list[nn.Parameter], float]], steps: int) -> Iterator[None]:
+    """Steps of Adam, whose rates fall by half a cosine; the caller makes the gradients."""
+    optimizer = torch.optim.Adam([{"params": params, "lr": rate} for params, rate in groups], betas=(0.9, 0.99))
+    for step in range(steps):
+        left = _LAST_RATE + (1 - _LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * step / steps))
+        for group, (_, rate) in zip(optimizer.param_groups, groups, strict=True):
+            group["lr"] = rate * left
+        optimizer.zero_grad()
+        yield
+        optimizer.step()

@@ -1,0 +1,150 @@
+"""`get3d reconstruct`: a textured mesh of one object from many images with cameras, without a model."""
+
+import difflib
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress as Bar
+from torch import Tensor
+
+from get3d.datasets import index
+from get3d.datasets.loader import decode_listed
+from get3d.datasets.resizing import reduced
+from get3d.datasets.validation import quick_problems
+from get3d.devices import device_named, keep_memory
+from get3d.export import mesh_report, textured_mesh, without_small_components
+from get3d.files import InputError, require_writable, write_json
+from get3d.fitting.comparison import mask_iou, psnr, write_comparison
+from get3d.fitting.config import ReconstructConfig
+from get3d.fitting.optimisation import ObjectImages, Reconstruction
+from get3d.generation.turntable import sheet, turning, write_video
+from get3d.ranges import require_ranges
+
+__all__ = ["ObjectImages", "ReconstructConfig", "read_object", "reconstruct"]
+
+NAMES = ("comparison.png", "report.json")
+_SHOWN, _REFRESH = 6, 10.0
+"""Images in the comparison, and seconds between its renewals while the fit goes on."""
+_SMALL = 0.005
+"""Components with less than this share of the area are left out."""
+
+
+def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
+    """Writes a textured mesh of an object, and returns what `report.json` says of it.
+
+    There are `<object>.glb`, `comparison.png` with target, fit and difference of held-out images, `turntable.gif` and
+    `report.json`.
+
+    Raises:
+        InputError: an option is out of range, or the dataset, the object or its images cannot be used.
+    """
+    require_ranges(config)
+    views = read_object(config)
+    device = device_named(config.device)
+    require_writable(config.out)
+    keep_memory()
+    held = held_out(len(views), config.held_out)
+    fitted = torch.tensor([row for row in range(len(views)) if row not in held])
+    shown = torch.tensor((held or fitted.tolist())[:_SHOWN])
+    began, last = time.monotonic(), time.monotonic()
+    fit = Reconstruction(views.to(device), fitted.to(device), config)
+    with Bar(console=console, transient=True) as bar:
+        task = bar.add_task(config.object, total=config.steps)
+        while not fit.done:
+            losses = fit.advance()
+            bar.update(task, completed=fit.step, description=" ".join(f"{n} {v:.4f}" for n, v in losses.items()))
+            if time.monotonic() - last > _REFRESH:
+                _compare(fit, shown.to(device), config.out / NAMES[0])
+                last = time.monotonic()
+    return _finish(fit, shown, held, config, time.monotonic() - began, console)
+
+
+def read_object(config: ReconstructConfig) -> ObjectImages:
+    """The images of an object of a dataset.
+
+    Raises:
+        InputError: the dataset cannot be used, has no such object, or the object has too few images.
+    """
+    listing = index.read(config.data)
+    stored, problems = quick_problems(listing)
+    if problems:
+        raise InputError(problems[0].message)
+    if config.object not in listing.objects:
+        near = ", ".join(difflib.get_close_matches(config.object, listing.objects, 3, 0.0))
+        raise InputError(f"--object {config.object}: no object of {config.data}; like it are {near}")
+    rows = np.flatnonzero(listing.object_index == listing.objects.index(config.object))
+    if len(rows) < 2:
+        raise InputError(f"--object {config.object}: has {len(rows)} image; a reconstruction needs several")
+    resolution = stored if config.resolution is None else config.resolution
+    if resolution > stored or stored % resolution:
+        raise InputError(f"--resolution is {resolution}, but the images have {stored} pixels; choose a divisor")
+    if config.materials != "color" and listing.light is None:
+        raise InputError(f"--materials {config.materials}: {config.data} does not say its light; use color")
+    images = np.stack([reduced(decode_listed(listing, int(row), stored), resolution) for row in rows])
+    turns = None if listing.turns is None else torch.from_numpy(listing.turns[rows]).float()
+    angles = torch.from_numpy(np.ascontiguousarray(listing.angles[rows])).float()
+    return ObjectImages(torch.from_numpy(images), angles, turns, listing.prior, listing.scale, listing.light)
+
+
+def held_out(count: int, share: float) -> list[int]:
+    """Numbers of the images that are only measured, evenly spread; at least two stay."""
+    held = min(round(share * count), count - 2)
+    return [int((number + 0.5) * count / held) for number in range(held)]
+
+
+@torch.no_grad()
+def _compare(fit: Reconstruction, rows: Tensor, path: Path) -> None:
+    write_comparison(path, fit.drawn(rows), fit.views.real(rows))
+
+
+@torch.no_grad()
+def _finish(
+    fit: Reconstruction, shown: Tensor, held: list[int], config: ReconstructConfig, seconds: float, console: Console
+) -> dict[str, Any]:
+    """Writes the mesh, images and numbers."""
+    fit.isosurface.eval()
+    shapes = fit.shapes()
+    meshes = without_small_components(shapes.meshes, _SMALL)
+    shapes = replace(shapes, surfaces=replace(shapes.surfaces, meshes=meshes))
+    textured = textured_mesh(meshes.split()[0], shapes.material(0), config.texture, config.faces)
+    name = config.object.replace("/", "-")
+    textured.save(config.out / f"{name}.{config.format}")
+    report = mesh_report(textured.mesh)
+    facts: dict[str, Any] = {
+        "object": config.object,
+        "steps": fit.step,
+        "seconds": round(seconds, 1),
+        "faces": len(textured.faces),
+        "watertight": report.watertight,
+        "components": report.components,
+    }
+    for title, rows in (("fitted", fit.fitted), ("held_out", torch.tensor(held, device=fit.device).long())):
+        if len(rows):
+            drawn, real = fit.drawn(rows), fit.views.real(rows)
+            facts[title] = {
+                "images": len(rows),
+                "psnr": round(float(psnr(drawn, real).mean()), 2),
+                "iou": round(float(mask_iou(drawn, real).mean()), 4),
+            }
+    _compare(fit, shown.to(fit.device), config.out / NAMES[0])
+    if config.video != "none":
+        frames = turning(shapes, fit.views.prior, max(fit.views.resolution, 128))
+        write_video(config.out / f"turntable.{config.video}", (sheet(images, 1) for images in frames))
+    write_json(config.out / NAMES[1], facts)
+    console.print(_said(config.out / f"{name}.{config.format}", facts), highlight=False, markup=False, soft_wrap=True)
+    return facts
+
+
+def _said(path: Path, facts: dict[str, Any]) -> str:
+    parts = [f"{facts['faces']:,} triangles"]
+    for name in ("fitted", "held_out"):
+        if name in facts:
+            parts.append(
+                f"{name.replace('_', '-')} images PSNR {facts[name]['psnr']:.1f} dB, IoU {facts[name]['iou']:.3f}"
+            )
+    return f"{path}: {'; '.join(parts)}"

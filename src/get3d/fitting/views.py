@@ -1,0 +1,69 @@
+"""Cameras of the windows of photos: known ones, or estimated ones, whose numbers are parameters."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from get3d.camera_prior import CameraPrior
+from get3d.cameras import Cameras
+from get3d.fitting.photos import Window
+
+__all__ = ["Views"]
+
+_STEEPEST = math.radians(3)
+"""Least angle between the direction of a camera and the vertical."""
+
+
+class Views(nn.Module):
+    """Cameras that see square windows of larger images, around an object of a model.
+
+    The windows of images stretch them by `exp(zoom)`, and `pan` is where the optical axis meets them. A camera that
+    moves away, by the factor `exp(distance)`, has a longer lens, so that only its perspective changes.
+
+    Attributes:
+        angles: [n, 2] azimuth and polar angle in radians.
+        zoom: [n].
+        pan: [n, 2] x right and y down from the upper left corner, in units of the window's side.
+        distance: [n].
+        prior: the cameras of the model's images, from which radius and field of view are taken.
+    """
+
+    def __init__(
+        self,
+        prior: CameraPrior,
+        angles: Float[Tensor, "n 2"],
+        zoom: Float[Tensor, " n"],
+        pan: Float[Tensor, "n 2"],
+        distance: Float[Tensor, " n"] | None = None,
+    ) -> None:
+        super().__init__()
+        self.prior = prior
+        self.angles, self.zoom, self.pan = nn.Parameter(angles), nn.Parameter(zoom), nn.Parameter(pan)
+        self.distance = nn.Parameter(torch.zeros_like(zoom) if distance is None else distance)
+
+    @classmethod
+    def of_windows(cls, prior: CameraPrior, angles: Float[Tensor, "n 2"], windows: Sequence[Window]) -> "Views":
+        """The cameras of windows of images that the prior's cameras saw."""
+        parts = angles.new_tensor([(window.x, window.y, window.side) for window in windows])
+        side = parts[:, 2:]
+        return cls(prior, angles, -side[:, 0].log(), (0.5 - parts[:, :2]) / side + 0.5)
+
+    def __len__(self) -> int:
+        return len(self.zoom)
+
+    def __getitem__(self, rows: slice | Tensor) -> "Views":
+        parts = (self.angles, self.zoom, self.pan, self.distance)
+        return Views(self.prior, *(part.detach()[rows].clone() for part in parts))
+
+    def forward(self) -> Cameras:
+        """The cameras; differentiable in all parameters."""
+        azimuth, polar = self.angles.unbind(1)
+        polar = polar.clamp(_STEEPEST, math.pi - _STEEPEST)
+        away = self.distance.exp()
+        cameras = Cameras.orbit(azimuth, polar, self.prior.radius * away, math.radians(self.prior.fov))
+        focal = cameras.focal_lengths * (away * self.zoom.exp())[:, None]
+        return replace(cameras, focal_lengths=focal, principal_points=self.pan)

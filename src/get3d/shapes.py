@@ -1,0 +1,150 @@
+"""Shapes: surfaces with the fields that they were extracted from, and what cameras see of them."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.profiler import record_function
+
+from get3d import spans
+from get3d.cameras import Cameras
+from get3d.color import linear_to_srgb, signed_to_unit, srgb_to_linear, unit_to_signed
+from get3d.generator_config import MaterialsName
+from get3d.images import Images
+from get3d.isosurface import Surfaces
+from get3d.light_prior import LightName
+from get3d.materials import BASE_COLOR, Material
+from get3d.meshes import MeshBatch
+from get3d.networks import Fields
+from get3d.render import Fragments, interpolate, mask_of, rasterize
+from get3d.render.lights import LIGHTS, Light
+from get3d.render.shade import Surface, seen_normals, shade, views_of
+
+__all__ = ["BACKGROUND", "Shapes"]
+
+BACKGROUND = -1.0
+"""Colour where nothing is seen: black."""
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """n shapes, ready for rendering.
+
+    Attributes:
+        surfaces: their meshes and regularisers.
+        fields: their fields.
+        materials: what their textures contain, see `GeneratorConfig`.
+        light: the light of the images that they are like.
+    """
+
+    surfaces: Surfaces
+    fields: Fields
+    materials: MaterialsName = "color"
+    light: LightName = "studio"
+
+    def __len__(self) -> int:
+        return len(self.surfaces.meshes)
+
+    @property
+    def meshes(self) -> MeshBatch:
+        """The surfaces."""
+        return self.surfaces.meshes
+
+    @property
+    def empty(self) -> Bool[Tensor, " n"]:
+        """[n] shapes without a surface, which have a placeholder."""
+        return self.surfaces.empty
+
+    def material(self, number: int) -> Material:
+        """The material of one shape, a function of points [p, 3]."""
+
+        def material(points: Float[Tensor, "p 3"]) -> dict[str, Float[Tensor, "p _"]]:
+            shape = torch.full(points.shape[:1], number, device=points.device)
+            return self.fields.texture.at_packed(points, shape)
+
+        return material
+
+    def draw(
+        self,
+        cameras: Cameras,
+        resolution: int,
+        *,
+        through_positions: bool = False,
+        light: Light | None = None,
+        turn: Float[Tensor, " b"] | None = None,
+    ) -> Images:
+        """Renders the shapes, the i-th with the i-th camera; one shape with many cameras, or many with one camera.
+
+        With n shapes and n · v cameras, the first v cameras see the first shape, and so on.
+
+        The mask is differentiable with respect to surface and camera, the colours with respect to the texture field;
+        with a light, also with respect to the light and to the normals of the surface.
+
+        Args:
+            cameras: n cameras for n shapes, a multiple of n, or one.
+            resolution: side of the images in pixels.
+            through_positions: let the gradient of the colours also flow through the visible positions, to surface and
+                camera. Training does not, as in the paper.
+            light: light on the shapes; None: that of the training images.
+            turn: rotation of the light about +Y in each image, in radians; None: no rotation.
+
+        Raises:
+            ValueError: the numbers of shapes and cameras do not match.
+        """
+        meshes, count, views = self.meshes, len(self), len(cameras)
+        if views != 1 and views % max(count, 1):
+            fix = "give as many of both, as many cameras for each shape, or one camera"
+            raise ValueError(f"{count} shapes and {views} cameras; {fix}")
+        seen = torch.arange(count, device=meshes.device).repeat_interleave(views // count) if count < views else None
+        if seen is not None:
+            meshes = meshes.select(seen)
+        elif views < count:
+            cameras = cameras[torch.zeros(count, dtype=torch.long, device=cameras.device)]
+        with record_function(spans.RASTER):
+            fragments = rasterize(meshes, cameras, resolution)
+            mask = mask_of(meshes, fragments)
+        with record_function(spans.TEXTURE):
+            with nullcontext() if through_positions else torch.no_grad():
+                points = interpolate(meshes.vertices, meshes.faces, fragments)
+            shape = fragments.shape if seen is None else seen.index_select(0, fragments.shape)
+            values = self.fields.texture.at_packed(points, shape)
+            rgb = fragments.scatter(self._colors(values, points, meshes, cameras, fragments, light, turn), BACKGROUND)
+        return Images(rgb, mask, meshes.empty)
+
+    def _colors(
+        self,
+        values: Mapping[str, Float[Tensor, "p _"]],
+        points: Float[Tensor, "p 3"],
+        meshes: MeshBatch,
+        cameras: Cameras,
+        fragments: Fragments,
+        light: Light | None,
+        turn: Float[Tensor, " b"] | None,
+    ) -> Float[Tensor, "p 3"]:
+        """The colours that are seen at covered pixels, as networks see them: RGB, sRGB-encoded, in about [−1, 1].
+
+        Args:
+            values: what the texture field gives there, by channel.
+            points: the positions that are seen.
+            meshes: what was rasterised.
+            cameras: that see them.
+            fragments: what is seen.
+            light: as in `draw`.
+            turn: as in `draw`.
+        """
+        base = values[BASE_COLOR]
+        if light is None:
+            if self.materials == "color":
+                return base
+            light = LIGHTS[self.light]
+        surface = Surface(srgb_to_linear(signed_to_unit(base)))
+        if self.materials == "pbr":
+            rest = {name: signed_to_unit(values[name]).clamp(0, 1) for name in ("roughness", "metallic")}
+            surface = replace(surface, **rest)
+        views = views_of(points, cameras, fragments)
+        normals = seen_normals(meshes, fragments, views)
+        seen = shade(surface, normals, views, light, None if turn is None else turn.index_select(0, fragments.shape))
+        return unit_to_signed(linear_to_srgb(seen, clamp=False))
