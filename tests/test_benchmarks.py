@@ -37,6 +37,7 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 def test_measures_every_row(small: None, tmp_path: Path):
     console = Console(width=160, record=True)
     file = tmp_path / "rows.json"
