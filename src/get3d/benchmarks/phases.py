@@ -1,8 +1,12 @@
-"""Steps of whole phases: of the warm-up, and of the adversarial phase eager and compiled."""
+"""Steps of both phases of training, against the rate of a matrix product; the adversarial one eager and compiled."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from get3d.benchmarks.rows import Row, compared
 from get3d.benchmarks.step import make_dataset
@@ -14,9 +18,14 @@ from get3d.training.warmup_step import warmup_step
 
 __all__ = ["rows"]
 
+SIDE = 2048
+"""Of the matrices whose product tells the machine's rate."""
+
+WARMUP, ADVERSARIAL = "a step of the warm-up", "an adversarial step without R1"
+
 
 def rows(preset: str, config: TrainConfig, repeats: int, warm: int, *, compiled: bool) -> list[Row]:
-    """Images per second of the warm-up, and how much faster than an eager step a compiled one is.
+    """What share of the rate of a matrix product steps reach, and how much faster than an eager step a compiled one is.
 
     Args:
         preset: name of the configuration.
@@ -26,53 +35,61 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, *, compiled:
         compiled: whether to compile, too, which takes minutes; not done where there is no compiler.
     """
     group = f"Both phases of the preset {preset}, after {warm} steps: {config.batch} images of {config.resolution}²"
+    device = device_named(config.device)
+    matrix = torch.randn(SIDE, SIDE, generator=torch.Generator().manual_seed(0)).to(device)
     with tempfile.TemporaryDirectory() as folder:
         config = replace(config, data=Path(folder) / "data", out=Path(folder) / "run")
         make_dataset(config.data, config)
-        found = [_warmup_row(group, config, repeats, warm)]
+        steps = {WARMUP: _warmup(config), ADVERSARIAL: _adversarial(config)}
+        flops = {name: _flops(step) for name, step in steps.items()}
         if compiled and compilers():
-            found.append(_compiled_row(group, config, repeats, warm))
+            steps["compiled"] = _adversarial(replace(config, compile=True))
+        for step in steps.values():
+            for _ in range(warm):
+                step()
+        seconds = side_by_side(device, repeats, **steps, product=lambda: torch.mm(matrix, matrix))
+    rate = 2 * SIDE**3 / seconds["product"]
+    found = [
+        Row(
+            group,
+            name,
+            seconds[name],
+            {"its products and convolutions alone": count / rate},
+            count / rate / seconds[name],
+            "%",
+            note=f"{config.batch / seconds[name]:.0f} images per second, {count / 1e9:.0f} GFLOP; "
+            f"matrix products at {rate / 1e9:.0f} GFLOP/s",
+        )
+        for name, count in flops.items()
+    ]
+    if "compiled" in steps:
+        found.append(compared(group, "a compiled step", seconds["compiled"], "eager", seconds[ADVERSARIAL], 1.0))
     return found
 
 
-def _warmup_row(group: str, config: TrainConfig, repeats: int, warm: int) -> Row:
+def _flops(step: Callable[[], None]) -> int:
+    """Two operations for each multiplication of products and convolutions, forward and backward."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def _warmup(config: TrainConfig) -> Callable[[], None]:
     run = prepare_run(replace(config, warmup_kimg=config.kimg))
-    state = start(run.config, len(run.images.objects))
+    state, hulls = start(run.config, len(run.images.objects)), run.hulls()
     assert state.codes is not None
     state.codes.styles.data.copy_(run.initial_styles())
     known = run.images.object_batches(run.config.batch, run.config.warmup.views, run.config.seed)
-    hulls = run.hulls()
+    return lambda: warmup_step(state, next(known), run.config, hulls=hulls)
+
+
+def _adversarial(config: TrainConfig) -> Callable[[], None]:
+    run = prepare_run(replace(config, warmup_kimg=0.0))
+    state, images = start(run.config), run.images.batches(config.batch, config.seed)
 
     def step() -> None:
-        warmup_step(state, next(known), run.config, hulls=hulls)
+        # R1 is taken at 0, and never compiled.
+        state.cur_nimg = config.batch
+        train_step(state, next(images), run.config)
 
-    for _ in range(warm):
-        step()
-    seconds = side_by_side(device_named(config.device), repeats, step=step)["step"]
-    hulls_too = "" if hulls is None else f", and {run.config.warmup.hull.objects} other for each against its hull"
-    views = run.config.warmup.views
-    return Row(
-        group,
-        "a step of the warm-up",
-        seconds,
-        result=config.batch / seconds,
-        note=f"images per second; {config.batch // views} objects with {views} images each{hulls_too}",
-    )
-
-
-def _compiled_row(group: str, config: TrainConfig, repeats: int, warm: int) -> Row:
-    """Both networks see the same images. Steps without R1, which is never compiled."""
-    steps = {}
-    for name, compile_ in (("eager", False), ("compiled", True)):
-        run = prepare_run(replace(config, warmup_kimg=0.0, compile=compile_))
-        state, images = start(run.config), run.images.batches(config.batch, config.seed)
-
-        def step(state=state, images=images, config=run.config) -> None:  # type: ignore[no-untyped-def]
-            state.cur_nimg = config.batch
-            train_step(state, next(images), config)
-
-        for _ in range(warm):
-            step()
-        steps[name] = step
-    seconds = side_by_side(device_named(config.device), repeats, **steps)
-    return compared(group, "a compiled step", seconds["compiled"], "eager", seconds["eager"], 1.0)
+    return step
