@@ -198,7 +198,7 @@ def test_a_rendered_dataset_is_that_of_one_process_and_is_gone_on_with(tmp_path)
         _assets(tmp_path / "assets"), tmp_path / "out", views=2, resolution=16, supersample=1, workers=1
     )
     said, files = _work(render_models, config, 2)
-    assert "4 objects rendered, 1 files left out" in said
+    assert "4 objects rendered, 1 file left out" in said
     assert len(files) == 4 * 3 + 3
     alone = _work(render_models, config, 1)
     assert files == alone[1]

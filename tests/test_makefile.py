@@ -17,6 +17,13 @@ chmod +x "$3/bin/get3d"
 """
 
 
+DONE = [
+    "pip install -q -c constraints.txt -e .",
+    "get3d generate car --num 8 --out demo/cars",
+    "get3d generate chair --num 8 --out demo/chairs",
+]
+
+
 def made(folder: Path, *, gpu: bool, reachable: bool = True) -> tuple[list[str], str]:
     """The commands that `make demo` runs in the new environment, and what it prints."""
     programs, clone, calls = folder / "programs", folder / "clone", folder / "calls"
@@ -46,13 +53,10 @@ def test_pytorchs_build_for_cpus_is_taken_where_there_is_no_gpu(tmp_path, gpu):
     first = [call for call in calls if "--index-url https://download.pytorch.org/whl/cpu" in call]
     assert len(first) == (not gpu)
     assert all(call.endswith(" torch") for call in first)
-    assert calls[len(first) :] == [
-        "pip install -q -c constraints.txt -e .",
-        "get3d generate chair --num 8 --out demo/objects",
-    ]
+    assert calls[len(first) :] == DONE
 
 
 def test_where_that_build_cannot_be_had_it_is_said_and_any_is_taken(tmp_path):
     calls, said = made(tmp_path, gpu=False, reachable=False)
     assert "whl/cpu cannot be used; taking the usual build of PyTorch." in said
-    assert calls[-2:] == ["pip install -q -c constraints.txt -e .", "get3d generate chair --num 8 --out demo/objects"]
+    assert calls[-3:] == DONE

@@ -21,7 +21,7 @@ from get3d.benchmarks.rows import Row, at_most
 from get3d.benchmarks.timing import Stopwatch
 from get3d.datasets.loader import Batch, ImageDataset
 from get3d.training.checkpoint import TrainingState
-from get3d.training.config import TrainConfig, prepare_run
+from get3d.training.config import HULL_VIEWS, TrainConfig, prepare_run
 from get3d.training.loop import start, train_step
 
 __all__ = ["STAGES", "TOTAL", "make_dataset", "rows", "stage_seconds"]
@@ -69,8 +69,8 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int) -> list[Row]
 
 
 def make_dataset(folder: Path, config: TrainConfig) -> None:
-    """Ten objects, the fewest of which some are held out; images enough for a few batches."""
-    views = -(-2 * config.batch // 7)
+    """Ten objects, the fewest of which some are held out; images enough for a few batches, and for hulls."""
+    views = max(-(-2 * config.batch // 7), HULL_VIEWS)
     settings = SynthConfig(
         "chair", folder, shapes=10, views=views, resolution=config.resolution, texture=256, workers=1
     )

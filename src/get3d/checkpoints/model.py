@@ -4,8 +4,10 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from get3d.bundled import MODEL_FILE, bundled
 from get3d.devices import device_named
@@ -15,12 +17,35 @@ from get3d.generator_config import GeneratorConfig
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.latents import Styles
 from get3d.materials import require_channels
-from get3d.storage import load_tensors, read_description, require_same_shapes, restore, without_prefix
+from get3d.storage import (
+    checksum,
+    describe,
+    load_tensors,
+    read_description,
+    require_same_shapes,
+    restore,
+    save_tensors,
+    with_prefix,
+    without_prefix,
+)
 
-__all__ = ["CODES", "WEIGHTS", "load", "model_file", "read_config", "training_objects", "training_styles"]
+__all__ = [
+    "CODES",
+    "WEIGHTS",
+    "load",
+    "load_weights",
+    "model_file",
+    "read_config",
+    "save_tuned",
+    "training_objects",
+    "training_styles",
+]
 
 WEIGHTS = "generator_ema."
 """Prefix of the names of a model's tensors in its file."""
+
+_TUNED, _CHANGES = "tuned_from", "change."
+"""In a tuned model: the entry of its description that names its base, and the prefix of what is added to weights."""
 
 CODES = "codes."
 """What the names of the tensors of training objects' codes begin with, in a checkpoint of a run with a warm-up."""
@@ -45,7 +70,7 @@ def load(path_or_name: str | Path, device: torch.device | str = "auto") -> Gener
     resolution = f"{path}: generator.grid_resolution"
     require_grid_fits(resolution, config.grid_resolution, taken, place, "convert it with --grid")
     generator = Generator(config)
-    generator.load_state_dict(without_prefix(WEIGHTS, load_tensors(path, prefix=WEIGHTS).tensors))
+    generator.load_state_dict(load_weights(path))
     return generator.to(place).eval().requires_grad_(False)
 
 
@@ -57,13 +82,77 @@ def read_config(path: Path) -> GeneratorConfig:
     Raises:
         InputError: the file is not a model, a size is out of range, or the weights have other sizes.
     """
-    config = restore(GeneratorConfig, read_description(path).get("generator"), path)
+    description = read_description(path)
+    if _TUNED in description:
+        return read_config(_base(path, description))
+    config = restore(GeneratorConfig, description.get("generator"), path)
     require_names(config.classes, f"{path}: generator.classes")
     require_channels(config.channels, f"{path}: generator.synthesis.channels")
     # The grid is no part of the weights, and is built.
     small = replace(config, grid_resolution=4)
     require_same_shapes(path, WEIGHTS, lambda: Generator(small))
     return config
+
+
+def load_weights(path: Path) -> dict[str, Tensor]:
+    """The weights of a model by name: those in its file, or of a tuned model those of its base with its changes.
+
+    Raises:
+        InputError: the file cannot be read, or is of a tuned model whose base is missing or has other weights.
+    """
+    description = read_description(path)
+    if _TUNED not in description:
+        return without_prefix(WEIGHTS, load_tensors(path, prefix=WEIGHTS).tensors)
+    base = _base(path, description)
+    weights = load_weights(base)
+    if checksum(weights) != description[_TUNED].get("weights"):
+        raise InputError(f"{path}: was tuned from other weights than those of {base}; restore that model")
+    for name, change in without_prefix(_CHANGES, load_tensors(path, prefix=_CHANGES).tensors).items():
+        if name not in weights or weights[name].shape != change.shape or not change.is_floating_point():
+            raise InputError(f"{path}: its change of {name} does not fit {base}; use another copy")
+        weights[name] = weights[name] + change.to(weights[name].dtype)
+    return weights
+
+
+def save_tuned(path: Path, base: str | Path, generator: Generator) -> None:
+    """Writes what differs between a generator and the model that it was tuned from, and rounds the generator to it.
+
+    The file is a model for `load`, which reads the base as well.
+
+    Args:
+        path: file of the tuned model.
+        base: the model, as `load` takes it.
+        generator: the tuned model; its weights become exactly those that `load` gives.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
+    source = model_file(base)
+    described = read_description(source).get(_TUNED)
+    if described is not None:
+        source = _base(source, read_description(source))
+    known, weights = load_weights(source), generator.state_dict()
+    # Half precision: changes are small, and so is their file.
+    changes = {name: (weights[name].cpu() - value).half() for name, value in known.items() if name in weights}
+    changes = {name: change for name, change in changes.items() if bool(change.any())}
+    name = next((name for name, file in bundled().items() if file == source), str(source.resolve()))
+    description = {_TUNED: {"model": name, "weights": checksum(known)}, "generator": describe(generator.config)}
+    save_tensors(path, with_prefix(_CHANGES, changes), description)
+    generator.load_state_dict(load_weights(path))
+
+
+def _base(path: Path, description: dict[str, Any]) -> Path:
+    """The file of the model that a model was tuned from."""
+    tuned = description[_TUNED]
+    if not isinstance(tuned, dict) or not isinstance(tuned.get("model"), str):
+        raise InputError(f"{path}: does not say which model it was tuned from; use another copy")
+    try:
+        base = model_file(tuned["model"])
+    except InputError as error:
+        raise InputError(f"{path}: was tuned from {tuned['model']}, which is not there; restore it") from error
+    if _TUNED in read_description(base):
+        raise InputError(f"{path}: was tuned from {base}, which is itself a tuned model; use another copy")
+    return base
 
 
 def training_objects(path_or_name: str | Path) -> list[str]:

@@ -8,10 +8,10 @@ from rich.table import Table
 
 from get3d.bundled import MODEL_FILE, bundled
 from get3d.checkpoints.config import ModelsConfig, ReleaseConfig
-from get3d.checkpoints.model import WEIGHTS, model_file, read_config
+from get3d.checkpoints.model import WEIGHTS, load_weights, model_file, read_config
 from get3d.console import print_json
 from get3d.files import InputError, require_writable
-from get3d.storage import load_tensors, read_description, save_tensors
+from get3d.storage import read_description, save_tensors, with_prefix
 
 __all__ = ["ReleaseConfig", "list_models", "release"]
 
@@ -43,14 +43,15 @@ def release(config: ReleaseConfig, console: Console) -> Path:
     require_writable(config.out)
     source = model_file(config.model)
     read_config(source)
-    stored = load_tensors(source, prefix=WEIGHTS)
-    described = stored.description
+    described = read_description(source)
     about: dict[str, Any] = {"title": config.title, "licence": config.licence}
     if "progress" in described:
         settings = {name: value for name, value in described.items() if name not in (*_OF_THIS_MACHINE, "progress")}
         about |= {"kimg": described["progress"]["cur_nimg"] / 1000, "training": settings}
     path = config.out / MODEL_FILE
-    save_tensors(path, stored.tensors, {"generator": described["generator"], "about": about})
+    save_tensors(
+        path, with_prefix(WEIGHTS, load_weights(source)), {"generator": described["generator"], "about": about}
+    )
     console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False, soft_wrap=True)
     return path
 

@@ -30,7 +30,7 @@ class Framing:
     covers_image: bool = False
 
 
-def alpha_fault(alpha: UInt8[np.ndarray, "r r"]) -> str | None:
+def alpha_fault(alpha: UInt8[np.ndarray, "h w"]) -> str | None:
     """The reason why an alpha channel masks no object, or None."""
     if alpha.max() <= _FAINT:
         return "its alpha is empty, so nothing is visible"
@@ -39,7 +39,7 @@ def alpha_fault(alpha: UInt8[np.ndarray, "r r"]) -> str | None:
     return None
 
 
-def is_full(alpha: UInt8[np.ndarray, "r r"]) -> bool:
+def is_full(alpha: UInt8[np.ndarray, "h w"]) -> bool:
     """Whether the object covers the complete image."""
     return bool(alpha.min() > _FAINT)
 

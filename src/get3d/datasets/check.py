@@ -13,6 +13,7 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
+from get3d.console import counted
 from get3d.datasets.advice import camera_advice, framing_advice, mesh_advice, repeated_advice, split_advice
 from get3d.datasets.alpha import Framing, alpha_fault, framing, is_full
 from get3d.datasets.config import CheckConfig
@@ -98,7 +99,8 @@ class Report:
             return self.advice
         splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
         size = f"{self.resolution} × {self.resolution} pixels"
-        lines = [f"{self.root}: {self.images} images of {self.objects} objects ({splits}), {size}"]
+        images, objects = counted(self.images, "image"), counted(self.objects, "object")
+        lines = [f"{self.root}: {images} of {objects} ({splits}), {size}"]
         if self.silhouette_iou is not None:
             lines.append(f"silhouettes agree with the meshes: intersection over union {self.silhouette_iou:.3f}")
         return lines + self.advice

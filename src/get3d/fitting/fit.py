@@ -12,22 +12,24 @@ from rich.console import Console
 from rich.progress import Progress as Bar
 from torch import Tensor
 
-from get3d.checkpoints.model import training_objects, training_styles
+from get3d.bundled import MODEL_FILE
+from get3d.checkpoints.model import save_tuned, training_objects, training_styles
 from get3d.datasets.camera_table import read_cameras
 from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr, write_comparison
 from get3d.fitting.config import FitConfig
-from get3d.fitting.inversion import Objective, StyleModel, fit_layers, fit_styles, style_model
+from get3d.fitting.inversion import Objective, StyleModel, fit_layers, fit_styles, style_model, tune
 from get3d.fitting.photos import Photo, read_photo, targets
 from get3d.fitting.search import Candidates, best_starts
 from get3d.fitting.views import Views
 from get3d.generation.manifest import begin_manifest
 from get3d.generation.objects import write_objects
-from get3d.generation.settings import PSI, open_generator
+from get3d.generation.settings import PSI, Settings, open_generator
 from get3d.generation.shape_list import ShapeList, require_plain_names
 from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Styles
+from get3d.ranges import require_ranges
 
 __all__ = ["FitConfig", "fit"]
 
@@ -51,19 +53,27 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     Raises:
         InputError: an option is out of range, or the model, an image, a mask or a camera cannot be used.
     """
+    require_ranges(config)
     photos, angles = _read(config)
     name = config.name if config.name is not None else photos[0].path.stem
     require_plain_names("--name", [name])
     generator = open_generator(config)
-    begin_manifest(config.out, [COMPARISON])
+    others = [COMPARISON, MODEL_FILE] if config.tune else [COMPARISON]
+    begin_manifest(config.out, others)
     began = time.perf_counter()
-    fitted, objective = _fitted(generator, config, photos, angles, console)
-    facts: dict[str, Any] = {"images": [str(photo.path) for photo in photos]}
-    facts |= _numbers(generator, fitted, objective, angles is not None, config.out / COMPARISON)
+    found, generator, objective = _fitted(generator, config, photos, angles, console)
+    settings: Settings = config
+    if config.tune:
+        save_tuned(config.out / MODEL_FILE, config.model, generator)
+        settings = replace(config, model=str(config.out))
+    facts: dict[str, Any] = {
+        "images": [str(photo.path) for photo in photos],
+        "cameras": "estimated" if angles is None else "known",
+    }
+    facts |= _numbers(generator, found, objective, config.out / COMPARISON)
     facts["seconds"] = round(time.perf_counter() - began, 1)
     _say(facts, console)
-    plan = ShapeList([name], fitted.styles, [facts])
-    write_objects(generator, plan, config, console, others=[COMPARISON])
+    write_objects(generator, ShapeList([name], found.styles, [facts]), settings, console, others=others)
     return facts
 
 
@@ -101,28 +111,33 @@ def _angles(table: Path, paths: list[Path]) -> Tensor:
 
 def _fitted(
     generator: Generator, config: FitConfig, photos: list[Photo], angles: Tensor | None, console: Console
-) -> tuple[Candidates, Objective]:
+) -> tuple[Candidates, Generator, Objective]:
+    """The object and its cameras, the generator that makes it, and what it was compared with."""
     device, windows = generator.device, [photo.window() for photo in photos]
     pixels = max(window.side * len(photo.rgba) for window, photo in zip(windows, photos, strict=True))
     resolution = min(config.image_resolution, max(16, 8 * round(pixels / 8)))
-    real = targets(photos, windows, resolution).to(device)
+    real, coarse = (targets(photos, windows, max(16, side)).to(device) for side in (resolution, resolution // 2))
     known = None if angles is None else Views.of_windows(generator.config.cameras, angles.to(device), windows)
     objective = Objective(real, config.losses, config.prior, config.layer_prior)
     model = style_model(generator, config.label)
-    estimate = known is None
-    first, second = config.steps // 3, config.steps // 2
+    stages = {"all starts in W": config.steps // 3, "W": config.steps // 2, "W+": config.steps}
+    stages |= {"tuning": config.steps // 2} if config.tune else {}
     with Bar(console=console, transient=True) as bar:
-        task = bar.add_task("search", total=first + second + config.steps)
+        task = bar.add_task("search", total=sum(stages.values()))
         shown = _Shown(config.out / COMPARISON, real, lambda: bar.advance(task))
+        how: dict[str, Any] = {"estimate": known is None, "progress": shown}
         found = best_starts(generator, _beginnings(generator, model, config), real, known, KEPT)
-        small = replace(objective, real=targets(photos, windows, max(16, resolution // 2)).to(device))
-        bar.update(task, description="W, all starts")
-        found = fit_styles(generator, model, found, small, estimate=estimate, steps=first, progress=shown.quietly)
-        bar.update(task, description="W")
-        found = fit_styles(generator, model, found.best(1), objective, estimate=estimate, steps=second, progress=shown)
-        bar.update(task, description="W+")
-        found = fit_layers(generator, model, found, objective, estimate=estimate, steps=config.steps, progress=shown)
-    return found, objective
+        for stage, steps in stages.items():
+            bar.update(task, description=stage)
+            if stage == "all starts in W":
+                found = fit_styles(generator, model, found, replace(objective, real=coarse), steps=steps, **how).best(1)
+            elif stage == "W":
+                found = fit_styles(generator, model, found, objective, steps=steps, **how)
+            elif stage == "W+":
+                found = fit_layers(generator, model, found, objective, steps=steps, **how)
+            else:
+                generator = tune(generator, model, found, objective, steps=steps, seed=config.seed, progress=shown)
+    return found, generator, objective
 
 
 class _Shown:
@@ -131,14 +146,10 @@ class _Shown:
     def __init__(self, path: Path, real: Tensor, advance: Callable[[], None]) -> None:
         self._path, self._real, self._advance, self._last = path, real, advance, time.monotonic()
 
-    def quietly(self, drawn: Images) -> None:
-        """A step of several objects, which are not shown."""
-        self._advance()
-
     def __call__(self, drawn: Images) -> None:
-        """A step of one object."""
+        """A step. Several objects, or images of another size, are not shown."""
         self._advance()
-        if time.monotonic() - self._last > _REFRESH:
+        if drawn.rgb.shape == self._real[:, :3].shape and time.monotonic() - self._last > _REFRESH:
             write_comparison(self._path, drawn, self._real)
             self._last = time.monotonic()
 
@@ -157,7 +168,7 @@ def _beginnings(generator: Generator, model: StyleModel, config: FitConfig) -> S
 
 
 @torch.no_grad()
-def _numbers(generator: Generator, fitted: Candidates, objective: Objective, known: bool, path: Path) -> dict[str, Any]:
+def _numbers(generator: Generator, fitted: Candidates, objective: Objective, path: Path) -> dict[str, Any]:
     """What is said of a fit, and its last comparison."""
     drawn = generator.shapes(fitted.styles).draw(fitted.views(), objective.real.shape[-1])
     write_comparison(path, drawn, objective.real)
@@ -165,7 +176,6 @@ def _numbers(generator: Generator, fitted: Candidates, objective: Objective, kno
     return {
         "iou": [round(value, 4) for value in mask_iou(drawn, objective.real).tolist()],
         "psnr": [round(value, 2) for value in psnr(drawn, objective.real).tolist()],
-        "cameras": "known" if known else "estimated",
         "angles": [[round(value, 2) for value in row] for row in degrees.tolist()],
     }
 

@@ -5,6 +5,7 @@ given a style for each layer (W+; Abdal et al. 2019, "Image2StyleGAN"), held nea
 synthesis network can be tuned around it (Roich et al. 2021, "Pivotal Tuning").
 """
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,10 +19,11 @@ from get3d.fitting.views import Views
 from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Styles
+from get3d.materials import BASE_COLOR
 from get3d.reconstruction.codes import CodePrior
 from get3d.reconstruction.losses import image_losses
 
-__all__ = ["Objective", "StyleModel", "fit_layers", "fit_styles", "style_model"]
+__all__ = ["Objective", "StyleModel", "fit_layers", "fit_styles", "style_model", "tune"]
 
 Progress = Callable[[Images], None]
 """Is given the drawn images after each step."""
@@ -32,6 +34,9 @@ SAMPLES, COMPONENTS = 4096, 64
 STYLE_RATE, LAYER_RATE, TUNE_RATE = 0.08, 0.03, 5e-4
 ANGLE_RATE, FRAME_RATE = 0.02, 0.004
 """Adam's rates: styles in standard deviations, weights, angles in radians, and zoom, pan and distance."""
+
+HELD, HELD_WEIGHT = 4096, 1.0
+"""Points at which tuning holds other objects as they are, and the weight of that."""
 
 _LAST_RATE = 0.1
 _NEUTRAL_DISTANCE = 0.3
@@ -151,6 +156,51 @@ def fit_layers(
         progress(drawn)
     found = styles()
     return Candidates(Styles(found.geometry.detach(), found.texture.detach()), views, losses.detach())
+
+
+def tune(
+    generator: Generator,
+    model: StyleModel,
+    start: Candidates,
+    objective: Objective,
+    *,
+    steps: int,
+    seed: int,
+    progress: Progress,
+) -> Generator:
+    """Tunes a copy of a generator so that the styles that were found, of one object, give the images more closely.
+
+    Objects between the found one and random ones are held as they are, at random points (Roich et al. 2021, section
+    3.3, by fields in place of images), so that others change little.
+    """
+    tuned = copy.deepcopy(generator)
+    tuned.synthesis.requires_grad_(True)
+    with torch.no_grad():
+        cameras, styles = start.views(), generator.require_styles(start.styles)
+    random = torch.Generator().manual_seed(seed)
+    size = generator.config.grid_size
+    for _ in _steps([(list(tuned.synthesis.parameters()), TUNE_RATE)], steps):
+        drawn = tuned.shapes(styles).draw(cameras, objective.real.shape[-1], through_positions=True)
+        other = _between(generator, styles, model, random)
+        points = size * (torch.rand(1, HELD, 3, generator=random) - 0.5).to(generator.device)
+        held, moved = generator.fields(other), tuned.fields(other)
+        change = (held.geometry.at(points).sdf - moved.geometry.at(points).sdf).square().mean()
+        colors = held.texture.at(points)[BASE_COLOR] - moved.texture.at(points)[BASE_COLOR]
+        (objective.of_objects(drawn).sum() + HELD_WEIGHT * (change + colors.square().mean())).backward()
+        progress(drawn)
+    return tuned.requires_grad_(False)
+
+
+@torch.no_grad()
+def _between(generator: Generator, styles: Styles, model: StyleModel, random: torch.Generator) -> Styles:
+    """An object somewhere between the found one and a random one."""
+    share = float(torch.rand((), generator=random))
+    mixed = []
+    for kind, prior in zip(("geometry", "texture"), model.priors, strict=True):
+        own = getattr(styles, kind)
+        drawn = prior(torch.randn(1, len(prior.directions), generator=random).to(own))
+        mixed.append(torch.lerp(own, drawn[:, None].expand_as(own), share))
+    return Styles(*mixed)
 
 
 def _camera_groups(views: Views, estimate: bool) -> list[tuple[list[nn.Parameter], float]]:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int, UInt8
 from scipy.ndimage import distance_transform_edt
-from torch import Tensor
+from torch import Tensor, nn
 
 from get3d.camera_prior import CameraPrior
 from get3d.cameras import Cameras
@@ -27,18 +27,20 @@ from get3d.materials import BASE_COLOR
 from get3d.reconstruction.hulls import thin_voxels, visual_hull
 from get3d.reconstruction.losses import image_losses
 from get3d.shapes import Shapes
+from get3d.storage import Stored, without_prefix
 
 __all__ = ["MARGIN", "ObjectImages", "Reconstruction", "hull_sdf"]
 
 MARGIN = 0.1
 """How much longer the grid is than the longest side of the object."""
 
-SDF_RATE, DEFORMATION_RATE, CELL_RATE = 0.03, 0.01, 0.01
+SDF_RATE, DEFORMATION_RATE, CELL_RATE = 0.15, 0.1, 0.05
 """Adam's rates of the geometry; that of the SDF in steps of the grid."""
 PLANE_RATE, HEAD_RATE = 0.02, 0.005
 _LAST = 0.1
 """What is left of rates and of regularisers at the end."""
 _POINTS = 2**16
+_CELLS = "geometry.cells"
 _RECENT, _PROGRESS = 50, 0.995
 """Steps over which the loss is averaged, and how small it must become, of what it was, to be progress."""
 
@@ -117,6 +119,7 @@ class Reconstruction:
         views: all its images, on the device of the fit.
         fitted: numbers of those that it is fitted to.
         config: the options.
+        stored: what `stored` gave at the step from which to go on; None begins.
 
     Attributes:
         step: number of steps done.
@@ -125,15 +128,20 @@ class Reconstruction:
         texture: of the object.
     """
 
-    def __init__(self, views: ObjectImages, fitted: Int[Tensor, " k"], config: ReconstructConfig) -> None:
+    def __init__(
+        self, views: ObjectImages, fitted: Int[Tensor, " k"], config: ReconstructConfig, stored: Stored | None = None
+    ) -> None:
         self.views, self.fitted, self.config = views, fitted, config
         self.step, self.done = 0, False
         self._history: list[float] = []
-        self._size, self._stage = views.scale + MARGIN, 0
+        self._size = views.scale + MARGIN
         channels = (BASE_COLOR, *MATERIALS[config.materials])
         random = torch.Generator().manual_seed(config.seed)
         self.texture = FreeTexture(config.planes, self._size, channels, random).to(self.device)
-        self._begin(0, None)
+        if stored is None:
+            self._begin(0, None)
+        else:
+            self._go_on(stored)
 
     @property
     def device(self) -> torch.device:
@@ -142,26 +150,65 @@ class Reconstruction:
 
     def _begin(self, stage: int, before: LatticeGeometry | None) -> None:
         """Begins a grid: with the visual hull, or with what a coarser grid gave, and thin parts of the hull."""
-        config, resolution = self.config, self.config.grids[stage]
-        self._stage = stage
-        isosurface: Isosurface = ISOSURFACES[config.isosurface](resolution, self._size, resolution)
-        self.isosurface = isosurface.to(self.device).train()
+        isosurface = self._surface(stage)
         masks, cameras = self.views.real(self.fitted)[:, 3:], self.views.cameras(self.fitted)
         parts = []
-        for axis in self.isosurface.grid.lattices:
+        for axis in isosurface.grid.lattices:
             sdf, thin = hull_sdf(masks, cameras, axis)
             if before is not None:
                 with torch.no_grad():
                     coarse = before.at(torch.cartesian_prod(axis, axis, axis)[None]).sdf.view_as(sdf)
                 sdf = torch.where(thin, torch.maximum(coarse, sdf), coarse)
             parts.append(sdf.flatten())
-        self.geometry = LatticeGeometry(torch.cat(parts)[None], self.isosurface)
-        self._step_size = self._size / resolution
-        heads = [p for name, p in self.texture.named_parameters() if name != "planes"]
-        self._rates = (SDF_RATE * self._step_size, DEFORMATION_RATE, CELL_RATE, PLANE_RATE, HEAD_RATE)
-        geometry = self.geometry
-        groups = ([geometry.sdf], [geometry.deformation], [geometry.cells], [self.texture.planes], heads)
+        self._use(stage, isosurface, torch.cat(parts)[None])
+
+    def _surface(self, stage: int) -> Isosurface:
+        resolution = self.config.grids[stage]
+        isosurface: Isosurface = ISOSURFACES[self.config.isosurface](resolution, self._size, resolution)
+        return isosurface.to(self.device).train()
+
+    def _use(self, stage: int, isosurface: Isosurface, sdf: Float[Tensor, "1 v"]) -> None:
+        self._stage, self.isosurface = stage, isosurface
+        self.geometry = geometry = LatticeGeometry(sdf, isosurface)
+        rest = [parameter for name, parameter in self.texture.named_parameters() if name != "planes"]
+        first = isosurface.grid.lattices[0]
+        step = float(first[1] - first[0])
+        self._rates = (SDF_RATE * step, DEFORMATION_RATE, CELL_RATE, PLANE_RATE, HEAD_RATE)
+        groups = ([geometry.sdf], [geometry.deformation], [geometry.cells], [self.texture.planes], rest)
         self._optimizer = torch.optim.Adam([{"params": g} for g in groups], betas=(0.9, 0.99), fused=True)
+
+    def _named(self) -> dict[str, nn.Parameter]:
+        return dict(nn.ModuleDict({"geometry": self.geometry, "texture": self.texture}).named_parameters())
+
+    def stored(self) -> Stored:
+        """All that follows from the steps so far, on the CPU."""
+        tensors = {"history": torch.tensor(self._history, dtype=torch.float64)}
+        for name, parameter in self._named().items():
+            moments = self._optimizer.state.get(parameter, {})
+            parts: dict[str, Tensor] = {"value": parameter.detach(), **moments}
+            if name == _CELLS and moments:
+                # Most cubes are never crossed, and their values are still those of the start.
+                (rows,) = moments["exp_avg_sq"][0].any(1).nonzero(as_tuple=True)
+                parts = {part: value[0, rows] if value.ndim else value for part, value in parts.items()}
+                parts["rows"] = rows
+            tensors |= {f"{name}.{part}": value.cpu() for part, value in parts.items()}
+        return Stored(tensors, {"step": self.step, "stage": self._stage})
+
+    def _go_on(self, stored: Stored) -> None:
+        self.step, self._history = stored.description["step"], stored.tensors["history"].tolist()
+        stage = stored.description["stage"]
+        self._use(stage, self._surface(stage), stored.tensors["geometry.sdf.value"].to(self.device))
+        for name, parameter in self._named().items():
+            parts = {key: value.to(self.device) for key, value in without_prefix(f"{name}.", stored.tensors).items()}
+            if "rows" in parts:
+                rows, empty = parts.pop("rows"), torch.zeros_like(parameter[0])
+                parts = {
+                    part: empty.index_copy(0, rows, value)[None] if value.ndim else value
+                    for part, value in parts.items()
+                }
+            with torch.no_grad():
+                parameter.copy_(parts.pop("value"))
+            self._optimizer.state[parameter] = parts
 
     def _stage_of(self, step: int) -> int:
         """The grid of a step: finer ones have more, in proportion to their number."""

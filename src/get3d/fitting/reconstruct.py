@@ -24,12 +24,15 @@ from get3d.fitting.config import ReconstructConfig
 from get3d.fitting.optimisation import ObjectImages, Reconstruction
 from get3d.generation.turntable import sheet, turning, write_video
 from get3d.ranges import require_ranges
+from get3d.storage import Stored, checksum, describe, load_tensors, save_tensors
 
 __all__ = ["ObjectImages", "ReconstructConfig", "read_object", "reconstruct"]
 
-NAMES = ("comparison.png", "report.json")
-_SHOWN, _REFRESH = 6, 10.0
-"""Images in the comparison, and seconds between its renewals while the fit goes on."""
+COMPARISON, REPORT, UNFINISHED = "comparison.png", "report.json", "unfinished.safetensors"
+_SHOWN, _REFRESH, _KEEP = 6, 10.0, 60.0
+"""Images in the comparison, and seconds between its renewals, and between those of the unfinished fit."""
+_FREE = ("out", "faces", "texture", "format", "video", "device")
+"""Options that may differ when a fit goes on."""
 _SMALL = 0.005
 """Components with less than this share of the area are left out."""
 
@@ -44,6 +47,8 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
         InputError: an option is out of range, or the dataset, the object or its images cannot be used.
     """
     require_ranges(config)
+    if not config.grids:
+        raise InputError("--grids is empty; give one or several resolutions, from coarse to fine")
     views = read_object(config)
     device = device_named(config.device)
     require_writable(config.out)
@@ -51,17 +56,46 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
     held = held_out(len(views), config.held_out)
     fitted = torch.tensor([row for row in range(len(views)) if row not in held])
     shown = torch.tensor((held or fitted.tolist())[:_SHOWN])
-    began, last = time.monotonic(), time.monotonic()
-    fit = Reconstruction(views.to(device), fitted.to(device), config)
+    unfinished, description = config.out / UNFINISHED, _description(config, views)
+    stored = _stored(unfinished, description)
+    began = time.monotonic() - (0 if stored is None else stored.description["seconds"])
+    drawn = kept = time.monotonic()
+    fit = Reconstruction(views.to(device), fitted.to(device), config, stored)
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task(config.object, total=config.steps)
         while not fit.done:
             losses = fit.advance()
             bar.update(task, completed=fit.step, description=" ".join(f"{n} {v:.4f}" for n, v in losses.items()))
-            if time.monotonic() - last > _REFRESH:
-                _compare(fit, shown.to(device), config.out / NAMES[0])
-                last = time.monotonic()
-    return _finish(fit, shown, held, config, time.monotonic() - began, console)
+            if time.monotonic() - drawn > _REFRESH:
+                _compare(fit, shown.to(device), config.out / COMPARISON)
+                drawn = time.monotonic()
+            if time.monotonic() - kept > _KEEP:
+                now = fit.stored()
+                seconds = time.monotonic() - began
+                save_tensors(unfinished, now.tensors, description | now.description | {"seconds": seconds})
+                kept = time.monotonic()
+    facts = _finish(fit, shown, held, config, time.monotonic() - began, console)
+    unfinished.unlink(missing_ok=True)
+    return facts
+
+
+def _description(config: ReconstructConfig, views: ObjectImages) -> dict[str, Any]:
+    """What an unfinished fit must have been begun with, to go on."""
+    settings = {name: value for name, value in describe(config).items() if name not in _FREE}
+    return {"settings": settings, "images": checksum({"images": views.images, "angles": views.angles})}
+
+
+def _stored(path: Path, description: dict[str, Any]) -> Stored | None:
+    """The unfinished fit of a folder, if there is one."""
+    if not path.exists():
+        return None
+    stored = load_tensors(path)
+    for name in ("settings", "images"):
+        if stored.description.get(name) != description[name]:
+            raise InputError(
+                f"{path}: is an unfinished fit with other {name}; choose another --out, or remove the file"
+            )
+    return stored
 
 
 def read_object(config: ReconstructConfig) -> ObjectImages:
@@ -131,11 +165,11 @@ def _finish(
                 "psnr": round(float(psnr(drawn, real).mean()), 2),
                 "iou": round(float(mask_iou(drawn, real).mean()), 4),
             }
-    _compare(fit, shown.to(fit.device), config.out / NAMES[0])
+    _compare(fit, shown.to(fit.device), config.out / COMPARISON)
     if config.video != "none":
         frames = turning(shapes, fit.views.prior, max(fit.views.resolution, 128))
         write_video(config.out / f"turntable.{config.video}", (sheet(images, 1) for images in frames))
-    write_json(config.out / NAMES[1], facts)
+    write_json(config.out / REPORT, facts)
     console.print(_said(config.out / f"{name}.{config.format}", facts), highlight=False, markup=False, soft_wrap=True)
     return facts
 

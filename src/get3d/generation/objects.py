@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from get3d.console import counted
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small_components
 from get3d.export.formats import files_of
@@ -268,9 +269,12 @@ def textured_object(shapes: Shapes, number: int, settings: Settings) -> tuple[di
 def _say(paths: list[Path], files: list[str], records: list[dict[str, Any]], out: Path, console: Console) -> None:
     problems = [f"{entry['name']}: {entry['problem']}" for entry in records if "problem" in entry]
     if not paths:
-        raise InputError(f"{out}: none of the {len(records)} shapes could be made ({problems[0]})")
+        raise InputError(
+            f"{out}: none of {counted(len(records), 'shape')} could be made ({problems[0]}); "
+            "train the model longer, or try other seeds"
+        )
     closed = sum(bool(entry.get("watertight")) for entry in records)
-    text = f"{out}: {len(paths)} objects ({closed} watertight): {', '.join([first_to_last(paths), *files])}"
+    text = f"{out}: {counted(len(paths), 'object')} ({closed} watertight): {', '.join([first_to_last(paths), *files])}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""

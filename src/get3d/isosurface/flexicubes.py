@@ -14,7 +14,7 @@ from get3d.isosurface.tables import CUBE_EDGES, CUBE_PATCHES, CUBE_PINCHES
 from get3d.meshes import MeshBatch
 from get3d.tensors import constant_on
 
-__all__ = ["CubeGrid", "flexicubes"]
+__all__ = ["CubeGrid", "extract", "flexicubes"]
 
 WEIGHT_SCALE = 0.5
 """How far the learned weights may move from those of plain dual marching cubes."""
@@ -133,11 +133,26 @@ def flexicubes(
             f"{len(cubes)} cubes and weights {tuple(beta.shape)}, {tuple(alpha.shape)} and {tuple(gamma.shape)} do not "
             f"fit {shapes} shapes on a grid of resolution {resolution}"
         )
+    weights = torch.cat([beta, alpha, gamma[..., None]], dim=2)
+    return extract(vertices, sdf, cubes, weights, resolution, training)
+
+
+def extract(
+    vertices: Float[Tensor, "v 3"] | Float[Tensor, "b v 3"],
+    sdf: Float[Tensor, "b v"],
+    cubes: Int[Tensor, "c 8"],
+    weights: Float[Tensor, "b c 21"],
+    resolution: int,
+    training: bool,
+) -> tuple[MeshBatch, Float[Tensor, " shapes"]]:
+    """`flexicubes` with β, α and γ of each cube one after the other: only those of crossed cubes are ever touched."""
+    shapes = len(sdf)
     crossed = _crossed_cubes(sdf < 0, cubes, resolution)
+    beta, alpha, gamma = weights.flatten(0, 1).index_select(0, crossed.flat).split([12, 8, 1], dim=1)
     duals, l_dev = _dual_vertices(vertices, sdf, beta, alpha, crossed)
     quads = _quads(crossed, resolution)
 
-    pull = WEIGHT_SCALE * gamma.reshape(-1).index_select(0, crossed.flat).sigmoid() + (1 - WEIGHT_SCALE) / 2
+    pull = WEIGHT_SCALE * gamma[:, 0].sigmoid() + (1 - WEIGHT_SCALE) / 2
     pull = pull.index_select(0, quads.place.flatten()).view(-1, 4)
     even, odd = pull[:, 0] * pull[:, 2], pull[:, 1] * pull[:, 3]
     a, b, c, d = quads.vertices.unbind(1)
@@ -223,21 +238,21 @@ def _crossed_cubes(inside: Bool[Tensor, "b v"], cubes: Int[Tensor, "c 8"], resol
 def _dual_vertices(
     vertices: Float[Tensor, "v 3"] | Float[Tensor, "b v 3"],
     sdf: Float[Tensor, "b v"],
-    beta: Float[Tensor, "b c 12"],
-    alpha: Float[Tensor, "b c 8"],
+    beta: Float[Tensor, "k 12"],
+    alpha: Float[Tensor, "k 8"],
     crossed: _Crossed,
 ) -> tuple[Float[Tensor, "d 3"], Float[Tensor, " b"]]:
     """The vertex of each patch and L_dev of each shape."""
     shapes, count = sdf.shape
     place, edge = (crossed.patch >= 0).nonzero(as_tuple=True)
-    patch, shape, flat = crossed.patch[place, edge], crossed.shape[place], crossed.flat[place]
+    patch, shape = crossed.patch[place, edge], crossed.shape[place]
     corner = constant_on(_CORNERS, sdf.device)[edge]
     at = crossed.corners.flatten().index_select(0, (place[:, None] * 8 + corner).flatten())
     ends = vertices.reshape(-1, 3).index_select(0, at % count if vertices.ndim == 2 else at).view(-1, 2, 3)
     values = sdf.reshape(-1).index_select(0, at).view(-1, 2)
-    pull = alpha.reshape(-1).index_select(0, (flat[:, None] * 8 + corner).flatten()).tanh().view(-1, 2)
+    pull = alpha.reshape(-1).index_select(0, (place[:, None] * 8 + corner).flatten()).tanh().view(-1, 2)
     crossings = _zeros(ends, values * (1 + WEIGHT_SCALE * pull))
-    weights = 1 + WEIGHT_SCALE * beta.reshape(-1).index_select(0, flat * 12 + edge).tanh()
+    weights = 1 + WEIGHT_SCALE * beta.reshape(-1).index_select(0, place * 12 + edge).tanh()
 
     patches = len(crossed.patch_shape)
     summed = crossings.new_zeros(patches, 3).index_add(0, patch, weights[:, None] * crossings)

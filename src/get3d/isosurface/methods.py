@@ -15,7 +15,7 @@ from torch.profiler import record_function
 
 from get3d import spans
 from get3d.generator_config import REGULARIZERS, IsosurfaceName
-from get3d.isosurface.flexicubes import CubeGrid, flexicubes
+from get3d.isosurface.flexicubes import CubeGrid, extract
 from get3d.isosurface.grid import Grid
 from get3d.isosurface.tetrahedra import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
 from get3d.meshes import MeshBatch
@@ -164,14 +164,12 @@ class FlexibleCubes(Isosurface):
             weights = field.cell_values(grid.axis)
         solid, empty = self._solid(sdf)
         vertices = grid.vertices + self.reach * torch.tanh(raw)
-        beta, alpha, gamma = weights.split([12, 8, 1], dim=-1)
-        meshes, deviation = flexicubes(
-            vertices, -solid, grid.cubes, beta, alpha, gamma[..., 0], grid.resolution, self.training
-        )
+        meshes, deviation = extract(vertices, -solid, grid.cubes, weights, grid.resolution, self.training)
+        flat = weights.flatten()
         regularizers = {
             "sdf": self._sign_loss(sdf, empty),
             "deviation": deviation.mean(),
-            "weights": weights.square().mean(),
+            "weights": flat.dot(flat) / len(flat),
         }
         return Surfaces(replace(meshes, placeholder=empty), regularizers)
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from get3d.checkpoints.model import model_file, read_config
+from get3d.checkpoints.model import model_file, read_config, training_objects, training_styles
 from get3d.datasets.loader import ImageDataset
 from get3d.devices import device_named
 from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
@@ -31,9 +31,11 @@ from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
 from get3d.training.trackers import require_trackers
 
 __all__ = [
+    "HULL_VIEWS",
     "OptimizerConfig",
     "PreparedRun",
     "TrainConfig",
+    "compilers",
     "cross_rank_fingerprint",
     "hulls_of",
     "prepare_run",
@@ -84,7 +86,11 @@ class PreparedRun:
         return hulls_of(self.config, self.images)
 
     def initial_styles(self) -> Float[Tensor, "n 2 w"]:
-        """The codes of the training objects before the warm-up."""
+        """The codes of the training objects before the warm-up: those of `init_from` if it has learnt these objects."""
+        source, objects = self.config.init_from, self.images.objects
+        if source is not None and set(objects) <= set(training_objects(source)):
+            styles = training_styles(source, objects, torch.device("cpu"))
+            return torch.stack([styles.geometry, styles.texture], dim=1)
         return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
 
 
@@ -123,7 +129,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     taken = grid_memory(config.generator.isosurface, config.generator.synthesis)
     option, device = "--generator.grid-resolution", device_named(config.device)
     require_grid_fits(option, config.generator.grid_resolution, taken, device)
-    if config.compile and not _compilers():
+    if config.compile and not compilers():
         raise InputError("--compile needs a C++ compiler, but none was found; install g++, or train without --compile")
     # What starts from a model takes a dataset's larger images as they are, and grows.
     side = None if config.init_from is not None else config.resolution
@@ -277,7 +283,8 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     )
 
 
-def _compilers() -> list[str]:
+def compilers() -> list[str]:
+    """The C++ compilers that `--compile` can use, by name."""
     names = (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl")
     return [name for name in names if name and shutil.which(name)]
 

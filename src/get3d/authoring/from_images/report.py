@@ -11,6 +11,7 @@ from rich.table import Table
 
 from get3d.authoring.from_images.crop import Made
 from get3d.authoring.from_images.matching import Left, Matched
+from get3d.console import counted
 from get3d.datasets.index import Description
 
 __all__ = ["make_report", "nothing_left", "print_report"]
@@ -67,9 +68,10 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
     """Prints the report to a terminal."""
     how = ", ".join(f"{count} {made}" for made, count in report["made"].items())
     camera = report["camera"]
-    size, objects = report["resolution"], report["objects"]
+    size = report["resolution"]
+    images, objects = counted(report["imported"], "image"), counted(report["objects"], "object")
     lines = [
-        f"{report['imported']} images of {objects} objects ({how}), {size} × {size}; {report['left_out']} left out",
+        f"{images} of {objects} ({how}), {size} × {size}; {report['left_out']} left out",
         "cameras {:.4g} away, field of view {:.4g}°, azimuth {:g}° to {:g}°, polar angle {:g}° to {:g}°".format(
             camera["radius"], camera["fov"], *camera["azimuth"], *camera["polar"]
         ),

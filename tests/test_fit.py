@@ -1,0 +1,290 @@
+"""Fits of a model to images: objects of the model itself come back, and bad input is refused in a sentence."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageDraw
+from rich.console import Console
+
+from get3d.cameras import Cameras
+from get3d.checkpoints.model import WEIGHTS, load, load_weights
+from get3d.checkpoints.release import ReleaseConfig, release
+from get3d.color import signed_to_bytes, unit_to_bytes
+from get3d.datasets.camera_table import write_cameras
+from get3d.files import InputError
+from get3d.fitting.comparison import mask_iou, psnr
+from get3d.fitting.config import FIT_LOSSES, FitConfig
+from get3d.fitting.fit import fit
+from get3d.fitting.inversion import Objective, fit_styles, style_model
+from get3d.fitting.photos import SHARE, Photo, Window, read_photo, targets, window_of
+from get3d.fitting.search import best_starts
+from get3d.fitting.views import Views
+from get3d.generation.config import GenerateConfig
+from get3d.generation.generate import generate
+from get3d.generation.shape_list import read_shape_list
+from get3d.generator import Generator
+from get3d.images import Images
+from get3d.latents import Styles
+from get3d.reconstruction.losses import IMAGE_LOSSES
+from get3d.storage import describe, save_tensors, with_prefix
+from tiny import GENERATOR, seeded
+
+QUIET = Console(quiet=True)
+PRIOR = GENERATOR.cameras
+SMALL = {"resolution": 16, "texture": 16, "faces": 60, "video": "none", "device": "cpu"}
+
+
+def _generator() -> Generator:
+    """Random fields of both signs, of a grid that is fine enough for their forms."""
+    torch.manual_seed(3)
+    generator = Generator(replace(GENERATOR, grid_resolution=12)).requires_grad_(False).eval()
+    generator.estimate_mean_styles(samples=100)
+    points = generator.isosurface.grid.vertices
+    sdf = generator.field(generator.sample_latents(4, 0), 0.7).sdf(points.expand(4, -1, -1))
+    generator.synthesis.sdf_head.layers[-1].bias -= sdf.median()
+    return generator
+
+
+@pytest.fixture(scope="module")
+def generator() -> Generator:
+    return _generator()
+
+
+@pytest.fixture
+def model(tmp_path: Path, generator: Generator) -> Path:
+    path = tmp_path / "model" / "model.safetensors"
+    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(generator.config)})
+    return path.parent
+
+
+def _photo(path: Path, images: Images) -> Path:
+    rgba = torch.cat([signed_to_bytes(images.rgb), unit_to_bytes(images.mask)], 1)[0]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(rgba.permute(1, 2, 0).numpy()).save(path)
+    return path
+
+
+def _disc(path: Path, size: tuple[int, int] = (40, 30), *, mode: str = "RGBA", discs: int = 1) -> Path:
+    image = Image.new("RGBA", size, (0, 0, 0, 0) if mode == "RGBA" else (250, 240, 230, 255))
+    for number in range(discs):
+        ImageDraw.Draw(image).ellipse((4 + 18 * number, 8, 18 + 18 * number, 22), fill=(200, 30, 20, 255))
+    image.convert(mode).save(path)
+    return path
+
+
+def test_an_object_of_the_model_comes_back_and_other_commands_go_on_from_it(
+    generator: Generator, model: Path, tmp_path: Path
+):
+    # The search begins from random objects of ψ 0.7, this one among them, so that the rest is for the refinement.
+    styles = generator.styles(generator.sample_latents(1, 2), 1.0)
+    angles = torch.tensor([[0.7, 1.2], [2.9, 1.1], [4.6, 1.4]])
+    drawn = generator.shapes(styles).draw(Cameras.of_prior(PRIOR, angles), 48)
+    photos = [_photo(tmp_path / "seen" / f"{view}.png", drawn[view]) for view in range(2)]
+    write_cameras(tmp_path, ["seen/0.png", "seen/1.png"], np.degrees(angles[:2].numpy()))
+    out = tmp_path / "out"
+    config = FitConfig(
+        str(model), out, images=tuple(photos), cameras=tmp_path / "cameras.csv", starts=4, steps=40, name="it", **SMALL
+    )
+    facts = fit(config, QUIET)
+    assert min(facts["iou"]) > 0.95
+    assert min(facts["psnr"]) > 20
+    assert {"it.glb", "comparison.png", "shapes.json", "index.html"} <= {path.name for path in out.iterdir()}
+    # Three images a row, two rows, of at least 128 pixels.
+    width, height = Image.open(out / "comparison.png").size
+    assert width * 2 == height * 3
+    found = read_shape_list(out / "shapes.json", generator)
+    assert found.names == ["it"]
+    real = torch.cat([drawn.rgb, drawn.mask], 1)
+    again = generator.shapes(found.latents).draw(Cameras.of_prior(PRIOR, angles), 48)
+    # Also from the side that was not seen.
+    assert mask_iou(again, real).min() > 0.9
+    generate(GenerateConfig(str(model), tmp_path / "again", latents=out / "shapes.json", **SMALL), QUIET)
+    assert (tmp_path / "again" / "it.glb").read_bytes() == (out / "it.glb").read_bytes()
+
+
+def test_a_camera_is_estimated(generator: Generator):
+    styles = generator.styles(generator.sample_latents(6, 40), 1.0, per_layer=False)
+    angles = torch.tensor([[2.1, 1.3]])
+    with torch.no_grad():
+        drawn = generator.shapes(styles[4]).draw(Cameras.of_prior(PRIOR, angles), 96)
+    window = window_of(drawn.mask[0, 0] > 0.5)
+    pixels = torch.cat([signed_to_bytes(drawn.rgb), unit_to_bytes(drawn.mask)], 1)[0].permute(1, 2, 0).numpy()
+    real = targets([Photo(Path("drawn"), pixels)], [window], 48)
+    found = best_starts(generator, styles, real, None, 4)
+    objective = Objective(real, FIT_LOSSES, prior=0.0, layer_prior=0.0)
+    fitted = fit_styles(
+        generator,
+        style_model(generator, None),
+        found,
+        objective,
+        estimate=True,
+        steps=25,
+        progress=lambda images: None,
+    ).best(1)
+    error = (fitted.views.angles[0] - angles[0]).abs()
+    assert error.max() < np.radians(8)
+    exact = Views.of_windows(PRIOR, angles, [window])
+    torch.testing.assert_close(fitted.views.zoom, exact.zoom, rtol=0, atol=0.08)
+    again = generator.shapes(fitted.styles).draw(fitted.views(), 48)
+    assert mask_iou(again, real) > 0.93
+
+
+def test_the_camera_of_a_window_sees_what_is_cut_out(generator: Generator):
+    shapes = generator.shapes(generator.sample_latents(1, 0))
+    angles = torch.tensor([[0.4, 1.0]])
+    whole = shapes.draw(Cameras.of_prior(PRIOR, angles), 64)
+    views = Views.of_windows(PRIOR, angles, [Window(x=32 / 64, y=28 / 64, side=32 / 64)])
+    part = shapes.draw(views(), 32)
+    torch.testing.assert_close(part.mask, whole.mask[:, :, 12:44, 16:48], rtol=0, atol=1e-4)
+    torch.testing.assert_close(part.rgb, whole.rgb[:, :, 12:44, 16:48], rtol=0, atol=1e-3)
+
+
+def test_a_camera_that_moves_away_keeps_the_size_of_the_middle():
+    near = Views.of_windows(PRIOR, torch.tensor([[0.4, 1.0]]), [Window(0.5, 0.5, 1.0)])
+    far = near[:]
+    far.distance.data += 0.5
+    points = torch.tensor([[0.0, 0.0, 0.0]]) + 0.01 * near().rotations[0, 0]
+    none = torch.zeros(1, dtype=torch.long)
+    torch.testing.assert_close(near().project(points, none, 64)[:, :2], far().project(points, none, 64)[:, :2])
+    assert far().positions.norm() > 1.6 * near().positions.norm()
+
+
+def test_every_image_loss_has_a_weight_in_a_fit():
+    assert IMAGE_LOSSES.keys() == FIT_LOSSES.keys()
+
+
+@pytest.mark.filterwarnings("ignore:IoU")
+def test_tuning_brings_an_object_nearer_and_its_model_is_a_change_of_the_first(
+    generator: Generator, model: Path, tmp_path: Path
+):
+    angles = torch.tensor([[0.7, 1.2]])
+    styles = generator.styles(generator.sample_latents(1, 18), 1.0)
+    drawn = generator.shapes(styles).draw(Cameras.of_prior(PRIOR, angles), 32)
+    # Stripes, which the model does not make.
+    drawn.rgb[:, :, ::4] = -drawn.rgb[:, :, ::4]
+    photo = _photo(tmp_path / "0.png", drawn)
+    write_cameras(tmp_path, ["0.png"], np.degrees(angles.numpy()))
+    config = FitConfig(str(model), images=(photo,), cameras=tmp_path / "cameras.csv", starts=2, steps=16, **SMALL)
+    plain = fit(replace(config, out=tmp_path / "plain"), QUIET)
+    tuned = fit(replace(config, out=tmp_path / "tuned", tune=True), QUIET)
+    assert tuned["psnr"][0] > plain["psnr"][0]
+    out = tmp_path / "tuned"
+    description = json.loads((out / "shapes.json").read_text())
+    assert description["model"] == str(out)
+    changed = load(out, "cpu")
+    differs = {
+        name for name, value in changed.state_dict().items() if not torch.equal(value, generator.state_dict()[name])
+    }
+    assert differs and all(name.startswith("synthesis.") for name in differs)
+    generate(GenerateConfig(str(out), tmp_path / "again", latents=out / "shapes.json", **SMALL), QUIET)
+    assert (tmp_path / "again" / "0.glb").read_bytes() == (out / "0.glb").read_bytes()
+    # A release holds all weights, so that it needs no other file.
+    release(ReleaseConfig(str(out), tmp_path / "whole", title="tuned", licence="CC0-1.0"), QUIET)
+    weights = load_weights(out / "model.safetensors")
+    whole = load(tmp_path / "whole", "cpu").state_dict()
+    assert all(torch.equal(whole[name], value) for name, value in weights.items())
+    save_tensors(model / "model.safetensors", with_prefix(WEIGHTS, whole), {"generator": describe(changed.config)})
+    with pytest.raises(InputError, match=r"was tuned from other weights than those of .*; restore that model"):
+        load(out, "cpu")
+    (model / "model.safetensors").unlink()
+    with pytest.raises(InputError, match=r"was tuned from .*, which is not there; restore it"):
+        load(out, "cpu")
+
+
+def test_a_window_is_around_the_object():
+    covered = torch.zeros(40, 60, dtype=torch.bool)
+    covered[10:20, 30:50] = True
+    window = window_of(covered)
+    assert (window.x, window.y) == (40 / 40, 15 / 40)
+    assert window.side == pytest.approx(20 / SHARE / 40)
+    with pytest.raises(ValueError, match="nothing is covered"):
+        window_of(covered & False)
+
+
+def test_a_photo_is_cut_at_its_window_and_clear_beyond_its_border(tmp_path: Path):
+    photo = read_photo(_disc(tmp_path / "disc.png"), None)
+    # 30 pixels high: a window of 20 pixels, drawn with 20, whose left six columns lie beyond the image.
+    cut = targets([photo], [Window(x=4 / 30, y=15 / 30, side=20 / 30)], 20)[0]
+    assert (cut[3, :, :6] == 0).all()
+    expected = torch.from_numpy(photo.rgba[5:25, :14, 3].copy()).float() / 255
+    torch.testing.assert_close(cut[3, :, 6:], expected, rtol=0, atol=0.02)
+
+
+def test_a_plain_background_is_removed_with_a_warning(tmp_path: Path):
+    path = _disc(tmp_path / "disc.png", mode="RGB")
+    with pytest.warns(UserWarning, match=r"has no alpha channel; its background, about rgb\(250, 240, 230\)"):
+        photo = read_photo(path, None)
+    exact = read_photo(_disc(tmp_path / "masked.png"), None)
+    assert ((photo.rgba[..., 3] > 127) == (exact.rgba[..., 3] > 127)).all()
+
+
+def test_a_mask_replaces_alpha(tmp_path: Path):
+    path, mask = _disc(tmp_path / "disc.png", mode="RGB"), tmp_path / "mask.png"
+    Image.fromarray(read_photo(_disc(tmp_path / "masked.png"), None).rgba[..., 3]).save(mask)
+    assert (read_photo(path, mask).rgba[..., 3] > 127).sum() == (np.asarray(Image.open(mask)) > 127).sum()
+
+
+def _noise(path: Path) -> Path:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (30, 30, 3)).astype(np.uint8)).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "message"),
+    [
+        (lambda at: (), {}, "no IMAGE; give one or several images"),
+        (lambda at: (at / "none.png",), {}, "none.png: is not a readable image"),
+        (lambda at: (_disc(at / "a.png", discs=0),), {}, "a.png: its alpha is empty"),
+        (lambda at: (_disc(at / "a.png", discs=2),), {}, "a.png shows 2 separate objects .*; cut the image, or give"),
+        (
+            lambda at: (_noise(at / "a.png"),),
+            {},
+            "a.png: has no alpha channel, and its background is",
+        ),
+        (lambda at: (_disc(at / "a.png"),), {"mask": ("b.png", "c.png")}, "--mask: 2 masks for 1 images"),
+        (lambda at: (_disc(at / "a.png"),), {"mask": ("b.png",)}, r"a.png: its mask .*b.png is 20 × 20, the image 40"),
+        (lambda at: (_disc(at / "a.png"),), {"cameras": "cameras.csv"}, "a.png: is 40 × 30, but an image with a known"),
+        (lambda at: (_disc(at / "x.png", (40, 40)),), {"cameras": "cameras.csv"}, "has no line for the image .*x.png"),
+        (lambda at: (_disc(at / "a.png"),), {"name": "a/b"}, "'a/b' is not a plain file name"),
+        (lambda at: (_disc(at / "a.png"),), {"steps": 0}, "--steps is 0"),
+    ],
+)
+def test_bad_input_is_refused_in_a_sentence(model: Path, tmp_path: Path, make, changes, message: str):
+    Image.new("L", (20, 20), 255).save(tmp_path / "b.png")
+    write_cameras(tmp_path, ["a.png"], np.zeros((1, 2)))
+    if "mask" in changes:
+        changes = {"mask": tuple(tmp_path / name for name in changes["mask"])}
+    if "cameras" in changes:
+        changes = {"cameras": tmp_path / changes["cameras"]}
+    config = FitConfig(str(model), tmp_path / "out", images=make(tmp_path), **{**SMALL, **changes})
+    with pytest.raises(InputError, match=message):
+        fit(config, QUIET)
+    assert not (tmp_path / "out").exists()
+
+
+def test_images_of_another_kind_are_said_to_be(model: Path, tmp_path: Path):
+    image = Image.new("RGBA", (48, 48), (0, 0, 0, 0))
+    draw = ImageDraw.Draw(image)
+    for start in (4, 20, 36):
+        draw.rectangle((start, 4, start + 2, 44), fill=(255, 255, 255, 255))
+    draw.rectangle((4, 4, 38, 6), fill=(255, 255, 255, 255))
+    image.save(tmp_path / "fork.png")
+    config = FitConfig(str(model), tmp_path / "out", images=(tmp_path / "fork.png",), starts=2, steps=4, **SMALL)
+    with pytest.warns(UserWarning, match=r"IoU 0\.\d\d after fitting: this model may not know such objects"):
+        fit(config, QUIET)
+
+
+def test_numbers_of_likeness():
+    rgb, mask = 2 * torch.rand(2, 3, 8, 8, generator=seeded()) - 1, torch.zeros(2, 1, 8, 8)
+    mask[0, :, :4], mask[1, :, 2:6] = 1.0, 1.0
+    drawn, real = Images(rgb[:1], mask[:1], torch.tensor([False])), torch.cat([rgb, mask], 1)[1:]
+    assert float(mask_iou(drawn, real)) == pytest.approx(2 / 6)
+    whites = [(rgb[i] + 1) / 2 * mask[i] + 1 - mask[i] for i in (0, 1)]
+    expected = 10 * np.log10(1 / float((whites[0] - whites[1]).square().mean()))
+    assert float(psnr(drawn, real)) == pytest.approx(expected, rel=1e-5)
+    nothing = Styles(torch.zeros(1, 2), torch.zeros(1, 2))
+    assert len(nothing) == 1
