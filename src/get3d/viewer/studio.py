@@ -26,7 +26,7 @@ from get3d.viewer.look import Look, Shown, preview_of
 
 __all__ = ["NEIGHBOURS", "Neighbours", "Pick", "Studio"]
 
-COARSE = 32
+COARSE = 48
 """Steps along a side of the grid of previews, which are made while a slider moves."""
 NEIGHBOURS = 8
 _THUMBNAIL = 128
