@@ -12,8 +12,9 @@ BPY = 5.0.1
 .PHONY: demo demo-train docs test test-fast
 
 demo: .venv/.installed
-	.venv/bin/get3d generate chair --num 8 --out demo/objects
-	@echo "Open demo/objects/index.html in a browser; the .glb files lie beside it."
+	.venv/bin/get3d generate car --num 8 --out demo/cars
+	.venv/bin/get3d generate chair --num 8 --out demo/chairs
+	@echo "Open demo/cars/index.html and demo/chairs/index.html in a browser; the .glb files lie beside them."
 
 # The whole way, from images to a model of one's own.
 demo-train: .venv/.installed

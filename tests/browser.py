@@ -65,3 +65,26 @@ def wait_for_objects(page: Page, count: int) -> None:
     page.wait_for_function(
         f"count => [...document.querySelectorAll('model-viewer')].filter({shown}).length >= count", arg=count
     )
+
+
+def wait_for_field(page: Page, pattern: str) -> str:
+    """Waits until an input or a text area of a live page says this, and gives what it says."""
+    found = page.wait_for_function(
+        "pattern => [...document.querySelectorAll('input, textarea')].map(each => each.value)"
+        ".find(text => new RegExp(pattern).test(text))",
+        arg=pattern,
+    )
+    return found.json_value()
+
+
+def enter(page: Page, place: int, value: str) -> None:
+    """Enters a number in the field of the slider at a place of a live page, counted from above."""
+    field = page.locator("input[inputmode=decimal]").nth(place)
+    field.fill(value)
+    field.press("Enter")
+
+
+def choose(page: Page, name: str, option: str) -> None:
+    """Chooses an option of a live page."""
+    page.get_by_role("combobox", name=name).click()
+    page.get_by_role("option", name=option, exact=True).click()

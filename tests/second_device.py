@@ -58,7 +58,8 @@ SYNCHRONISATIONS, OPERATIONS = 10, 8000
 
 QUIET = Console(quiet=True)
 SEPARATE = SeparateConfig(
-    VolumeConfig(8, 64, 8, hidden=16), planes=PlanesConfig(resolution=8, channels=4, channel_base=64, channel_max=8)
+    volume=VolumeConfig(8, 64, 8, hidden=16),
+    planes=PlanesConfig(resolution=8, channels=4, channel_base=64, channel_max=8),
 )
 Scenario = Callable[[Path], None]
 WORK: dict[str, Scenario] = {}

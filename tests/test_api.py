@@ -38,6 +38,7 @@ from get3d.networks import (
 )
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.config import TrainConfig
+from get3d.viewer.config import ViewConfig
 
 # Wide enough for the fast convolutions of CPUs, which keep what follows from the weights.
 PLANES = PlanesConfig(resolution=8, channels=4, channel_base=1024, channel_max=128)
@@ -47,7 +48,7 @@ KINDS = [
     for isosurface in ("tetrahedra", "flexicubes")
     for name, synthesis in (
         ("unified", UnifiedConfig(planes=PLANES, texture_features=4)),
-        ("separate", SeparateConfig(VOLUME, planes=PLANES, texture_features=4)),
+        ("separate", SeparateConfig(volume=VOLUME, planes=PLANES, texture_features=4)),
     )
 ]
 
@@ -486,7 +487,7 @@ def test_a_generator_says_where_it_is(generator, device):
 
 @pytest.mark.parametrize(
     "config",
-    [BenchConfig, EvaluateConfig, GenerateConfig, InterpolateConfig, RenderConfig, TrainConfig, VaryConfig],
+    [BenchConfig, EvaluateConfig, GenerateConfig, InterpolateConfig, RenderConfig, TrainConfig, VaryConfig, ViewConfig],
 )
 def test_every_command_takes_the_device_that_load_takes(config):
     (default,) = (field.default for field in fields(config) if field.name == "device")

@@ -11,7 +11,7 @@ from torch.profiler import ProfilerActivity, profile, record_function
 
 from get3d import benchmarks as bench
 from get3d import presets, spans
-from get3d.benchmarks import full, plain_fields, step
+from get3d.benchmarks import full, phases, plain_fields, step
 from get3d.benchmarks.rows import Row, at_least, at_most, compared, to_table
 from get3d.benchmarks.step import stage_seconds
 from get3d.benchmarks.timing import Stopwatch, side_by_side
@@ -33,10 +33,12 @@ def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("demo", "paper"):
         monkeypatch.setitem(presets.PRESETS, name, presets.Preset("tiny", config))
     monkeypatch.setattr(step, "make_dataset", lambda folder, config: write_dataset(folder))
-    monkeypatch.setattr(full, "SIDE", 32)
+    for module in (full, phases):
+        monkeypatch.setattr(module, "SIDE", 32)
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
 def test_measures_every_row(small: None, tmp_path: Path):
     console = Console(width=160, record=True)
     file = tmp_path / "rows.json"
@@ -50,8 +52,11 @@ def test_measures_every_row(small: None, tmp_path: Path):
         "FlexiCubes, 2 shapes, grid 6",
         "SDF and deformation, 2 shapes, grid 6",
         "largest difference of the values",
-        "sum of the stages, and the whole step",
+        "sum of the stages, and the step",
         "rasterising, extraction and field lookup together",
+        "a step of the warm-up",
+        "an adversarial step without R1",
+        "a compiled step",
         "from a folder",
         "from shards",
         "tri-planes, 2 shapes",
@@ -153,7 +158,7 @@ def test_a_training_step_marks_every_stage(isosurface: str, tmp_path: Path):
     changed = replace(GENERATOR, isosurface=isosurface)
     config = prepare_run(run_config(tmp_path / "data", tmp_path / "out", generator=changed)).config
     state, batch = start(config), next(prepare_run(config).images.batches(config.batch, 0))
-    found = step._watched(state, batch, config, 0)
+    found = step.profiled_stages(state, batch, config, 0)
     for stage in set(step.STAGES) - {step.DATA, step.REST, spans.UPDATE}:
         assert set(found[stage]) == {"forward", "backward"}, stage
     assert set(found) == set(step.STAGES) - {step.DATA}

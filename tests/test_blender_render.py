@@ -12,6 +12,7 @@ import trimesh
 from PIL import Image
 from rich.console import Console
 
+from get3d.assets import blender, programs
 from get3d.assets.asset import Asset
 from get3d.assets.blender import draw_in_blender, find_blender
 from get3d.assets.loading import load_asset
@@ -160,3 +161,24 @@ def test_a_blender_that_is_not_there_or_fails_is_said(tmp_path):
     )
     with pytest.raises(InputError, match="exit status 3: out of memory"):
         render_models(settings, Console(quiet=True))
+
+
+def test_a_blender_that_hangs_is_stopped(tmp_path, monkeypatch):
+    program = tmp_path / "blender"
+    program.write_text("#!/bin/sh\nexec sleep 60\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(blender, "LIMITS", replace(blender.LIMITS, seconds=0))
+    monkeypatch.setattr(blender, "IMAGE_SECONDS", 0.25)
+    # Two images, each of four times the pixels of 256².
+    with pytest.raises(InputError, match=r"Blender takes more than 2 s; simplify the model"):
+        draw_in_blender(program, lopsided(), Cameras.orbit(torch.zeros(2), torch.ones(2)), 512)
+
+
+@needs_blender
+def test_a_drawing_that_needs_too_much_memory_is_refused(monkeypatch):
+    cameras = Cameras.orbit(torch.zeros(1), torch.ones(1))
+    assert draw_in_blender(PYTHON, lopsided(), cameras, 16)[:, 3].any()
+    monkeypatch.setitem(programs._MOST_MEMORY, "Blender", 2**24)
+    with pytest.raises(InputError, match="Blender could not draw it") as caught:
+        draw_in_blender(PYTHON, lopsided(), cameras, 16)
+    assert len(str(caught.value).splitlines()) == 1

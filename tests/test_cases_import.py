@@ -81,7 +81,7 @@ def test_tables_in_other_encodings_are_refused(kind, found):
 def test_images_are_turned_as_exif_says(tmp_path):
     case = CASES / "exif_turned"
     report = imported(tmp_path / "out", case, case / "transforms.json")
-    assert report["notes"][0] == "5 images are stored sideways and were rotated as their EXIF data says"
+    assert report["warnings"][0] == "5 images are stored sideways and were rotated as their EXIF data says"
     assert same(written(tmp_path / "out", 5), right(5))
     assert not any(Image.open(path).getexif() for path in (tmp_path / "out").rglob("*.png"))
 
@@ -181,7 +181,7 @@ def test_smaller_copies_of_images_can_be_chosen_and_are_else_left_alone(tmp_path
     cameras = write_transforms(tmp_path / "shots" / "transforms.json", matrices, names, fl_x=70.0, w=64, h=64)
     report = imported(tmp_path / "out", tmp_path / "shots", cameras)
     assert (report["imported"], report["left_out"], report["resolution"]) == (8, 0, 64)
-    assert "images_2: its 8 images are smaller copies of those of images" in report["notes"][0]
+    assert "images_2: its 8 images are smaller copies of those of images" in report["warnings"][0]
     report = imported(tmp_path / "small", tmp_path / "shots" / "images_2", cameras)
     assert (report["imported"], report["resolution"]) == (8, 32)
 
@@ -190,9 +190,18 @@ def test_the_scale_of_single_views_is_bounded_and_said_to_be_a_guess(tmp_path):
     case = CASES / "one_image_each"
     report = imported(tmp_path / "out", case / "p", case / "cameras.csv", object=None)
     assert 0.7 < report["scale"] < 1
-    assert "from one image of an object" in report["notes"][0]
+    assert "from one image of an object" in report["warnings"][0]
     report = imported(tmp_path / "said", case / "p", case / "cameras.csv", object=None, scale=0.7)
-    assert (report["scale"], report["notes"]) == (0.7, [])
+    assert (report["scale"], report["warnings"]) == (0.7, [])
+
+
+@pytest.mark.parametrize("column", ["image", "file", "picture"])
+def test_the_images_of_a_table_are_in_a_column_of_any_of_three_names(tmp_path, column):
+    table = (CASES / "one_image_each" / "cameras.csv").read_text(encoding="utf-8")
+    cameras = tmp_path / "cameras.csv"
+    cameras.write_text(table.replace("picture", column, 1), encoding="utf-8")
+    report = imported(tmp_path / "out", CASES / "one_image_each" / "p", cameras, object=None)
+    assert (report["imported"], report["left_out"]) == (6, 0)
 
 
 def test_the_reason_is_that_of_images_with_a_camera(tmp_path):
@@ -250,7 +259,7 @@ def test_fields_of_view_that_no_pinhole_has(tmp_path, lens, message):
 def test_splits_in_other_encodings(tmp_path):
     root = make_dataset(tmp_path / "data", objects=4)
     report = check(root, CASES / "splits_not_utf8" / "latin")
-    assert re.search(r"train\.txt: is not UTF-8 text", report.problems[0].message)
+    assert re.search(r"train\.txt: is not UTF-8 text", report.errors[0].message)
     for split, name in (("train", "000000"), ("val", "000001"), ("test", "000002")):
         (tmp_path / f"{split}.txt").write_text(f"{name}\n", encoding="utf-8-sig")
     report = check(root, tmp_path)
@@ -261,7 +270,7 @@ def test_splits_in_other_encodings(tmp_path):
 def test_a_dataset_whose_table_is_utf16(tmp_path):
     report = check(CASES / "utf16_cameras")
     assert not report.usable
-    assert "cameras.csv: is not UTF-8 text (it is UTF-16)" in report.problems[0].message
+    assert "cameras.csv: is not UTF-8 text (it is UTF-16)" in report.errors[0].message
     assert len(str(report).splitlines()) == 2
 
 

@@ -1,7 +1,9 @@
 """Every kind of bad file is found, by the quick checks where they can, and named with what to do."""
 
+import io
 import json
 import math
+import re
 import shutil
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from rich.console import Console
 
 from datasets import image, make_dataset, make_published
 from get3d.authoring.procedural import SynthConfig, synthesize
-from get3d.datasets.check import check
+from get3d.datasets.check import check, print_report
 from get3d.datasets.index import Assumed
 from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
@@ -23,7 +25,7 @@ def test_a_good_dataset_is_usable(tmp_path):
     assert report.usable
     assert (report.images, report.objects, report.resolution) == (30, 10, 16)
     assert report.splits == {"train": 7, "val": 1, "test": 2}
-    assert report.agreement is None
+    assert report.silhouette_iou is None
     assert report.touching == 0
     assert str(report).startswith("usable\n")
     assert check(make_published(tmp_path / "published")).usable
@@ -156,7 +158,7 @@ def test_what_shows_in_pixels_only_is_reported(tmp_path, spoil, text):
     root = make_dataset(tmp_path)
     spoil(root)
     report = check(root)
-    assert [problem.file for problem in report.problems] == [first(root)]
+    assert [problem.file for problem in report.errors] == [first(root)]
     assert text in str(report)
     assert "not usable: 1 problem\n" in str(report)
 
@@ -168,7 +170,7 @@ def test_every_bad_image_is_named_once(tmp_path):
         shutil.copy(root / "images" / name / "001.png", first(root))
         spoil(root)
         shutil.move(first(root), root / "images" / name / "001.png")
-    files = [problem.file.relative_to(root / "images").as_posix() for problem in check(root).problems]
+    files = [problem.file.relative_to(root / "images").as_posix() for problem in check(root).errors]
     assert sorted(files) == ["000000/000.png", "000001/001.png", "000002/001.png"]
 
 
@@ -247,7 +249,7 @@ def chairs(tmp_path_factory):
 def test_silhouettes_agree_with_the_meshes(chairs):
     report = check(chairs)
     assert report.usable
-    assert report.agreement > 0.95
+    assert report.silhouette_iou > 0.95
 
 
 def test_wrong_conventions_are_found_by_the_meshes(chairs, tmp_path):
@@ -255,7 +257,7 @@ def test_wrong_conventions_are_found_by_the_meshes(chairs, tmp_path):
     rewrite_cameras(root, lambda a, p: f"{360 - a},{p}")
     report = check(root)
     assert not report.usable
-    assert [problem.file.name for problem in report.problems] == ["meshes"]
+    assert [problem.file.name for problem in report.errors] == ["meshes"]
     assert "agree poorly with the images" in str(report)
     assert "when cameras are read as −azimuth" in str(report)
 
@@ -264,7 +266,7 @@ def test_the_mesh_of_another_object_is_found(chairs, tmp_path):
     root = shutil.copytree(chairs, tmp_path / "data")
     shutil.copy(root / "meshes" / "000002.glb", root / "meshes" / "000000.glb")
     report = check(root)
-    assert [problem.file.name for problem in report.problems] == ["000000.glb"]
+    assert [problem.file.name for problem in report.errors] == ["000000.glb"]
     assert "agree poorly with the images of 000000" in str(report)
 
 
@@ -272,7 +274,7 @@ def test_a_broken_mesh_is_reported(chairs, tmp_path):
     root = shutil.copytree(chairs, tmp_path / "data")
     (root / "meshes" / "000000.glb").write_bytes(b"glTF nonsense")
     report = check(root)
-    assert [problem.file.name for problem in report.problems] == ["000000.glb"]
+    assert [problem.file.name for problem in report.errors] == ["000000.glb"]
     assert "is not a readable mesh" in str(report)
 
 
@@ -300,7 +302,7 @@ def described(root, **changes):
 def test_descriptions_that_nothing_can_be_trained_by(tmp_path, changes, text):
     report = described(make_dataset(tmp_path), **changes)
     assert not report.usable
-    assert text in report.problems[0].message
+    assert text in report.errors[0].message
     with pytest.raises(InputError):
         ImageDataset(tmp_path, "train")
 
@@ -333,7 +335,7 @@ def test_an_object_that_fills_an_image_is_no_forgotten_mask(tmp_path):
     # Where all are full, none has a mask.
     for view in (1, 2):
         Image.new("RGBA", (16, 16), "red").save(root / "images" / "000000" / f"{view:03d}.png")
-    assert len(check(root).problems) == 3
+    assert len(check(root).errors) == 3
 
 
 def test_many_objects_at_the_border_bring_a_hint(tmp_path):
@@ -355,5 +357,14 @@ def test_the_report_as_json(tmp_path):
     (root / "images" / "000000" / "000.png").unlink()
     values = json.loads(json.dumps(check(root).as_json(), allow_nan=False))
     assert (values["usable"], values["objects"], values["splits"]) == (False, 10, {"train": 7, "val": 1, "test": 2})
-    assert values["problems"][0]["file"].endswith("000000/000.png")
+    assert values["errors"][0]["file"].endswith("000000/000.png")
     assert json.loads(json.dumps(check(tmp_path / "none").as_json()))["usable"] is False
+
+
+def test_the_verdict_is_printed_first_and_in_colour(tmp_path):
+    root = make_dataset(tmp_path)
+    for colour, verdict in (("32", "usable"), ("31", "not usable: 1 problem")):
+        said = io.StringIO()
+        print_report(check(root), Console(file=said, force_terminal=True, color_system="standard", width=200))
+        assert re.match(rf"\x1b\[1;{colour}m{verdict}\x1b\[0m\n[^\x1b]+$", said.getvalue())
+        (root / "images" / "000000" / "000.png").unlink(missing_ok=True)

@@ -67,20 +67,10 @@ def test_every_command_explains_itself(monkeypatch, capsys):
     assert "the same folder again resumes" in described
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["train", "nothing"], "demo"),
-        (["train", "demo", "--batsch", "4"], "--batch"),
-        (["train", "demo", "--batch", "many"], "--batch"),
-        (["synth", "spoon", "--out", "x"], "chair"),
-        (["fly"], "train"),
-    ],
-)
-def test_what_cannot_be_typed_is_answered_with_what_can(monkeypatch, capsys, arguments, message):
-    assert _run(monkeypatch, *arguments) == 2
+def test_an_option_that_is_not_known_is_answered_with_those_like_it(monkeypatch, capsys):
+    assert _run(monkeypatch, "train", "demo", "--batsch", "4") == 2
     said = capsys.readouterr()
-    assert message in said.out + said.err
+    assert "--batch" in said.out + said.err
 
 
 @pytest.mark.parametrize(
@@ -96,6 +86,22 @@ def test_what_cannot_be_typed_is_answered_with_what_can(monkeypatch, capsys, arg
         (["evaluate", "chair"], "--data is missing; for example: get3d evaluate"),
         (["train"], "give one of demo, small, paper"),
         ([], "give one of synth, render, import"),
+        (["fly"], "fly: no such command; give one of synth, render, import"),
+        (["train", "huge"], "huge: no such preset; give one of demo, small"),
+        (["synth", "spoon", "--out", "x"], "KIND is 'spoon'; choose from chair"),
+        (["generate", "chair", "--format", "xyz"], "--format is 'xyz'; choose from glb, obj, ply"),
+        (["train", "demo", "--batch", "many"], "--batch is 'many'; give an integer"),
+        (["generate", "chair", "--psi", "half"], "--psi is 'half'; give a number"),
+        (
+            ["import", "a", "--cameras", "b", "--out", "c", "--up", "u"],
+            "--up is 'u'; choose from x, y, z, -x, -y, -z, cam",
+        ),
+        (
+            ["import", "a", "--cameras", "b", "--out", "c", "--centre", "1", "2", "x"],
+            "not understood; give FLOAT FLOAT FLO",
+        ),
+        (["render", "a", "--out", "b", "--limit", "x"], "--limit is 'x'; give an integer"),
+        (["render", "a", "--out", "b", "--ratio", "1"], "--ratio has too few values; give FLOAT FLOAT FLOAT"),
     ],
 )
 def test_bad_input_is_one_line_and_status_2(monkeypatch, capsys, tmp_path, arguments, message):

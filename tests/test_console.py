@@ -7,7 +7,9 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
+import tomllib
 import warnings
 from pathlib import Path
 
@@ -159,3 +161,22 @@ def test_ctrl_c_says_what_the_work_says_of_it(monkeypatch, capsys):
         cli.main()
     assert end.value.code == 130
     assert capsys.readouterr().err == "run/checkpoints/a: stopped at 1.00 kimg; repeat the command to resume\n"
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line_too():
+    code = """
+        import sys
+        class Interrupted:
+            def find_spec(self, name, path, target=None):
+                if name == "get3d.cli":
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Interrupted())
+        from get3d.__main__ import main
+        main()
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=100
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "stopped\n")
+    scripts = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"get3d": "get3d.__main__:main"}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from get3d.assets import converted
+from get3d.assets import converted, programs
 from get3d.assets.loading import Loaded, load_asset
 from get3d.files import InputError
 from models import GREEN, RED, plain, png
@@ -205,7 +205,7 @@ def test_a_blend_that_needs_too_much_memory_is_refused(tmp_path, monkeypatch):
     make = "import bpy, sys; bpy.ops.wm.save_as_mainfile(filepath=sys.argv[1])"
     subprocess.run([PYTHON, "-c", make, tmp_path / "a.blend"], check=True, capture_output=True)
     assert len(load(tmp_path / "a.blend", blender=PYTHON).asset.faces) == 12
-    monkeypatch.setitem(converted._MOST_MEMORY, "Blender", 2**24)
+    monkeypatch.setitem(programs._MOST_MEMORY, "Blender", 2**24)
     with pytest.raises(InputError, match="Blender cannot read it") as caught:
         load(tmp_path / "a.blend", blender=PYTHON)
     assert len(str(caught.value).splitlines()) == 1

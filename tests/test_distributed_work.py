@@ -21,14 +21,11 @@ import tiny
 from get3d import cli
 from get3d.authoring.from_meshes.command import render_models
 from get3d.authoring.from_meshes.config import RenderConfig
-from get3d.checkpoints.model import WEIGHTS
 from get3d.distributed.processes import RanksConfig, joined
 from get3d.evaluation.report import EvaluateConfig, evaluate
 from get3d.files import InputError
 from get3d.generation.generate import GenerateConfig, generate
-from get3d.generator import Generator
 from get3d.metrics.feature_networks import NETWORKS
-from get3d.storage import describe, save_tensors, with_prefix
 from models import save_wedge
 from ranks import Ranks
 
@@ -109,16 +106,7 @@ def test_a_folder_that_is_another_on_another_machine_is_named(tmp_path):
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """A generator whose random fields have both signs."""
-    torch.manual_seed(3)
-    generator = Generator(tiny.GENERATOR).requires_grad_(False)
-    generator.estimate_mean_styles(samples=100)
-    points = generator.isosurface.grid.vertices.expand(8, -1, -1)
-    sdf = generator.field(generator.sample_latents(8, 0), 0.7).sdf(points)
-    generator.synthesis.sdf_head.layers[-1].bias -= sdf[..., 0].median()
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(generator.config)})
-    return str(path)
+    return tiny.write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
 
 
 def _files(root):
@@ -210,7 +198,7 @@ def test_a_rendered_dataset_is_that_of_one_process_and_is_gone_on_with(tmp_path)
         _assets(tmp_path / "assets"), tmp_path / "out", views=2, resolution=16, supersample=1, workers=1
     )
     said, files = _work(render_models, config, 2)
-    assert "4 objects rendered, 1 files left out" in said
+    assert "4 objects rendered, 1 file left out" in said
     assert len(files) == 4 * 3 + 3
     alone = _work(render_models, config, 1)
     assert files == alone[1]

@@ -33,7 +33,7 @@ def _needs(by_image=10**9):
 def test_the_predicted_peak_is_that_of_the_batch(data, tmp_path):
     # Both phases.
     run = prepare_run(_config(data, tmp_path, kimg=0.2, warmup_kimg=0.1))
-    needs = measure(run.config, len(run.images.objects))
+    needs = measure(run)
     real = dry_run._in_process(run.config, 32).peak
     assert needs.images == 32
     assert needs.by_image > 0
@@ -44,7 +44,7 @@ def test_the_predicted_peak_is_that_of_the_batch(data, tmp_path):
 
 
 def test_the_report_has_the_settings_and_the_needs_and_nothing_is_written(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(dry_run, "measure", lambda config, objects, world: _needs(1000))
+    monkeypatch.setattr(dry_run, "measure", lambda run, world: _needs(1000))
     former = tmp_path / "former"
     config = _config(data, tmp_path / "run", dry_run=True)
     run = prepare_run(replace(config, dry_run=False))
@@ -56,6 +56,8 @@ def test_the_report_has_the_settings_and_the_needs_and_nothing_is_written(data, 
     text = console.file.getvalue()
     assert "--generator.grid-resolution 8\n" in text
     assert "--batch 32\n" in text
+    assert "--processes 1\n" in text
+    assert "--timeout 30.0\n" in text
     assert "images per second, as in" in text and "7.5" in text
     assert text.endswith("it fits\n")
     assert [path.name for path in tmp_path.rglob("*") if path.is_file() and former not in path.parents] == []
@@ -65,7 +67,7 @@ def test_the_report_has_the_settings_and_the_needs_and_nothing_is_written(data, 
     ("free", "fix"), [(20, "use --grad-accum-steps 2$"), (7, "use --grad-accum-steps 8$"), (2, "smaller networks$")]
 )
 def test_what_does_not_fit_is_refused(data, tmp_path, monkeypatch, free, fix):
-    monkeypatch.setattr(dry_run, "measure", lambda config, objects, world: _needs())
+    monkeypatch.setattr(dry_run, "measure", lambda run, world: _needs())
     monkeypatch.setattr(dry_run, "free_memory", lambda device: free * 10**9)
     with pytest.raises(InputError, match=f"--batch 32 needs about 34.0 GB, and {free}.0 GB are free; .*{fix}"):
         dry_run.dry_run(_config(data, tmp_path), Console(quiet=True))
@@ -74,4 +76,4 @@ def test_what_does_not_fit_is_refused(data, tmp_path, monkeypatch, free, fix):
 def test_not_even_small_batches_fit(data, tmp_path, monkeypatch):
     monkeypatch.setattr(dry_run, "_RESERVE", 1.0)
     with pytest.raises(InputError, match=r"8 images of 64² at once do not fit|4 images of 64² at once do not fit"):
-        measure(prepare_run(_config(data, tmp_path)).config, 8)
+        measure(prepare_run(_config(data, tmp_path)))

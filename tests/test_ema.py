@@ -3,7 +3,7 @@ import copy
 import torch
 from torch import nn
 
-from get3d.training.ema import update_average
+from get3d.training.ema import update_ema
 
 
 def _network(value):
@@ -14,30 +14,30 @@ def _network(value):
 
 
 def test_a_past_state_counts_half_after_the_half_life():
-    average, network = _network(0.0), _network(1.0)
+    ema, network = _network(0.0), _network(1.0)
     for step in range(10):
-        update_average(average, network, cur_nimg=10**9 + 10 * step, batch=10, half_life=100.0, ramp_up=0.05)
-    for parameter in average.parameters():
+        update_ema(ema, network, cur_nimg=10**9 + 10 * step, batch=10, half_life=100.0, ramp_up=0.05)
+    for parameter in ema.parameters():
         torch.testing.assert_close(parameter, torch.full_like(parameter, 0.5))
 
 
 def test_early_on_the_half_life_is_a_share_of_what_was_shown():
-    average, network = _network(0.0), _network(1.0)
-    update_average(average, network, cur_nimg=100, batch=5, half_life=1e9, ramp_up=0.05)
-    torch.testing.assert_close(average[0].weight, torch.full((2, 2), 0.5))
+    ema, network = _network(0.0), _network(1.0)
+    update_ema(ema, network, cur_nimg=100, batch=5, half_life=1e9, ramp_up=0.05)
+    torch.testing.assert_close(ema[0].weight, torch.full((2, 2), 0.5))
 
 
 def test_without_ramp_up_the_half_life_holds_from_the_start():
-    average, network = _network(0.0), _network(1.0)
-    update_average(average, network, cur_nimg=1, batch=50, half_life=100.0, ramp_up=0.0)
-    torch.testing.assert_close(average[0].weight, torch.full((2, 2), 1 - 2**-0.5))
+    ema, network = _network(0.0), _network(1.0)
+    update_ema(ema, network, cur_nimg=1, batch=50, half_life=100.0, ramp_up=0.0)
+    torch.testing.assert_close(ema[0].weight, torch.full((2, 2), 1 - 2**-0.5))
 
 
 def test_buffers_are_taken_over_and_the_network_is_left_alone():
-    average, network = _network(0.0), _network(1.0)
+    ema, network = _network(0.0), _network(1.0)
     network[1].running_mean.fill_(3.0)
     before = copy.deepcopy(network.state_dict())
-    update_average(average, network, cur_nimg=100, batch=5, half_life=100.0, ramp_up=0.05)
-    assert average[1].running_mean.tolist() == [3.0, 3.0]
+    update_ema(ema, network, cur_nimg=100, batch=5, half_life=100.0, ramp_up=0.05)
+    assert ema[1].running_mean.tolist() == [3.0, 3.0]
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name])

@@ -4,28 +4,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from get3d.networks import fields
-from get3d.networks.fields import Fields, GeometryField, Head, TriPlanes, UnifiedConfig, UnifiedSynthesis
+from get3d.networks.fields import GeometryField, Head, TriPlanes, UnifiedConfig
 from get3d.networks.planes import PlanesConfig
+from random_fields import SIZE, random_fields, random_points
 
 CONFIG = UnifiedConfig(PlanesConfig(resolution=8, channels=4, channel_base=32, channel_max=8), texture_features=5)
-SIZE = 0.8
-
-
-def _made(n: int = 2, style: int = 6, cell_values: int = 21) -> tuple[UnifiedSynthesis, Fields]:
-    torch.manual_seed(0)
-    network = CONFIG.build(style=style, size=SIZE, cell_values=cell_values)
-    for name, parameter in network.named_parameters():
-        if name.endswith("bias") and "affine" not in name:
-            torch.nn.init.normal_(parameter)
-    geometry = torch.randn(n, network.num_geometry_styles, style)
-    return network, network(geometry, torch.randn(n, network.num_texture_styles, style))
-
-
-def _points(n: int, count: int) -> Tensor:
-    """Also outside of the cube, and on its faces."""
-    points = 1.2 * SIZE * (torch.rand(n, count, 3, generator=torch.Generator().manual_seed(1)) - 0.5)
-    points[:, :8] = points[:, :8].sign() * SIZE / 2
-    return points
 
 
 def _lattice(axis: Tensor) -> Tensor:
@@ -58,8 +41,8 @@ def test_styles_are_counted_as_published() -> None:
 
 
 def test_planes_are_sampled_as_pytorch_does() -> None:
-    _, made = _made()
-    planes, points = made.texture.planes, _points(2, 200)
+    _, made = random_fields(CONFIG)
+    planes, points = made.texture.planes, random_points(2, 200)
     found, expected = planes.at(points, torch.arange(2)), _sampled(planes, points)
     torch.testing.assert_close(found, expected)
     outward = torch.randn_like(found)
@@ -71,8 +54,8 @@ def test_planes_are_sampled_as_pytorch_does() -> None:
 
 
 def test_values_at_points_are_the_heads_of_the_features() -> None:
-    network, made = _made()
-    geometry, points = made.geometry, _points(2, 100)
+    network, made = random_fields(CONFIG)
+    geometry, points = made.geometry, random_points(2, 100)
     features = _sampled(geometry.planes, points)
     values = geometry.at(points)
     expected = _evaluated(geometry.head, features)
@@ -87,7 +70,7 @@ def test_values_at_points_are_the_heads_of_the_features() -> None:
 
 @pytest.mark.parametrize("axis", [torch.linspace(-0.5, 0.5, 7), torch.linspace(-0.4, 0.3, 4), torch.zeros(1)])
 def test_a_lattice_gives_what_its_points_give(axis: Tensor, device: torch.device) -> None:
-    network, _ = _made()
+    network, _ = random_fields(CONFIG)
     network, axis = network.to(device), SIZE * axis.to(device)
     counts = (network.num_geometry_styles, network.num_texture_styles)
     geometry = network(*(torch.randn(2, count, 6, device=device) for count in counts)).geometry
@@ -104,7 +87,7 @@ def test_a_lattice_gives_what_its_points_give(axis: Tensor, device: torch.device
 
 
 def test_cell_values_are_the_head_of_eight_concatenated_corners() -> None:
-    _, made = _made()
+    _, made = random_fields(CONFIG)
     geometry, axis = made.geometry, torch.linspace(-0.5, 0.5, 5) * SIZE
     features = _sampled(geometry.planes, _lattice(axis).expand(2, -1, -1)).unflatten(1, (5, 5, 5))
     corners = [
@@ -116,7 +99,7 @@ def test_cell_values_are_the_head_of_eight_concatenated_corners() -> None:
 
 
 def test_without_cell_values_there_are_none() -> None:
-    _, made = _made(cell_values=0)
+    _, made = random_fields(CONFIG, cell_values=0)
     assert isinstance(made.geometry, GeometryField)
     with pytest.raises(ValueError, match="build it with cell_values"):
         made.geometry.cell_values(torch.zeros(2))
@@ -125,8 +108,8 @@ def test_without_cell_values_there_are_none() -> None:
 @pytest.mark.parametrize("counts", [[0, 0, 0], [5, 0, 9], [0, 1, 0], [4, 4, 4]])
 def test_packed_colours_are_the_colours_of_each_shape(monkeypatch: pytest.MonkeyPatch, counts: list[int]) -> None:
     monkeypatch.setattr(fields, "BLOCK", 4)
-    network, made = _made(3)
-    points = _points(3, 9)
+    network, made = random_fields(CONFIG, 3)
+    points = random_points(3, 9)
     shape = torch.repeat_interleave(torch.arange(3), torch.tensor(counts))
     packed = torch.cat([points[number, :count] for number, count in enumerate(counts)])
     found = made.texture.at_packed(packed, shape)["base_color"]
@@ -143,16 +126,16 @@ def test_packed_colours_are_the_colours_of_each_shape(monkeypatch: pytest.Monkey
 
 
 def test_colours_are_the_rgb_layer_of_texture_features() -> None:
-    _, made = _made()
-    texture, points = made.texture, _points(2, 50)
+    _, made = random_fields(CONFIG)
+    texture, points = made.texture, random_points(2, 50)
     features = _evaluated(texture.head, _sampled(texture.planes, points))
     expected = features @ texture.to_rgb.weights.transpose(1, 2) + texture.to_rgb.bias
     torch.testing.assert_close(texture.at(points)["base_color"], expected)
 
 
 def test_gradients_flow_to_points_as_to_planes() -> None:
-    _, made = _made()
-    points = _points(2, 10).requires_grad_()
+    _, made = random_fields(CONFIG)
+    points = random_points(2, 10).requires_grad_()
     found = made.texture.at(points)["base_color"]
     features = _evaluated(made.texture.head, _sampled(made.texture.planes, points))
     expected = features @ made.texture.to_rgb.weights.transpose(1, 2) + made.texture.to_rgb.bias
@@ -162,14 +145,14 @@ def test_gradients_flow_to_points_as_to_planes() -> None:
 
 
 def test_every_parameter_has_a_gradient() -> None:
-    network, made = _made()
+    network, made = random_fields(CONFIG)
     axis = torch.linspace(-0.5, 0.5, 4) * SIZE
     values = made.geometry.on_lattices([axis])[0]
     parts = [
         values.sdf,
         values.deformation,
         made.geometry.cell_values(axis),
-        made.texture.at(_points(2, 30))["base_color"],
+        made.texture.at(random_points(2, 30))["base_color"],
     ]
     sum(part.square().sum() for part in parts).backward()
     assert all(parameter.grad.abs().sum() > 0 for parameter in network.parameters() if parameter.ndim)

@@ -4,6 +4,7 @@ import ast
 import importlib
 import inspect
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -174,3 +175,26 @@ def test_examples_are_commands_that_can_be_typed(monkeypatch, capsys):
         record.__annotations__ = command.__annotations__
         tyro.extras.subcommand_cli_from_dict({name: record, "x": lambda: None}, args=arguments, registry=REGISTRY)
         assert len(done) == 1
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_completes_commands_presets_and_options(tmp_path):
+    """The script of the README, in a real shell."""
+    script = tmp_path / "get3d"
+    with script.open("w") as file:
+        command = (sys.executable, "-m", "get3d", "--tyro-print-completion", "bash")
+        subprocess.run(command, stdout=file, check=True)
+    for words, expected in (
+        (["ge"], {"generate"}),
+        (["train", "ch"], {"chair", "chair-separate"}),
+        (["generate", "--geo"], {"--geometry-only"}),
+    ):
+        line = " ".join(["get3d", *words])
+        code = f"""
+            source {script}
+            COMP_WORDS=({line}) COMP_CWORD={len(words)} COMP_LINE="{line}" COMP_POINT={len(line)}
+            $(complete -p get3d | sed 's/.*-F \\([^ ]*\\).*/\\1/')
+            printf '%s\\n' "${{COMPREPLY[@]}}"
+        """
+        shown = subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+        assert set(shown) == expected

@@ -147,7 +147,7 @@ def test_each_image_that_is_not_of_the_kind_is_named_with_how_far_it_is_off(chai
     found = read_angles(tmp_path / "out")
     assert apart(np.array(found["chair/011.png"]), chair.degrees[11]).max() < 1e-3
     assert check(tmp_path / "out").usable
-    assert report["notes"] == []
+    assert report["warnings"] == []
     options = {"aim": 5.0, "roll": 10.0, "distance": 15.0}
     loose = ImportConfig(folder, cameras, tmp_path / "loose", tolerance=Tolerances(**options))
     assert import_images(loose, QUIET)["imported"] == 9
@@ -215,12 +215,12 @@ def test_silhouettes_that_fit_no_object_are_told(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "shots" / f"{name}.png")
     (tmp_path / "t.csv").write_text("image,azimuth,polar\na,0,90\nb,90,90\n")
     report = import_images(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "out"), QUIET)
-    assert "the silhouettes of 1 of 1 objects have no common point" in report["notes"][0]
+    assert "the silhouettes of 1 of 1 objects have no common point" in report["warnings"][0]
     # Half of what an image shows at the centre.
     assert report["scale"] == pytest.approx(1.2 * 16 / 35, abs=1e-3)
     (tmp_path / "t.csv").write_text("image,azimuth,polar\na,0,90\n")
     report = import_images(ImportConfig(tmp_path / "shots", tmp_path / "t.csv", tmp_path / "one"), QUIET)
-    (note,) = report["notes"]
+    (note,) = report["warnings"]
     assert "cannot be measured well from one image of an object, so 0.549 is a guess" in note
     assert report["scale"] == pytest.approx(1.2 * 16 / 35, abs=1e-3)
 

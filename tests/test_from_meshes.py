@@ -1,5 +1,6 @@
 """A folder of models, some broken, becomes a dataset that one can train on, and a report that names the others."""
 
+import io
 import json
 import os
 import shutil
@@ -95,6 +96,18 @@ def test_the_report_is_shown_with_each_file_left_out(eight, tmp_path):
     said = (tmp_path / "said.txt").read_text()
     assert "8 objects rendered, 3 files left out" in said
     assert all(name in said for name in ("broken.glb", "points.obj", "foreign.max"))
+
+
+def test_long_names_are_shown_in_full_on_narrow_terminals(tmp_path):
+    long = "assets/" + "/".join(f"folder{number}" for number in range(12)) + "/scene.usda"
+    (tmp_path / "in" / long).parent.mkdir(parents=True)
+    (tmp_path / "in" / long).write_text("#usda 1.0")
+    save_wedge(tmp_path / "in" / "a.ply")
+    said = io.StringIO()
+    render_models(config(tmp_path / "in", tmp_path / "data"), Console(file=said, width=60))
+    rows = [line.split("│") for line in said.getvalue().splitlines() if line.startswith("│")]
+    assert "".join(row[1].strip() for row in rows) == long
+    assert " ".join(row[2].strip() for row in rows).strip() == ("the format .usda is not supported; pack it as .usdz")
 
 
 def test_an_interrupted_dataset_is_gone_on_with_and_mended_models_come_in(tmp_path):

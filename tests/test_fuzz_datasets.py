@@ -119,7 +119,7 @@ def checked(root, path, splits=None):
 
         def use():
             report = check(root, splits)
-            assert all(len(problem.message.splitlines()) == 1 for problem in report.problems)
+            assert all(len(problem.message.splitlines()) == 1 for problem in report.errors)
             json.dumps(report.as_json(), allow_nan=False)
 
         assert reads_or_refuses(use) is None

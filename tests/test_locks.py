@@ -56,6 +56,15 @@ def test_another_process_keeps_its_lock_until_it_dies(tmp_path, other):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("content", [{"pid": 2**30}, {"host": "elsewhere", "pid": 1}])
+def test_a_process_that_cannot_be_seen_from_here_keeps_its_lock_by_that_of_the_system(tmp_path, other, content):
+    """As of another container: the number of its process means nothing here, its lock does."""
+    _left_by(tmp_path, **content)
+    for take_over in (False, True):
+        with pytest.raises(InputError, match=f"in use by process {content['pid']} on .*; wait until it ends"):
+            lock_folder(tmp_path, take_over=take_over)
+
+
 def test_where_the_file_system_knows_no_locks_a_living_process_of_this_machine_keeps_its(tmp_path, monkeypatch):
     """As on some shared file systems: the number of the process and when it was started decide."""
 

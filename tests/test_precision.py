@@ -22,7 +22,7 @@ from get3d.training.loop import start, train, train_step
 PLANES = PlanesConfig(resolution=16, channels=4, channel_base=256, channel_max=16)
 SYNTHESIS = {
     "unified": UnifiedConfig(planes=PLANES, texture_features=4),
-    "separate": SeparateConfig(VolumeConfig(8, 64, 8, hidden=16), planes=PLANES, texture_features=4),
+    "separate": SeparateConfig(volume=VolumeConfig(8, 64, 8, hidden=16), planes=PLANES, texture_features=4),
 }
 
 COMPILED = """

@@ -195,7 +195,7 @@ def test_all_kinds_together_are_labelled_and_each_is_split_alike(tmp_path):
     assert [listing.classes[label] for label in listing.labels] == [name.split("/")[0] for name in listing.objects]
     assert listing.scale == max(kind.scale for kind in KINDS.values())
     assert len(listing.splits["train"]) == 2 * len(KINDS)
-    assert check(root).agreement > 0.9
+    assert check(root).silhouette_iou > 0.9
     alone = synthesize(config(tmp_path / "alone", kind="car", shapes=2, views=1, resolution=16), QUIET)
     assert files(alone / "images") == files(root / "images" / "car")
 

@@ -88,7 +88,8 @@ def test_a_prior_of_all_components_has_the_mean_and_the_covariance_of_the_codes(
 
 
 def test_codes_are_styles_of_geometry_and_texture_with_noise_added():
-    codes = ObjectCodes(5, 4, seeded(0))
+    codes = ObjectCodes(5, 4)
+    codes.styles.data.copy_(torch.randn(5, 2, 4, generator=seeded(0)))
     objects, noise = torch.tensor([3, 1]), torch.ones(2, 2, 4)
     styles = codes(objects, noise)
     torch.testing.assert_close(styles.geometry, codes.styles[[3, 1], 0] + 1)

@@ -125,6 +125,9 @@ def test_the_page_needs_no_other_file(evaluated, models):
     assert own.count("<svg") == 4
     for model in models:
         assert model in page
+    # Results come first; how they were made is folded, at the end.
+    assert re.search("<h2>(.*?)</h2>", own).group(1) == "Numbers"
+    assert own.index("<table") < own.index("<figure") < own.index("<summary>Settings")
 
 
 def test_matrices_are_kept_and_are_those_of_the_metrics(evaluated):
@@ -163,7 +166,7 @@ def test_images_alone_need_no_meshes(models, data, tmp_path):
     config = small(models[:1], data, tmp_path, shapes=False, meshes=tmp_path / "none", textures=0)
     report = evaluate(config, CONSOLE)
     assert set(report["models"][0]["metrics"]) == {"swd", "swd_rgb", "swd_mask"}
-    assert "FID, KID, precision and recall are left out" in report["notes"][0]
+    assert "FID, KID, precision and recall are left out" in report["warnings"][0]
 
 
 def test_efficientnet_gives_fed_beside_that_of_real_images(models, data, tmp_path, monkeypatch):
@@ -173,7 +176,7 @@ def test_efficientnet_gives_fed_beside_that_of_real_images(models, data, tmp_pat
     own, real = report["models"][0]["metrics"], report["real"]
     assert own["fed"]["value"] > real["fed"]["value"] > 0
     assert own["ked"]["value"] > real["ked"]["value"]
-    assert "FED" not in report["notes"][0]
+    assert "FED" not in report["warnings"][0]
 
 
 class _TwelvePixels(EfficientNetLite):
@@ -200,7 +203,7 @@ def test_a_network_gives_fid(models, data, tmp_path, monkeypatch):
     metrics = report["models"][0]["metrics"]
     assert {"fid", "kid", "precision", "recall"} <= set(metrics)
     assert metrics["fid"]["value"] > report["real"]["fid"]["value"]
-    assert "50000" in report["notes"][0]
+    assert "50000" in report["warnings"][0]
 
 
 @pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
@@ -219,7 +222,7 @@ def test_a_model_whose_field_has_one_sign_is_empty_and_no_good(data, tmp_path, i
     # What would be a mean over no shape at all is not there.
     assert not {"mmd_cd", "1nna_lfd", "variety_cd", "train_lfd", "faces", "slivers", "texture_used"} & set(values)
     assert values["swd_mask"] > report["real"]["swd_mask"]["value"]
-    assert "8 of 8 generated shapes are empty" in " ".join(report["notes"])
+    assert "8 of 8 generated shapes are empty" in " ".join(report["warnings"])
 
 
 def test_empty_shapes_among_others_are_named_counted_and_left_out_of_distances(data, tmp_path):
@@ -266,7 +269,7 @@ def test_the_published_protocol_mixes_styles_binarises_masks_and_does_not_centre
     config = small(models[:1], data, tmp_path, textures=0, references=2, protocol="published", distances=("cd",))
     report = evaluate(config, CONSOLE)
     assert report["settings"]["options"]["protocol"] == "published"
-    assert report["notes"][0].startswith("By the published protocol: styles mixed with probability 0.9")
+    assert report["warnings"][0].startswith("By the published protocol: styles mixed with probability 0.9")
     plain = evaluate(replace(config, protocol="plain", out=tmp_path / "plain"), CONSOLE)
     for name in ("mmd_cd", "swd_mask", "swd_rgb"):
         assert report["models"][0]["metrics"][name] != plain["models"][0]["metrics"][name]
@@ -276,7 +279,7 @@ def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path, monkeypat
     config = small(models[:1], data, tmp_path, textures=0, images=0, references=1, distances=("cd",))
     monkeypatch.setattr("get3d.evaluation.report.sample_images", lambda *_: {})
     report = evaluate(config, CONSOLE)
-    assert "only one reference" in report["notes"][0]
+    assert "only one reference" in report["warnings"][0]
 
 
 @pytest.mark.parametrize(

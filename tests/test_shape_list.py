@@ -12,14 +12,12 @@ import torch
 from rich.console import Console
 
 import tiny
-from get3d.checkpoints.model import WEIGHTS, load
+from get3d.checkpoints.model import load
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
 from get3d.generation.shape_list import read_shape_list, write_shape_list
-from get3d.generator import Generator
 from get3d.latents import Latents, Styles
-from get3d.storage import describe, save_tensors, with_prefix
 
 ONES = base64.b64encode(np.ones(16, dtype="<f4").tobytes()).decode()
 QUICK = {"resolution": 16, "texture": 16, "faces": 60, "video": "none", "device": "cpu"}
@@ -27,15 +25,7 @@ QUICK = {"resolution": 16, "texture": 16, "faces": 60, "video": "none", "device"
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    torch.manual_seed(3)
-    generator = Generator(tiny.GENERATOR).requires_grad_(False)
-    generator.estimate_mean_styles(samples=100)
-    points = generator.isosurface.grid.vertices.expand(8, -1, -1)
-    sdf = generator.field(generator.sample_latents(8, 0)).sdf(points)
-    generator.synthesis.sdf_head.layers[-1].bias -= sdf.median()
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(generator.config)})
-    return str(path)
+    return tiny.write_model(tmp_path_factory.mktemp("model") / "model.safetensors")
 
 
 @pytest.fixture(scope="module")

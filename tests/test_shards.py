@@ -173,7 +173,7 @@ def test_check_reads_shards_and_compares_their_checksums(root):
     path.write_bytes(content)
     report = check(root)
     assert not report.usable
-    assert [problem.file for problem in report.problems] == [path]
+    assert [problem.file for problem in report.errors] == [path]
     assert "has changed since it was packed" in str(report)
 
 

@@ -38,7 +38,7 @@ def comparisons(chairs, side, change=lambda degrees: degrees, spoil=lambda alpha
 )
 def test_right_cameras_agree(chairs, side, spoil):
     found = comparisons(chairs, side, spoil=spoil)
-    assert min(one.agreement for one in found) > 0.96
+    assert min(one.consistency for one in found) > 0.96
     assert better_convention(found) is None
 
 
@@ -70,10 +70,10 @@ def test_the_recorded_convention_is_the_first():
 
 def test_another_mesh_or_lens_agrees_poorly(chairs):
     mesh, degrees, alpha = chairs[0]
-    assert compare(chairs[1][0], degrees, PRIOR, alpha[64], tried=0).agreement < 0.95
+    assert compare(chairs[1][0], degrees, PRIOR, alpha[64], tried=0).consistency < 0.95
     wide = CameraPrior(fov=60.0)
-    assert compare(mesh, degrees, wide, alpha[64], tried=0).agreement < 0.95
-    assert compare(mesh, degrees, CameraPrior(radius=1.5), alpha[64], tried=0).agreement < 0.95
+    assert compare(mesh, degrees, wide, alpha[64], tried=0).consistency < 0.95
+    assert compare(mesh, degrees, CameraPrior(radius=1.5), alpha[64], tried=0).consistency < 0.95
 
 
 def test_masks_a_pixel_too_wide_are_no_wrong_convention(chairs):
@@ -83,7 +83,7 @@ def test_masks_a_pixel_too_wide_are_no_wrong_convention(chairs):
 
     found = comparisons(chairs, 64, spoil=grown)
     assert better_convention(found) is None
-    assert min(one.agreement for one in found) > 0.95
+    assert min(one.consistency for one in found) > 0.95
 
 
 def test_silhouettes_are_the_share_of_each_pixel_that_is_covered(chairs):

@@ -13,7 +13,7 @@ import torch
 import trimesh
 from rich.console import Console
 
-from browser import chromium, needs_chromium, watched
+from browser import chromium, enter, needs_chromium, wait_for_field, watched
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.cameras import Cameras
 from get3d.files import InputError, read_json
@@ -45,23 +45,8 @@ def shown(tmp_path):
 def _open(browser, shown):
     found = watched(browser, **WINDOW)
     found.page.goto(shown.server.address)
-    _wait(found.page, r"^ready: geometry 0, texture 0, ψ 0\.7$")
+    wait_for_field(found.page, r"^ready: geometry 0, texture 0, ψ 0\.7$")
     return found
-
-
-def _wait(page, pattern):
-    """Waits until a field says this, and gives what it says."""
-    found = page.wait_for_function(
-        "pattern => [...document.querySelectorAll('input, textarea')].map(each => each.value)"
-        ".find(text => new RegExp(pattern).test(text))",
-        arg=pattern,
-    )
-    return found.json_value()
-
-
-def _number(page, place):
-    """The number field of the slider at a place, from above."""
-    return page.locator("input[inputmode=decimal]").nth(place)
 
 
 def _asked(found):
@@ -80,22 +65,20 @@ def test_what_is_steered_and_saved_is_made_again_to_the_byte(browser, shown, tmp
     page.mouse.down()
     page.mouse.move(box["x"] + 40, box["y"] + box["height"] / 2, steps=8)
     page.mouse.up()
-    said = _wait(page, r"^ready: geometry 0, texture 0, ψ (?!0\.7$)")
+    said = wait_for_field(page, r"^ready: geometry 0, texture 0, ψ (?!0\.7$)")
     psi = float(said.rpartition(" ")[2])
     assert 0.75 < psi < 1.5
     page.get_by_role("button", name="More like this").last.click()
     page.get_by_role("button", name="3", exact=True).click()
-    _wait(page, "^ready: geometry varied, texture varied")
+    wait_for_field(page, "^ready: geometry varied, texture varied")
     page.get_by_role("button", name="Save", exact=True).click()
-    command = _wait(page, "^get3d generate chair --latents ")
+    command = wait_for_field(page, "^get3d generate chair --latents ")
     # Another, of other seeds and another truncation, in the same file.
-    _number(page, 0).fill("5")
-    _number(page, 0).press("Enter")
-    _wait(page, "^ready: geometry 5, texture varied")
-    _number(page, 1).fill("6")
-    _number(page, 1).press("Enter")
-    _wait(page, "^ready: geometry 5, texture 6")
-    assert _wait(page, "^object-2$")
+    enter(page, 0, "5")
+    wait_for_field(page, "^ready: geometry 5, texture varied")
+    enter(page, 1, "6")
+    wait_for_field(page, "^ready: geometry 5, texture 6")
+    assert wait_for_field(page, "^object-2$")
     page.get_by_role("button", name="Save", exact=True).click()
     page.get_by_text("object-2.glb").wait_for()
     assert found.errors == []
@@ -120,9 +103,8 @@ def test_what_is_steered_and_saved_is_made_again_to_the_byte(browser, shown, tmp
 def test_a_seed_of_the_page_is_the_shape_of_generate(browser, shown, tmp_path):
     found = _open(browser, shown)
     for place in (0, 1):
-        _number(found.page, place).fill("7")
-        _number(found.page, place).press("Enter")
-    _wait(found.page, "^ready: geometry 7, texture 7")
+        enter(found.page, place, "7")
+    wait_for_field(found.page, "^ready: geometry 7, texture 7")
     found.page.get_by_role("button", name="Save", exact=True).click()
     found.page.get_by_text("object-1.glb").wait_for()
     generate(
@@ -138,25 +120,23 @@ def test_windows_have_objects_of_their_own_and_outlive_the_server(browser, tmp_p
     shown = open_page(config)
     try:
         one, other = _open(browser, shown), _open(browser, shown)
-        _number(one.page, 0).fill("3")
-        _number(one.page, 0).press("Enter")
-        _wait(one.page, "^ready: geometry 3, texture 0")
-        _wait(other.page, "^ready: geometry 0, texture 0")
+        enter(one.page, 0, "3")
+        wait_for_field(one.page, "^ready: geometry 3, texture 0")
+        wait_for_field(other.page, "^ready: geometry 0, texture 0")
         # Undone, and done again.
         one.page.get_by_role("button", name="Undo").click()
-        _wait(one.page, "^ready: geometry 0, texture 0")
+        wait_for_field(one.page, "^ready: geometry 0, texture 0")
         one.page.get_by_role("button", name="Redo").click()
-        _wait(one.page, "^ready: geometry 3, texture 0")
+        wait_for_field(one.page, "^ready: geometry 3, texture 0")
         port = shown.server.get_port()
     finally:
         shown.stop()
     shown = open_page(replace(config, port=port))
     try:
         assert shown.server.get_port() == port
-        _wait(one.page, "^ready: geometry 0, texture 0")
-        _number(one.page, 1).fill("4")
-        _number(one.page, 1).press("Enter")
-        _wait(one.page, "^ready: geometry 0, texture 4")
+        wait_for_field(one.page, "^ready: geometry 0, texture 0")
+        enter(one.page, 1, "4")
+        wait_for_field(one.page, "^ready: geometry 0, texture 4")
     finally:
         shown.stop()
 
@@ -168,16 +148,15 @@ def test_kept_objects_are_mixed_and_walked_between(browser, shown):
     page = found.page
     page.get_by_role("button", name="Keep this one").click()
     for place in (0, 1):
-        _number(page, place).fill("9")
-        _number(page, place).press("Enter")
-    _wait(page, "^ready: geometry 9, texture 9")
+        enter(page, place, "9")
+    wait_for_field(page, "^ready: geometry 9, texture 9")
     page.get_by_role("button", name="Keep this one").click()
-    _wait(page, "^2: geometry 9")
+    wait_for_field(page, "^2: geometry 9")
     page.get_by_role("button", name="Geometry of the first").click()
-    _wait(page, "^ready: geometry 0, texture 9")
-    _number(page, 4).fill("0.5")
-    _number(page, 4).press("Enter")
-    _wait(page, "^ready: geometry varied, texture varied")
+    wait_for_field(page, "^ready: geometry 0, texture 9")
+    # After the seeds, ψ, eight directions and the strength of variations.
+    enter(page, 12, "0.5")
+    wait_for_field(page, "^ready: geometry varied, texture varied")
     assert found.errors == []
 
 
@@ -203,10 +182,9 @@ def test_a_dataset_is_shown_with_its_cameras_and_meshes(browser, tmp_path):
     try:
         found = watched(browser, **WINDOW)
         found.page.goto(shown.server.address)
-        first = _wait(found.page, r"\(1 of 4\), 5 images$")
-        _number(found.page, 0).fill("2")
-        _number(found.page, 0).press("Enter")
-        assert _wait(found.page, r"\(3 of 4\), 5 images$").split()[0] != first.split()[0]
+        first = wait_for_field(found.page, r"\(1 of 4\), 5 images$")
+        enter(found.page, 0, "2")
+        assert wait_for_field(found.page, r"\(3 of 4\), 5 images$").split()[0] != first.split()[0]
         assert found.errors == []
         assert _asked(found) == {"127.0.0.1"}
     finally:
@@ -223,8 +201,8 @@ def test_mesh_files_are_shown_side_by_side(browser, tmp_path):
     try:
         found = watched(browser, **WINDOW)
         found.page.goto(shown.server.address)
-        assert _wait(found.page, "onerror") == f"{hostile}: 12 triangles"
-        _wait(found.page, "^ball.ply: 1,280 triangles$")
+        assert wait_for_field(found.page, "onerror") == f"{hostile}: 12 triangles"
+        wait_for_field(found.page, "^ball.ply: 1,280 triangles$")
         assert found.errors == []
         assert _asked(found) == {"127.0.0.1"}
     finally:

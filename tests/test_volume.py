@@ -6,33 +6,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from get3d.networks import volume
-from get3d.networks.fields import Fields, GeometryField
+from get3d.networks.fields import GeometryField
 from get3d.networks.planes import PlanesConfig
-from get3d.networks.volume import SeparateConfig, SeparateSynthesis, Volume, VolumeConfig, VolumeConv
+from get3d.networks.volume import SeparateConfig, Volume, VolumeConfig, VolumeConv
+from random_fields import SIZE, random_fields, random_points
 
 CONFIG = SeparateConfig(
     volume=VolumeConfig(resolution=8, channel_base=32, channel_max=6, hidden=7),
     planes=PlanesConfig(resolution=16, channels=4, channel_base=32, channel_max=8),
     texture_features=5,
 )
-SIZE = 0.8
-
-
-def _made(n: int = 2, style: int = 6, cell_values: int = 21) -> tuple[SeparateSynthesis, Fields]:
-    torch.manual_seed(0)
-    network = CONFIG.build(style=style, size=SIZE, cell_values=cell_values)
-    for name, parameter in network.named_parameters():
-        if name.endswith("bias") and "affine" not in name:
-            torch.nn.init.normal_(parameter)
-    geometry = torch.randn(n, network.num_geometry_styles, style)
-    return network, network(geometry, torch.randn(n, network.num_texture_styles, style))
-
-
-def _points(n: int, count: int) -> Tensor:
-    """Also outside of the cube, and on its faces."""
-    points = 1.2 * SIZE * (torch.rand(n, count, 3, generator=torch.Generator().manual_seed(1)) - 0.5)
-    points[:, :8] = points[:, :8].sign() * SIZE / 2
-    return points
 
 
 def _sampled(features: Volume, points: Tensor) -> Tensor:
@@ -43,14 +26,14 @@ def _sampled(features: Volume, points: Tensor) -> Tensor:
 
 
 def test_styles_are_counted_as_published() -> None:
-    small = SeparateConfig(VolumeConfig(channel_base=32, hidden=4), PlanesConfig(channel_base=256))
+    small = SeparateConfig(volume=VolumeConfig(channel_base=32, hidden=4), planes=PlanesConfig(channel_base=256))
     network = small.build(style=2, size=1.0, cell_values=0)
     assert (network.num_geometry_styles, network.num_texture_styles) == (11, 22)
 
 
 def test_volumes_are_sampled_as_pytorch_does() -> None:
-    _, made = _made()
-    features, points = made.geometry.sdf, _points(2, 200)
+    _, made = random_fields(CONFIG)
+    features, points = made.geometry.sdf, random_points(2, 200)
     found, expected = features.at(points), _sampled(features, points)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
     outward = torch.randn_like(found)
@@ -72,8 +55,8 @@ def test_convolution_is_its_description_sample_by_sample() -> None:
 
 
 def test_values_are_the_heads_of_position_and_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, made = _made()
-    geometry, points = made.geometry, _points(2, 50)
+    _, made = random_fields(CONFIG)
+    geometry, points = made.geometry, random_points(2, 50)
     found = geometry.at(points)
     where = torch.cat([torch.sin(math.pi * points), torch.cos(math.pi * points)], dim=2)
     torch.testing.assert_close(found.sdf, geometry.sdf_head(torch.cat([where, _sampled(geometry.sdf, points)], dim=2)))
@@ -84,7 +67,7 @@ def test_values_are_the_heads_of_position_and_features(monkeypatch: pytest.Monke
 
 
 def test_a_lattice_gives_what_its_points_give() -> None:
-    _, made = _made()
+    _, made = random_fields(CONFIG)
     axis = torch.linspace(-0.5, 0.5, 5) * SIZE
     points = torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij"), -1).reshape(1, -1, 3).expand(2, -1, -1)
     assert made.geometry.on_lattices([axis])[0].sdf.equal(made.geometry.at(points).sdf)
@@ -97,20 +80,20 @@ def test_a_lattice_gives_what_its_points_give() -> None:
 
 
 def test_it_is_used_as_the_unified_one_is() -> None:
-    network, made = _made(cell_values=0)
+    network, made = random_fields(CONFIG, cell_values=0)
     assert isinstance(made.geometry, GeometryField)
     with pytest.raises(ValueError, match="build it with cell_values"):
         made.geometry.cell_values(torch.zeros(2))
-    points = _points(2, 10)
+    points = random_points(2, 10)
     assert made.texture.at(points)["base_color"].shape == (2, 10, 3)
     assert network.num_texture_styles > network.num_geometry_styles
 
 
 def test_texture_depends_on_geometry_styles_and_geometry_not_on_texture_styles() -> None:
-    network, _ = _made()
+    network, _ = random_fields(CONFIG)
     geometry = torch.randn(1, network.num_geometry_styles, 6)
     texture = torch.randn(1, network.num_texture_styles, 6)
-    points = _points(1, 20)
+    points = random_points(1, 20)
     made, changed_texture = network(geometry, texture), network(geometry, texture + 1)
     assert made.geometry.at(points).sdf.equal(changed_texture.geometry.at(points).sdf)
     changed = geometry.clone()
@@ -121,11 +104,11 @@ def test_texture_depends_on_geometry_styles_and_geometry_not_on_texture_styles()
 
 
 def test_every_parameter_has_a_gradient(device: torch.device) -> None:
-    network, _ = _made()
+    network, _ = random_fields(CONFIG)
     network.to(device)
     counts = (network.num_geometry_styles, network.num_texture_styles)
     made = network(*(torch.randn(2, count, 6, device=device) for count in counts))
-    points = _points(2, 30).to(device)
+    points = random_points(2, 30).to(device)
     values = made.geometry.at(points)
     axis = torch.linspace(-0.5, 0.5, 4, device=device) * SIZE
     parts = [values.sdf, values.deformation, made.geometry.cell_values(axis), made.texture.at(points)["base_color"]]

@@ -114,6 +114,17 @@ def test_phases_follow_each_other(uninterrupted: Path):
     assert any("synthesis" in name for name in moved)
 
 
+def test_a_run_that_starts_from_another_has_its_codes_if_their_objects_are_the_same(
+    data: Path, tmp_path: Path, uninterrupted: Path
+):
+    codes = _tensors(uninterrupted, 40)["codes.styles"]
+    run = prepare_run(_config(data, tmp_path / "run", init_from=uninterrupted))
+    assert run.initial_styles().equal(codes)
+    more = write_dataset(tmp_path / "more", views=3, objects=20)
+    run = prepare_run(_config(more, tmp_path / "run", init_from=uninterrupted))
+    assert run.initial_styles().shape[0] > len(codes)
+
+
 @pytest.mark.slow
 def test_the_average_has_the_taught_mapping_in_every_checkpoint(data: Path, tmp_path: Path, uninterrupted: Path):
     train(_taught(_config(data, tmp_path, kimg=0.012)), QUIET)

@@ -8,10 +8,12 @@ import torch
 from PIL import Image
 
 from get3d.camera_prior import CameraPrior
+from get3d.checkpoints.model import WEIGHTS
 from get3d.datasets.camera_table import write_cameras
 from get3d.datasets.index import Description
-from get3d.generator import GeneratorConfig
+from get3d.generator import Generator, GeneratorConfig
 from get3d.networks import DiscriminatorConfig, PlanesConfig, UnifiedConfig
+from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.config import TrainConfig
 
 GENERATOR = GeneratorConfig(
@@ -49,6 +51,18 @@ def write_dataset(root: Path, *, resolution: int = 16, objects: int = 10, views:
     splits = {"train": members[:-2], "val": members[-2:-1], "test": members[-1:]}
     Description("disc", resolution, 0.6, prior, splits, "CC0-1.0").write(root)
     return root
+
+
+def write_model(path: Path) -> str:
+    """A generator whose random fields have both signs."""
+    torch.manual_seed(3)
+    generator = Generator(GENERATOR).requires_grad_(False)
+    generator.estimate_mean_styles(samples=100)
+    points = generator.isosurface.grid.vertices.expand(8, -1, -1)
+    sdf = generator.field(generator.sample_latents(8, 0)).sdf(points)
+    generator.synthesis.sdf_head.layers[-1].bias -= sdf[..., 0].median()
+    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(generator.config)})
+    return str(path)
 
 
 def run_config(data: Path, out: Path, **changes: object) -> TrainConfig:

@@ -1,6 +1,6 @@
 """Teaches a trial's mapping networks the Gaussian of its codes in W, and shows what z ~ N(0, I) then gives.
 
-python teach.py TRIAL_FOLDER [--kept 40] [--steps 3000]; writes taught.png (16 random draws), taught_swap.png (4
+python teach.py TRIAL_FOLDER [--components 40] [--steps 3000]; writes taught.png (16 random draws), taught_swap.png (4
 geometries by 8 textures) and taught.json beside the trial's files.
 """
 
@@ -13,22 +13,21 @@ from typing import Annotated
 
 import torch
 import tyro
-from codes import StylePrior, teach_mapping
 from measure import mesh_numbers, save_rows
 from trial import Run, Trial
 from warmup import draw_views
 
 from get3d.cameras import Cameras
 from get3d.latents import Latents
+from get3d.reconstruction.codes import CodePrior, teach_mapping
 
 
 @dataclass(frozen=True)
 class Teach:
     folder: Annotated[Path, tyro.conf.Positional]
-    kept: int = 40
+    components: int = 40
     psi: float = 0.8
     steps: int = 3000
-    learning_rate: float = 2.0
 
 
 def main(teach: Teach) -> None:
@@ -42,10 +41,8 @@ def main(teach: Teach) -> None:
     start, missed = time.process_time(), []
     generator = torch.Generator().manual_seed(0)
     for kind, mapping in enumerate((g.mapping_geometry, g.mapping_texture)):
-        prior = StylePrior.of(run.codes.mean[:, kind].detach(), teach.kept)
-        missed.append(
-            teach_mapping(mapping, prior, steps=teach.steps, learning_rate=teach.learning_rate, generator=generator)
-        )
+        prior = CodePrior.fitted(run.codes.mean[:, kind].detach(), teach.components)
+        missed.append(teach_mapping(mapping, [prior], generator, teach.steps))
     spent = time.process_time() - start
     with torch.no_grad():
         latents = g.sample_latents(32, 0)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 import tyro
-from codes import ObjectCodes, StylePrior
+from jaxtyping import Float, Int
 from measure import mask_numbers, mesh_numbers, save_rows
 from rays import lattice_volume, ray_mask_loss, ray_maximum
 from torch import Tensor
@@ -36,6 +36,7 @@ from get3d.generator import Generator
 from get3d.latents import Latents, Styles
 from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance
 from get3d.presets import PRESETS
+from get3d.reconstruction.codes import CodePrior
 from get3d.reconstruction.hulls import hull_loss, lattice_sdf
 
 
@@ -110,20 +111,55 @@ class Data:
         return Cameras.orbit(a[:, 0], a[:, 1], self.prior.radius, math.radians(self.prior.fov))
 
 
-def new_codes(trial: Trial, generator: Generator, count: int) -> ObjectCodes:
+class TrialCodes(torch.nn.Module):
+    """A code for the geometry and one for the texture of every training object.
+
+    Plain codes are points, kept near 0 by their mean square. Variational ones are Gaussians, kept near N(0, I) by their
+    divergence from it (Zadeh et al. 2019, "Variational Auto-Decoder").
+
+    Attributes:
+        mean: [n, 2, c].
+        log_std: [n, 2, c] logarithm of the standard deviation of variational codes; None of plain ones.
+    """
+
+    def __init__(self, objects: int, size: int, *, variational: bool = False, scale: float = 0.3) -> None:
+        super().__init__()
+        self.mean = torch.nn.Parameter(scale * torch.randn(objects, 2, size))
+        self.log_std = torch.nn.Parameter(torch.full((objects, 2, size), -1.0)) if variational else None
+
+    def sample(
+        self, objects: Int[Tensor, " o"], noise: float, random: torch.Generator
+    ) -> tuple[Float[Tensor, "o 2 c"], Float[Tensor, ""]]:
+        """Codes of objects, and how far they are from the prior.
+
+        Args:
+            objects: their numbers.
+            noise: standard deviation that plain codes are given.
+            random: draws the noise.
+        """
+        mean = self.mean[objects]
+        normal = torch.randn(mean.shape, generator=random, device=random.device).to(mean)
+        if self.log_std is None:
+            return mean + noise * normal, mean.square().mean()
+        log_std = self.log_std[objects]
+        divergence = 0.5 * (mean.square() + (2 * log_std).exp() - 2 * log_std - 1)
+        return mean + log_std.exp() * normal, divergence.sum(-1).mean()
+
+
+def new_codes(trial: Trial, generator: Generator, count: int) -> TrialCodes:
     """Codes in W (w, vw) or in Z (z, variational); vw and variational are Gaussians."""
     size = generator.config.w_dim if trial.codes in ("w", "vw") else generator.config.z_dim
     variational = trial.codes in ("variational", "vw")
-    return ObjectCodes(count, size, variational=variational, scale={"w": 0.3, "z": 1.0}.get(trial.codes, 0.1))
+    return TrialCodes(count, size, variational=variational, scale={"w": 0.3, "z": 1.0}.get(trial.codes, 0.1))
 
 
-def random_codes(kind: str, codes: ObjectCodes, n: int, seed: int) -> Tensor:
+def random_codes(kind: str, codes: TrialCodes, n: int, seed: int) -> Tensor:
     """Codes of the prior; in W of a Gaussian fitted to the geometry codes and one to the texture codes."""
     z = torch.randn(n, 2, codes.mean.shape[2], generator=torch.Generator().manual_seed(seed))
     if kind != "w":
         return z
-    priors = [StylePrior.of(codes.mean[:, i], 40) for i in range(2)]
-    return torch.stack([prior.styles(0.8 * z[:, i]) for i, prior in enumerate(priors)], dim=1)
+    priors = [CodePrior.fitted(codes.mean[:, i], 40) for i in range(2)]
+    return torch.stack([prior(0.8 * z[:, i]) for i, prior in enumerate(priors)], dim=1)
 
 
 def styles_of(generator: Generator, kind: str, code: Tensor) -> Styles:

@@ -13,5 +13,6 @@ from .latents import Latents as Latents
 from .latents import Styles as Styles
 from .meshes import Mesh as Mesh
 from .meshes import MeshBatch as MeshBatch
+from .viewer.notebook import view as view
 
 __version__: str

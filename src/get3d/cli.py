@@ -26,7 +26,7 @@ from get3d.distributed.config import RanksError
 from get3d.evaluation.config import EvaluateConfig
 from get3d.files import InputError
 from get3d.fitting.config import FitConfig, ReconstructConfig
-from get3d.flags import REGISTRY, missing_in_one_line
+from get3d.flags import REGISTRY, errors_in_one_line
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.ranges import require_ranges
 from get3d.training.run_config import RunsConfig, TrainConfig
@@ -337,8 +337,12 @@ def _run() -> None:
         sys.stdout.write(f"get3d {get3d.__version__}\n")
         return
     command = COMMANDS.get(sys.argv[1]) if sys.argv[1:] else None
+    if command is None and sys.argv[1:] and not sys.argv[1].startswith("-"):
+        raise InputError(f"{sys.argv[1]}: no such command; give one of {', '.join(COMMANDS)}")
+    if command is train and sys.argv[2:] and not sys.argv[2].startswith("-") and sys.argv[2] not in presets.PRESETS:
+        raise InputError(f"{sys.argv[2]}: no such preset; give one of {', '.join(presets.PRESETS)}")
     _, _, example = (inspect.getdoc(command or generate) or "").partition("Example: ")
-    with missing_in_one_line(example):
+    with errors_in_one_line(example):
         tyro.extras.subcommand_cli_from_dict(
             COMMANDS if command else {name: _in_short(each) for name, each in COMMANDS.items()},
             prog="get3d",

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
-__all__ = ["command_line", "end_quietly", "prepare_process", "print_json", "terminal"]
+__all__ = ["command_line", "counted", "end_quietly", "prepare_process", "print_json", "terminal"]
 
 
 class _Terminal(Console):
@@ -46,6 +46,16 @@ def command_line() -> str | None:
     called = Path(program)
     own = called.name == "get3d" or called.parts[-2:] == ("get3d", "__main__.py")
     return shlex.join(["get3d", *arguments]) if own else None
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things for messages: "1 object", "2 objects".
+
+    Args:
+        number: how many.
+        noun: what one is called, whose plural ends in -s.
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def prepare_process() -> None:

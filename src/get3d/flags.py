@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import tyro
 from tyro.constructors import (
@@ -23,7 +23,7 @@ from tyro.constructors import (
 from get3d.files import InputError
 from get3d.options import Option
 
-__all__ = ["REGISTRY", "missing_in_one_line"]
+__all__ = ["REGISTRY", "errors_in_one_line"]
 
 REGISTRY = ConstructorRegistry()
 """Reads the configurations of this package."""
@@ -31,6 +31,9 @@ REGISTRY = ConstructorRegistry()
 _METAVARS = {int: "INT", float: "FLOAT", str: "STR", Path: "PATH"}
 _LONG = 8
 """Digits after which a number in help is rounded to two decimals: 49.13 for 49.13434264120262."""
+
+_NO_NUMBER = re.compile(r"(invalid literal for int|could not convert string to float).*: ('.*')$", re.MULTILINE)
+"""What Python says of a text that is no number."""
 
 
 @REGISTRY.struct_rule
@@ -95,10 +98,19 @@ def _markers(option: Option, annotation: Any, default: Any) -> list[Any]:
 
 def _metavar(annotation: Any) -> str | None:
     """What stands for the value of an option that is None only as long as it is not given."""
-    if get_origin(annotation) in (Union, types.UnionType):
-        (first, *others) = (each for each in get_args(annotation) if each is not types.NoneType)
-        return None if others else _METAVARS.get(first)
-    return None
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    if get_origin(annotation) not in (Union, types.UnionType):
+        return None
+    (first, *others) = (each for each in get_args(annotation) if each is not types.NoneType)
+    if others:
+        return None
+    if get_origin(first) is Literal:
+        return "{" + ",".join(get_args(first)) + "}"
+    parts = get_args(first) if get_origin(first) is tuple else (first,)
+    if len(parts) == 2 and parts[1] is ...:
+        return f"{_METAVARS[parts[0]]} [{_METAVARS[parts[0]]} ...]" if parts[0] in _METAVARS else None
+    return " ".join(_METAVARS[part] for part in parts) if all(part in _METAVARS for part in parts) else None
 
 
 def _help(owner: type, name: str) -> str | None:
@@ -115,16 +127,18 @@ def _attributes(owner: type) -> dict[str, str]:
 
 
 @contextmanager
-def missing_in_one_line(example: str) -> Iterator[None]:
-    """While a command line is read: what is missing in it is said as all other errors are.
+def errors_in_one_line(example: str) -> Iterator[None]:
+    """While a command line is read: what is missing or wrong in it is said as all other errors are.
 
-    Versions of tyro without this hook, which is not public, say it in their own way.
+    Of options that it does not know tyro says it in its own way, with a list of similar ones; and of everything in
+    versions without this hook, which is not public.
 
     Args:
         example: a command line of the same command.
 
     Raises:
-        InputError: a required argument, or the name of a command or preset, is missing; names it.
+        InputError: a required argument, or the name of a command or preset, is missing, or a value is none that its
+            option takes; names it.
     """
     errors: Any = getattr(tyro, "_errors", None)
     if not hasattr(errors, "on_parse_error"):
@@ -136,10 +150,27 @@ def missing_in_one_line(example: str) -> Iterator[None]:
             known = ", ".join(event.subcommand_spec.parser_from_name)
             raise InputError(f"give one of {known}; for example: {example}")
         if isinstance(event, errors.MissingArgs) and not event.unrecognized_tokens:
-            arguments = [each.arg for each in event.missing_arguments]
-            names = [str(one.lowered.metavar) if one.is_positional() else one.display_name() for one in arguments]
+            names = [_shown(each.arg) for each in event.missing_arguments]
             verb = "are" if len(names) > 1 else "is"
             raise InputError(f"{' and '.join(names)} {verb} missing; for example: {example}")
+        if isinstance(event, errors.InvalidChoice):
+            # In the order of help, and without the None of those that are not given.
+            metavar = str(event.argument.lowered.metavar)
+            known = ", ".join(metavar[1:-1].split(",") if metavar.startswith("{") else event.choices)
+            raise InputError(f"{_shown(event.argument)} is {event.value!r}; choose from {known}")
+        if isinstance(event, errors.BadValue) and event.reason == "too_few_values":
+            raise InputError(f"{_shown(event.argument)} has too few values; give {event.argument.lowered.metavar}")
+        if isinstance(event, errors.InstantiationFailure) and event.argument is not None:
+            number = _NO_NUMBER.search(event.message)
+            if number is None:
+                raise InputError(f"{_shown(event.argument)} is not understood; give {event.argument.lowered.metavar}")
+            kind = "a number" if number[1].endswith("float") else "an integer"
+            raise InputError(f"{_shown(event.argument)} is {number[2]}; give {kind}")
 
     with errors.on_parse_error(say):
         yield
+
+
+def _shown(argument: Any) -> str:
+    """What help calls an argument."""
+    return str(argument.lowered.metavar if argument.is_positional() else argument.display_name())

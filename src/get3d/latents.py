@@ -40,13 +40,13 @@ class Styles(TensorDataclass):
     texture: Float[Tensor, "n lt w"] | Float[Tensor, "n w"]
 
 
-def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
+def mix(first: Styles, second: Styles, share: Float[Tensor, "n 2"]) -> Styles:
     """Style mixing: early layers from the first styles, later ones from the second (Karras et al. 2019, section 3.1).
 
     Args:
         first: styles of n shapes, for every layer.
         second: styles of n other shapes, for every layer.
-        kept: share of the layers that use the first styles, for geometry and texture; at least one layer, 1 for all.
+        share: share of the layers that use the first styles, for geometry and texture; at least one layer, 1 for all.
     """
 
     def crossed(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ def mix(first: Styles, second: Styles, kept: Float[Tensor, "n 2"]) -> Styles:
         return torch.where((torch.arange(layers, device=a.device) < cut[:, None])[..., None], a, b)
 
     return Styles(
-        crossed(first.geometry, second.geometry, kept[:, 0]), crossed(first.texture, second.texture, kept[:, 1])
+        crossed(first.geometry, second.geometry, share[:, 0]), crossed(first.texture, second.texture, share[:, 1])
     )
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from get3d.files import InputError
 from get3d.options import Option
 
-__all__ = ["SEED", "Range", "require_ranges"]
+__all__ = ["SEED", "Range", "option_names", "require_ranges"]
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,11 @@ def require_ranges(config: Any, where: object | None = None) -> None:
                 name = f"--{field.option.replace('_', '-')}" if where is None else f"{where}: {field.path}"
                 shown = value if isinstance(field.value, int | float | dict) else " ".join(map(str, field.value))
                 raise InputError(f"{name} is {shown}; it must be {field.range}")
+
+
+def option_names(config: Any) -> dict[str, str]:
+    """The names of the options of a configuration by the paths of their fields, both with dots and without dashes."""
+    return {field.path: field.option.replace("_", "-") for field in _fields(config, "")}
 
 
 def _numbers(value: Any) -> tuple[Any, ...]:

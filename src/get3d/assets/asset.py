@@ -1,4 +1,4 @@
-"""An untrusted model in a simple form, with several materials, for both renderers."""
+"""An untrusted model with several materials, in the form that both renderers read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -78,7 +78,7 @@ class Asset:
 
     @property
     def glossy(self) -> "Asset":
-        """The same with a roughness and a metallic map, the defaults where it has none."""
+        """The asset with roughness and metallic maps; defaults where it has none."""
         texels = {name: torch.tensor([[MAPS[name]]], dtype=torch.uint8) for name in ("roughness", "metallic")}
         device = self.vertices.device
         missing = {
@@ -88,7 +88,7 @@ class Asset:
 
     @property
     def matte(self) -> "Asset":
-        """The same with its base colour alone."""
+        """The asset with its base colour alone."""
         return replace(self, maps={})
 
     def save(self, path: Path | str) -> None:
@@ -134,7 +134,7 @@ class Asset:
         )
 
     def _further(self, number: int) -> dict[str, Any]:
-        """The maps of a material as trimesh takes them; roughness and metallic share an image."""
+        """The other maps of a material in the form of trimesh; roughness and metallic share an image."""
         maps = {name: each[number].cpu() for name, each in self.maps.items()}
         lanes = [maps.get(name, torch.tensor([[MAPS[name]]], dtype=torch.uint8)) for name in ("roughness", "metallic")]
         if all(lane.shape[:2] == (1, 1) for lane in lanes):
@@ -158,7 +158,7 @@ class Asset:
 
 @dataclass(frozen=True)
 class Textures:
-    """Textures of any sizes, one after the other, so that each place can be looked up in one of its own.
+    """Textures of any sizes, packed one after the other, so that each point can be looked up in its own texture.
 
     Attributes:
         texels: [N, C] all texels, row by row.
@@ -172,15 +172,15 @@ class Textures:
 
     @classmethod
     def pack(cls, textures: Sequence[UInt8[Tensor, "_ _ _"]]) -> "Textures":
-        """All textures as one."""
+        """All textures, packed."""
         texels = torch.cat([texture.flatten(0, 1) for texture in textures])
         size = torch.tensor([[texture.shape[1], texture.shape[0]] for texture in textures], device=texels.device)
         return cls(texels, size.prod(1).cumsum(0) - size.prod(1), size)
 
     def sample(self, number: Int[Tensor, " p"], uv: Float[Tensor, "p 2"]) -> Float[Tensor, "p c"]:
-        """Values in [0, 1] at places of the numbered textures, bilinear between texel centres, repeating."""
+        """Values in [0, 1] at UV coordinates of textures given by index, bilinear and repeating."""
         width, height = self.size.index_select(0, number).unbind(1)
-        # A texture repeats, so only the fraction counts; large numbers would lose the places between texels.
+        # A texture repeats, so only the fraction counts; large coordinates would lose precision between texels.
         u, v = uv.sub(uv.floor()).unbind(1)
         x = u * width - 0.5
         y = (1 - v) * height - 0.5

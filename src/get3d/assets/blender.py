@@ -13,15 +13,19 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.assets.asset import Asset
+from get3d.assets.files import LIMITS
 from get3d.assets.names import BlenderLight
+from get3d.assets.programs import last_words, run_program
 from get3d.cameras import Cameras
 from get3d.files import InputError, write_json
 
-__all__ = ["BlenderLight", "draw_in_blender", "find_blender"]
+__all__ = ["BlenderLight", "draw_in_blender", "find_blender", "run_in_blender"]
 
 SCRIPT = Path(__file__).with_name("blender_script.py")
 SAMPLES = 32
 """As in the published script; the images are denoised."""
+IMAGE_SECONDS = 30
+"""For an image of 256² pixels, at most; two cores take 0.5."""
 CPU = torch.device("cpu")
 
 
@@ -42,6 +46,25 @@ def find_blender(program: Path | None) -> Path:
     return Path(found).absolute()
 
 
+def run_in_blender(program: Path, script: Path, job: Path, seconds: int) -> subprocess.CompletedProcess[bytes]:
+    """Runs a script in Blender, which runs no other one, with limits on memory and time.
+
+    Args:
+        program: as `find_blender` gives it.
+        script: the script, whose one argument is the job.
+        job: a file; Blender runs in its folder.
+        seconds: after which Blender is stopped.
+
+    Raises:
+        InputError: it takes longer.
+    """
+    command: list[str | Path] = [program, script, job]
+    if not program.name.startswith("python"):
+        options = ["--background", "--factory-startup", "--disable-autoexec", "--python-exit-code", "1", "--python"]
+        command = [program, *options, script, "--", job]
+    return run_program([str(part) for part in command], job.parent, "Blender", seconds)
+
+
 def draw_in_blender(
     program: Path,
     asset: Asset,
@@ -52,7 +75,7 @@ def draw_in_blender(
     device: torch.device = CPU,
     threads: int | None = None,
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
-    """Images of an object from each camera, RGBA on nothing, as `shade` gives them.
+    """Images of an object from each camera, RGBA with a transparent background, as from `shade`.
 
     Args:
         program: as `find_blender` gives it.
@@ -64,7 +87,7 @@ def draw_in_blender(
         threads: of the processor; None: as many as there are cores.
 
     Raises:
-        InputError: Blender failed.
+        InputError: Blender failed, or took more memory or time than one object may.
         ValueError: a camera has pixels that are not square.
     """
     across, height = cameras.focal_lengths.unbind(1)
@@ -91,16 +114,15 @@ def draw_in_blender(
             "threads": threads or os.cpu_count() or 1,
         }
         write_json(folder / "job.json", job)
-        options = [] if program.name.startswith("python") else ["--background", "--factory-startup", "--python"]
-        end = [] if program.name.startswith("python") else ["--"]
-        run = subprocess.run(
-            [program, *options, SCRIPT, *end, folder / "job.json"], capture_output=True, text=True, cwd=name
-        )
+        run = run_in_blender(program, SCRIPT, folder / "job.json", _most_seconds(len(cameras), resolution))
         images = [folder / f"{view:03d}.png" for view in range(len(cameras))]
         if run.returncode or not all(image.is_file() for image in images):
-            said = (run.stderr.strip() or run.stdout.strip() or "it printed nothing").splitlines()[-1]
-            raise InputError(f"Blender could not draw it (exit status {run.returncode}: {said})")
+            raise InputError(f"Blender could not draw it (exit status {run.returncode}: {last_words(run)})")
         return torch.stack([_read(image) for image in images])
+
+
+def _most_seconds(images: int, resolution: int) -> int:
+    return LIMITS.seconds + round(images * IMAGE_SECONDS * max(1.0, (resolution / 256) ** 2))
 
 
 def _read(path: Path) -> UInt8[Tensor, "4 r r"]:

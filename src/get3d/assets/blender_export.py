@@ -1,4 +1,4 @@
-"""Run by Blender, never imported: exports one .blend as .glb. All it is told is in a JSON file.
+"""Exports one .blend as .glb. Blender runs this script; its job is a JSON file.
 
 Usage: blender --background --factory-startup --disable-autoexec --python blender_export.py -- JOB.json
    or: python blender_export.py JOB.json, where the Python has the module bpy
@@ -14,17 +14,17 @@ __all__ = ["export"]
 
 
 def export(job: dict) -> None:
-    """Writes the .glb, and notes of the textures that are missing or why the file is refused."""
+    """Writes the .glb, and a report of the textures that are missing or why the file is refused."""
     bpy.ops.wm.read_factory_settings(use_empty=True)
-    # Scripts within the file do not run, and of its settings of windows nothing is taken.
+    # Scripts in the file do not run, and its window settings are not loaded.
     bpy.ops.wm.open_mainfile(filepath=job["blend"], load_ui=False, use_scripts=False)
-    notes: dict = {}
+    report: dict = {}
     if len(bpy.data.libraries):
-        notes["refused"] = (
+        report["refused"] = (
             f"it links the file {bpy.data.libraries[0].filepath!r}; make all local (Object, Relations, Make Local, All)"
         )
     else:
-        notes["missing"] = _drop_foreign(Path(job["root"]).resolve())
+        report["missing"] = _drop_foreign(Path(job["root"]).resolve())
         bpy.ops.export_scene.gltf(
             filepath=job["out"],
             export_format="GLB",
@@ -34,11 +34,11 @@ def export(job: dict) -> None:
             export_morph=False,
             use_renderable=True,
         )
-    Path(job["notes"]).write_text(json.dumps(notes), encoding="utf-8")
+    Path(job["report"]).write_text(json.dumps(report), encoding="utf-8")
 
 
 def _drop_foreign(root: Path) -> list[str]:
-    """Takes away images that are not there or lie outside the folder; gives their names."""
+    """Removes images that are missing or outside the folder, and returns their names."""
     missing = []
     for image in list(bpy.data.images):
         if image.source != "FILE" or image.packed_file is not None:

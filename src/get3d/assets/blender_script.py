@@ -1,4 +1,4 @@
-"""Run by Blender, never imported: draws the views of one .glb with Cycles. All it is told is in a JSON file.
+"""Renders the views of one .glb with Cycles. Blender runs this script; its job is a JSON file.
 
 Usage: blender --background --factory-startup --python blender_script.py -- JOB.json
    or: python blender_script.py JOB.json, where the Python has the module bpy
@@ -25,7 +25,7 @@ FIRST_LAMP, FIRST_LAMP_ENERGY, FIRST_LAMP_RADIUS = (4.0762, 1.0055, 5.9039), 100
 FIRST_GREY = 0.05087609
 """The lamp and the sky of the scene that Blender starts with, in Blender's coordinates."""
 WIDE_ENERGY, WIDE_SIZE = 30_000.0, 100.0
-"""Of the area light of the paper's script, as it is described."""
+"""Energy and width of the area light of the paper's script, as described."""
 WIDE_HEIGHT = 1.5
 """Our choice, as the description names none: above all cameras, which are 1.2 away, and all that they see. At any such
 height a lamp 100 wide fills the half-space above: between 0.5 and 2 pixels change by 0.5 of 255."""
@@ -52,7 +52,7 @@ def draw(job: dict) -> None:
     scene.collection.objects.link(camera)
     scene.camera = camera
     for view, seen in enumerate(job["cameras"]):
-        # Right, up, backward and place: a camera's axes are the same in Blender.
+        # Right, up, backward and position: a camera's axes are the same in Blender.
         columns = [_turned(Vector(column)) for column in zip(*seen["to_world"], strict=True)]
         homogeneous = zip(columns, (0, 0, 0, 1), strict=True)
         camera.matrix_world = Matrix([(*column, last) for column, last in homogeneous]).transposed()
@@ -64,7 +64,7 @@ def draw(job: dict) -> None:
 
 
 def _turned(place: Vector) -> Vector:
-    """A place of our world, +Y up, in Blender's, +Z up: the turn that its importer gives the object."""
+    """A position of our world (+Y up) in Blender's (+Z up), with the rotation that its importer applies."""
     return Vector((place.x, -place.z, place.y))
 
 
@@ -162,7 +162,7 @@ def _tint(material: bpy.types.Material) -> None:
 
 
 def _glow(material: bpy.types.Material) -> None:
-    """Makes the surface shine with its base colour, and reflect nothing."""
+    """Makes the surface emit its base colour and reflect nothing."""
     surface = _surface(material)
     color = surface.inputs["Base Color"]
     if color.links:

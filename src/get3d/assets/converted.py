@@ -7,19 +7,17 @@ it stays in its process. Only Blender reads what Blender writes.
 import json
 import shutil
 import struct
-import subprocess
-import sys
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from get3d.assets.blender import find_blender
+from get3d.assets.blender import find_blender, run_in_blender
 from get3d.assets.files import LIMITS, FolderResolver
 from get3d.assets.gltf_scene import load_gltf
 from get3d.assets.placed import Placed
+from get3d.assets.programs import last_words, run_program
 from get3d.color import bytes_to_linear
 from get3d.files import InputError
 
@@ -29,14 +27,12 @@ CONVERTED = (".fbx", ".3ds", ".ac", ".lwo", ".blend")
 _DISPLAYED = (".3ds", ".ac", ".lwo")
 """Formats whose colours are those of a screen, sRGB; Blender writes and reads linear ones in .fbx."""
 _SCRIPT = Path(__file__).with_name("blender_export.py")
-_MOST_MEMORY = {"assimp": 4 * 2**30, "Blender": 8 * 2**30}
-"""Bytes that a program may ask for; of Blender's, its own code and drivers are not counted."""
 
 
 def load_converted(
     path: Path, resolver: FolderResolver, max_faces: int, texture: int, blender: Path | None
 ) -> list[Placed]:
-    """The shapes of a file of one of the formats of `CONVERTED`.
+    """The shapes of a file in one of the formats of `CONVERTED`.
 
     Args:
         path: the file.
@@ -63,64 +59,31 @@ def _by_assimp(path: Path, made: Path) -> None:
         raise InputError(
             f"reading {path.suffix} needs the program assimp: apt install assimp-utils, or brew install assimp"
         )
-    # A copy alone in its folder, so that it opens no other file.
+    # A copy alone in a folder, so that the program can open no other file.
     copy = made.with_name(f"model{path.suffix.lower()}")
     shutil.copyfile(path, copy)
-    said = _run([program, "export", copy.name, made.name, "-fglb2"], made.parent, "assimp")
+    run = run_program([program, "export", copy.name, made.name, "-fglb2"], made.parent, "assimp", LIMITS.seconds)
     if not made.is_file():
-        raise InputError(f"assimp cannot read it ({_last(said)}); export it as .glb")
+        raise InputError(f"assimp cannot read it ({last_words(run)}); export it as .glb")
     if path.suffix.lower() in _DISPLAYED:
         _make_linear(made)
 
 
 def _by_blender(path: Path, made: Path, resolver: FolderResolver, program: Path) -> None:
-    job = {"blend": str(path.absolute()), "root": str(resolver.root), "out": str(made), "notes": f"{made}.json"}
+    job = {"blend": str(path.absolute()), "root": str(resolver.root), "out": str(made), "report": f"{made}.json"}
     (made.with_suffix(".job")).write_text(json.dumps(job), encoding="utf-8")
-    options = ["--background", "--factory-startup", "--disable-autoexec", "--python-exit-code", "1", "--python"]
-    python = program.name.startswith("python")
-    command = [str(program), *([] if python else options), str(_SCRIPT), *([] if python else ["--"])]
-    said = _run([*command, str(made.with_suffix(".job"))], made.parent, "Blender")
-    notes = Path(job["notes"])
-    found = json.loads(notes.read_text(encoding="utf-8")) if notes.is_file() else {}
+    run = run_in_blender(program, _SCRIPT, made.with_suffix(".job"), LIMITS.seconds)
+    report = Path(job["report"])
+    found = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
     if "refused" in found:
         raise InputError(str(found["refused"]))
     if not made.is_file():
-        raise InputError(f"Blender cannot read it ({_last(said)}); export it as .glb")
+        raise InputError(f"Blender cannot read it ({last_words(run)}); export it as .glb")
     resolver.missing += [str(name) for name in found.get("missing", [])]
 
 
-def _run(command: list[str], folder: Path, name: str) -> str:
-    """What a program says that is kept to the budget of one object."""
-    try:
-        run = subprocess.run(
-            command,
-            cwd=folder,
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            timeout=LIMITS.seconds,
-            preexec_fn=partial(_bounded, name) if sys.platform == "linux" else None,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise InputError(f"{name} takes more than {LIMITS.seconds} s to read it; export it as .glb") from error
-    return (run.stdout + run.stderr).decode("utf-8", "replace")
-
-
-def _bounded(name: str) -> None:
-    import resource
-
-    kind = resource.RLIMIT_AS if name == "assimp" else resource.RLIMIT_DATA
-    resource.setrlimit(kind, (_MOST_MEMORY[name], _MOST_MEMORY[name]))
-
-
-def _last(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    errors = [line for line in lines if "error" in line.lower()]
-    return ([*lines, *errors] or ["it printed nothing"])[-1][:200]
-
-
 def _make_linear(path: Path) -> None:
-    """Base colours that assimp passes on as they are, made linear, as glTF has them."""
+    """Converts the base colours that assimp copies unchanged from sRGB to linear, as glTF requires."""
     content = path.read_bytes()
     length = struct.unpack_from("<I", content, 12)[0]
     header = json.loads(content[20 : 20 + length])

@@ -25,7 +25,7 @@ from get3d.files import InputError
 __all__ = ["load_dae"]
 
 _DEEPEST = 500
-"""Nodes below each other: more come of nodes that refer to themselves."""
+"""Maximum depth of nodes; deeper trees come from nodes that refer to themselves."""
 
 
 def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int) -> list[Placed]:
@@ -43,7 +43,7 @@ def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int)
     import collada
 
     class Lists(collada.Collada):
-        """The lists of a file alone: its nodes are gone through here, and what they refer to may be missing."""
+        """Reads only the lists of a file: this module traverses the nodes, whose references may be missing."""
 
         def _loadNodes(self) -> None: ...
 
@@ -67,7 +67,7 @@ def load_dae(path: Path, resolver: FolderResolver, max_faces: int, texture: int)
 
 
 class _Scene:
-    """Goes through the scene of a file.
+    """Traverses the scene of a file.
 
     Attributes:
         placed: the shapes found.
@@ -174,7 +174,7 @@ class _Scene:
                 self._resolver.missing.append(f"joint {missing[0]} of the skin {name}")
                 joints = None
             else:
-                # A skin stands where its joints are, whatever its node says.
+                # A skin follows its joints; the transform of its node does not count.
                 joints, matrix = self._joints, np.eye(4)
             deform = partial(_skinned, controller, joints)
             self._place(self._shapes(controller.geometry, _binding(instance), deform), matrix)
@@ -240,7 +240,7 @@ class _Scene:
             visual = trimesh.visual.TextureVisuals(uv=None if uv is None else uv[corners, :2], material=paint.material)
             if colors is not None:
                 visual.vertex_attributes["color"] = self._materials.linear(colors[corners, :3])
-        # Normals of what is deformed are made anew.
+        # Normals of deformed meshes are recomputed.
         normals = values("NORMAL", 3) if deform is None else None
         return trimesh.Trimesh(
             points[corners],
@@ -275,7 +275,7 @@ def _binding(instance: Any) -> dict[str, Any]:
 
 
 def _written(binding: dict[str, Any]) -> str:
-    """What a binding says, to tell two apart."""
+    """The content of a binding, to compare two."""
     return repr([[sorted(part.items()) for part in each.iter()] for _, each in sorted(binding.items())])
 
 
@@ -294,7 +294,7 @@ def _morphed(controller: Any, points: Float[np.ndarray, "v 3"]) -> Float[np.ndar
 def _skinned(
     controller: Any, joints: dict[str, Float[np.ndarray, "4 4"]] | None, points: Float[np.ndarray, "v 3"]
 ) -> Float[np.ndarray, "v 3"]:
-    """Positions in the world after skinning (COLLADA 1.4.1, <skin>); as they were bound where there are no joints."""
+    """World positions after skinning (COLLADA 1.4.1, <skin>); the bind pose if there are no joints."""
     bound = np.asarray(controller.bind_shape_matrix, np.float64)
     points = points @ bound[:3, :3].T + bound[:3, 3]
     if joints is None:
@@ -309,7 +309,7 @@ def _skinned(
     if len(pairs) and (which.max() >= len(names) or not 0 <= rows.min() <= rows.max() < len(weights)):
         raise InputError("a skin names joints or weights that are not there; export it again")
     matrices = [joints[name] @ controller.joint_matrices[name] for name in names]
-    # The joint −1 is the bound shape itself.
+    # Joint −1 is the bind shape itself.
     matrices.append(np.eye(4))
     owner = np.repeat(np.arange(len(points)), counts)
     share = weights[rows]

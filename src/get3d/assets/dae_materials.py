@@ -1,4 +1,4 @@
-"""Materials of COLLADA files: the base colour, and where in which texture it is."""
+"""Materials of COLLADA files: the base colour, its texture and UV set."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +15,7 @@ __all__ = ["DaeMaterials", "Paint"]
 
 @dataclass(frozen=True)
 class Paint:
-    """A material and where its texture is.
+    """A material, and the UV set of its texture.
 
     Attributes:
         material: the texture itself, or the colour.
@@ -29,7 +29,7 @@ class Paint:
 
 
 class DaeMaterials:
-    """The materials of a file, each made when it is first used."""
+    """The materials of a file; each is read on first use."""
 
     def __init__(self, resolver: FolderResolver, texture: int) -> None:
         self._resolver, self._largest = resolver, texture
@@ -62,7 +62,7 @@ class DaeMaterials:
         return self._paints[key]
 
     def _made(self, effect: Any, sets: dict[Any, Any]) -> Paint:
-        """What is black all over and shines, or only shines, has its colour from that."""
+        """A material that is black but emissive, or only emissive, takes its colour from the emission."""
         layers = [value for value in (effect.diffuse, effect.emission) if value is not None]
         paints = []
         for value in layers:
@@ -70,7 +70,7 @@ class DaeMaterials:
             if paint.material.texture[..., :3].any():
                 return paint
             paints.append(paint)
-        # An effect that names no colour at all is white to its viewers.
+        # Viewers show an effect without any colour as white.
         return paints[0] if paints else Paint(base_material(None, np.ones(4), "OPAQUE", None))
 
     def _layer(self, value: Any, transparent: Any, sets: dict[Any, Any]) -> Paint:
@@ -89,7 +89,7 @@ class DaeMaterials:
             see_through = False
         number = sets.get(value.texcoord)
         uv_set = int(number) if isinstance(number, str) and number.isdecimal() and len(number) < 6 else None
-        # Numbers for transparency mean the opposite in half of all files, so that only textures count.
+        # Transparency values are inverted in half of all files, so only textures count.
         return Paint(base_material(texels, np.ones(4), "BLEND" if see_through else "OPAQUE", None), True, uv_set)
 
     def _image(self, name: str) -> UInt8[np.ndarray, "h w 4"] | None:

@@ -1,4 +1,4 @@
-"""Checks of untrusted files before loading, and the files that they name. Nothing outside their folder is read."""
+"""Checks untrusted files before loading, and reads the files that they name, from their own folder only."""
 
 import faulthandler
 import io
@@ -25,7 +25,7 @@ from get3d.files import InputError
 __all__ = ["LIMITS", "FolderResolver", "careful_images", "readable_name", "require_loadable", "time_limit"]
 
 IMAGE_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TGA", "TIFF", "GIF", "DDS")
-"""Read within PIL itself; some of its other formats start programs."""
+"""Formats that PIL decodes by itself; some of its others start programs."""
 _IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tga", ".tif", ".tiff", ".gif", ".dds")
 MOST_PIXELS = 8192**2
 
@@ -51,15 +51,15 @@ class Limits:
 
 LIMITS = Limits()
 GRACE = 30
-"""Seconds after which a process ends that cannot be stopped otherwise."""
+"""Seconds until a process that cannot be interrupted is killed."""
 _BYTES_PER_FACE = 256
-"""No format takes more for a face, textures apart."""
+"""Bytes per face; no format needs more, apart from textures."""
 
 
 _USUAL_FOLDERS = ("", "textures", "../textures", "materials/textures", "../materials/textures")
-"""Where textures lie, seen from their model: as in Sketchfab's, Poly Haven's and Google Scanned Objects' folders."""
+"""Texture folders relative to the model, as in Sketchfab, Poly Haven and Google Scanned Objects."""
 _ENCODINGS = ("utf-8", "cp1252", "gb18030", "cp932", "big5", "euc_kr", "cp1251")
-"""Of the bytes of names that are no UTF-8: the first in which there is such a file."""
+"""Encodings of names that are not UTF-8; the first that gives an existing file counts."""
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/|file:")
 
 
@@ -77,7 +77,7 @@ class FolderResolver(Resolver):
 
     def __init__(self, root: Path, folder: Path, *, maps: bool = False) -> None:
         self.maps = maps
-        # Without links followed: a model may be linked to, and what it names is in the folder of the link.
+        # Links are not followed: a model may be a link, and its files are in the folder of the link.
         self.root, self.folder = root.absolute(), folder.absolute()
         self.missing: list[str] = []
         self.refused: list[str] = []
@@ -103,7 +103,7 @@ class FolderResolver(Resolver):
         raise FileNotFoundError(key)
 
     def image(self, key: str) -> Image.Image | None:
-        """An image that the model names, not yet decoded; None, and noted, where it cannot be read."""
+        """An image that the model names, not yet decoded; None, and noted as missing, if it cannot be read."""
         try:
             image = Image.open(io.BytesIO(self.get(key)), formats=IMAGE_FORMATS)
         except OSError:
@@ -124,12 +124,12 @@ class FolderResolver(Resolver):
         return True
 
     def find(self, key: str) -> Path | None:
-        """The file of a name: where it says, or where such files lie. None where there is none, or it is refused.
+        """The file of a name, at its path or in the usual folders; None if there is none or it is refused.
 
         Letter case and the form of accents may differ, as may the folder where the name is of its maker's machine.
         """
         for name in _readings(key):
-            # Nothing outside is read: of an absolute name only the last part is looked for.
+            # Nothing outside is read: only the last part of an absolute name is searched for.
             for place in [] if _ABSOLUTE.match(name) else dict.fromkeys((name, urllib.parse.unquote(name))):
                 path = self._existing(place)
                 if path is None:
@@ -149,7 +149,7 @@ class FolderResolver(Resolver):
         return path.resolve().is_relative_to(self.root.resolve())
 
     def _existing(self, place: str) -> Path | None:
-        """The path of a name as it is written on disk; one out of the root as it is; None: there is no such file."""
+        """The path of a name with its case on disk; unchanged outside the root; None if there is no such file."""
         wanted = Path(os.path.normpath(self.folder / place))
         if not wanted.is_relative_to(self.root):
             return wanted
@@ -163,7 +163,7 @@ class FolderResolver(Resolver):
         return path
 
     def _listing(self, folder: Path) -> dict[str, str]:
-        """Names of a folder, by what they are without letter case."""
+        """Names in a folder, by their lower case."""
         if folder not in self._listings:
             try:
                 names = (
@@ -177,7 +177,7 @@ class FolderResolver(Resolver):
         return self._listings[folder]
 
     def keys(self) -> list[str]:
-        """Names are not listed, only asked for."""
+        """Names are not listed."""
         return []
 
     def write(self, name: str, data: Any) -> None:
@@ -185,12 +185,12 @@ class FolderResolver(Resolver):
         raise PermissionError(name)
 
     def namespaced(self, namespace: str) -> "FolderResolver":
-        """The same: archives within archives are not opened."""
+        """The resolver itself: archives within archives are not opened."""
         return self
 
 
 def readable_name(key: str) -> str:
-    """A name as it can be printed: bytes that are no UTF-8 (surrogates here) as Windows of the West reads them."""
+    """A printable name: bytes that are not UTF-8 (surrogates here) are decoded as Windows-1252."""
     return key.strip().encode("utf-8", "surrogateescape").decode("utf-8" if _is_text(key) else "cp1252", "replace")
 
 
@@ -199,7 +199,7 @@ def _is_text(key: str) -> bool:
 
 
 def _readings(key: str) -> list[str]:
-    """What a name may mean, with `/` between folders and without quotes."""
+    """Possible readings of a name, with `/` between folders and without quotes."""
     names = [key]
     if not _is_text(key):
         names = []
@@ -215,7 +215,7 @@ def _folded(name: str) -> str:
 
 @contextmanager
 def careful_images() -> Iterator[None]:
-    """While it lasts, PIL opens no image of more than `MOST_PIXELS`."""
+    """Within this context, PIL opens no image of more than `MOST_PIXELS`."""
     before = Image.MAX_IMAGE_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -229,7 +229,7 @@ def careful_images() -> Iterator[None]:
 
 @contextmanager
 def time_limit(seconds: int) -> Iterator[None]:
-    """Stops what takes longer, where it is Python; what is not, ends with its process, if that is one of several.
+    """Interrupts Python code that takes longer; other code ends with its process, if it is a worker.
 
     Raises:
         InputError: it takes longer.
@@ -264,7 +264,7 @@ def _readable(content: bytes) -> bool:
 
 
 def require_loadable(path: Path, max_faces: int) -> None:
-    """Refuses a file by its size, before memory is spent on it.
+    """Refuses a file by its size, before it is read.
 
     Raises:
         InputError: it is empty or too large.

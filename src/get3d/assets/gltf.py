@@ -1,7 +1,7 @@
-"""glTF 2.0 files, .gltf and .glb, as a checked document: its header, its lists and the numbers it holds.
+"""glTF 2.0 files (.gltf and .glb) as a validated document: JSON header, buffers and accessors.
 
-Written after the specification, Khronos glTF 2.0.1, because no reader tried reads it whole. trimesh leaves out sparse
-accessors, skins, morph targets, strips, fans and texture coordinates but the first; assimp leaves out morph targets,
+Written from the specification, Khronos glTF 2.0.1, because no existing reader supports all of it. trimesh lacks sparse
+accessors, skins, morph targets, strips, fans and all texture coordinates but the first; assimp lacks morph targets,
 instancing and visibility, and is C++ in the same process, which a damaged file can crash.
 """
 
@@ -19,17 +19,17 @@ from jaxtyping import Float, Int
 from get3d.assets.files import FolderResolver
 from get3d.files import InputError
 
-__all__ = ["Document", "item", "listed", "numbers", "whole"]
+__all__ = ["Document", "integer", "item", "listed", "numbers"]
 
 UNDERSTOOD = (
     *("EXT_mesh_gpu_instancing", "KHR_mesh_quantization", "KHR_node_visibility", "KHR_texture_transform"),
     *("EXT_texture_webp", "MSFT_texture_dds", "KHR_lights_punctual", "KHR_xmp", "KHR_materials_", "FB_ngon_encoding"),
 )
-"""Beginnings of the names of extensions that are read, or without which an object has its shape and base colour."""
+"""Prefixes of extensions that are supported, or not needed for shape and base colour."""
 _COMPONENTS = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 _VALUES_PER_FACE = 64
-"""Most numbers that are read for each face allowed: three vertices with skins and morph targets are within it."""
+"""Most numbers read per allowed face; enough for three vertices with skins and morph targets."""
 _JSON, _BIN = 0x4E4F534A, 0x004E4942
 
 
@@ -64,7 +64,7 @@ class Document:
                 raise InputError(f"it needs the glTF extension {name}, which is not supported; export it without")
 
     def entry(self, kind: str, number: Any) -> dict[str, Any]:
-        """A numbered entry of one of the lists of the header.
+        """An entry of one of the lists of the header, by index.
 
         Raises:
             InputError: there is none.
@@ -75,7 +75,7 @@ class Document:
         return found
 
     def note_extensions(self, thing: dict[str, Any]) -> dict[str, Any]:
-        """The extensions of an entry; those that are not supported are noted."""
+        """The extensions of an entry; unsupported ones are noted."""
         extensions = thing.get("extensions")
         if not isinstance(extensions, dict):
             return {}
@@ -83,11 +83,11 @@ class Document:
         return extensions
 
     def count(self, number: Any) -> int:
-        """How many elements an accessor has."""
-        return whole(self.entry("accessors", number), "count")
+        """Number of elements of an accessor."""
+        return integer(self.entry("accessors", number), "count")
 
     def array(self, number: Any) -> np.ndarray:
-        """The elements of an accessor as stored, [count, width].
+        """The stored elements of an accessor, [count, width].
 
         Raises:
             InputError: it names what is not there, or is larger than files of so many faces are.
@@ -98,7 +98,7 @@ class Document:
         return self._arrays[number]
 
     def rows(self, number: Any, chosen: Int[np.ndarray, " n"] | slice = slice(None)) -> Float[np.ndarray, "n w"]:
-        """Chosen elements of an accessor as numbers; normalized ones lie between −1 and 1.
+        """Some elements of an accessor as numbers; normalized ones are between −1 and 1.
 
         Raises:
             InputError: as `array`.
@@ -115,7 +115,7 @@ class Document:
             raise InputError(f"its lists have more numbers than {self._max_faces} faces can need; simplify it")
 
     def _read(self, accessor: dict[str, Any]) -> np.ndarray:
-        dtype, count = _component(accessor), whole(accessor, "count")
+        dtype, count = _component(accessor), integer(accessor, "count")
         width = _WIDTHS.get(str(accessor.get("type")))
         if width is None:
             raise InputError(f"it has numbers of the type {accessor.get('type')!r}, which is not supported")
@@ -126,29 +126,29 @@ class Document:
             )
         self._spend(count * width)
         if "bufferView" in accessor:
-            array = self._strided(accessor["bufferView"], whole(accessor, "byteOffset", 0), count, width, dtype)
+            array = self._strided(accessor["bufferView"], integer(accessor, "byteOffset", 0), count, width, dtype)
         else:
             array = np.zeros((count, width), dtype)
         sparse = accessor.get("sparse")
         if isinstance(sparse, dict):
-            changed, where, values = whole(sparse, "count"), _object(sparse, "indices"), _object(sparse, "values")
+            changed, where, values = integer(sparse, "count"), _object(sparse, "indices"), _object(sparse, "values")
             places = self._strided(
-                where.get("bufferView"), whole(where, "byteOffset", 0), changed, 1, _component(where)
+                where.get("bufferView"), integer(where, "byteOffset", 0), changed, 1, _component(where)
             ).ravel()
             if places.dtype.kind == "f" or (changed and not 0 <= int(places.min()) <= int(places.max()) < count):
                 raise InputError("a sparse accessor changes elements that are not there; export it again")
             array = array.copy()
             array[places] = self._strided(
-                values.get("bufferView"), whole(values, "byteOffset", 0), changed, width, dtype
+                values.get("bufferView"), integer(values, "byteOffset", 0), changed, width, dtype
             )
         return array
 
     def _strided(self, number: Any, offset: int, count: int, width: int, dtype: np.dtype) -> np.ndarray:
         view = self.entry("bufferViews", number)
         buffer = self.buffer(view.get("buffer"))
-        start, length = whole(view, "byteOffset", 0), whole(view, "byteLength")
+        start, length = integer(view, "byteOffset", 0), integer(view, "byteLength")
         size = width * dtype.itemsize
-        stride = whole(view, "byteStride", 0) or size
+        stride = integer(view, "byteStride", 0) or size
         if not count:
             return np.zeros((0, width), dtype)
         if offset + stride * (count - 1) + size > length or start + length > len(buffer):
@@ -162,14 +162,14 @@ class Document:
             InputError: it is not there.
         """
         view = self.entry("bufferViews", number)
-        start, length = whole(view, "byteOffset", 0), whole(view, "byteLength")
+        start, length = integer(view, "byteOffset", 0), integer(view, "byteLength")
         buffer = self.buffer(view.get("buffer"))
         if start + length > len(buffer):
             raise InputError(f"bufferViews[{number}] reaches beyond its buffer; the file may be cut short")
         return buffer[start : start + length]
 
     def buffer(self, number: Any) -> bytes:
-        """The content of a buffer: of the .glb itself, a data URI, or a separate file.
+        """The content of a buffer: the binary chunk, a data URI, or a separate file.
 
         Raises:
             InputError: it is not there.
@@ -192,7 +192,7 @@ class Document:
         return self._buffers[number]
 
     def file(self, uri: str) -> bytes:
-        """What a URI names.
+        """The file of a URI.
 
         Raises:
             OSError: a file is not there or is refused; the resolver has noted it.
@@ -219,7 +219,7 @@ def listed(thing: dict[str, Any], key: str) -> list[Any]:
 
 
 def item(sequence: Sequence[Any], number: Any, what: str) -> Any:
-    """The numbered member of a list.
+    """An item of a list, by index.
 
     Raises:
         InputError: there is none.
@@ -229,7 +229,7 @@ def item(sequence: Sequence[Any], number: Any, what: str) -> Any:
     return sequence[number]
 
 
-def whole(thing: dict[str, Any], key: str, default: int | None = None) -> int:
+def integer(thing: dict[str, Any], key: str, default: int | None = None) -> int:
     """A count or an offset.
 
     Raises:
@@ -242,7 +242,7 @@ def whole(thing: dict[str, Any], key: str, default: int | None = None) -> int:
 
 
 def numbers(thing: dict[str, Any], key: str, default: Sequence[float | int]) -> np.ndarray:
-    """Numbers of JSON, as many as the default has.
+    """A list of numbers, as long as the default.
 
     Raises:
         InputError: they are no finite numbers, or others in number.
@@ -273,7 +273,7 @@ def _component(thing: dict[str, Any]) -> np.dtype:
 
 
 def _opened(content: bytes) -> tuple[dict[str, Any], bytes | None]:
-    """The header of a file, told by its content and not its name, and what a .glb carries."""
+    """The JSON header of a file, recognised by content, and the binary chunk of a .glb."""
     text, binary = content, None
     if content[:4] == b"glTF":
         if len(content) < 20:

@@ -1,4 +1,4 @@
-"""Materials of glTF 2.0 files: the base colour, and where in which texture it is."""
+"""Materials of glTF 2.0 files: the base colour, its texture and UV set."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from get3d.assets.gltf import Document, numbers, whole
+from get3d.assets.gltf import Document, integer, numbers
 from get3d.assets.materials import PlainMaterial, base_material, scaled, texels_of
 from get3d.files import InputError
 
 __all__ = ["GltfMaterials", "Paint"]
 
 _SOURCES = ("EXT_texture_webp", "MSFT_texture_dds")
-"""Extensions that name a texture's image in a format that is read here."""
+"""Extensions that give a texture's image in a supported format."""
 _REPEAT = 10497
 
 
 @dataclass(frozen=True)
 class Paint:
-    """A material and where its texture is.
+    """A material, and the UV set of its texture.
 
     Attributes:
         material: the texture itself, times the base colour.
@@ -44,7 +44,7 @@ class _Layer:
 
 
 class GltfMaterials:
-    """The materials of a document, each made when it is first used."""
+    """The materials of a document; each is read on first use."""
 
     def __init__(self, document: Document, texture: int) -> None:
         self.document, self._largest = document, texture
@@ -52,7 +52,7 @@ class GltfMaterials:
         self._images: dict[int, UInt8[np.ndarray, "h w 4"] | None] = {}
 
     def paint(self, number: Any, *, colored: bool) -> Paint | None:
-        """The numbered material.
+        """A material by index.
 
         Args:
             number: of the material; None where a primitive names none.
@@ -77,7 +77,7 @@ class GltfMaterials:
         for layer in _layers(material):
             painted = self._layer(layer, mode, cutoff)
             if paint is None or painted.material.texture[..., :3].any():
-                # What is black all over, and shines or mirrors, has its colour from that.
+                # A black material that is emissive or specular takes its colour from there.
                 paint = painted
             if paint.material.texture[..., :3].any():
                 break
@@ -134,12 +134,12 @@ class GltfMaterials:
         return self._placed(layer.texture, material)
 
     def _placed(self, texture: Mapping[str, Any], material: PlainMaterial) -> Paint:
-        """A material at the places of a texture."""
-        uv_set, transform = whole(dict(texture), "texCoord", 0), np.eye(2, 3)
+        """A material with the UV set of a texture."""
+        uv_set, transform = integer(dict(texture), "texCoord", 0), np.eye(2, 3)
         extensions = self.document.note_extensions(dict(texture))
         moved = extensions.get("KHR_texture_transform")
         if isinstance(moved, dict):
-            uv_set = whole(moved, "texCoord", uv_set)
+            uv_set = integer(moved, "texCoord", uv_set)
             transform = _transform(moved)
         return Paint(material, uv_set, transform, self._repeats(texture))
 
@@ -151,7 +151,7 @@ class GltfMaterials:
         return all(sampler.get(axis, _REPEAT) == _REPEAT for axis in ("wrapS", "wrapT"))
 
     def _texels(self, texture: Mapping[str, Any]) -> UInt8[np.ndarray, "h w 4"] | None:
-        """The texture's image; None, and noted, where it cannot be read."""
+        """The texture's image; None, and noted as missing, if it cannot be read."""
         described = self.document.entry("textures", texture.get("index"))
         extensions = self.document.note_extensions(described)
         for name in _SOURCES:
@@ -182,13 +182,13 @@ class GltfMaterials:
 
 
 def _layers(material: dict[str, Any]) -> list[_Layer]:
-    """Where the colour may come from, the best first."""
+    """Possible sources of the colour, the best first."""
     layers = []
     plain, extensions = _object(material, "pbrMetallicRoughness"), _object(material, "extensions")
     glossy = extensions.get("KHR_materials_pbrSpecularGlossiness")
     base = _Layer(numbers(plain, "baseColorFactor", (1, 1, 1, 1)), _texture(plain, "baseColorTexture"))
     if isinstance(glossy, dict):
-        # What a metal has is in its specular colour; its diffuse colour is black.
+        # The colour of a metal is its specular colour; its diffuse colour is black.
         diffuse = _Layer(numbers(glossy, "diffuseFactor", (1, 1, 1, 1)), _texture(glossy, "diffuseTexture"))
         mirrored = np.append(numbers(glossy, "specularFactor", (1, 1, 1)), diffuse.factor[3])
         layers += [diffuse, _Layer(mirrored, _texture(glossy, "specularGlossinessTexture"))]

@@ -9,7 +9,7 @@ import trimesh
 from jaxtyping import Float, Int
 
 from get3d.assets.files import LIMITS, FolderResolver
-from get3d.assets.gltf import Document, item, listed, numbers, whole
+from get3d.assets.gltf import Document, integer, item, listed, numbers
 from get3d.assets.gltf_materials import GltfMaterials, Paint
 from get3d.assets.placed import Placed, require_few
 from get3d.files import InputError
@@ -45,11 +45,11 @@ class _Scene:
         self._shapes: dict[tuple[int, bytes], list[trimesh.Trimesh]] = {}
 
     def shapes(self, max_faces: int) -> Iterator[Placed]:
-        """What is seen, each shape once for each of its instances."""
+        """Visible shapes, once for each instance."""
         found = [(number, self._node(number)) for number in self.visible if "mesh" in self._node(number)]
         meshes = [self.document.entry("meshes", node["mesh"]) for _, node in found]
         copies = [self._copies(node) for _, node in found]
-        # What an attacker writes in a few bytes is counted before it is made.
+        # Sizes are checked before allocation: a few bytes of a hostile file can ask for gigabytes.
         counted = {node["mesh"]: self._counted(mesh) for (_, node), mesh in zip(found, meshes, strict=True)}
         pieces = {number: np.array([faces for faces in drawn if faces > 0]) for number, drawn in counted.items()}
         placed = sum(count * len(pieces[node["mesh"]]) for count, (_, node) in zip(copies, found, strict=True))
@@ -61,7 +61,7 @@ class _Scene:
         for (number, node), mesh in zip(found, meshes, strict=True):
             weights = self._weights(node, mesh)
             if "skin" in node:
-                # A skin stands where its joints are, whatever its node says (glTF 2.0, section 3.7.3.3).
+                # A skin follows its joints; the transform of its node does not count (glTF 2.0, section 3.7.3.3).
                 matrices, shapes = np.eye(4)[None], self._made(mesh, weights, self._joints(node["skin"]))
             else:
                 key = node["mesh"], weights.tobytes()
@@ -75,7 +75,7 @@ class _Scene:
         return self.document.entry("nodes", number)
 
     def _places(self) -> tuple[dict[int, Float[np.ndarray, "4 4"]], list[int]]:
-        """The matrix of each node in the world, and which nodes of the scene are seen, in the file's order."""
+        """The world matrix of each node, and the visible nodes of the scene in file order."""
         count = len(listed(self.document.header, "nodes"))
         if count > LIMITS.nodes:
             raise InputError(f"it has {count} nodes, more than {LIMITS.nodes}; join its parts")
@@ -123,7 +123,7 @@ class _Scene:
         return _matrices(moved[None], turned[None], scaled[None])[0]
 
     def _instancing(self, node: dict[str, Any]) -> dict[str, Any]:
-        """Accessors of the instances of a node; empty where it has none of its own."""
+        """Accessors of the instances of a node; empty if it has none."""
         extension = self.document.note_extensions(node).get("EXT_mesh_gpu_instancing")
         attributes = extension.get("attributes") if isinstance(extension, dict) and "skin" not in node else None
         return attributes if isinstance(attributes, dict) else {}
@@ -148,7 +148,7 @@ class _Scene:
         return world @ _matrices(*places)
 
     def _weights(self, node: dict[str, Any], mesh: dict[str, Any]) -> Float[np.ndarray, " t"]:
-        """How far each morph target is gone: as the node says, or else the mesh, or else not at all."""
+        """Weights of the morph targets: the node's, else the mesh's, else zero."""
         for thing in (node, mesh):
             given = listed(thing, "weights")
             if given:
@@ -176,10 +176,10 @@ class _Scene:
         return [self._drawn(primitive) for primitive in listed(mesh, "primitives")]
 
     def _drawn(self, primitive: Any) -> int:
-        """How many faces a primitive has; −1 for points and lines."""
+        """Number of faces of a primitive; −1 for points and lines."""
         if not isinstance(primitive, dict):
             raise InputError("one of its primitives is not an object; export it again")
-        mode = whole(primitive, "mode", 4)
+        mode = integer(primitive, "mode", 4)
         attributes = primitive.get("attributes")
         if mode < 4:
             return -1
@@ -258,7 +258,7 @@ class _Scene:
         return trimesh.Trimesh(points, faces, vertex_normals=normals, visual=visual, process=False, validate=False)
 
     def _uv(self, paint: Paint, attributes: dict[str, Any], values: Any) -> Float[np.ndarray, "v 2"] | None:
-        """Places in the texture, v upwards."""
+        """UV coordinates, v upwards."""
         if paint.uv_set is None:
             return None
         name = f"TEXCOORD_{paint.uv_set}"
@@ -286,7 +286,7 @@ class _Scene:
             return corners[: len(corners) // 3 * 3].reshape(-1, 3)
         if mode == 6:
             return np.stack([corners[1:-1], corners[2:], np.full(len(corners) - 2, corners[0])], axis=1)
-        # Every other triangle of a strip is turned round, and those without an area only lead on to the next.
+        # Every second triangle of a strip is flipped, and degenerate ones only connect others.
         odd = np.arange(len(corners) - 2) % 2
         start = np.arange(len(corners) - 2)
         faces = corners[np.stack([start, start + 1 + odd, start + 2 - odd], axis=1)]
@@ -297,7 +297,7 @@ class _Scene:
 def _matrices(
     moved: Float[np.ndarray, "n 3"], turned: Float[np.ndarray, "n 4"], scaled: Float[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 4 4"]:
-    """Translations after rotations (unit quaternions x, y, z, w) after scalings."""
+    """Matrices that scale, then rotate (unit quaternions x, y, z, w), then translate."""
     x, y, z, w = (turned / np.linalg.norm(turned, axis=1, keepdims=True).clip(1e-30)).T
     matrices = np.zeros((len(moved), 4, 4))
     rows = [
@@ -314,7 +314,7 @@ def _matrices(
 def _blended(
     attributes: dict[str, Any], values: Any, joints: Float[np.ndarray, "j 4 4"], count: int
 ) -> Float[np.ndarray, "v 4 4"]:
-    """The matrix of each vertex of a skin: of its joints, in proportion to its weights."""
+    """The matrix of each vertex of a skin: the weighted sum of its joints' matrices."""
     sets = [number for number in range(len(attributes)) if f"JOINTS_{number}" in attributes]
     which = [values(f"JOINTS_{number}", (4,), attributes) for number in sets]
     shares = [values(f"WEIGHTS_{number}", (4,), attributes) for number in sets]
@@ -329,14 +329,14 @@ def _blended(
         for corner in range(4):
             weight = np.where(whole_ > 0, share[:, corner] / np.where(whole_ > 0, whole_, 1), 0)
             blended += weight[:, None, None] * joints[np.where(share[:, corner] != 0, joint[:, corner], 0)]
-    # A vertex without weights hangs at its first joint.
+    # A vertex without weights follows its first joint.
     first = which[0][:, 0].clip(0, len(joints) - 1).astype(np.int64)
     blended[whole_ <= 0] = joints[first[whole_ <= 0]]
     return blended
 
 
 def _cofactors(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3 3"]:
-    """What turns normals: the inverse transposed times the determinant, which exists for flat matrices, too."""
+    """Cofactor matrices, which transform normals: inverse transpose times determinant, also for singular matrices."""
     a, b, c = matrices.transpose(1, 0, 2)
     return np.stack([np.cross(b, c), np.cross(c, a), np.cross(a, b)], axis=1)
 

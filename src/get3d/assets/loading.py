@@ -31,7 +31,7 @@ __all__ = ["SUFFIXES", "Loaded", "Up", "load_asset"]
 
 SUFFIXES = (".glb", ".gltf", ".obj", ".ply", ".stl", ".off", ".dae", ".usdz", *CONVERTED)
 _NEEDED = {".dae": ("collada", "pycollada", "collada"), ".usdz": ("pxr", "usd-core", "usd")}
-"""Formats that need a package which is not always there: its module, its name, and our extra that brings it."""
+"""Formats that need an optional package: its module, its name, and our extra that installs it."""
 _PLACING = {".dae": load_dae, ".glb": load_gltf, ".gltf": load_gltf, ".usdz": load_usdz}
 _OWN = {".obj": load_obj, ".off": load_off, ".ply": load_ply}
 _UP = {
@@ -44,7 +44,7 @@ _UP = {
 }
 """Rotations that turn each direction up, to +Y."""
 _STEPS = 2**20
-"""Vertices closer than the bounding box's longest side over this are one, when normals are made."""
+"""When normals are computed, vertices closer than the bounding box's longest side over this are merged."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ def _scene(
 
 
 def _up(path: Path) -> str:
-    """What is up in a file: COLLADA and USD say it, +Y otherwise."""
+    """The up direction of a file: given by COLLADA and USD, otherwise +Y."""
     if path.suffix.lower() == ".usdz":
         return up_of_usdz(path)
     if path.suffix.lower() == ".dae":
@@ -143,7 +143,7 @@ def _up(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Part:
-    """A piece of a model with one material, where it stands in the scene.
+    """A part of a model with one material, in scene coordinates.
 
     Attributes:
         vertices: [V, 3].
@@ -201,7 +201,7 @@ def _part(
     faces = np.where(faces < 0, faces + len(points), faces)
     if faces.min() < 0 or faces.max() >= len(points):
         raise InputError(f"a face names the vertex {faces.max()} of {len(points)}; export it again")
-    # What no face uses may hold anything.
+    # Values that no face uses may be anything.
     used, corners = np.unique(faces, return_inverse=True)
     faces = corners.reshape(-1, 3)
     points = points[used] @ matrix[:3, :3].T + matrix[:3, 3]
@@ -214,7 +214,7 @@ def _part(
     uv = np.zeros((len(used), 2)) if uv is None or len(uv) != len(shape.vertices) else np.asarray(uv, float)[used, :2]
     colors, of_face = _colors(shape, used)
     if colors is not None and number == 0:
-        # The grey of things without a material would darken colours of their own.
+        # The default grey would darken vertex colours.
         materials.append(PlainMaterial(np.full((1, 1, 4), 255, np.uint8), 0.0))
         number = len(materials) - 1
     normals = _given_normals(shape, used, matrix)
@@ -237,7 +237,7 @@ def _part(
 
 
 def _colors(shape: trimesh.Trimesh, used: Int[np.ndarray, " k"]) -> tuple[np.ndarray | None, bool]:
-    """Linear colours at the used vertices, or at the corners of the faces in order, and whether it is the latter."""
+    """Linear colours at the used vertices or at the face corners, and whether they are at corners."""
     visual = shape.visual
     if visual.kind == "face":
         return bytes_to_linear(np.repeat(visual.face_colors[:, :3], 3, axis=0)), True
@@ -253,7 +253,7 @@ def _colors(shape: trimesh.Trimesh, used: Int[np.ndarray, " k"]) -> tuple[np.nda
 def _given_normals(
     shape: trimesh.Trimesh, used: Int[np.ndarray, " k"], matrix: Float[np.ndarray, "4 4"]
 ) -> Float[np.ndarray, "k 3"] | None:
-    """Unit normals that the file gives, in the scene; None where it gives none, or bad ones."""
+    """Unit normals from the file, in scene coordinates; None if missing or invalid."""
     if "vertex_normals" not in shape._cache.cache or abs(np.linalg.det(matrix[:3, :3])) < 1e-30:
         return None
     normals = np.asarray(shape.vertex_normals, np.float64)[used] @ np.linalg.inv(matrix[:3, :3])
@@ -266,7 +266,7 @@ def _given_normals(
 def _made_normals(
     points: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, "f 3"], Float[np.ndarray, "n 3"]]:
-    """Normals of a surface without normals; vertices at sharp edges are repeated.
+    """Computes normals; vertices at sharp edges are repeated.
 
     Returns:
         The old number of each vertex, the faces with new numbers, and the normals.
@@ -278,7 +278,7 @@ def _made_normals(
     numbers = faces.ravel().copy()
     normals = corner_normals(place[numbers], np.cross(b - a, c - a))
     normals[np.linalg.norm(normals, axis=1) < 0.5] = 0.0, 1.0, 0.0
-    # The first corner at a vertex keeps it, and all that have the same normal there; others get vertices of their own.
+    # The first corner at a vertex keeps it, as do corners with the same normal; others get new vertices.
     kept = np.zeros_like(points)
     kept[numbers[::-1]] = normals[::-1]
     other = np.flatnonzero((kept[numbers] * normals).sum(axis=1) < 1 - 1e-6)
@@ -288,7 +288,7 @@ def _made_normals(
 
 
 def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float, centred: bool) -> Asset:
-    """The asset, turned, centred where that is asked for, and scaled.
+    """The asset, rotated, optionally centred, and scaled.
 
     Raises:
         InputError: it has no extent.
@@ -316,7 +316,7 @@ def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float
 
 
 def _maps(materials: list[PlainMaterial]) -> dict[str, tuple[torch.Tensor, ...]]:
-    """The maps that any of the materials has, with the defaults of the others."""
+    """The maps that any material has, with defaults for the other materials."""
     used = [name for name in MAPS if any(name in material.maps for material in materials)]
     defaults = {name: np.array([[MAPS[name]]], np.uint8) for name in used}
     return {

@@ -1,4 +1,4 @@
-"""Untrusted materials as textures: base colour and holes and, on demand, the other maps."""
+"""Untrusted materials as textures: base colour, holes and, on demand, the other maps."""
 
 import io
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _HALF = 0.5
 
 @dataclass(frozen=True)
 class PlainMaterial:
-    """What is left of a material.
+    """A material reduced to what is read here.
 
     Attributes:
         texture: sRGB and alpha, the first row on top; one texel where there is no image.
@@ -32,7 +32,7 @@ class PlainMaterial:
     maps: Mapping[str, UInt8[np.ndarray, "_ _ _"]] = field(default_factory=dict)
 
     def with_maps(self, **maps: UInt8[np.ndarray, "_ _ _"] | None) -> "PlainMaterial":
-        """The same with other textures; those that are None are left out."""
+        """The material with other textures; None means unchanged."""
         return replace(self, maps={name: texels for name, texels in maps.items() if texels is not None})
 
 
@@ -51,18 +51,18 @@ def constant(*values: float) -> UInt8[np.ndarray, "1 1 c"]:
 
 
 def scaled(texels: UInt8[np.ndarray, "h w 4"] | None, lane: int, factor: float) -> UInt8[np.ndarray, "h w 1"]:
-    """One lane of an image of linear numbers times a factor; the factor alone where there is no image."""
+    """One channel of a linear image times a factor; the factor alone without an image."""
     if texels is None:
         return constant(factor)
     return np.rint(np.clip(texels[..., lane : lane + 1] * factor, 0, 255)).astype(np.uint8)
 
 
 PLAIN = PlainMaterial(np.full((1, 1, 4), (204, 204, 204, 255), np.uint8), 0.0)
-"""What has no material at all is light grey."""
+"""Colour of parts without a material: light grey."""
 
 
 def plain_material(material: Any, resolver: FolderResolver, largest: int) -> PlainMaterial:
-    """The colour of a material of trimesh's simple kind, or its image.
+    """The colour or image of a `SimpleMaterial` of trimesh.
 
     An image that cannot be decoded is noted as missing, and the colour is taken.
 
@@ -88,7 +88,7 @@ def plain_material(material: Any, resolver: FolderResolver, largest: int) -> Pla
 def base_material(
     texels: UInt8[np.ndarray, "h w 4"] | None, factor: Float[np.ndarray, " 4"], mode: Any, cutoff: float | None
 ) -> PlainMaterial:
-    """A material of glTF's kind.
+    """A `PBRMaterial` of trimesh.
 
     Args:
         texels: the texture of its base colour, or None.
@@ -99,14 +99,14 @@ def base_material(
     if texels is None:
         texels = np.full((1, 1, 4), 255, np.uint8)
     cutoff = {"MASK": _HALF if cutoff is None else float(cutoff), "BLEND": _HALF}.get(mode, 0.0)
-    # What is learnt is surfaces: glass, thin all over, is drawn as if it were none; only what is clear is a hole.
+    # Only surfaces are learned: glass that is transparent all over is drawn opaque; only clear texels are holes.
     if mode == "BLEND":
         factor = np.append(factor[:3], float(factor[3] > 0))
     return _cut(_tinted(texels, factor), cutoff)
 
 
 def texels_of(content: bytes, name: str, resolver: FolderResolver, largest: int) -> UInt8[np.ndarray, "h w 4"] | None:
-    """The colours and alpha of an image file, reduced; None, and noted by its name, where it cannot be read.
+    """Colours and alpha of an image file, reduced in size; None, and noted as missing, if it cannot be read.
 
     Args:
         content: of the file.
@@ -124,14 +124,14 @@ def texels_of(content: bytes, name: str, resolver: FolderResolver, largest: int)
 
 
 def _cut(texels: UInt8[np.ndarray, "h w 4"], cutoff: float) -> PlainMaterial:
-    """A material of the texels, without holes where none would be seen."""
+    """A material of texels, without holes if none would be visible."""
     if cutoff > 0 and texels[..., 3].min() < 255 * cutoff:
         return PlainMaterial(texels, cutoff)
     return PlainMaterial(np.concatenate([texels[..., :3], np.full_like(texels[..., :1], 255)], axis=2), 0.0)
 
 
 def _tinted(texels: UInt8[np.ndarray, "h w 4"], factor: Float[np.ndarray, " 4"]) -> UInt8[np.ndarray, "h w 4"]:
-    """Texels times a linear colour and alpha, by a table for each channel."""
+    """Texels times a linear colour and alpha, with a look-up table for each channel."""
     if (factor == 1).all():
         return texels
     values = np.arange(256, dtype=np.uint8)
@@ -143,7 +143,7 @@ def _tinted(texels: UInt8[np.ndarray, "h w 4"], factor: Float[np.ndarray, " 4"])
 def _texels(
     image: Image.Image | None, resolver: FolderResolver, largest: int, key: str | None = None
 ) -> UInt8[np.ndarray, "h w 4"] | None:
-    """The image's colours and alpha, reduced; None where there is none."""
+    """Colours and alpha of an image, reduced in size; None without an image."""
     reduced = _reduced(image, resolver, largest, key)
     return None if reduced is None else np.array(reduced.convert("RGBA"))
 
@@ -151,9 +151,9 @@ def _texels(
 def _reduced(
     image: Image.Image | None, resolver: FolderResolver, largest: int, key: str | None = None
 ) -> Image.Image | None:
-    """The image, of 8 bits and reduced; None where there is none or it cannot be decoded, which is noted.
+    """The image with 8 bits and reduced in size; None if there is none or it cannot be decoded (noted as missing).
 
-    Each is decoded once, and its full size given back, as one object may have dozens.
+    Each is decoded once, and its full-size pixels are freed, because an object may have dozens.
     """
     if image is None:
         return None
@@ -167,13 +167,13 @@ def _reduced(
                 image.close()
             except Exception:  # Decoders of damaged images raise whatever they do.
                 resolver.missing.append(name)
-        # The image is kept, closed, so that no other has its number.
+        # The closed image stays referenced, so that no other object gets its id.
         resolver.decoded[place] = image, small
     return resolver.decoded[place][1]
 
 
 def _of_bytes(image: Image.Image) -> Image.Image:
-    """The image with 8 bits a channel; PIL itself cuts deeper ones at 255."""
+    """The image with 8 bits per channel; PIL would clip deeper ones at 255."""
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if image.mode == "F":

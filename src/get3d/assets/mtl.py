@@ -1,4 +1,4 @@
-"""Materials of .obj files: the colour and the textures of each, with the options that place them."""
+"""Materials of .obj files: colours, textures and their options."""
 
 import codecs
 from dataclasses import dataclass, field
@@ -23,15 +23,15 @@ _OPTIONS = {
     **dict.fromkeys(("-blendu", "-blendv", "-cc", "-clamp", "-texres", "-imfchan", "-boost", "-bm", "-type"), 1),
     "-mm": 2,
 }
-"""Options of textures, and how many words follow each; `-o`, `-s` and `-t` have one to three numbers."""
+"""Options of textures with their number of arguments; `-o`, `-s` and `-t` have one to three numbers."""
 _KEYS = {"pr": "roughness", "pm": "metallic", "ke": "emission"}
 _MAPS = {"map_pr": "roughness", "map_pm": "metallic", "norm": "normal", "map_ke": "emission"}
 _NUMBERS = {"roughness": (1.0,), "metallic": (1.0,), "normal": (0.5, 0.5, 1.0), "emission": (0.0, 0.0, 0.0)}
-"""Keywords of the PBR extension of the format, and the number where only an image is given, which is not tinted."""
+"""Keywords of the format's PBR extension, and the factor if only an image is given."""
 
 
 def decoded(content: bytes) -> str:
-    """Text of a file in any encoding: its byte order mark counts; bytes that are no UTF-8 become surrogates."""
+    """Text of a file in any encoding: a byte order mark counts; bytes that are not UTF-8 become surrogates."""
     for mark, encoding in _MARKS:
         if content.startswith(mark):
             errors = "surrogateescape" if encoding == "utf-8" else "replace"
@@ -41,7 +41,7 @@ def decoded(content: bytes) -> str:
 
 @dataclass
 class Paint:
-    """A material as the file says.
+    """A material of the file.
 
     Attributes:
         color: sRGB, 0 to 1.
@@ -64,7 +64,7 @@ class Paint:
     images: dict[str, str] = field(default_factory=dict)
 
     def material(self, resolver: FolderResolver) -> Any:
-        """As trimesh has it, images not yet decoded; what cannot be read is noted as missing."""
+        """The material for trimesh, images not yet decoded; unreadable images are noted as missing."""
         image = resolver.image(self.texture) if self.texture else None
         holes = resolver.image(self.holes) if self.holes else None
         color = np.rint(np.clip([*self.color, 1.0], 0, 1) * 255).astype(np.uint8)
@@ -78,7 +78,7 @@ class Paint:
 
 
 def read_mtl(text: str) -> dict[str, Paint]:
-    """The materials of a file, by name. Lines that cannot be understood are passed over, as all readers do."""
+    """The materials of a file, by name. Unknown lines are skipped, as by other readers."""
     found: dict[str, Paint] = {}
     paint = Paint()
     for line in text.replace("\r", "\n").split("\n"):
@@ -92,7 +92,7 @@ def read_mtl(text: str) -> dict[str, Paint]:
         elif key == "kd":
             numbers = _leading_numbers(rest.split(), 3)
             if numbers:
-                # One number stands for all three.
+                # One number applies to all three.
                 paint.color = (numbers * 3)[0], (numbers * 3)[1], (numbers * 3)[2]
         elif key == "map_kd":
             paint.texture, options = _split(rest)
@@ -118,7 +118,7 @@ def _place(paint: Paint, options: dict[str, list[str]]) -> None:
 
 
 def _split(rest: str) -> tuple[str, dict[str, list[str]]]:
-    """The file's name, and the words of each option before it."""
+    """The file name, and the arguments of each option before it."""
     options: dict[str, list[str]] = {}
     while rest.startswith("-"):
         word, _, after = rest.partition(" ") if "\t" not in rest else rest.replace("\t", " ").partition(" ")

@@ -1,7 +1,7 @@
 """Wavefront OBJ as scenes of trimesh: the geometry; `mtl` reads the materials.
 
-Names are compared as the bytes they are, so that no encoding has to be guessed: text is UTF-8, and bytes that are
-none are kept as surrogates.
+Names are compared as bytes, so that no encoding has to be guessed: text is UTF-8, and bytes that are not
+become surrogates.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from get3d.files import InputError
 __all__ = ["load_obj"]
 
 _NONE = ("none", "null", "(null)")
-"""What programs write where there is no material."""
+"""Names that programs write for no material."""
 _SURFACES = ("surf", "curv", "cstype")
 _LINES = {"v": 0, "vt": 1, "vn": 2}
 
@@ -57,7 +57,7 @@ def load_obj(path: Path, resolver: FolderResolver) -> trimesh.Scene:
 
 
 class _Lines:
-    """The lines of a file, sorted by what they are.
+    """The lines of a file, by kind.
 
     Attributes:
         rows: of positions, places in textures, and normals.
@@ -106,14 +106,14 @@ class _Lines:
 
 
 def _joined(text: str) -> list[str]:
-    """Lines that say something; those that end in a backslash go on in the next."""
+    """Lines with content; a backslash at the end continues a line."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if "\\\n" not in text and "\\\r" not in text:
         return [line for line in lines if line and not line.isspace()]
     joined: list[str] = []
     held = ""
     for line in lines:
-        # In comments and names the byte is part of a letter of East Asia.
+        # In comments and names the byte can be part of an East Asian character.
         if line.endswith("\\") and (held or line.lstrip()[:1] in ("v", "f")):
             held += line[:-1] + " "
             continue
@@ -124,7 +124,7 @@ def _joined(text: str) -> list[str]:
 
 
 def _numbers(rows: Sequence[str], what: str) -> Float[np.ndarray, "n k"]:
-    """Rows of numbers; short ones end in NaN."""
+    """Rows of numbers; short rows are padded with NaN."""
     widths = {len(row.split()) for row in rows}
     if len(widths) == 1:
         plain = all_numbers(" ".join(rows), np.float64)
@@ -146,7 +146,7 @@ def _table(rows: Sequence[str], width: int, what: str) -> Float[np.ndarray, "n k
 
 
 def _positions(rows: Sequence[str]) -> tuple[Float[np.ndarray, "n 3"], UInt8[np.ndarray, "n 3"] | None]:
-    """Positions, and colours where all have one: three numbers after the position, or after its weight."""
+    """Positions, and colours if all have one: three numbers after the position or its weight."""
     values = _numbers(rows, "v")
     width = values.shape[1]
     points = np.pad(values[:, :3], ((0, 0), (0, max(0, 3 - width))), constant_values=np.nan)
@@ -159,7 +159,7 @@ def _positions(rows: Sequence[str]) -> tuple[Float[np.ndarray, "n 3"], UInt8[np.
 
 
 def _corners(lines: _Lines, sizes: tuple[int, int, int]) -> Int[np.ndarray, "c 3"]:
-    """Numbers, from 0, of the position, place and normal of each corner; −1 where there is none.
+    """Indices, from 0, of the position, UV and normal of each corner; −1 for none.
 
     Raises:
         InputError: one is no number, or there is no such position.
@@ -176,7 +176,7 @@ def _corners(lines: _Lines, sizes: tuple[int, int, int]) -> Int[np.ndarray, "c 3
 
 
 def _corner_numbers(tokens: Sequence[str]) -> Int[np.ndarray, "c 3"]:
-    """The numbers of all corners as written; 0 where there is none."""
+    """The indices of all corners as written; 0 for none."""
     slashes = {token.count("/") for token in tokens}
     if len(slashes) == 1 and max(slashes) < 3:
         width = max(slashes) + 1
@@ -191,7 +191,7 @@ def _corner_numbers(tokens: Sequence[str]) -> Int[np.ndarray, "c 3"]:
 
 
 def _paints(lines: _Lines, resolver: FolderResolver) -> dict[str, Paint]:
-    """The materials of all files that are named; of two of one name the first counts."""
+    """The materials of all named files; the first of a name counts."""
     found: dict[str, Paint] = {}
     for rest in lines.libraries:
         # Names may have spaces, and there may be several.
@@ -207,7 +207,7 @@ def _paints(lines: _Lines, resolver: FolderResolver) -> dict[str, Paint]:
 
 
 def _choose(lines: _Lines, paints: dict[str, Paint], resolver: FolderResolver) -> list[tuple[Any, Paint] | None]:
-    """The material of each name, as trimesh has them; None where there is none."""
+    """The material of each name, for trimesh; None for none."""
     if lines.unread:
         resolver.missing.append("free-form surfaces (" + ", ".join(sorted(lines.unread)) + ")")
     used = set(lines.materials)
@@ -217,7 +217,7 @@ def _choose(lines: _Lines, paints: dict[str, Paint], resolver: FolderResolver) -
         paint = None
         if number in used:
             paint = paints.get(name) if name is not None else _only(paints, lines, resolver)
-            # Where the file of all materials is missing, that is said already.
+            # A missing material file is noted already.
             if name and name.lower() not in _NONE and paint is None and (paints or not lines.libraries):
                 resolver.missing.append(f"material {readable_name(name)}")
         if paint is not None and id(paint) not in made:
@@ -227,7 +227,7 @@ def _choose(lines: _Lines, paints: dict[str, Paint], resolver: FolderResolver) -
 
 
 def _only(paints: dict[str, Paint], lines: _Lines, resolver: FolderResolver) -> Paint | None:
-    """What colours faces that name no material."""
+    """The material of faces that name none."""
     if len(lines.names) > 1 or not paints:
         return None
     if len(paints) > 1:
@@ -245,7 +245,7 @@ def _part(
     chosen: tuple[Any, Paint] | None,
     resolver: FolderResolver,
 ) -> trimesh.Trimesh:
-    """Triangles of one material; a vertex comes once for each position, place and normal."""
+    """Triangles of one material, with a vertex for each combination of position, UV and normal."""
     _, place = np.unique(corners[:, 0] * (len(places) + 1) + corners[:, 1] + 1, return_inverse=True)
     _, first, faces = np.unique(place * (len(normals) + 1) + corners[:, 2] + 1, return_index=True, return_inverse=True)
     position, uv, normal = corners[first].T

@@ -1,4 +1,4 @@
-"""Object files of Geomview, .off, as scenes of trimesh: polygons, with colours of vertices or faces."""
+"""Geomview .off files as scenes of trimesh: polygons, with colours of vertices or faces."""
 
 import re
 from pathlib import Path
@@ -34,7 +34,7 @@ def load_off(path: Path, resolver: FolderResolver) -> trimesh.Scene:
     kinds = header[0][: -len("OFF")] if header else ""
     if "4" in kinds or "n" in kinds or (lines and "BINARY" in lines[0]):
         raise InputError("it is a binary .off or one of other than three dimensions; export it as .ply")
-    # The counts follow the keyword, or stand alone; ModelNet's follow without a space.
+    # The counts follow the keyword or are on their own line; in ModelNet they follow without a space.
     lines = ([lines[0][header.end() :].strip()] if header else lines[:1]) + lines[1:]
     lines = lines if lines and lines[0] else lines[1:]
     try:
@@ -64,7 +64,7 @@ def _vertices(
         resolver.missing.append("the texture of an STOFF")
         width -= 2
     start = 6 if "N" in kinds else 3
-    # Some programs write colours without saying so.
+    # Some programs write colours without the keyword COFF.
     colored = width - start in (3, 4) and ("C" in kinds or kinds == "")
     return (
         values[:, :3],
@@ -106,7 +106,7 @@ def _scene(
 
 
 def _tints(tints: list[list[str]]) -> UInt8[np.ndarray, "p 3"]:
-    """Colours of faces; light grey where there is none, or only a number of a table that is not in the file."""
+    """Colours of faces; light grey if there is none, or only an index of a colour map outside the file."""
     try:
         values = np.array([tint if len(tint) == 3 else ["nan"] * 3 for tint in tints], dtype=np.float64)
     except ValueError as error:
@@ -115,6 +115,6 @@ def _tints(tints: list[list[str]]) -> UInt8[np.ndarray, "p 3"]:
 
 
 def _bytes(colors: Float[np.ndarray, "n 3"]) -> UInt8[np.ndarray, "n 3"]:
-    """Colours from 0 to 1, or from 0 to 255 where one is greater than 1."""
+    """Colours in 0 to 1, or in 0 to 255 if any is greater than 1."""
     colors = np.nan_to_num(colors, posinf=0, neginf=0)
     return np.rint(colors * (255 if colors.max(initial=0) <= 1 else 1)).clip(0, 255).astype(np.uint8)

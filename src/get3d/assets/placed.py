@@ -1,4 +1,4 @@
-"""Shapes where they stand in a scene: what all readers of files give."""
+"""Shapes with their transforms in a scene: the result of all readers."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ __all__ = ["Placed", "placed_in", "require_few"]
 
 @dataclass(frozen=True)
 class Placed:
-    """A shape in a scene. Shapes may be shared.
+    """A shape with its transform in a scene. Placed shapes may share geometry.
 
     Attributes:
         matrix: [4, 4] from its coordinates to the scene's; for columns.
@@ -43,7 +43,7 @@ def placed_in(scene: trimesh.Scene) -> list[Placed]:
 
 
 def require_few(placed: int, faces: int = 0, max_faces: int = 0) -> None:
-    """Refuses too many shapes or faces, before any is made.
+    """Refuses too many shapes or faces, before they are created.
 
     Raises:
         InputError: there are more than `LIMITS.instances` shapes or `max_faces` faces.

@@ -1,4 +1,4 @@
-"""Polygon files, .ply, as scenes of trimesh."""
+"""PLY files as scenes of trimesh."""
 
 import re
 from pathlib import Path
@@ -76,7 +76,7 @@ def _faces(
     Float[np.ndarray, "c 2"] | None,
     Int[np.ndarray, " p"],
 ]:
-    """Polygons: corners of each, vertices of all, a colour of each, places of all corners, number of each texture."""
+    """Polygons: corner counts, vertex indices, face colours, UVs of the corners, texture indices."""
     face = elements.get("face")
     if face is None:
         corners = _strips(elements.get("tristrips"))
@@ -94,7 +94,7 @@ def _faces(
 
 
 def _strips(element: PlyElement | None) -> Int[np.ndarray, "t 3"]:
-    """Triangles of strips, which −1 parts; every second one is turned."""
+    """Triangles of strips, separated by −1; every second one is flipped."""
     found = [np.zeros((0, 3), np.int64)]
     lists = None if element is None else _list(element, _INDICES)
     if lists is not None:
@@ -111,7 +111,7 @@ def _strips(element: PlyElement | None) -> Int[np.ndarray, "t 3"]:
 
 
 def _list(element: PlyElement, names: tuple[str, ...]) -> tuple[Int[np.ndarray, " p"], np.ndarray] | None:
-    """Lengths and values of the first of the named lists there is."""
+    """Lengths and values of the first list that exists, by name."""
     found = next((element.lists[name] for name in names if name in element.lists), None)
     return None if found is None else (found.counts, found.values)
 
@@ -119,7 +119,7 @@ def _list(element: PlyElement, names: tuple[str, ...]) -> tuple[Int[np.ndarray, 
 def _columns(
     element: PlyElement, choices: tuple[tuple[str, ...], ...], *, scaled: bool = False
 ) -> Float[np.ndarray, "n k"] | None:
-    """The first of the groups of numbers there is; whole numbers over their greatest, where scaled."""
+    """The first group of columns that exists; integers are divided by their maximum if scaled."""
     for names in choices:
         if all(name in element.numbers for name in names):
             return np.stack([element.numbers[n] / (element.greatest[n] if scaled else 1) for n in names], axis=1)
@@ -127,7 +127,7 @@ def _columns(
 
 
 def _bytes(colors: Float[np.ndarray, "n 3"] | None) -> UInt8[np.ndarray, "n 3"] | None:
-    """Colours from 0 to 1 as bytes; numbers of floating point up to 255 are meant as bytes."""
+    """Colours in 0 to 1 as bytes; floats up to 255 count as bytes."""
     if colors is None:
         return None
     colors = np.nan_to_num(colors, posinf=0, neginf=0)

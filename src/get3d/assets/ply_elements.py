@@ -1,4 +1,4 @@
-"""The elements of polygon files, .ply, as arrays. The package plyfile reads headers and binary ones."""
+"""The elements of PLY files as arrays. The package plyfile reads headers and binary elements."""
 
 import io
 import re
@@ -50,7 +50,7 @@ class PlyElement:
 
 
 def read_elements(path: Path) -> tuple[dict[str, PlyElement], list[str]]:
-    """The elements of a file by name, as large as it can hold them, and its comments.
+    """The elements of a file by name, limited by the file's size, and its comments.
 
     Raises:
         InputError: it is no such file, or is cut short.
@@ -66,7 +66,7 @@ def read_elements(path: Path) -> tuple[dict[str, PlyElement], list[str]]:
         if count > size:
             raise InputError(f"it is to hold {count} of the element {name!r} in {size} bytes; get it again")
     try:
-        # Without rows, the header alone is read.
+        # Without rows, only the header is read.
         data = plyfile.PlyData.read(io.BytesIO(_ELEMENT.sub(rb"\g<1>0", header)))
         if len(data.elements) != len(counts):
             raise InputError("its header cannot be read; export it again")
@@ -80,7 +80,7 @@ def read_elements(path: Path) -> tuple[dict[str, PlyElement], list[str]]:
 
 
 def _of_binary(path: Path, header: plyfile.PlyData) -> plyfile.PlyData:
-    """A file in binary; faces that all have three corners, or four, as most, are read at once."""
+    """A binary file; if all faces have three corners, or all four, they are read at once."""
     lists = [(part.name, field.name) for part in header for field in part.properties if _is_list(field)]
     if len(lists) == 1 and lists[0][0] == "face":
         for corners in (3, 4):
@@ -141,7 +141,7 @@ def _of_text(data: plyfile.PlyData, counts: list[int], body: bytes) -> dict[str,
 def _rows(
     element: Any, values: Float[np.ndarray, " v"], starts: Int[np.ndarray, " n"], ends: Int[np.ndarray, " n"]
 ) -> PlyElement:
-    """Rows of one element. All are read at once, property after property, also where lists have different lengths."""
+    """Rows of one element, read at once, property by property, even if lists have different lengths."""
     numbers, greatest, lists = {}, {}, {}
     at = starts
     for field in element.properties:

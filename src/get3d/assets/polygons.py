@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 __all__ = ["triangles"]
 
 _FLAT = 1e-9
-"""A corner whose turn, over the square of the polygon's longest side, is less, is taken to be straight."""
+"""A corner whose cross product, over the square of the polygon's longest side, is smaller counts as straight."""
 
 
 def triangles(
@@ -44,7 +44,7 @@ def triangles(
 def _concave(
     counts: Int[np.ndarray, " p"], starts: Int[np.ndarray, " p"], points: Float[np.ndarray, "c 3"]
 ) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k 3"]]:
-    """The polygons that turn both ways, and their mean normals."""
+    """The concave polygons, and their mean normals."""
     many = np.flatnonzero(counts > 3)
     if not len(many):
         return many, np.zeros((0, 3))
@@ -71,7 +71,7 @@ def _concave(
 
 
 def _ears(ring: Float[np.ndarray, "n 3"], normal: Float[np.ndarray, " 3"]) -> Int[np.ndarray, "m 3"] | None:
-    """Triangles of one polygon, as long as all of it is cut; None where it crosses itself or is no surface."""
+    """Triangles of one polygon by ear clipping; None if it intersects itself or is degenerate."""
     if not (np.isfinite(ring).all() and normal.any()):
         return None
     across = np.eye(3)[np.abs(normal).argmin()]

@@ -1,4 +1,4 @@
-"""Images of textured meshes in a light that is fixed to the world, or turned about +Y, on our own rasteriser."""
+"""Images of textured meshes in a light fixed to the world or rotated about +Y, with our own rasteriser."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from get3d.render.shade import views_of
 __all__ = ["shade"]
 
 _SAMPLES_AT_ONCE = 2**19
-"""Views are drawn in groups of so many samples, which bounds the memory and keeps it near the processor."""
+"""Samples drawn at once, which bounds the memory and keeps it in the cache."""
 
 
 def shade(
@@ -36,7 +36,7 @@ def shade(
     shading: ShadingName = "matte",
     turns: Float[Tensor, " n"] | None = None,
 ) -> UInt8[Tensor, "n 4 {resolution} {resolution}"]:
-    """Images of an object from each camera, RGBA on nothing, made where its tensors are.
+    """Images of an object from each camera, RGBA with a transparent background, on the device of its tensors.
 
     The texture is read bilinearly, light is added up and pixels are averaged in linear light. Alpha is the share of a
     pixel that the object covers; the colour is that of the covered share alone, black where there is none. Both sides
@@ -68,7 +68,7 @@ def shade(
 
 @dataclass(frozen=True)
 class _Surface:
-    """An asset as it is read at pixels: all that vertices have in one table, all that faces have in another.
+    """An asset in the form that is read at pixels: one table of vertex values and one of face values.
 
     Attributes:
         mesh: the bare mesh.
@@ -115,19 +115,19 @@ class _Surface:
         return fragments.face % len(self.material)
 
     def values(self, fragments: Fragments) -> Float[Tensor, "p 8"]:
-        """What vertices have, at each covered pixel."""
+        """Interpolated vertex values at each covered pixel."""
         views = fragments.face_index.shape[0]
         return interpolate(self.at_vertices, self.mesh.faces.repeat(views, 1), fragments)
 
     def solid(self, fragments: Fragments) -> Bool[Tensor, " p"]:
-        """Where the covered pixels do not show a hole."""
+        """Covered pixels that are not in a hole."""
         material = self.material.index_select(0, self.face(fragments))
         alpha = self.textures.sample(material, self.values(fragments)[:, :2])[:, 3]
         return alpha >= self.cutoffs.index_select(0, material)
 
 
 def _tangents(asset: Asset) -> tuple[Float[Tensor, "f 3"], Float[Tensor, "f 1"]]:
-    """Where u grows in each face, and whether the texture is mirrored there."""
+    """The direction of increasing u in each face, and whether its texture is mirrored."""
     a, b, c = asset.vertices[asset.faces].unbind(1)
     (u1, v1), (u2, v2) = (
         edge.unbind(1) for edge in (asset.uv[asset.faces] - asset.uv[asset.faces[:, :1]]).unbind(1)[1:]
@@ -140,7 +140,7 @@ def _tangents(asset: Asset) -> tuple[Float[Tensor, "f 3"], Float[Tensor, "f 1"]]
 def _bumped(
     surface: _Surface, face: Int[Tensor, " p"], normals: Float[Tensor, "p 3"], texels: Float[Tensor, "p 3"]
 ) -> Float[Tensor, "p 3"]:
-    """Normals leant as a normal map says: x along u, y along v, z along the smooth normal (glTF 2.0, section 3.9.3)."""
+    """Normals from a normal map: x along u, y along v, z along the smooth normal (glTF 2.0, section 3.9.3)."""
     assert surface.tangents is not None and surface.mirrored is not None
     tangent = surface.tangents.index_select(0, face)
     tangent = normalize(tangent - (tangent * normals).sum(1, keepdim=True) * normals, dim=1)

@@ -1,4 +1,4 @@
-"""Normals of surfaces without normals: smooth, except at sharp edges."""
+"""Computes normals: smooth, except at sharp edges."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -8,7 +8,7 @@ __all__ = ["corner_normals"]
 CREASE = np.cos(np.radians(40))
 """Neighbouring faces at a larger angle than this have a sharp edge; the others are shaded as one surface."""
 _CROWD = 512
-"""Around a point of more faces, all are one surface: comparing each with each would take too long."""
+"""Around a point with more faces all are smooth, because comparing all pairs would take too long."""
 _BLOCK = 2**17
 
 

@@ -1,4 +1,4 @@
-"""Numbers of plain text, millions of them at once."""
+"""Parses numbers in text, millions at once."""
 
 import warnings
 
@@ -9,7 +9,7 @@ __all__ = ["all_numbers", "words_in_lines"]
 
 
 def all_numbers(text: str | bytes, dtype: type = np.float64) -> np.ndarray | None:
-    """All numbers of a text, which blanks part; None where something is no number."""
+    """All numbers of a text, separated by white space; None if something is not a number."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         try:
@@ -19,7 +19,7 @@ def all_numbers(text: str | bytes, dtype: type = np.float64) -> np.ndarray | Non
 
 
 def words_in_lines(text: bytes) -> Int[np.ndarray, " n"]:
-    """How many words each line of a text has; what follows the last end of a line is a line, unless it is empty."""
+    """Number of words in each line of a text; a last line without a newline counts, unless it is empty."""
     if b"\r" in text:
         text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     letters = np.frombuffer(text, np.uint8)

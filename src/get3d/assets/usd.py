@@ -18,11 +18,11 @@ __all__ = ["load_usdz", "up_of_usdz"]
 
 _SHAPED = ("Mesh", "Sphere", "Cube", "Cylinder", "Cone", "Capsule", "Plane")
 _DEEPEST = 8
-"""Instancers within instancers."""
+"""Maximum depth of nested instancers."""
 
 
 def up_of_usdz(path: Path) -> str:
-    """The direction that is up: y or z."""
+    """The up axis: y or z."""
     from pxr import UsdGeom
 
     return str(UsdGeom.GetStageUpAxis(_stage(path.resolve()))).lower()
@@ -59,7 +59,7 @@ def _stage(path: Path) -> Any:
 
 
 class _Stage:
-    """Goes through a stage.
+    """Traverses a stage.
 
     Attributes:
         placed: the shapes found.
@@ -77,7 +77,7 @@ class _Stage:
         self._walk(stage.GetPseudoRoot(), np.eye(4)[None], 0)
 
     def _walk(self, root: Any, outer: Float[np.ndarray, "i 4 4"], depth: int) -> None:
-        """Places what is below a prim, once for each matrix."""
+        """Places the subtree of a prim, once for each matrix."""
         from pxr import Usd, UsdGeom
 
         walk = iter(Usd.PrimRange(root, Usd.TraverseInstanceProxies()))
@@ -109,7 +109,7 @@ class _Stage:
             return
         if which.min() < 0 or which.max() >= len(targets):
             raise InputError(f"an instancer names the prototype {which.max()} of {len(targets)}; export it again")
-        # Of the mask those that are left are given, so the numbers must be masked likewise.
+        # Only unmasked instances are returned, so the indices must be masked as well.
         mask = instancer.ComputeMaskAtTime(self._time)
         matrices = instancer.ComputeInstanceTransformsAtTime(
             self._time, self._time, UsdGeom.PointInstancer.ExcludeProtoXform
@@ -124,18 +124,18 @@ class _Stage:
             prototype = prim.GetStage().GetPrimAtPath(target)
             if not len(chosen) or not prototype:
                 continue
-            # What is below the prototype is placed in the world; from there it goes into the prototype's own
-            # coordinates, those of its parent undone but not its own.
+            # The subtree of the prototype is placed in world coordinates; convert them to the prototype's own
+            # coordinates: undo its parent's transform, but not its own.
             undone = np.linalg.pinv(self._matrix(prototype.GetParent()))
             copies = outer[:, None] @ (here @ chosen @ undone)[None]
             self._walk(prototype, copies.reshape(-1, 4, 4), depth + 1)
 
     def _matrix(self, prim: Any) -> Float[np.ndarray, "4 4"]:
-        # Row vectors there, columns here.
+        # USD uses row vectors, we use columns.
         return np.array(self._places.GetLocalToWorldTransform(prim)).T
 
     def _place(self, prim: Any, outer: Float[np.ndarray, "i 4 4"]) -> None:
-        # A prototype of an instance is one in memory, and made once.
+        # Instances share one prototype in memory, which is read once.
         shared = prim.GetPrimInPrototype() if prim.IsInstanceProxy() else prim
         key = str(shared.GetPath())
         if key not in self._made:

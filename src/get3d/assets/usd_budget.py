@@ -1,4 +1,4 @@
-"""What is looked at before a USD package is composed: where its layers lie, and how much comes of it."""
+"""Checks of a USD package before composition: location of its layers and size of the result."""
 
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,11 @@ from get3d.files import InputError
 __all__ = ["require_composable", "require_within"]
 
 _ENDLESS = 10**9
-"""Counting stops here: thirty lines, each referring twice to the one before, are as many."""
+"""Counting stops here; thirty prims, each referring twice to the previous one, would reach it."""
 
 
 def require_composable(path: Path) -> None:
-    """Counts what composition would make, on the layers as they are written; USD itself would just go on.
+    """Counts the prims that composition would create, from the layers alone; USD itself has no limit.
 
     Args:
         path: the package, absolute and with links followed.
@@ -38,7 +38,7 @@ def require_composable(path: Path) -> None:
 
 
 def require_within(path: Path, name: str) -> None:
-    """Sees to it that a file lies in the package.
+    """Requires a file to be in the package.
 
     Raises:
         InputError: it does not.
@@ -49,20 +49,20 @@ def require_within(path: Path, name: str) -> None:
 
 
 class _Counter:
-    """Counts prims, each again wherever it is referred to. What is counted twice by variants makes it no smaller."""
+    """Counts prims, again for each reference. Variants may be counted twice, so this is an upper bound."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[tuple[str, str], int] = {}
 
     def layer(self, layer: Any) -> int:
-        """Prims of a whole layer and of those below it."""
+        """Prims of a layer and its sublayers."""
         return self._below((layer.identifier, ""), layer, layer.rootPrims, layer.subLayerPaths)
 
     def _prim(self, layer: Any, place: Any) -> int:
-        """A prim and what comes with it; 0 where there is none.
+        """Number of prims in a subtree with its references; 0 if there is none.
 
-        One that is there by composition only counts as much as the one above it, which is more.
+        A prim that exists only by composition counts as its parent, which is larger.
         """
         from pxr import Sdf
 
@@ -113,7 +113,7 @@ class _Counter:
         return min(count, _ENDLESS)
 
     def _other(self, layer: Any, name: str) -> Any:
-        """Another layer of the package; None where it is missing."""
+        """Another layer of the package; None if it is missing."""
         from pxr import Ar, Sdf, Tf
 
         place = Ar.GetResolver().Resolve(Sdf.ComputeAssetPathRelativeToLayer(layer, name)).GetPathString()

@@ -1,4 +1,4 @@
-"""Preview surfaces of USD: the base colour, and where in which texture it is."""
+"""Preview surfaces of USD: the base colour, its texture and UV set."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from get3d.color import linear_to_bytes, linear_to_srgb
 __all__ = ["Paint", "UsdMaterials"]
 
 _GREY = (0.18, 0.18, 0.18)
-"""The preview surface's own default."""
+"""Default of the preview surface."""
 _DEEPEST = 16
-"""Shaders one after the other."""
+"""Maximum length of a chain of shaders."""
 _INPUTS: dict[str, tuple[str, tuple[float, ...] | None]] = {
     "roughness": ("roughness", (0.5,)),
     "metallic": ("metallic", (0.0,)),
@@ -30,7 +30,7 @@ _LANES = {"r": 0, "g": 1, "b": 2, "a": 3}
 
 @dataclass(frozen=True)
 class Paint:
-    """A material and where its texture is.
+    """A material, and the UV set of its texture.
 
     Attributes:
         material: the texture itself, times the colour.
@@ -48,7 +48,7 @@ class Paint:
 
 
 class UsdMaterials:
-    """The materials of a package, each made when it is first used.
+    """The materials of a package; each is read on first use.
 
     Attributes:
         white: a material for what has colours of its own.
@@ -61,7 +61,7 @@ class UsdMaterials:
         self.white = base_material(None, np.ones(4), "OPAQUE", None)
 
     def paint(self, binding: Any) -> Paint | None:
-        """What a prim, or a binding of its parts, is bound to; None where there is nothing, or no preview surface."""
+        """The material of a prim or of a subset of it; None if there is none or it has no preview surface."""
         from pxr import UsdShade
 
         bound = UsdShade.MaterialBindingAPI(binding).ComputeBoundMaterial()[0]
@@ -75,7 +75,7 @@ class UsdMaterials:
         return self._paints[key]
 
     def _preview(self, surface: Any) -> Paint:
-        """What is black all over, and mirrors or shines, has its colour from that."""
+        """A black material that is specular or emissive takes its colour from there."""
         names = ["diffuseColor", "emissiveColor"]
         if _value(surface, "useSpecularWorkflow", 0):
             names.insert(1, "specularColor")
@@ -149,7 +149,7 @@ class UsdMaterials:
         return Paint(material, name_, transform, not {"clamp", "mirror", "black"} & set(wraps))
 
     def _place(self, texture: Any) -> tuple[str, Float[np.ndarray, "2 3"]]:
-        """The variable that a texture takes, and what is applied to it on the way."""
+        """The UV variable of a texture, and the transforms applied to it."""
         moved, shader = np.eye(3), _source(texture, "st")
         for _ in range(_DEEPEST):
             kind = None if shader is None else shader.GetIdAttr().Get()
@@ -161,7 +161,7 @@ class UsdMaterials:
             across, up = _value(shader, "scale", None) or (1.0, 1.0)
             x, y = _value(shader, "translation", None) or (0.0, 0.0)
             cosine, sine = np.cos(angle), np.sin(angle)
-            # The last shader of the chain is met first.
+            # The chain is traversed from its last shader.
             moved = moved @ [[cosine * across, -sine * up, x], [sine * across, cosine * up, y], [0, 0, 1]]
             shader = _source(shader, "in")
         if shader is not None:
@@ -194,7 +194,7 @@ def _is_texture(shader: Any) -> bool:
 
 
 def _value(shader: Any, name: str, default: Any) -> Any:
-    """The value of an input, through the interfaces of materials."""
+    """The value of an input, followed through the interfaces of materials."""
     found = shader.GetInput(name)
     if not found:
         return default
@@ -206,7 +206,7 @@ def _value(shader: Any, name: str, default: Any) -> Any:
 
 
 def _source(shader: Any, name: str) -> Any:
-    """The shader that an input takes its value from, through the interfaces of materials; None where none does."""
+    """The shader connected to an input, followed through the interfaces of materials; None if there is none."""
     from pxr import UsdShade
 
     found = shader.GetInput(name)

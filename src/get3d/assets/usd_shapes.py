@@ -1,4 +1,4 @@
-"""Prims of USD that have a surface, as triangles: meshes, and the solids that USD has names for."""
+"""USD prims with a surface, as triangles: meshes and the named solids."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from get3d.files import InputError
 __all__ = ["shapes_of"]
 
 _UV_NAMES = ("st", "st0", "UVMap", "uv", "map1")
-"""Usual names of texture coordinates, for textures that do not say which they take."""
+"""Usual names of texture coordinates, for textures that name none."""
 _COLORS = "displayColor"
 
 
@@ -64,13 +64,13 @@ def shapes_of(
 
 
 class _Mesh:
-    """A mesh at a time.
+    """A mesh at a point in time.
 
     Attributes:
         points: [P, 3].
         indices: [C] numbers of points, polygon after polygon.
-        polygon: [T] of each triangle, which polygon it is of.
-        corners: [T, 3] of each triangle, its places in `indices`.
+        polygon: [T] index of each triangle's polygon.
+        corners: [T, 3] positions of each triangle's corners in `indices`.
     """
 
     def __init__(self, prim: Any, time: Any, resolver: FolderResolver, max_faces: int) -> None:
@@ -90,7 +90,7 @@ class _Mesh:
         self.polygon, self.corners = triangles(self._counts, self.points[self.indices])
         if mesh.GetOrientationAttr().Get(time) == UsdGeom.Tokens.leftHanded:
             self.corners = self.corners[:, ::-1]
-        # Drawn as it was bound, which is how it was modelled; what moves it is not read.
+        # Skinned meshes are drawn in the bind pose; animation is not read.
         if UsdSkel.BindingAPI(prim).GetInheritedAnimationSource():
             resolver.missing.append(f"the pose of {prim.GetName()}")
         scheme = mesh.GetSubdivisionSchemeAttr()
@@ -98,7 +98,7 @@ class _Mesh:
             resolver.missing.append(f"subdivision ({scheme.Get(time)})")
 
     def parts(self) -> list[tuple[Any, np.ndarray]]:
-        """Bindings of materials, and of each which polygons it is for."""
+        """Material bindings, and the polygons of each."""
         from pxr import UsdShade
 
         chosen = np.zeros(len(self._counts), dtype=np.int64)
@@ -109,7 +109,7 @@ class _Mesh:
         return [(binding, chosen == number) for number, binding in enumerate(bindings)]
 
     def first(self, names: tuple[str, ...]) -> Float[np.ndarray, "t 3 n"] | None:
-        """Values of the first of the named variables that there is."""
+        """Values of the first variable that exists, by name."""
         for name in names:
             values = self.variable(name)
             if values is not None:
@@ -117,7 +117,7 @@ class _Mesh:
         return None
 
     def variable(self, name: str) -> Float[np.ndarray, "t 3 n"] | None:
-        """Values of a variable at the corners of the triangles; None where there are none."""
+        """Values of a variable at the corners of the triangles; None if there are none."""
         from pxr import UsdGeom
 
         found = UsdGeom.PrimvarsAPI(self._prim).FindPrimvarWithInheritance(name)
@@ -125,7 +125,7 @@ class _Mesh:
         return None if values is None else self._spread(values, found.GetInterpolation())
 
     def normals(self) -> Float[np.ndarray, "t 3 3"] | None:
-        """The normals that the mesh gives."""
+        """The normals of the mesh."""
         from pxr import UsdGeom
 
         values = self.variable("normals")
@@ -161,7 +161,7 @@ def _three(colors: Float[np.ndarray, "c n"]) -> Float[np.ndarray, "c 3"]:
 
 
 def _moved(uv: Float[np.ndarray, "c n"], paint: Paint, resolver: FolderResolver) -> Float[np.ndarray, "c 2"] | None:
-    """Places in the texture, v upwards here as there."""
+    """UV coordinates; v points up in both conventions."""
     if uv.shape[1] < 2:
         return None
     uv = uv[:, :2] @ paint.transform[:, :2].T + paint.transform[:, 2]

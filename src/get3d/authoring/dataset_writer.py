@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 import numpy as np
@@ -128,19 +129,43 @@ def in_processes(
     left = iter(items)
     waiting: set[Future[Result]] = set()
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    others = set(multiprocessing.active_children())
+    with ProcessPoolExecutor(workers, context, initializer=_begin) as pool:
         try:
             while True:
                 # A second one for each process is at hand when it is done with the first.
                 with _kept_from_interrupts():
-                    waiting |= {pool.submit(function, item) for item in islice(left, 2 * workers - len(waiting))}
+                    waiting |= {pool.submit(_work, function, item) for item in islice(left, 2 * workers - len(waiting))}
                 if not waiting:
                     return
                 done, waiting = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
+        except BaseException:
+            # An object can take minutes, and nobody waits for it any more.
+            for process in set(multiprocessing.active_children()) - others:
+                process.terminate()
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin() -> None:
+    """What a process does first."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    raise SystemExit
+
+
+def _work(function: Callable[[Item], Result], item: Item) -> Result:
+    """Calls the function; a process that is told to stop ends after removing what is half written."""
+    try:
+        return function(item)
+    except SystemExit:
+        os._exit(1)
 
 
 @contextmanager

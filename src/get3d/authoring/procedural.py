@@ -26,6 +26,7 @@ from get3d.authoring.dataset_writer import (
 )
 from get3d.camera_prior import CameraPrior
 from get3d.cameras import Cameras
+from get3d.console import counted
 from get3d.datasets.camera_table import write_cameras
 from get3d.datasets.config import SynthConfig
 from get3d.datasets.index import SPLITS, Description, split_of
@@ -124,7 +125,7 @@ def synthesize(config: SynthConfig, console: Console) -> Path:
         root, names, np.degrees(angles.double().numpy()), None if turns is None else np.degrees(turns.double().numpy())
     )
     files = f"images/, meshes/, cameras.csv, dataset.json; next: get3d check {shlex.quote(str(root))}"
-    console.print(f"{root}: {len(objects)} objects: {files}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{root}: {counted(len(objects), 'object')}: {files}", highlight=False, markup=False, soft_wrap=True)
     return root
 
 

@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.text import Text
 
-from get3d.benchmarks import extraction, fields, full, generation, live, loading, ranks, start, step, visibility
+from get3d.benchmarks import extraction, fields, full, generation, live, loading, phases, ranks, start, step, visibility
 from get3d.benchmarks.config import BenchConfig
 from get3d.benchmarks.rows import Row, to_json, to_table
 from get3d.checkpoints.model import load
@@ -68,6 +68,9 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
         "fields": lambda: fields.rows(config.shapes, config.grid, repeats, device),
         "visibility": lambda: visibility.rows(config.mesh_faces, config.image, repeats, device),
         "a training step, and reading images": lambda: _step_rows(config, training),
+        "both phases of training": lambda: phases.rows(
+            config.preset, training, repeats, config.warm, compiled=config.full
+        ),
         "objects": lambda: generation.rows(of, generator, config.faces, config.texture, repeats, goals=False),
         "the live page": lambda: live.rows(config.model or LIVE, config.faces, config.texture, repeats, config.device),
     }
@@ -80,7 +83,7 @@ def _alone(config: BenchConfig, training: TrainConfig, device: torch.device) -> 
 def _step_rows(config: BenchConfig, training: TrainConfig) -> list[Row]:
     """The stages of a step, and how much faster than the step its images are read."""
     found = step.rows(config.preset, training, config.repeats, config.warm)
-    (seconds,) = (row.other_seconds[step.WHOLE] for row in found if step.WHOLE in row.other_seconds)
+    (seconds,) = (row.other_seconds[step.TOTAL] for row in found if step.TOTAL in row.other_seconds)
     return [*found, *loading.rows(config.preset, training, seconds, config.repeats)]
 
 

@@ -17,7 +17,7 @@ class BenchConfig:
     Attributes:
         preset: preset whose training step is timed, in a new run.
         model: model whose objects are timed, as for `get3d generate`; by default an untrained model of the preset.
-        full: also time the full-size generator, which takes minutes.
+        full: also time the full-size generator, and a compiled step, which takes minutes.
         ranks: only divide the training step among 1, 2, … up to this many processes, and measure their communication.
         repeats: number of repetitions of each measurement.
         warm: number of training steps before one is timed.

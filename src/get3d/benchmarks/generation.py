@@ -15,7 +15,7 @@ __all__ = ["rows"]
 
 UNWRAP = "unwrap"
 STAGES = ("field and surface", "simplify and repair", UNWRAP, "bake", "write a GLB")
-WHOLE = "an object, from latent to file"
+TOTAL = "an object, from latent to file"
 PSI = 0.7
 SECONDS = 15.0
 """What an object of the full-size generator may take."""
@@ -43,9 +43,9 @@ def rows(of: str, generator: Generator, faces: int, texture: int, repeats: int, 
     group = f"A textured object of {of}: at most {faces:,} faces, texture {texture}²"
     shares = [Row(group, stage, medians[stage], result=medians[stage] / total, unit="%") for stage in STAGES]
     note = f"its surface had {sorted(made)[len(made) // 2]:,} faces before"
-    whole = medians[WHOLE]
+    whole = medians[TOTAL]
     summed = {"sum of the stages": total}
-    rows = [*shares, Row(group, WHOLE, whole, summed, whole, "s", at_most(SECONDS) if goals else None, note)]
+    rows = [*shares, Row(group, TOTAL, whole, summed, whole, "s", at_most(SECONDS) if goals else None, note)]
     if goals:
         bound = at_most(SECONDS / 3)
         note = f"a third of the {SECONDS:.0f} s that an object may take"
@@ -66,9 +66,9 @@ def _generate(generator: Generator, seed: int, faces: int, texture: int, watch: 
         unwrapped = unwrap(bare, texture)
     with watch.lap(STAGES[3]):
         bake(unwrapped, shapes.material(0), texture)
-    with watch.lap(WHOLE):
+    with watch.lap(TOTAL):
         (textured,) = generator.textured(latents, PSI, texture, faces)
-        textured.save(folder / "whole.glb")
+        textured.save(folder / "object.glb")
     with watch.lap(STAGES[4]):
         textured.save(folder / "again.glb")
     return len(mesh.faces)

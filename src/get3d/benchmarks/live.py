@@ -6,6 +6,7 @@ from pathlib import Path
 from get3d.benchmarks.rows import Row, at_most
 from get3d.benchmarks.timing import Stopwatch
 from get3d.generation.settings import Settings
+from get3d.viewer.look import shown
 from get3d.viewer.studio import Studio
 
 __all__ = ["rows"]
@@ -30,9 +31,12 @@ def rows(model: str, faces: int, texture: int, repeats: int, device: str) -> lis
     watches = [Stopwatch(studio.generator.device) for _ in range(2)]
     for seed in range(repeats + 1):
         watch, pick = watches[seed > 0], studio.pick(seed, seed, 0.7, next(iter(studio.generator.config.classes), None))
-        for stage, make in ((PREVIEW, studio.preview), (TEXTURED, studio.textured)):
-            with watch.lap(stage):
-                make(pick)
+        with watch.lap(PREVIEW):
+            studio.preview(pick)
+        with watch.lap(TEXTURED):
+            textured = studio.textured(pick)
+            if textured is not None:
+                shown(textured, studio.look)
     medians = watches[1].medians
     group = f"The live page of {model}: at most {faces:,} faces, texture {texture}²"
     return [

@@ -1,6 +1,6 @@
 """The stages of a training step, forward and backward each, and the complete step compared with their sum.
 
-The step is the training loop's own, watched by PyTorch's profiler: the code marks its stages (`get3d.spans`), and an
+The step is the training loop's own, profiled by PyTorch's profiler: the code marks its stages (`get3d.spans`), and an
 operation of a backward pass belongs to the stage whose operation it differentiates.
 """
 
@@ -21,10 +21,10 @@ from get3d.benchmarks.rows import Row, at_most
 from get3d.benchmarks.timing import Stopwatch
 from get3d.datasets.loader import Batch, ImageDataset
 from get3d.training.checkpoint import TrainingState
-from get3d.training.config import TrainConfig, prepare_run
+from get3d.training.config import HULL_VIEWS, TrainConfig, prepare_run
 from get3d.training.loop import start, train_step
 
-__all__ = ["STAGES", "WHOLE", "make_dataset", "rows", "stage_seconds"]
+__all__ = ["STAGES", "TOTAL", "make_dataset", "rows", "stage_seconds"]
 
 DATA, REST = "data loading", "the rest"
 STAGES = (
@@ -44,9 +44,9 @@ SURFACE_STAGES = (spans.FIELDS, spans.EXTRACTION, spans.RASTER, spans.TEXTURE)
 
 FORWARD, BACKWARD = "forward", "backward"
 STEP, STEP_WITH_R1 = "a step", "a step with R1"
-WHOLE = "the step itself"
+TOTAL = "the step"
 """The time by this name, in one of the rows, is that of a whole step."""
-_WATCHED = "a watched step"
+_PROFILED = "a profiled step"
 WAITS = 10
 """Of a step, at most: the sizes of what surfaces cross and of what is seen, and whether all gradients are finite."""
 
@@ -69,8 +69,8 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int) -> list[Row]
 
 
 def make_dataset(folder: Path, config: TrainConfig) -> None:
-    """Ten objects, the fewest of which some are held out; images enough for a few batches."""
-    views = -(-2 * config.batch // 7)
+    """Ten objects, the fewest of which some are held out; images enough for a few batches, and for hulls."""
+    views = max(-(-2 * config.batch // 7), HULL_VIEWS)
     settings = SynthConfig(
         "chair", folder, shapes=10, views=views, resolution=config.resolution, texture=256, workers=1
     )
@@ -82,8 +82,8 @@ class _Measured:
     """A step, taken apart.
 
     Attributes:
-        stages: seconds of each stage by direction, the mean of the watched steps; R1 of a step that has it.
-        medians: seconds of whole steps that nobody watched, with and without R1, and of data loading.
+        stages: seconds of each stage by direction, the mean of the profiled steps; R1 of a step that has it.
+        medians: seconds of steps that are not profiled, with and without R1, and of data loading.
         faces: of a shape, in the mean.
         host: what a step without R1 asks of the host.
     """
@@ -137,7 +137,7 @@ def _add(found: dict[str, dict[str, float]], label: tuple[str, str], microsecond
 
 
 def _measure(config: TrainConfig, images: ImageDataset, repeats: int, warm: int) -> _Measured:
-    """Watches steps, and times others that nobody watches; they take turns."""
+    """Profiles steps, and times others that it does not; they take turns."""
     state = start(config)
     device = next(state.generator.parameters()).device
     stream = images.batches(config.batch, config.seed)
@@ -155,7 +155,7 @@ def _measure(config: TrainConfig, images: ImageDataset, repeats: int, warm: int)
             state.cur_nimg = nimg
             with chosen.lap(name):
                 train_step(state, batch, config)
-            for stage, ways in _watched(state, batch, config, nimg).items():
+            for stage, ways in profiled_stages(state, batch, config, nimg).items():
                 # A step with R1 tells about R1 alone.
                 if turn and (stage == spans.R1) == (name == STEP_WITH_R1):
                     for way, seconds in ways.items():
@@ -171,12 +171,12 @@ def _measure(config: TrainConfig, images: ImageDataset, repeats: int, warm: int)
     return _Measured({DATA: {FORWARD: medians[DATA]}} | stages, medians, faces, host_work(step, device))
 
 
-def _watched(state: TrainingState, batch: Batch, config: TrainConfig, nimg: int) -> dict[str, dict[str, float]]:
+def profiled_stages(state: TrainingState, batch: Batch, config: TrainConfig, nimg: int) -> dict[str, dict[str, float]]:
     """The stages of one step."""
     cuda = next(state.generator.parameters()).device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if cuda else [])]
     state.cur_nimg = nimg
-    with profile(activities=activities) as recorded, record_function(_WATCHED):
+    with profile(activities=activities) as recorded, record_function(_PROFILED):
         train_step(state, batch, config)
     return stage_seconds(recorded.events(), cuda=cuda)
 
@@ -192,7 +192,7 @@ def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> l
         for stage in STAGES
     }
     total = sum(sum(ways.values()) for ways in seconds.values())
-    whole = medians[DATA] + medians[STEP] + (medians[STEP_WITH_R1] - medians[STEP]) / interval
+    step = medians[DATA] + medians[STEP] + (medians[STEP_WITH_R1] - medians[STEP]) / interval
     surface = sum(sum(seconds[stage].values()) for stage in SURFACE_STAGES)
     notes = {spans.R1: f"taken every {interval} steps; a step's part of it"}
     return [
@@ -200,7 +200,7 @@ def _rows(preset: str, config: TrainConfig, measured: _Measured, warm: int) -> l
             Row(group, stage, sum(ways.values()), ways, sum(ways.values()) / total, "%", note=notes.get(stage, ""))
             for stage, ways in seconds.items()
         ),
-        Row(group, "sum of the stages, and the whole step", total, {WHOLE: whole}, total / whole, "%"),
+        Row(group, "sum of the stages, and the step", total, {TOTAL: step}, total / step, "%"),
         Row(
             group,
             "rasterising, extraction and field lookup together",

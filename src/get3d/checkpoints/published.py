@@ -123,14 +123,14 @@ def convert(
         InputError: as `load_published`; the folder cannot be written to.
     """
     published = load_published(path, kind, grid_resolution, grid_size)
-    average = published.generator_ema
-    stored = {name: tensor.clone() for name, tensor in average.state_dict().items() if name.endswith(".w_avg")}
-    average.estimate_mean_styles()
-    tensors = with_prefix(WEIGHTS, average.state_dict()) | with_prefix(STORED_MEAN + WEIGHTS, stored)
+    generator_ema = published.generator_ema
+    stored = {name: tensor.clone() for name, tensor in generator_ema.state_dict().items() if name.endswith(".w_avg")}
+    generator_ema.estimate_mean_styles()
+    tensors = with_prefix(WEIGHTS, generator_ema.state_dict()) | with_prefix(STORED_MEAN + WEIGHTS, stored)
     tensors |= with_prefix(GENERATOR, published.generator.state_dict())
     tensors |= with_prefix(DISCRIMINATOR, published.discriminator.state_dict())
     description = {
-        "generator": describe(average.config),
+        "generator": describe(generator_ema.config),
         "discriminator": describe(published.discriminator.config),
         "resolution": published.discriminator.resolution,
     }

@@ -14,13 +14,14 @@ from get3d.datasets.silhouette_consistency import Comparison
 
 __all__ = [
     "AXES",
-    "border_notes",
-    "camera_notes",
-    "framing_notes",
+    "border_advice",
+    "camera_advice",
+    "framing_advice",
     "in_range",
-    "mesh_notes",
-    "repeated_notes",
-    "split_notes",
+    "mesh_advice",
+    "repeated_advice",
+    "split_advice",
+    "unlike_their_mesh",
 ]
 
 AXES = {"azimuth": ("azimuth", 12), "polar": ("polar angle", 6)}
@@ -37,42 +38,42 @@ _ODD = 0.5
 """Images that agree with their mesh by less than this share of what is usual are of another object or camera."""
 
 
-def border_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
+def border_advice(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
     """How many images show an object that touches the border, and what to do if these are many."""
     touching = sum(one.touching for one in framings)
     if not touching:
         return []
     share = touching / len(framings)
-    note = f"{touching} images ({100 * share:.1f} %) show an object that touches the border"
+    text = f"{touching} images ({100 * share:.1f} %) show an object that touches the border"
     if share > _MANY:
         # The sphere about a cube of this side just fits between the borders.
         fits = 2 * prior.radius * math.sin(math.radians(prior.fov) / 2) / math.sqrt(3)
-        note += (
+        text += (
             f": objects are cut off. Render them with a smaller --scale ({math.floor(100 * fits) / 100:g} fits any "
             "form); of photographs, import wider ones, or with --fit pad"
         )
-    return [note]
+    return [text]
 
 
-def framing_notes(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
+def framing_advice(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
     """Size and position of objects in their images."""
     if not framings:
         return []
     extents, offsets = (np.array([getattr(one, name) for one in framings]) for name in ("extent", "offset"))
     low, middle, high = (f"{value:.0%}" for value in np.quantile(extents, [0, 0.5, 1]))
-    notes = [f"objects are {low} to {high} of their images' side long, half of them more than {middle}"]
-    notes += border_notes(framings, prior)
+    advice = [f"objects are {low} to {high} of their images' side long, half of them more than {middle}"]
+    advice += border_advice(framings, prior)
     if np.median(extents) < _SMALL:
-        notes.append(
+        advice.append(
             "objects are small in their images, and most of each image is empty: crop the images, or move the cameras "
             "nearer"
         )
     if np.median(offsets) > _OFF:
-        notes.append(
+        advice.append(
             f"half of the objects are more than {np.median(offsets):.0%} of the side off the middle of their image: "
             "cameras should look at the objects' centre"
         )
-    return notes
+    return advice
 
 
 def in_range(listing: Listing) -> Float[np.ndarray, "n 2"]:
@@ -82,9 +83,9 @@ def in_range(listing: Listing) -> Float[np.ndarray, "n 2"]:
     return np.stack([(degrees[:, 0] - low) % 360 + low, degrees[:, 1]], axis=1)
 
 
-def camera_notes(listing: Listing) -> list[str]:
+def camera_advice(listing: Listing) -> list[str]:
     """Parts of the range of angles with far fewer cameras than a uniform distribution, as of the generator, has."""
-    notes = []
+    advice = []
     for values, (name, (what, bins)) in zip(in_range(listing).T, AXES.items(), strict=True):
         low, high = getattr(listing.prior, name)
         edges = np.linspace(low, high, bins + 1)
@@ -96,14 +97,14 @@ def camera_notes(listing: Listing) -> list[str]:
             f"{a:.0f}° to {b:.0f}°" for (a, b), n in zip(pairwise(edges), counts, strict=True) if n < _FEW * expected
         ]
         if thin:
-            notes.append(
+            advice.append(
                 f"few cameras or none have their {what} in {', '.join(thin)}, where the generator will have cameras: "
                 "narrow the range in dataset.json (`camera`), or add images"
             )
-    return notes
+    return advice
 
 
-def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[str]:
+def repeated_advice(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[str]:
     """Images that are equal, pixel by pixel, and those of them that are in two splits."""
     if not repeated:
         return []
@@ -111,7 +112,7 @@ def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[
     def named(group: Sequence[int]) -> str:
         return " and ".join(listing.images[number] for number in group[:_NAMED])
 
-    notes = [f"{sum(map(len, repeated))} images equal another one, pixel by pixel, for example {named(repeated[0])}"]
+    advice = [f"{sum(map(len, repeated))} images equal another one, pixel by pixel, for example {named(repeated[0])}"]
     owner = np.full(len(listing.objects), -1)
     for number, objects in enumerate(listing.splits.values()):
         owner[objects] = number
@@ -121,14 +122,14 @@ def repeated_notes(listing: Listing, repeated: Sequence[Sequence[int]]) -> list[
         if len(np.unique(splits[splits >= 0])) > 1:
             leaks.append(group)
     if leaks:
-        notes.append(
+        advice.append(
             f"{len(leaks)} images are in two splits, for example {named(leaks[0])}: "
             "what is measured on one split is not new to a model trained on the other"
         )
-    return notes
+    return advice
 
 
-def split_notes(listing: Listing) -> list[str]:
+def split_advice(listing: Listing) -> list[str]:
     """Splits without objects, and the consequences."""
     uses = {
         "val": "training measures its snapshots on the images that it learns from",
@@ -141,13 +142,19 @@ def split_notes(listing: Listing) -> list[str]:
     ]
 
 
-def mesh_notes(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[str]:
+def mesh_advice(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[str]:
     """Images that do not show their mesh, while others of the same object do."""
-    odd = []
-    for number, found in comparisons.items():
-        views = np.flatnonzero(listing.object_index == number)
-        odd += views[np.flatnonzero(found.overlap < _ODD * np.median(found.overlap))].tolist()
+    odd = unlike_their_mesh(listing, comparisons)
     if not odd:
         return []
     names = ", ".join(listing.images[number] for number in odd[:_NAMED])
     return [f"{len(odd)} images do not show their object's mesh, while others of it do: {names}"]
+
+
+def unlike_their_mesh(listing: Listing, comparisons: Mapping[int, Comparison]) -> list[int]:
+    """Indices of the images that do not show their mesh, while others of the same object do."""
+    odd: list[int] = []
+    for number, found in comparisons.items():
+        views = np.flatnonzero(listing.object_index == number)
+        odd += views[np.flatnonzero(found.overlap < _ODD * np.median(found.overlap))].tolist()
+    return odd

@@ -20,14 +20,14 @@ class Framing:
         extent: longest side of its bounding box as a share of the image's.
         offset: distance from the middle of the image to that of the box, as a share of the image's side.
         cover: share of the image that it covers.
-        whole: whether it covers the complete image.
+        covers_image: whether it covers the complete image.
     """
 
     touching: bool
     extent: float
     offset: float
     cover: float
-    whole: bool = False
+    covers_image: bool = False
 
 
 def alpha_fault(alpha: UInt8[np.ndarray, "h w"]) -> str | None:
@@ -55,5 +55,5 @@ def framing(alpha: UInt8[np.ndarray, "r r"]) -> Framing:
         extent=float((high - low + 1).max() / side),
         offset=float(np.hypot(*((low + high + 1) / 2 - side / 2)) / side),
         cover=float(alpha.mean() / 255),
-        whole=is_full(alpha),
+        covers_image=is_full(alpha),
     )

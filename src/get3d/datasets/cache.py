@@ -61,13 +61,13 @@ def recall(root: Path, folder: str) -> Found | None:
             arrays = read_npz(place)
             if (int(arrays["format"]), str(arrays["folder"])) != (_FORMAT, folder):
                 continue
-            watched, stamps = _names(arrays["watched"]), arrays["stamps"]
+            tracked, stamps = _names(arrays["tracked"]), arrays["stamps"]
             found = Found(_names(arrays["images"]), arrays["angles"])
             # Everything in a dataset is untrusted, including this file. An InputError is a ValueError.
-            require_names([*found.images, *watched], place)
+            require_names([*found.images, *tracked], place)
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             continue
-        if np.array_equal(stamps_of(root, watched), stamps):
+        if np.array_equal(stamps_of(root, tracked), stamps):
             return found
     return None
 
@@ -90,9 +90,9 @@ def remember(root: Path, folder: str, tables: Iterable[str], found: Found, began
         while parent and f"{folder}/{parent}" not in places:
             places.add(f"{folder}/{parent}")
             parent = parent.rpartition("/")[0]
-    shown = (f"{folder}/{found.images[number]}" for number in evenly(len(found.images)))
-    watched = [*tables, *sorted(places), *shown]
-    stamps = stamps_of(root, watched)
+    sampled = (f"{folder}/{found.images[number]}" for number in evenly(len(found.images)))
+    tracked = [*tables, *sorted(places), *sampled]
+    stamps = stamps_of(root, tracked)
     if stamps[:, 0].max() > (began - _SETTLED) * 1e9:
         return
     for place in _places(root):
@@ -104,7 +104,7 @@ def remember(root: Path, folder: str, tables: Iterable[str], found: Found, began
                     folder=folder,
                     images=_joined(found.images),
                     angles=found.angles,
-                    watched=_joined(watched),
+                    tracked=_joined(tracked),
                     stamps=stamps,
                 )
         except InputError:

@@ -13,7 +13,8 @@ from jaxtyping import Float
 from rich.console import Console
 from rich.progress import Progress
 
-from get3d.datasets.advice import camera_notes, framing_notes, mesh_notes, repeated_notes, split_notes
+from get3d.console import counted
+from get3d.datasets.advice import camera_advice, framing_advice, mesh_advice, repeated_advice, split_advice
 from get3d.datasets.alpha import Framing, alpha_fault, framing, is_full
 from get3d.datasets.config import CheckConfig
 from get3d.datasets.ground_truth import read_mesh
@@ -31,7 +32,7 @@ _COMPARED = 12
 """Objects, and images of each, that are compared with ground truth."""
 _TRIED_OBJECTS, _TRIED = 6, 4
 """Of so many of those objects, so many images have other conventions tried on them."""
-_AGREEMENT = 0.95
+_CONSISTENT = 0.95
 """How much of a mesh's silhouettes must agree with its images, but for a pixel of boundary."""
 
 
@@ -62,10 +63,10 @@ class Report:
         objects: number of objects.
         splits: number of objects in each split.
         resolution: side of the images in pixels; 0 if it is not known.
-        problems: errors that prevent training.
-        notes: advice that does not prevent training.
+        errors: errors that prevent training.
+        advice: advice that does not prevent training.
         touching: images whose object touches the border; training works, but parts of the shape are never seen.
-        agreement: mean intersection over union of silhouettes and ground-truth meshes; None without meshes.
+        silhouette_iou: mean intersection over union of silhouettes and ground-truth meshes; None without meshes.
         details: details for the HTML report; None if the dataset could not be listed.
     """
 
@@ -74,39 +75,40 @@ class Report:
     objects: int
     splits: dict[str, int]
     resolution: int
-    problems: list[Problem]
-    notes: list[str]
+    errors: list[Problem]
+    advice: list[str]
     touching: int
-    agreement: float | None
+    silhouette_iou: float | None
     details: Details | None
 
     @property
     def usable(self) -> bool:
         """Whether the dataset can be used for training."""
-        return not self.problems
+        return not self.errors
 
     @property
     def verdict(self) -> str:
         """The same in words."""
-        count = len(self.problems)
+        count = len(self.errors)
         return "usable" if self.usable else f"not usable: {count} problem{'s' if count > 1 else ''}"
 
     @property
     def summary(self) -> list[str]:
-        """Content and notes; empty if the dataset could not be listed."""
+        """Content and advice; empty if the dataset could not be listed."""
         if self.details is None:
-            return self.notes
+            return self.advice
         splits = ", ".join(f"{split} {count}" for split, count in self.splits.items())
         size = f"{self.resolution} × {self.resolution} pixels"
-        lines = [f"{self.root}: {self.images} images of {self.objects} objects ({splits}), {size}"]
-        if self.agreement is not None:
-            lines.append(f"silhouettes agree with the meshes: intersection over union {self.agreement:.3f}")
-        return lines + self.notes
+        images, objects = counted(self.images, "image"), counted(self.objects, "object")
+        lines = [f"{self.root}: {images} of {objects} ({splits}), {size}"]
+        if self.silhouette_iou is not None:
+            lines.append(f"silhouettes agree with the meshes: intersection over union {self.silhouette_iou:.3f}")
+        return lines + self.advice
 
     def __str__(self) -> str:
-        lines = [self.verdict] + [problem.message for problem in self.problems[:_SHOWN]]
-        if len(self.problems) > _SHOWN:
-            lines.append(f"and {len(self.problems) - _SHOWN} more problems")
+        lines = [self.verdict] + [problem.message for problem in self.errors[:_SHOWN]]
+        if len(self.errors) > _SHOWN:
+            lines.append(f"and {len(self.errors) - _SHOWN} more errors")
         return "\n".join(lines + self.summary)
 
     def as_json(self) -> dict[str, Any]:
@@ -120,9 +122,9 @@ class Report:
             "splits": self.splits,
             "resolution": self.resolution,
             "touching": self.touching,
-            "agreement": self.agreement,
-            "problems": [{"file": str(one.file), "message": one.message} for one in self.problems],
-            "notes": self.notes,
+            "silhouette_iou": self.silhouette_iou,
+            "errors": [{"file": str(one.file), "message": one.message} for one in self.errors],
+            "advice": self.advice,
         }
 
 
@@ -174,18 +176,18 @@ def check(root: Path | str, splits: Path | str | None = None, console: Console |
     if not problems:
         comparisons, problems = _compare_with_meshes(listing, resolution)
     overlaps = [one.overlap.mean() for one in comparisons.values()]
-    notes = framing_notes(list(framings.values()), listing.prior) + camera_notes(listing) + split_notes(listing)
-    notes += repeated_notes(listing, repeated) + mesh_notes(listing, comparisons)
+    advice = framing_advice(list(framings.values()), listing.prior) + camera_advice(listing) + split_advice(listing)
+    advice += repeated_advice(listing, repeated) + mesh_advice(listing, comparisons)
     return Report(
         root=root,
         images=len(listing.images),
         objects=len(listing.objects),
         splits={split: len(objects) for split, objects in listing.splits.items()},
         resolution=resolution,
-        problems=problems,
-        notes=notes,
+        errors=problems,
+        advice=advice,
         touching=sum(one.touching for one in framings.values()),
-        agreement=float(np.mean(overlaps)) if overlaps else None,
+        silhouette_iou=float(np.mean(overlaps)) if overlaps else None,
         details=Details(listing, framings, repeated, comparisons),
     )
 
@@ -214,15 +216,15 @@ def _unmasked(listing: Listing, framings: dict[int, Framing]) -> list[int]:
 
     Where an object is so large that it touches the border of most of its images, one that it fills is no mistake.
     """
-    whole = {number for number, one in framings.items() if one.whole}
-    if not whole:
+    full = {number for number, one in framings.items() if one.covers_image}
+    if not full:
         return []
     others: dict[int, list[bool]] = {}
     for number, one in framings.items():
-        if number not in whole:
+        if number not in full:
             others.setdefault(int(listing.object_index[number]), []).append(one.touching)
     touching = {thing: 2 * sum(views) > len(views) for thing, views in others.items()}
-    return [number for number in sorted(whole) if not touching.get(int(listing.object_index[number]), False)]
+    return [number for number in sorted(full) if not touching.get(int(listing.object_index[number]), False)]
 
 
 def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[dict[int, Comparison], list[Problem]]:
@@ -246,8 +248,9 @@ def _compare_with_meshes(listing: Listing, resolution: int) -> tuple[dict[int, C
         problems.append(_wrong_convention(listing, better, comparisons))
         return comparisons, problems
     for number, found in comparisons.items():
-        if found.agreement < _AGREEMENT:
-            what = f"its silhouettes agree poorly with the images of {listing.objects[number]} ({found.agreement:.2f})"
+        if found.consistency < _CONSISTENT:
+            name = listing.objects[number]
+            what = f"its silhouettes agree poorly with the images of {name} ({found.consistency:.2f})"
             fix = "angles, radius, field of view or the mesh's axes follow other conventions, see docs/datasets.md"
             problems.append(Problem.found(paths[number], what, fix))
     return comparisons, problems

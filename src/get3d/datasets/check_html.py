@@ -54,11 +54,11 @@ def check_page(report: Report) -> str:
     title = f"Check of {report.root}"
     color = "good" if report.usable else "bad"
     parts = [f'<h1><span class="{color}">{html.escape(report.verdict)}</span></h1>', f"<p>{html.escape(title)}</p>"]
-    if report.problems:
+    if report.errors:
         parts.append("<ul>")
-        parts += [f"<li>{html.escape(problem.message)}</li>" for problem in report.problems[:_PROBLEMS]]
-        if len(report.problems) > _PROBLEMS:
-            parts.append(f"<li>and {len(report.problems) - _PROBLEMS} more</li>")
+        parts += [f"<li>{html.escape(problem.message)}</li>" for problem in report.errors[:_PROBLEMS]]
+        if len(report.errors) > _PROBLEMS:
+            parts.append(f"<li>and {len(report.errors) - _PROBLEMS} more</li>")
         parts.append("</ul>")
     parts += ["<ul>", *(f"<li>{html.escape(line)}</li>" for line in report.summary), "</ul>"]
     if report.details is not None:

@@ -177,6 +177,11 @@ class ImageDataset:
     def __len__(self) -> int:
         return len(self._numbers)
 
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of the decoded images, once each has been loaded; 0 if they are not kept."""
+        return 0 if self._cache is None else self._cache.nbytes
+
     def by_object(self) -> tuple[Int[Tensor, " k"], ...]:
         """The image numbers of each object, in the order of `objects`."""
         return self.object.argsort(stable=True).split(self.object.bincount().tolist())

@@ -25,6 +25,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from get3d.arrays import read_npz
+from get3d.console import counted
 from get3d.datasets.cache import stamps_of
 from get3d.datasets.config import PackConfig
 from get3d.datasets.index import Description, Listing, read
@@ -207,7 +208,9 @@ def _write(plan: _Plan, keys: list[str], source: str, out: Path, console: Consol
     )
     shutil.rmtree(out / _NOTES)
     total = sum(shard.size for shard in shards)
-    console.print(f"{out}: {images} images in {len(shards)} shards, {total / _MIB:.1f} MiB", highlight=False)
+    console.print(
+        f"{out}: {counted(images, 'image')} in {counted(len(shards), 'shard')}, {total / _MIB:.1f} MiB", highlight=False
+    )
 
 
 def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped[np.ndarray, " k"]]:

@@ -60,13 +60,13 @@ class Comparison:
 
     Attributes:
         overlap: [v] intersection over union for each image, as shares of pixels.
-        agreement: share of the union, of all images, where neither lies more than a pixel beyond the other; of
+        consistency: share of the union, of all images, where neither lies more than a pixel beyond the other; of
             silhouettes or of their pixels rounded to all or nothing, whichever is more.
         conventions: [c, w] the overlap of some of the images by each of `CONVENTIONS`; NaN where angles make none.
     """
 
     overlap: Float[np.ndarray, " v"]
-    agreement: float
+    consistency: float
     conventions: Float[np.ndarray, "c w"]
 
 
@@ -110,7 +110,7 @@ def compare(
     resolution = shown.shape[-1]
     seen = silhouettes(mesh, degrees, prior, resolution)
     # Masks of yes and no lose what is thinner than a pixel, so they are compared with such silhouettes.
-    agreement = max(_agreement(shown, seen), _agreement(shown, seen.round()))
+    consistency = max(_consistency(shown, seen), _consistency(shown, seen.round()))
     reduced = avg_pool2d(shown[:tried], max(1, resolution // 64))
     conventions = np.full((len(CONVENTIONS), len(reduced)), np.nan)
     for number, ((sign, turn), (slope, start)) in enumerate(CONVENTIONS.values() if tried else ()):
@@ -118,7 +118,7 @@ def compare(
         if (changed[:, 1] > 0).all() and (changed[:, 1] < 180).all():
             other = silhouettes(mesh, changed, prior, reduced.shape[-1], _FEWER)
             conventions[number] = _overlap(reduced, other).numpy()
-    return Comparison(_overlap(shown, seen).double().numpy(), agreement, conventions)
+    return Comparison(_overlap(shown, seen).double().numpy(), consistency, conventions)
 
 
 def better_convention(comparisons: Sequence[Comparison]) -> str | None:
@@ -132,7 +132,7 @@ def better_convention(comparisons: Sequence[Comparison]) -> str | None:
     return list(CONVENTIONS)[best] if clearly else None
 
 
-def _agreement(shown: Float[Tensor, "v 1 r r"], seen: Float[Tensor, "v 1 r r"]) -> float:
+def _consistency(shown: Float[Tensor, "v 1 r r"], seen: Float[Tensor, "v 1 r r"]) -> float:
     beyond = (shown - _grown(seen)).clamp_min(0) + (seen - _grown(shown)).clamp_min(0)
     return 1 - float(beyond.sum() / torch.maximum(shown, seen).sum().clamp_min(1))
 

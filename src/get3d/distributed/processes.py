@@ -72,7 +72,7 @@ class Ranks:
         size = batch // self.world
         return slice(self.rank * size, (self.rank + 1) * size)
 
-    def average(self, sums: dict[str, Tensor]) -> None:
+    def mean_of_sums(self, sums: dict[str, Tensor]) -> None:
         """Replaces each [2] (sum, count) by its mean over the processes. All must pass the same names."""
         if self.world == 1 or not sums:
             return

@@ -50,10 +50,10 @@ class Sampling:
         draws = [_second(self.seed + number) for number in numbers]
         codes = torch.stack([torch.randn(2, generator.config.z_dim, generator=draw) for draw in draws])
         uniform = torch.stack([torch.rand(2, 2, generator=draw) for draw in draws])
-        kept = torch.where(uniform[:, 1] < self.style_mixing, uniform[:, 0], 1.0).to(latents.geometry)
+        mixing = torch.where(uniform[:, 1] < self.style_mixing, uniform[:, 0], 1.0).to(latents.geometry)
         second = codes.to(latents.geometry)
         others = Latents(second[:, 0], second[:, 1], latents.label)
-        return mix(styles, generator.styles(others, self.psi), kept)
+        return mix(styles, generator.styles(others, self.psi), mixing)
 
     @torch.no_grad()
     def shapes(self, generator: Generator, numbers: Sequence[int]) -> Shapes:

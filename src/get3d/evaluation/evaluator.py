@@ -90,9 +90,9 @@ class Comparison:
         self._config, self._device, self._progress, self._ranks = config, device, progress, ranks
         self._protocol = PROTOCOLS[config.protocol]
         self.sampling = Sampling(config.seed, config.psi, self._protocol.style_mixing)
-        self.notes: list[str] = []
+        self.warnings: list[str] = []
         if config.protocol == "published":
-            self.notes.append(
+            self.warnings.append(
                 f"By the published protocol: styles mixed with probability {self._protocol.style_mixing:g}, real masks "
                 "1 wherever anything is covered, point sets not centred."
             )
@@ -166,11 +166,11 @@ class Comparison:
         self.references = self._meshes("references")
         self.train = self._meshes("training objects")
         if len(self.references) == 1:
-            self.notes.append("There is only one reference: coverage and nearest neighbours mean nothing.")
+            self.warnings.append("There is only one reference: coverage and nearest neighbours mean nothing.")
         for role, shapes in (("references", self.references), ("training objects", self.train)):
             if shapes.empty:
                 lost = ", ".join(shapes.empty[:5])
-                self.notes.append(f"{len(shapes.empty)} {role} have no surface and were left out: {lost} …")
+                self.warnings.append(f"{len(shapes.empty)} {role} have no surface and were left out: {lost} …")
 
     def _meshes(self, role: str) -> ShapeSet:
         names = self._names[role]
@@ -195,14 +195,14 @@ class Comparison:
             for name, network in self._networks.items()
         }
         if "inception" in self._networks and config.images != PUBLISHED_IMAGES:
-            self.notes.append(
+            self.warnings.append(
                 f"FID is of {config.images} generated and {len(held_out)} real images at "
                 f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and "
                 "cannot be compared."
             )
 
     def _open_networks(self) -> dict[FeatureName, FeatureNetwork]:
-        """The available networks, with notes for the others; a requested network must be available."""
+        """The available networks, with warnings for the others; a requested network must be available."""
         found: dict[FeatureName, FeatureNetwork] = {}
         for name, kind in NETWORKS.items():
             if name == "inception" and self._config.inception is not None:
@@ -213,7 +213,7 @@ class Comparison:
                 try:
                     kind.open()
                 except InputError as error:
-                    self.notes.append(f"{kind.metrics} are left out. {error}")
+                    self.warnings.append(f"{kind.metrics} are left out. {error}")
         return found
 
     def of_real(self) -> Result:

@@ -25,7 +25,7 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.evaluation.evaluator import Comparison, EvaluateConfig, Result
 from get3d.evaluation.metric_table import METRICS, worse
 from get3d.evaluation.previews import neighbour_sheet, objects_to_turn, sample_sheet
-from get3d.evaluation.report_html import page
+from get3d.evaluation.report_html import report_html
 from get3d.evaluation.shape_metrics import Value
 from get3d.evaluation.shape_sets import ANGLE_BINS, ASPECT_BINS
 from get3d.files import InputError, require_writable, write_json, writing
@@ -108,7 +108,7 @@ def _written(
     report = {
         "format": 1,
         "settings": _settings(config, device),
-        "notes": comparison.notes + _notes(names, results),
+        "warnings": comparison.warnings + _warnings(names, results),
         "real": _numbers(real),
         "models": [
             {"model": model, **_described(name, result)}
@@ -121,7 +121,7 @@ def _written(
     images = [sample_images(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
     objects = [_objects(config, comparison, g, result) for g, result in zip(generators, results, strict=True)]
     with writing(config.out / "report.html") as temporary:
-        temporary.write_text(page(report, images, objects), encoding="utf-8")
+        temporary.write_text(report_html(report, images, objects), encoding="utf-8")
     if config.json:
         print_json(console, report)
         return report
@@ -193,7 +193,7 @@ def _described(name: str, result: Result) -> dict[str, Any]:
     }
 
 
-def _notes(names: Sequence[str], results: Sequence[Result]) -> list[str]:
+def _warnings(names: Sequence[str], results: Sequence[Result]) -> list[str]:
     return [
         f"{name}: {len(result.shapes.empty)} of {result.shapes.asked} generated shapes are empty (seeds "
         f"{', '.join(result.shapes.empty[:5])}{' …' if len(result.shapes.empty) > 5 else ''}). They count as not "
@@ -319,5 +319,5 @@ def _print(report: Mapping[str, Any], console: Console) -> None:
             cells = [*values, report["real"].get(name)]
             table.add_row(metric.title, *(f"{c['value']:.{metric.digits}f}" if c else "–" for c in cells))
     console.print(table)
-    for line in [*report["notes"], *report["verdict"]]:
+    for line in [*report["warnings"], *report["verdict"]]:
         console.print(line, highlight=False, soft_wrap=True)

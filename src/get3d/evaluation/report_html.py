@@ -21,10 +21,10 @@ from get3d.html import (
     key,
 )
 
-__all__ = ["page"]
+__all__ = ["report_html"]
 
 
-def page(
+def report_html(
     report: Mapping[str, Any],
     images: Sequence[Mapping[str, Image.Image]],
     objects: Sequence[Mapping[str, Sequence[PageObject]]] = (),
@@ -38,7 +38,7 @@ def page(
     """
     models = report["models"]
     title = "Evaluation of " + ", ".join(model["name"] for model in models)
-    parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(note)}</p>" for note in report["notes"])]
+    parts = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(warning)}</p>" for warning in report["warnings"])]
     parts.append(_table(report))
     if report["verdict"]:
         parts.append("<h2>First against last</h2><ul>")

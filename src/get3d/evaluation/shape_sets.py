@@ -187,8 +187,8 @@ def _require_some(shapes: ShapeSet) -> ShapeSet:
 
 def _stored(folder: Path, path: Path, measures: Measures, device: torch.device) -> Arrays:
     key = digest(hashlib.sha256(path.read_bytes()).hexdigest(), asdict(measures), lightfield.VERSION, quality.VERSION)
-    beside = path.with_name(f"{path.name}.measures.npz")
-    arrays = read_arrays(beside, key)
+    place = path.with_name(f"{path.name}.measures.npz")
+    arrays = read_arrays(place, key)
     if arrays is None:
         mesh = read_mesh(path)
         # Meshes with the same structure must not get the same random points, or they would seem too near to each other.
@@ -197,7 +197,7 @@ def _stored(folder: Path, path: Path, measures: Measures, device: torch.device) 
         if not path.parent.resolve().is_relative_to(folder.resolve()):
             return arrays  # Through a link of the dataset's: nothing is written outside of it.
         try:
-            write_arrays(beside, key, arrays)
+            write_arrays(place, key, arrays)
         except InputError:
             # A dataset that cannot be written to is measured anew each time.
             return arrays

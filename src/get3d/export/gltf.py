@@ -1,5 +1,6 @@
 """Objects as glTF 2.0, in one binary file."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,13 @@ def write_glb(textured: TexturedMesh, path: Path) -> None:
         temporary.write_bytes(content)
 
 
-def glb_bytes(textured: TexturedMesh) -> bytes:
-    """What `write_glb` writes."""
+def glb_bytes(textured: TexturedMesh, adapt: Callable[[dict[str, Any]], None] | None = None) -> bytes:
+    """What `write_glb` writes.
+
+    Args:
+        textured: the object.
+        adapt: changes the glTF's JSON before it is written; None leaves it as it is.
+    """
     report = mesh_report(textured.mesh)
     material = trimesh.visual.material.PBRMaterial(
         name="surface", doubleSided=not (report.closed and report.volume > 0), **_images(textured)
@@ -52,6 +58,8 @@ def glb_bytes(textured: TexturedMesh) -> bytes:
         attributes = tree["meshes"][0]["primitives"][0]["attributes"]
         if _TANGENT in attributes:
             attributes["TANGENT"] = attributes.pop(_TANGENT)
+        if adapt is not None:
+            adapt(tree)
 
     scene = trimesh.Scene({"object": shape})
     content: bytes = trimesh.exchange.gltf.export_glb(scene, include_normals=True, tree_postprocessor=set_factors)

@@ -20,14 +20,14 @@ class _Parts:
         part: of each vertex.
         shape: the mesh that each part is of.
         area: of each part.
-        whole: area of each mesh.
+        total: area of each mesh.
         largest: area of the largest part of each mesh.
     """
 
     part: Int[Tensor, " v"]
     shape: Int[Tensor, " p"]
     area: Float[Tensor, " p"]
-    whole: Float[Tensor, " n"]
+    total: Float[Tensor, " n"]
     largest: Float[Tensor, " n"]
 
 
@@ -37,7 +37,7 @@ def main_share(meshes: MeshBatch) -> Float[Tensor, " n"]:
     NaN for a mesh without area.
     """
     parts = _parts(meshes)
-    return parts.largest / parts.whole
+    return parts.largest / parts.total
 
 
 def without_small_components(meshes: MeshBatch, share: float) -> MeshBatch:
@@ -50,7 +50,7 @@ def without_small_components(meshes: MeshBatch, share: float) -> MeshBatch:
     if share <= 0:
         return meshes
     parts = _parts(meshes)
-    kept = (parts.area >= share * parts.whole[parts.shape]) | (parts.area == parts.largest[parts.shape])
+    kept = (parts.area >= share * parts.total[parts.shape]) | (parts.area == parts.largest[parts.shape])
 
     vertices, faces = kept[parts.part], kept[parts.part[meshes.faces[:, 0]]]
     number = vertices.cumsum(0) - 1
@@ -68,7 +68,7 @@ def _parts(meshes: MeshBatch) -> _Parts:
     part = torch.from_numpy(found.label).to(device)
     face_area = meshes.face_crosses().detach().norm(dim=1).double() / 2
     area = face_area.new_zeros(found.count).index_add(0, part[meshes.faces[:, 0]], face_area)
-    whole = area.new_zeros(len(meshes)).index_add(0, meshes.face_mesh, face_area)
+    total = area.new_zeros(len(meshes)).index_add(0, meshes.face_mesh, face_area)
     shape = meshes.vertex_shape.new_zeros(found.count).index_copy(0, part, meshes.vertex_shape)
     largest = area.new_zeros(len(meshes)).scatter_reduce(0, shape, area, "amax")
-    return _Parts(part, shape, area, whole, largest)
+    return _Parts(part, shape, area, total, largest)

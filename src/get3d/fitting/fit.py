@@ -22,8 +22,8 @@ from get3d.fitting.inversion import Objective, StyleModel, fit_layers, fit_style
 from get3d.fitting.photos import Photo, read_photo, targets
 from get3d.fitting.search import Candidates, best_starts
 from get3d.fitting.views import Views
+from get3d.generation.manifest import begin_manifest
 from get3d.generation.objects import write_objects
-from get3d.generation.record import begin_record
 from get3d.generation.settings import PSI, Settings, open_generator
 from get3d.generation.shape_list import ShapeList, require_plain_names
 from get3d.generator import Generator
@@ -59,7 +59,7 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     require_plain_names("--name", [name])
     generator = open_generator(config)
     others = [COMPARISON, MODEL_FILE] if config.tune else [COMPARISON]
-    begin_record(config.out, others)
+    begin_manifest(config.out, others)
     began = time.perf_counter()
     found, generator, objective = _fitted(generator, config, photos, angles, console)
     settings: Settings = config

@@ -31,12 +31,12 @@ def generate(config: GenerateConfig, console: Console) -> list[Path]:
     """
     with joined(config.ranks, config.device) as ranks:
         generator = ranks.require_agreement(lambda: _opened(config), _weights)
-        plan = ranks.require_agreement(lambda: _plan(config, generator))
-        ranks.require_agreement(lambda: set_grid(generator, plan.grid))
+        shape_list = ranks.require_agreement(lambda: _shape_list(config, generator))
+        ranks.require_agreement(lambda: set_grid(generator, shape_list.grid))
         ranks.require_same(config.out)
         if config.geometry_only:
-            return write_geometry(generator, plan, config, config.points, ranks.console(console), ranks)
-        return write_objects(generator, plan, config, ranks.console(console), ranks)
+            return write_geometry(generator, shape_list, config, config.points, ranks.console(console), ranks)
+        return write_objects(generator, shape_list, config, ranks.console(console), ranks)
 
 
 def validate(config: GenerateConfig) -> None:
@@ -45,7 +45,7 @@ def validate(config: GenerateConfig) -> None:
     Raises:
         InputError: as `generate`.
     """
-    _plan(config, _opened(replace(config, device="cpu")))
+    _shape_list(config, _opened(replace(config, device="cpu")))
 
 
 def _opened(config: GenerateConfig) -> Generator:
@@ -63,18 +63,18 @@ def _weights(generator: Generator) -> dict[str, str]:
 def _of_objects(config: GenerateConfig, generator: Generator) -> ShapeList:
     if config.latents is not None or config.label is not None or config.psi is not None:
         raise InputError("--training-object has no use for --latents, --label and --psi; leave them out")
-    plan = of_training_objects(generator, config.model, config.training_object)
-    return replace(plan, grid=config.grid)
+    shape_list = of_training_objects(generator, config.model, config.training_object)
+    return replace(shape_list, grid=config.grid)
 
 
-def _plan(config: GenerateConfig, generator: Generator) -> ShapeList:
+def _shape_list(config: GenerateConfig, generator: Generator) -> ShapeList:
     if config.training_object:
         return _of_objects(config, generator)
     if config.latents is None:
         psi = PSI if config.psi is None else config.psi
-        plan = of_seeds(generator, config.num, config.seed, config.label, psi)
-        return replace(plan, grid=config.grid)
+        shape_list = of_seeds(generator, config.num, config.seed, config.label, psi)
+        return replace(shape_list, grid=config.grid)
     if config.label is not None:
         raise InputError("--label cannot be combined with --latents, which has the class of each shape; leave one out")
-    plan = read_shape_list(config.latents, generator, config.psi)
-    return replace(plan, grid=plan.grid if config.grid is None else config.grid)
+    shape_list = read_shape_list(config.latents, generator, config.psi)
+    return replace(shape_list, grid=shape_list.grid if config.grid is None else config.grid)

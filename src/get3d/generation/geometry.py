@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from get3d.distributed.processes import Ranks
 from get3d.files import InputError, writing
+from get3d.generation.manifest import MANIFEST, begin_manifest, finish_manifest, read_manifest
 from get3d.generation.objects import first_to_last, made_together, shapes_of
-from get3d.generation.record import RECORD, begin_record, finish_record, read_record
 from get3d.generation.settings import Settings
-from get3d.generation.shape_list import ShapeList, record
+from get3d.generation.shape_list import ShapeList, shape_entry
 from get3d.generator import Generator
 from get3d.meshes import Mesh, MeshBatch
 from get3d.sampling import sample_surface
@@ -27,7 +27,7 @@ BARE_FORMATS = ("glb", "obj", "ply")
 
 
 def write_geometry(
-    generator: Generator, plan: ShapeList, settings: Settings, points: int, console: Console, ranks: Ranks
+    generator: Generator, shape_list: ShapeList, settings: Settings, points: int, console: Console, ranks: Ranks
 ) -> list[Path]:
     """Writes the meshes of a shape list and returns their files.
 
@@ -36,7 +36,7 @@ def write_geometry(
 
     Args:
         generator: the model, on the requested grid.
-        plan: the shape list.
+        shape_list: the shape list.
         settings: folder and format.
         points: number of points on each mesh; 0 for none.
         console: console for progress.
@@ -46,27 +46,27 @@ def write_geometry(
         InputError: the folder holds shapes made with other settings, or cannot be written to.
     """
     out, suffix = settings.out, settings.format
-    files = [f"{name}.{end}" for name in plan.names for end in ((suffix, "npz") if points else (suffix,))]
+    files = [f"{name}.{end}" for name in shape_list.names for end in ((suffix, "npz") if points else (suffix,))]
     last = "npz" if points else suffix
 
     def begin() -> tuple[dict[str, Any], dict[str, str | None], list[int]]:
         """What is recorded of all, the files that were recorded before, and which meshes are missing."""
-        description = _described(generator, plan, settings, points)
-        before = begin_record(out, files, description)
-        # What was there, but not in the record, is somebody else's.
-        there = [name in before and (out / name).exists() for name in (f"{name}.{last}" for name in plan.names)]
+        description = _described(generator, shape_list, settings, points)
+        before = begin_manifest(out, files, description)
+        # What was there, but not in the manifest, is somebody else's.
+        there = [name in before and (out / name).exists() for name in (f"{name}.{last}" for name in shape_list.names)]
         return description, before, [number for number, known in enumerate(there) if not known]
 
     description, before, missing = ranks.from_first(begin)
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True) as progress:
-        done = len(plan.names) - len(missing)
-        task = progress.add_task("meshes", total=len(plan.names), completed=done)
+        done = len(shape_list.names) - len(missing)
+        task = progress.add_task("meshes", total=len(shape_list.names), completed=done)
         chosen = ShapeList(
-            [plan.names[number] for number in missing],
-            plan.latents[torch.tensor(missing, dtype=torch.long, device=plan.latents.device)],
-            [plan.facts[number] for number in missing],
-            plan.psi,
+            [shape_list.names[number] for number in missing],
+            shape_list.latents[torch.tensor(missing, dtype=torch.long, device=shape_list.latents.device)],
+            [shape_list.metadata[number] for number in missing],
+            shape_list.psi,
         )
 
         def make(numbers: range) -> list[str]:
@@ -74,7 +74,7 @@ def write_geometry(
             surfaces = shapes_of(generator, chosen, numbers).surfaces
             without = surfaces.empty.tolist()
             for number, mesh in zip(numbers, surfaces.meshes.split(), strict=True):
-                name, seed = chosen.names[number], chosen.facts[number].get("seed", missing[number])
+                name, seed = chosen.names[number], chosen.metadata[number].get("seed", missing[number])
                 if not without[number - numbers.start]:
                     _save(mesh, out / f"{name}.{suffix}")
                     if points:
@@ -86,10 +86,10 @@ def write_geometry(
 
     def finish() -> list[Path]:
         empty = [name for names in found for name in names]
-        finish_record(out, files, description | {"empty": empty}, before, console)
-        written = [out / f"{name}.{suffix}" for name in plan.names if name not in set(empty)]
+        finish_manifest(out, files, description | {"empty": empty}, before, console)
+        written = [out / f"{name}.{suffix}" for name in shape_list.names if name not in set(empty)]
         said = [*([first_to_last(written)] if written else []), *(["their points (.npz)"] if points else [])]
-        text = f"{out}: {len(written)} meshes: {', '.join([*said, RECORD])}"
+        text = f"{out}: {len(written)} meshes: {', '.join([*said, MANIFEST])}"
         text += f"; {len(empty)} shapes have no surface" if empty else ""
         console.print(text, highlight=False, markup=False, soft_wrap=True)
         return written
@@ -97,22 +97,25 @@ def write_geometry(
     return ranks.from_first(finish)
 
 
-def _described(generator: Generator, plan: ShapeList, settings: Settings, points: int) -> dict[str, Any]:
-    """The record of all shapes. Existing shapes must have been made with the same settings."""
-    path = settings.out / RECORD
+def _described(generator: Generator, shape_list: ShapeList, settings: Settings, points: int) -> dict[str, Any]:
+    """The manifest of all shapes. Existing shapes must have been made with the same settings."""
+    path = settings.out / MANIFEST
     weights = {name: tensor.cpu() for name, tensor in generator.state_dict().items()}
     alike = {
         "model": settings.model,
         "weights": checksum(weights),
-        "psi": plan.psi,
+        "psi": shape_list.psi,
         "grid": generator.isosurface.grid.resolution,
         "points": points,
         "suffix": settings.format,
     }
     # A seed says as much as its latents, which would take gigabytes for ten thousand shapes.
-    shapes = [record(generator, plan, number, codes="seed" not in facts) for number, facts in enumerate(plan.facts)]
+    shapes = [
+        shape_entry(generator, shape_list, number, codes="seed" not in metadata)
+        for number, metadata in enumerate(shape_list.metadata)
+    ]
     if path.exists():
-        found = read_record(path)
+        found = read_manifest(path)
         for name, value in alike.items():
             there = found.get(name)
             if there != value:

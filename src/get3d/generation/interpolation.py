@@ -13,8 +13,8 @@ from torch import Tensor
 
 from get3d.files import InputError, writing
 from get3d.generation.config import Code, InterpolateConfig, VaryConfig
+from get3d.generation.manifest import begin_manifest
 from get3d.generation.objects import made_together, shapes_of, write_objects
-from get3d.generation.record import begin_record
 from get3d.generation.settings import PSI, Settings, chosen_light, open_generator
 from get3d.generation.shape_list import ShapeList
 from get3d.generation.turntable import seen_from, sheet, write_sheet, write_video
@@ -45,18 +45,18 @@ def interpolate(config: InterpolateConfig, console: Console) -> list[Path]:
     psi = PSI if config.psi is None else config.psi
     others = [f"way.{config.video}"] * (config.video != "none")
     others += [f"frames/{number:04d}.png" for number in range(config.frames)] + ["swaps.png"] * (config.swaps > 0)
-    begin_record(config.out, others)
+    begin_manifest(config.out, others)
     way = _Way(generator, ends[0], ends[1], config.space, psi)
     _write_way(generator, _along(way, config.change, config.frames), psi, config)
     if config.swaps:
         _write_swaps(generator, way, psi, config)
     shares = torch.linspace(0, 1, config.num).tolist()
     said = {"from": config.start, "to": config.end, "change": config.change, "space": config.space}
-    facts = [{**said, "share": share} for share in shares]
-    plan = ShapeList(
-        [f"{number:03d}" for number in range(config.num)], _along(way, config.change, config.num), facts, psi
+    metadata = [{**said, "share": share} for share in shares]
+    shape_list = ShapeList(
+        [f"{number:03d}" for number in range(config.num)], _along(way, config.change, config.num), metadata, psi
     )
-    return write_objects(generator, plan, config, console, others=others)
+    return write_objects(generator, shape_list, config, console, others=others)
 
 
 def vary(config: VaryConfig, console: Console) -> list[Path]:
@@ -80,9 +80,9 @@ def vary(config: VaryConfig, console: Console) -> list[Path]:
     )
     names = [f"{config.seed:06d}-{number:03d}" for number in range(config.num + 1)]
     changed: dict[str, Any] = {"of": config.seed, "strength": config.strength, "change": config.change}
-    facts = [{"seed": config.seed}] + [changed] * config.num
+    metadata = [{"seed": config.seed}] + [changed] * config.num
     psi = PSI if config.psi is None else config.psi
-    return write_objects(generator, ShapeList(names, joined([latents, varied]), facts, psi), config, console)
+    return write_objects(generator, ShapeList(names, joined([latents, varied]), metadata, psi), config, console)
 
 
 @dataclass(frozen=True)
@@ -138,9 +138,10 @@ def _write_swaps(generator: Generator, way: _Way, psi: float, config: Interpolat
 
 
 def _images(generator: Generator, latents: Latents | Styles, psi: float, config: Settings) -> UInt8[Tensor, "n 3 r r"]:
-    plan = ShapeList([""] * len(latents), latents, [{}] * len(latents), psi)
+    shape_list = ShapeList([""] * len(latents), latents, [{}] * len(latents), psi)
     parts = [
-        shapes_of(generator, plan, part, config.small_components) for part in made_together(generator, len(latents))
+        shapes_of(generator, shape_list, part, config.small_components)
+        for part in made_together(generator, len(latents))
     ]
     light, prior = chosen_light(config.light), generator.config.cameras
     return torch.cat([seen_from(shapes, prior, config.resolution, light) for shapes in parts])

@@ -12,14 +12,15 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
+from get3d.console import counted
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.export import TexturedMesh, mesh_report, textured_mesh, without_small_components
 from get3d.export.formats import files_of
 from get3d.files import InputError
+from get3d.generation.manifest import MANIFEST, begin_manifest, extend_manifest, finish_manifest, read_manifest
 from get3d.generation.page import PAGE, page_files, write_page, write_page_object
-from get3d.generation.record import RECORD, begin_record, extend_record, finish_record, read_record
 from get3d.generation.settings import Settings, at_once, chosen_light
-from get3d.generation.shape_list import ShapeList, record, require_plain_names
+from get3d.generation.shape_list import ShapeList, require_plain_names, shape_entry
 from get3d.generation.turntable import STILL, columns_for, seen_from, sheet, turning, write_sheet, write_video
 from get3d.generator import Generator
 from get3d.latents import Latents
@@ -62,17 +63,17 @@ def made_together(generator: Generator, count: int, ranks: Ranks = SINGLE_PROCES
 
 
 @torch.no_grad()
-def shapes_of(generator: Generator, plan: ShapeList, numbers: range, small_components: float = 0.0) -> Shapes:
+def shapes_of(generator: Generator, shape_list: ShapeList, numbers: range, small_components: float = 0.0) -> Shapes:
     """Makes some of the shapes of a shape list, without small components."""
-    codes = plan.latents[numbers.start : numbers.stop]
-    shapes = generator.shapes(codes, plan.psi if isinstance(codes, Latents) else None)
+    codes = shape_list.latents[numbers.start : numbers.stop]
+    shapes = generator.shapes(codes, shape_list.psi if isinstance(codes, Latents) else None)
     cleaned = replace(shapes.surfaces, meshes=without_small_components(shapes.surfaces.meshes, small_components))
     return replace(shapes, surfaces=cleaned)
 
 
 def write_objects(
     generator: Generator,
-    plan: ShapeList,
+    shape_list: ShapeList,
     settings: Settings,
     console: Console,
     ranks: Ranks = SINGLE_PROCESS,
@@ -82,11 +83,11 @@ def write_objects(
 
     It also writes `index.html`, which shows them in a browser, `contact-sheet.png`, `turntable.gif` and `shapes.json`.
     A shape without a surface is left out and recorded. Unchanged files of an earlier command in the folder are removed,
-    so that the record lists all files.
+    so that the manifest lists all files.
 
     Args:
         generator: the model, on the requested grid.
-        plan: the shape list.
+        shape_list: the shape list.
         settings: folder, format and sizes.
         console: console for progress.
         ranks: processes that divide the objects; the first one makes the sheet and the video.
@@ -96,21 +97,21 @@ def write_objects(
         InputError: no shape has a surface, or a file cannot be written.
     """
     with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("objects", total=len(plan.names))
+        task = progress.add_task("objects", total=len(shape_list.names))
 
         def make(numbers: range) -> _Made:
-            shapes = shapes_of(generator, plan, numbers, settings.small_components)
+            shapes = shapes_of(generator, shape_list, numbers, settings.small_components)
             records = []
             for offset, number in enumerate(numbers):
-                records.append(_written(generator, shapes, offset, plan, number, settings))
+                records.append(_written(generator, shapes, offset, shape_list, number, settings))
                 # They are taken in order, so what comes before is done or in other hands.
                 progress.update(task, completed=number + 1)
             return _Made(records, *_images(generator, shapes, numbers, settings))
 
-        names = _files(plan, settings, _channels(generator, settings), others)
-        before = ranks.from_first(lambda: begin_record(settings.out, names))
-        made = ranks.each(made_together(generator, len(plan.names), ranks), make)
-    return ranks.from_first(lambda: _finish(generator, plan, settings, made, others, before, console))
+        names = _files(shape_list, settings, _channels(generator, settings), others)
+        before = ranks.from_first(lambda: begin_manifest(settings.out, names))
+        made = ranks.each(made_together(generator, len(shape_list.names), ranks), make)
+    return ranks.from_first(lambda: _finish(generator, shape_list, settings, made, others, before, console))
 
 
 def require_addable(generator: Generator, settings: Settings) -> dict[str, Any]:
@@ -119,18 +120,29 @@ def require_addable(generator: Generator, settings: Settings) -> dict[str, Any]:
     Raises:
         InputError: it is of another grid or of another version, and so are the objects in it.
     """
-    path = settings.out / RECORD
-    there = read_record(path) if path.exists() else {}
+    path = settings.out / MANIFEST
+    there = read_manifest(path) if path.exists() else {}
     grid = generator.isosurface.grid.resolution
     if there.get("grid", grid) != grid or not isinstance(there.get("shapes", []), list):
         raise InputError(
             f"{path}: its shapes are on a grid of {there.get('grid')}, and the page's on {grid}; choose another --out"
         )
+    for name, value in _shared(settings).items():
+        if there.get(name, value) != value:
+            raise InputError(
+                f"{path}: its shapes have {name} {there[name]}, and the page's {value}; choose another --out, so that "
+                "one command can make the shapes of a folder again"
+            )
     return there
 
 
-def add_object(generator: Generator, plan: ShapeList, settings: Settings) -> dict[str, Any]:
-    """Writes the one object of a plan beside those that are in a folder, to its `shapes.json` and to its page.
+def _shared(settings: Settings) -> dict[str, Any]:
+    """The settings that all added objects of a folder must share, besides the grid."""
+    return {name: getattr(settings, name) for name in ("faces", "texture", "small_components")}
+
+
+def add_object(generator: Generator, shape_list: ShapeList, settings: Settings) -> dict[str, Any]:
+    """Writes the one object of a shape list beside those that are in a folder, to its `shapes.json` and to its page.
 
     Returns:
         What `shapes.json` says of it.
@@ -138,29 +150,35 @@ def add_object(generator: Generator, plan: ShapeList, settings: Settings) -> dic
     Raises:
         InputError: its name is no name of a file, or taken; the shape has no surface, or a file cannot be written.
     """
-    (name,), out, channels = plan.names, settings.out, generator.config.synthesis.channels
+    (name,), out, channels = shape_list.names, settings.out, generator.config.synthesis.channels
     there = require_addable(generator, settings)
     others = there.get("shapes", [])
     require_plain_names("the name", [name])
     own = files_of(name, settings.format, channels)
     if any(entry.get("name") == name for entry in others) or any((out / file).exists() for file in own):
         raise InputError(f"{out}: {name!r} is there already; choose another name")
-    shapes = shapes_of(generator, plan, range(1), settings.small_components)
+    shapes = shapes_of(generator, shape_list, range(1), settings.small_components)
     # Before anything is written: what has no surface leaves no trace.
-    facts, textured = textured_object(shapes, 0, settings)
+    metadata, textured = textured_object(shapes, 0, settings)
     if textured is None:
-        raise InputError(f"{name}: {facts['problem']}; choose another shape")
+        raise InputError(f"{name}: {metadata['problem']}; choose another shape")
     names = [entry["name"] for entry in others]
     files = [*own, *page_files([*names, name])]
-    before = begin_record(out, files)
+    before = begin_manifest(out, files)
     textured.save(out / own[0], settings.size)
     write_page_object(out, name, len(others), textured)
-    entry = {"file": own[0]} | facts | record(generator, plan, 0, codes=True)
+    entry = {"file": own[0]} | metadata | shape_entry(generator, shape_list, 0, codes=True)
     grid = generator.isosurface.grid.resolution
-    description = {"model": settings.model, "psi": there.get("psi", plan.psi), "grid": grid, "shapes": [*others, entry]}
+    description = {
+        "model": settings.model,
+        "psi": there.get("psi", shape_list.psi),
+        "grid": grid,
+        **_shared(settings),
+        "shapes": [*others, entry],
+    }
     images = [file for file in before if file.endswith((".png", ".gif")) and "/" not in file and (out / file).exists()]
     write_page(out, description["shapes"], description, channels, generator.config.cameras, images)
-    extend_record(out, files, description, before)
+    extend_manifest(out, files, description, before)
     return entry
 
 
@@ -169,24 +187,24 @@ def _channels(generator: Generator, settings: Settings) -> tuple[str, ...]:
     return generator.config.channels + ((NORMAL,) if settings.normal_map else ())
 
 
-def _files(plan: ShapeList, settings: Settings, channels: Sequence[str], others: Sequence[str]) -> list[str]:
-    """All files that a command may write to its folder, but for the record of them."""
-    meshes = [name for stem in plan.names for name in files_of(stem, settings.format, channels)]
+def _files(shape_list: ShapeList, settings: Settings, channels: Sequence[str], others: Sequence[str]) -> list[str]:
+    """All files that a command may write to its folder, but for the manifest of them."""
+    meshes = [name for stem in shape_list.names for name in files_of(stem, settings.format, channels)]
     videos = [] if settings.video == "none" else [f"turntable.{settings.video}"]
-    return [*meshes, "contact-sheet.png", *videos, *page_files(plan.names), *others]
+    return [*meshes, "contact-sheet.png", *videos, *page_files(shape_list.names), *others]
 
 
 def _written(
-    generator: Generator, shapes: Shapes, offset: int, plan: ShapeList, number: int, settings: Settings
+    generator: Generator, shapes: Shapes, offset: int, shape_list: ShapeList, number: int, settings: Settings
 ) -> dict[str, Any]:
     """Writes a mesh, and gives what is to be said of it."""
-    facts, textured = textured_object(shapes, offset, settings)
+    metadata, textured = textured_object(shapes, offset, settings)
     if textured is not None:
-        path = settings.out / f"{plan.names[number]}.{settings.format}"
+        path = settings.out / f"{shape_list.names[number]}.{settings.format}"
         textured.save(path, settings.size)
-        write_page_object(settings.out, plan.names[number], number, textured)
-        facts = {"file": path.name} | facts
-    return facts | record(generator, plan, number, codes=True)
+        write_page_object(settings.out, shape_list.names[number], number, textured)
+        metadata = {"file": path.name} | metadata
+    return metadata | shape_entry(generator, shape_list, number, codes=True)
 
 
 def _images(
@@ -202,7 +220,7 @@ def _images(
 
 def _finish(
     generator: Generator,
-    plan: ShapeList,
+    shape_list: ShapeList,
     settings: Settings,
     made: list[_Made],
     others: Sequence[str],
@@ -221,13 +239,15 @@ def _finish(
         columns = columns_for(frames.shape[1])
         write_video(out / f"turntable.{settings.video}", (sheet(images, columns) for images in frames))
     grid = generator.isosurface.grid.resolution
-    description = {"model": settings.model, "psi": plan.psi, "grid": grid, "shapes": records}
+    description = {"model": settings.model, "psi": shape_list.psi, "grid": grid, "shapes": records}
     videos = [f"turntable.{settings.video}"] if turns else []
     images = ["contact-sheet.png", *videos, *(name for name in others if "/" not in name)]
     write_page(out, records, description, _channels(generator, settings), generator.config.cameras, images)
-    finish_record(out, _files(plan, settings, _channels(generator, settings), others), description, before, console)
+    finish_manifest(
+        out, _files(shape_list, settings, _channels(generator, settings), others), description, before, console
+    )
     paths = [out / entry["file"] for entry in records if "file" in entry]
-    _say(paths, [*_in_short(others), "contact-sheet.png", *videos, PAGE, "page/", RECORD], records, out, console)
+    _say(paths, [*_in_short(others), "contact-sheet.png", *videos, PAGE, "page/", MANIFEST], records, out, console)
     return paths
 
 
@@ -242,16 +262,19 @@ def textured_object(shapes: Shapes, number: int, settings: Settings) -> tuple[di
     except ValueError as error:
         return {"problem": str(error)}, None
     report = mesh_report(textured.mesh)
-    facts = {"faces": len(textured.faces), "watertight": report.watertight, "components": report.components}
-    return facts, textured
+    metadata = {"faces": len(textured.faces), "watertight": report.watertight, "components": report.components}
+    return metadata, textured
 
 
 def _say(paths: list[Path], files: list[str], records: list[dict[str, Any]], out: Path, console: Console) -> None:
     problems = [f"{entry['name']}: {entry['problem']}" for entry in records if "problem" in entry]
     if not paths:
-        raise InputError(f"{out}: none of the {len(records)} shapes could be made ({problems[0]})")
+        raise InputError(
+            f"{out}: none of {counted(len(records), 'shape')} could be made ({problems[0]}); "
+            "train the model longer, or try other seeds"
+        )
     closed = sum(bool(entry.get("watertight")) for entry in records)
-    text = f"{out}: {len(paths)} objects ({closed} watertight): {', '.join([first_to_last(paths), *files])}"
+    text = f"{out}: {counted(len(paths), 'object')} ({closed} watertight): {', '.join([first_to_last(paths), *files])}"
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     if problems:
         more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""

@@ -85,9 +85,9 @@ def write_page(
     if missing:
         left_out = [f"<li>{html.escape(entry['name'])}: {html.escape(entry['problem'])}</li>" for entry in missing]
         parts.append(f"<h2>Left out</h2><ul>{''.join(left_out)}</ul>")
-    pictures = [name for name in images if not name.endswith(".mp4")]
-    if pictures:
-        parts.append("<h2>Images</h2>" + "".join(_image(name) for name in pictures))
+    stills = [name for name in images if not name.endswith(".mp4")]
+    if stills:
+        parts.append("<h2>Images</h2>" + "".join(_image(name) for name in stills))
     command = command_line()
     lines = [f"<pre>{html.escape(command)}</pre>"] if command else []
     settings = {**{name: value for name, value in description.items() if name != "shapes"}, "objects": len(found)}

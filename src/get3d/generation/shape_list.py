@@ -19,7 +19,7 @@ from torch import Tensor
 
 from get3d.checkpoints.model import training_styles
 from get3d.files import FORMAT, InputError, require_names, write_json
-from get3d.generation.record import read_record
+from get3d.generation.manifest import read_manifest
 from get3d.generation.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, Styles, joined
@@ -29,8 +29,8 @@ __all__ = [
     "of_seeds",
     "of_training_objects",
     "read_shape_list",
-    "record",
     "require_plain_names",
+    "shape_entry",
     "write_shape_list",
 ]
 
@@ -42,14 +42,14 @@ class ShapeList:
     Attributes:
         names: file names, without suffix.
         latents: latents, or styles, which are not truncated again.
-        facts: other values of each shape in `shapes.json`.
+        metadata: other values of each shape in `shapes.json`.
         psi: truncation.
         grid: resolution of the grid; None for the model's own.
     """
 
     names: list[str]
     latents: Latents | Styles
-    facts: list[dict[str, Any]]
+    metadata: list[dict[str, Any]]
     psi: float = PSI
     grid: int | None = None
 
@@ -73,17 +73,17 @@ def of_training_objects(generator: Generator, model: str, names: Sequence[str]) 
     return ShapeList(files, styles, [{"training_object": name} for name in names])
 
 
-def record(generator: Generator, plan: ShapeList, number: int, *, codes: bool) -> dict[str, Any]:
+def shape_entry(generator: Generator, shape_list: ShapeList, number: int, *, codes: bool) -> dict[str, Any]:
     """The entry of a shape in `shapes.json`, for `read_shape_list`.
 
     Args:
         generator: the model, for the names of classes.
-        plan: the shape list.
+        shape_list: the shape list.
         number: index of the shape.
         codes: include latents or styles; a shape with a seed does not need them.
     """
-    latent = plan.latents[number]
-    values: dict[str, Any] = {"name": plan.names[number], **plan.facts[number]}
+    latent = shape_list.latents[number]
+    values: dict[str, Any] = {"name": shape_list.names[number], **shape_list.metadata[number]}
     if isinstance(latent, Styles):
         if codes:
             values["styles"] = {"geometry": _encoded(latent.geometry[0]), "texture": _encoded(latent.texture[0])}
@@ -124,8 +124,8 @@ def write_shape_list(
     require_plain_names(path, names)
     if isinstance(codes, Styles):
         generator.require_styles(codes)
-    plan = ShapeList(names, codes, [{}] * len(names), psi)
-    shapes = [record(generator, plan, number, codes=True) for number in range(len(names))]
+    shape_list = ShapeList(names, codes, [{}] * len(names), psi)
+    shapes = [shape_entry(generator, shape_list, number, codes=True) for number in range(len(names))]
     write_json(
         path, {"format": FORMAT, "psi": psi, "grid": grid or generator.isosurface.grid.resolution, "shapes": shapes}
     )
@@ -144,7 +144,7 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
     Raises:
         InputError: the file is missing or not from get3d, names a file outside its folder, or is for another model.
     """
-    values = read_record(path, "give a shapes.json of this version")
+    values = read_manifest(path, "give a shapes.json of this version")
     try:
         own, grid = float(values["psi"]), int(values["grid"])
         entries = list(values["shapes"])
@@ -157,16 +157,16 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
     if not entries:
         raise InputError(f"{path}: contains no shape; give another file")
     require_plain_names(path, names)
-    facts = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
+    metadata = [{"seed": entry["seed"]} if isinstance(entry.get("seed"), int) else {} for entry in entries]
     latents = [part for part in parts if isinstance(part, Latents)]
     if not latents and psi not in (None, own):
         raise InputError(f"--psi is {psi:g}, but {path} contains styles, which are already truncated; leave it out")
     psi = own if psi is None else psi
     if len(latents) == len(parts):
-        return ShapeList(names, joined(latents), facts, psi, grid)
+        return ShapeList(names, joined(latents), metadata, psi, grid)
     styles = [part if isinstance(part, Styles) else generator.styles(part, psi) for part in parts]
     geometry, texture = torch.cat([part.geometry for part in styles]), torch.cat([part.texture for part in styles])
-    return ShapeList(names, Styles(geometry, texture), facts, psi, grid)
+    return ShapeList(names, Styles(geometry, texture), metadata, psi, grid)
 
 
 def require_plain_names(path: Path | str, names: list[str]) -> None:

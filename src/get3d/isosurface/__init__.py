@@ -1,6 +1,7 @@
 """From fields to triangle meshes: the isosurface methods behind one interface, and their parts."""
 
 from get3d.isosurface.flexicubes import CubeGrid, flexicubes
+from get3d.isosurface.grid import Grid
 from get3d.isosurface.methods import (
     ISOSURFACES,
     FlexibleCubes,
@@ -22,6 +23,7 @@ __all__ = [
     "ISOSURFACES",
     "CubeGrid",
     "FlexibleCubes",
+    "Grid",
     "GridMemory",
     "Isosurface",
     "IsosurfaceName",

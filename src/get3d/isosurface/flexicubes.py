@@ -6,8 +6,9 @@ from operator import and_, or_
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
+from get3d.isosurface.grid import Grid
 from get3d.isosurface.signs import find, look_up, offsets, pack
 from get3d.isosurface.tables import CUBE_EDGES, CUBE_PATCHES, CUBE_PINCHES
 from get3d.meshes import MeshBatch
@@ -19,27 +20,18 @@ WEIGHT_SCALE = 0.5
 """How far the learned weights may move from those of plain dual marching cubes."""
 
 
-class CubeGrid(nn.Module):
+class CubeGrid(Grid):
     """A cube around the origin, divided into resolution³ cubes.
 
     Vertex (i, j, k) along x, y, z has the number (i·n + j)·n + k with n = resolution + 1; cubes likewise with
     n = resolution.
 
     Attributes:
-        resolution: cubes per side.
-        size: side of the complete cube.
-        vertices: [V, 3] positions.
         cubes: [C, 8] vertices of each cube, x fastest, then y, then z.
-        edges: [E, 2] vertices of each edge, the smaller index first.
-        boundary: [V] whether a vertex lies on the hull.
         axis: [n] coordinates of the vertices along an axis, the same for x, y and z.
-        centre: index of a vertex nearest to the origin.
     """
 
-    vertices: Float[Tensor, "v 3"]
     cubes: Int[Tensor, "c 8"]
-    edges: Int[Tensor, "e 2"]
-    boundary: Bool[Tensor, " v"]
     axis: Float[Tensor, " n"]
 
     def __init__(self, resolution: int, size: float = 1.0) -> None:
@@ -48,11 +40,7 @@ class CubeGrid(nn.Module):
         Raises:
             ValueError: resolution is below 1 or size is not positive.
         """
-        super().__init__()
-        if resolution < 1 or not size > 0:
-            raise ValueError(f"a grid of resolution {resolution} and size {size} is empty; both must be positive")
-        self.resolution = resolution
-        self.size = size
+        super().__init__(resolution, size)
         n = resolution + 1
         axis = torch.linspace(-0.5 * size, 0.5 * size, n)
         number = torch.arange(n**3).view(n, n, n)
@@ -60,16 +48,14 @@ class CubeGrid(nn.Module):
         corners = [starts + (c & 1) * n * n + (c >> 1 & 1) * n + (c >> 2) for c in range(8)]
         lines = [torch.stack([number.narrow(a, 0, resolution), number.narrow(a, 1, resolution)]) for a in range(3)]
         rim = torch.arange(n) % resolution == 0
-        tensors = {
-            "vertices": torch.cartesian_prod(axis, axis, axis),
+        self._set(
+            vertices=torch.cartesian_prod(axis, axis, axis),
             # Stored column by column, since passes over the grid read whole columns.
-            "cubes": torch.stack(corners).t(),
-            "edges": torch.cat([line.flatten(1) for line in lines], dim=1).t(),
-            "boundary": (rim[:, None, None] | rim[:, None] | rim).flatten(),
-            "axis": axis,
-        }
-        for name, tensor in tensors.items():
-            self.register_buffer(name, tensor, persistent=False)
+            cubes=torch.stack(corners).t(),
+            edges=torch.cat([line.flatten(1) for line in lines], dim=1).t(),
+            boundary=(rim[:, None, None] | rim[:, None] | rim).flatten(),
+            axis=axis,
+        )
         self.centre = ((n // 2) * n + n // 2) * n + n // 2
 
     @property

@@ -16,6 +16,7 @@ from torch.profiler import record_function
 from get3d import spans
 from get3d.generator_config import REGULARIZERS, IsosurfaceName
 from get3d.isosurface.flexicubes import CubeGrid, extract
+from get3d.isosurface.grid import Grid
 from get3d.isosurface.tetrahedra import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
 from get3d.meshes import MeshBatch
 from get3d.networks import GeometryField, GeometryValues
@@ -87,7 +88,7 @@ class Isosurface(nn.Module):
     cell_values: ClassVar[int] = 0
     memory: ClassVar[GridMemory]
     regularizers: ClassVar[Mapping[str, float]]
-    grid: TetrahedralGrid | CubeGrid
+    grid: Grid
 
     def __init__(self, resolution: int, size: float, trained: int) -> None:
         super().__init__()

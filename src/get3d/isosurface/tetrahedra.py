@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from get3d.isosurface.grid import Grid
 from get3d.isosurface.signs import find, look_up, offsets, pack
 from get3d.isosurface.tables import TETRAHEDRON_EDGES, TETRAHEDRON_TRIANGLES, unique_edges
 from get3d.meshes import MeshBatch
@@ -38,7 +39,7 @@ class TetrahedraTopology:
         return cls(*unique_edges(tetrahedra, TETRAHEDRON_EDGES))
 
 
-class TetrahedralGrid(nn.Module):
+class TetrahedralGrid(Grid):
     """A cube around the origin, filled with the tetrahedra of a body-centred cubic lattice.
 
     The cube has ceil(resolution / 2) cubic cells on a side. Vertices are the corners of the cells and, after them,
@@ -48,21 +49,15 @@ class TetrahedralGrid(nn.Module):
 
     Attributes:
         resolution: vertices' coordinates are all even or all odd on a lattice of about this many steps on a side.
-        size: side of the cube.
-        vertices: [V, 3] positions.
         tetrahedra: [T, 4] vertices of each tetrahedron; the last lies where the first three run counter-clockwise
             seen from the other side, so that all have a positive volume.
-        edges: [E, 2] vertices of each edge.
         tetrahedron_edges: [T, 6] edges of each tetrahedron.
-        boundary: [V] whether a vertex lies on the hull of the cube.
-        centre: index of the vertex at the origin.
+        corner_axis: [n] coordinates of the corners along an axis, the same for x, y and z.
+        centre_axis: [m] those of the centres.
     """
 
-    vertices: Float[Tensor, "v 3"]
     tetrahedra: Int[Tensor, "t 4"]
-    edges: Int[Tensor, "e 2"]
     tetrahedron_edges: Int[Tensor, "t 6"]
-    boundary: Bool[Tensor, " v"]
     corner_axis: Float[Tensor, " n"]
     centre_axis: Float[Tensor, " m"]
 
@@ -72,11 +67,7 @@ class TetrahedralGrid(nn.Module):
         Raises:
             ValueError: resolution is below 1 or size is not positive.
         """
-        super().__init__()
-        if resolution < 1 or not size > 0:
-            raise ValueError(f"a grid of resolution {resolution} and size {size} is empty; both must be positive")
-        self.resolution = resolution
-        self.size = size
+        super().__init__(resolution, size)
         cells = -(-resolution // 2)
         corner_axis = torch.linspace(-0.5 * size, 0.5 * size, cells + 1)
         centre_axis = 0.5 * (corner_axis[1:] + corner_axis[:-1])
@@ -85,17 +76,15 @@ class TetrahedralGrid(nn.Module):
         vertices = torch.cat([torch.cartesian_prod(axis, axis, axis) for axis in (corner_axis, centre_axis)])
         rim = torch.arange(cells + 1) % cells == 0
         hull = rim[:, None, None] | rim[:, None] | rim
-        tensors = {
-            "vertices": vertices,
-            "tetrahedra": tetrahedra,
-            "edges": edges,
-            "tetrahedron_edges": tetrahedron_edges,
-            "boundary": torch.cat([hull.flatten(), torch.zeros(cells**3, dtype=torch.bool)]),
-            "corner_axis": corner_axis,
-            "centre_axis": centre_axis,
-        }
-        for name, tensor in tensors.items():
-            self.register_buffer(name, tensor, persistent=False)
+        self._set(
+            vertices=vertices,
+            tetrahedra=tetrahedra,
+            edges=edges,
+            tetrahedron_edges=tetrahedron_edges,
+            boundary=torch.cat([hull.flatten(), torch.zeros(cells**3, dtype=torch.bool)]),
+            corner_axis=corner_axis,
+            centre_axis=centre_axis,
+        )
         side = cells if cells % 2 else cells + 1
         self.centre = (0 if cells % 2 == 0 else (cells + 1) ** 3) + (side**3 - 1) // 2
 

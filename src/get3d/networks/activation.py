@@ -1,6 +1,6 @@
-"""What follows a convolution: bias, leaky ReLU and clamp, written over its result; plain operations where compiled.
+"""Bias, leaky ReLU and clamp after a convolution, in place; plain operations when compiled.
 
-A compiler fuses plain operations by itself, and cannot see through writing over views.
+torch.compile fuses plain operations by itself and cannot trace in-place writes to views.
 """
 
 import torch
@@ -12,17 +12,17 @@ from torch.autograd.function import FunctionCtx, once_differentiable
 __all__ = ["SLOPE", "bias_act", "clamped", "clamped_lrelu", "write_bias_act"]
 
 SLOPE = 0.2
-"""Of the leaky ReLU."""
+"""Negative slope of the leaky ReLU."""
 
 BAND = 2**18
-"""Features that are finished at once on CPUs, as numbers."""
+"""Number of features in a band of rows on CPUs."""
 
 CLAMP = 256.0
 """Activations of convolutions are kept within ±CLAMP, so that half precision cannot overflow."""
 
 
 class _Activation(torch.autograd.Function):
-    """In place, and keeping only its output: that tells which way the gradient went."""
+    """In place. Saves only the output, whose sign and range give the derivative."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class _Activation(torch.autograd.Function):
 
 
 def clamped_lrelu(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2, clamped to ±256, written over `x`. Twice differentiable.
+    """Leaky ReLU of slope 0.2, clamped to ±256, in place. Twice differentiable.
 
     The gain of √2, which keeps the variance of a unit normal input about one, belongs to the layer before it: scaling
     weights is cheaper than scaling features.
@@ -50,7 +50,7 @@ def clamped_lrelu(x: Tensor) -> Tensor:
 
 
 class _Finish(torch.autograd.Function):
-    """In place, and keeping only its output, from which what went in follows; band by band, so that caches hold it."""
+    """In place. Saves only the output, from which the input is recovered; works in bands that fit in the cache."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, factor: Tensor, bias: Tensor, image: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ def write_bias_act(
 
 
 def _bands(x: Float[Tensor, "n c h w"]) -> list[slice]:
-    """Ranges of rows that hold about BAND numbers on CPUs, where memory is slow; all rows elsewhere."""
+    """Ranges of rows with about BAND numbers on CPUs, to stay in the cache; all rows on other devices."""
     n, c, h, w = x.shape
     rows = max(BAND // (n * c * w), 1) if x.device.type == "cpu" else h
     return [slice(start, start + rows) for start in range(0, h, rows)]
@@ -103,14 +103,14 @@ def _bands(x: Float[Tensor, "n c h w"]) -> list[slice]:
 def bias_act(
     x: Float[Tensor, "n c h w"], factor: Float[Tensor, "n c"], bias: Float[Tensor, " c"], image: Float[Tensor, "h w"]
 ) -> Float[Tensor, "n c h w"]:
-    """clamped_lrelu(x · factor + bias + image), written over `x`. Differentiable once."""
+    """clamped_lrelu(x · factor + bias + image), in place. Differentiable once."""
     if torch.compiler.is_compiling():
         return clamped_lrelu(torch.addcmul(image + bias[:, None, None], x, factor[:, :, None, None]))
     return _Finish.apply(x, factor, bias, image)
 
 
 def clamped(x: Tensor) -> Tensor:
-    """`x` within ±256, written over it."""
+    """Clamps `x` to ±256, in place."""
     if torch.compiler.is_compiling():
         return F.hardtanh(x, -CLAMP, CLAMP)
     return F.hardtanh_(x, -CLAMP, CLAMP)

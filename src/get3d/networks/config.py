@@ -1,7 +1,8 @@
 """Sizes of networks. This module imports nothing heavy, because options are made from it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar
 
 from get3d.options import Option
 from get3d.ranges import Range
@@ -20,6 +21,8 @@ __all__ = [
     "VolumeConfig",
     "channels_per_resolution",
 ]
+
+Network = TypeVar("Network")
 
 
 def channels_per_resolution(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
@@ -56,7 +59,33 @@ class PlanesConfig:
 
 
 @dataclass(frozen=True)
-class UnifiedConfig:
+class _SynthesisConfig(Generic[Network]):
+    """What both generators have: tri-planes with a texture head."""
+
+    planes: PlanesConfig = field(default_factory=PlanesConfig)
+    texture_features: Annotated[int, Range(1, 65_536)] = 16
+    channels: Annotated[tuple[str, ...], Option(hidden=True)] = ("base_color",)
+
+    memory_factor: ClassVar[int]
+    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
+
+    def build(self, *, style: int, size: float, cell_values: int) -> Network:
+        """The network, with random weights.
+
+        Args:
+            style: size of the style codes.
+            size: side of the cube that the fields fill.
+            cell_values: number of values that the isosurface needs for each cell of its grid; 0 for none.
+        """
+        return self._network()(self, style=style, size=size, cell_values=cell_values)
+
+    def _network(self) -> Callable[..., Network]:
+        """The class of the network, imported when it is needed."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class UnifiedConfig(_SynthesisConfig["UnifiedSynthesis"]):
     """One network for both kinds of tri-planes, as in the paper's improved generator and its published checkpoints.
 
     Attributes:
@@ -65,24 +94,12 @@ class UnifiedConfig:
         channels: channels of the texture field, rows of `get3d.materials.CHANNELS`.
     """
 
-    planes: PlanesConfig = field(default_factory=PlanesConfig)
-    texture_features: Annotated[int, Range(1, 65_536)] = 16
-    channels: Annotated[tuple[str, ...], Option(hidden=True)] = ("base_color",)
-
     memory_factor: ClassVar[int] = 1
-    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
 
-    def build(self, *, style: int, size: float, cell_values: int) -> "UnifiedSynthesis":
-        """The network, with random weights.
-
-        Args:
-            style: size of the style codes.
-            size: side of the cube that the fields fill.
-            cell_values: number of values that the isosurface needs for each cell of its grid; 0 for none.
-        """
+    def _network(self) -> "type[UnifiedSynthesis]":
         from get3d.networks.fields import UnifiedSynthesis
 
-        return UnifiedSynthesis(self, style=style, size=size, cell_values=cell_values)
+        return UnifiedSynthesis
 
 
 @dataclass(frozen=True)
@@ -107,7 +124,7 @@ class VolumeConfig:
 
 
 @dataclass(frozen=True)
-class SeparateConfig:
+class SeparateConfig(_SynthesisConfig["SeparateSynthesis"]):
     """Volumes for geometry and tri-planes for texture, as in the paper's first generator.
 
     Attributes:
@@ -118,24 +135,13 @@ class SeparateConfig:
     """
 
     volume: VolumeConfig = field(default_factory=VolumeConfig)
-    planes: PlanesConfig = field(default_factory=PlanesConfig)
-    texture_features: Annotated[int, Range(1, 65_536)] = 16
-    channels: Annotated[tuple[str, ...], Option(hidden=True)] = ("base_color",)
 
     memory_factor: ClassVar[int] = 5
-    """Memory of a shape on a grid, as a multiple of what tri-planes take."""
 
-    def build(self, *, style: int, size: float, cell_values: int) -> "SeparateSynthesis":
-        """The network, with random weights.
-
-        Args:
-            style: size of the style codes.
-            size: side of the cube that the fields fill.
-            cell_values: number of values that the isosurface needs for each cell of its grid; 0 for none.
-        """
+    def _network(self) -> "type[SeparateSynthesis]":
         from get3d.networks.volume import SeparateSynthesis
 
-        return SeparateSynthesis(self, style=style, size=size, cell_values=cell_values)
+        return SeparateSynthesis
 
 
 @dataclass(frozen=True)

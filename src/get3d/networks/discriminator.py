@@ -1,4 +1,4 @@
-"""The discriminator: how real an image's colours, and its silhouette, look for the camera it was taken with."""
+"""The discriminator: judges an image's colours and its silhouette, given its camera."""
 
 import math
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from get3d.networks.mapping import LR_MULTIPLIER, normalized, one_hot
 __all__ = ["Discriminator", "DiscriminatorConfig", "Logits", "camera_features", "minibatch_deviation"]
 
 LARGEST_KEPT = 256
-"""Side of the largest images whose features are kept for the backward pass; those of larger ones are made again."""
+"""Side of the largest images whose features are saved for the backward pass; larger ones are recomputed."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Logits:
 
 
 def camera_features(angles: Float[Tensor, "n 2"]) -> Float[Tensor, "n 14"]:
-    """What the discriminator is told of cameras: [sin a, cos a, sin 2a, cos 2a, sin 4a, cos 4a, a].
+    """The camera condition of the discriminator: [sin a, cos a, sin 2a, cos 2a, sin 4a, cos 4a, a].
 
     Args:
         angles: azimuth and polar angle from +Y, in radians.
@@ -118,7 +118,7 @@ class DiscriminatorBranch(nn.Module):
             recompute: compute the features of large images again in the backward pass, which needs less memory.
         """
         x = None
-        # A compiler decides by itself what it keeps.
+        # torch.compile decides by itself what to save.
         recompute = recompute and torch.is_grad_enabled() and not torch.compiler.is_compiling()
         for block in self.blocks:
             if recompute and image.shape[-1] > LARGEST_KEPT:
@@ -134,7 +134,7 @@ class DiscriminatorBranch(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Judges colours and silhouettes apart, in two branches of the same shape.
+    """Judges colours and silhouettes separately, in two branches of the same architecture.
 
     Args:
         config: sizes.

@@ -1,4 +1,4 @@
-"""Fields: what a generator knows of its shapes as functions of space — signed distance, deformation, colour.
+"""Fields: signed distance, deformation and colour of shapes as functions of space.
 
 A synthesis network turns styles into `Fields`: plain tensors that can be evaluated at points, on lattices and at the
 visible points of images. Points are looked up relative to the cube [−size/2, size/2]³. Gradients flow to points too,
@@ -37,15 +37,15 @@ __all__ = [
 ]
 
 CELL_GAIN = 0.1
-"""Of the last layer of the head of cells, so that fresh networks begin near the values' neutral 0."""
+"""Scale of the last layer of the cell head, so that the values of new networks are near their neutral 0."""
 
 BLOCK = 1024
-"""Points that are evaluated together; a shape's packed points are filled up to a multiple of it."""
+"""Points evaluated together; the packed points of a shape are padded to a multiple of this."""
 
 
 @dataclass(frozen=True)
 class GeometryValues:
-    """What surfaces are extracted from, at points.
+    """The values at points that surfaces are extracted from.
 
     Attributes:
         sdf: signed distance, positive inside.
@@ -94,11 +94,11 @@ class Head:
         return self.layers[-1](x)
 
     def select(self, shape: Int[Tensor, " b"]) -> "Head":
-        """The layers of the shapes of given numbers."""
+        """The layers of some shapes, by their indices."""
         return Head(tuple(layer.select(shape) for layer in self.layers))
 
     def concat(self, other: "Head") -> "Head":
-        """One head that gives this one's values and then the other's; both have one hidden layer and equal inputs."""
+        """One head that gives the values of both, concatenated; both have one hidden layer and the same inputs."""
         (first, last), (first2, last2) = self.layers, other.layers
         padded = F.pad(last.weights, (0, last2.weights.shape[2])), F.pad(last2.weights, (last.weights.shape[2], 0))
         return Head(
@@ -137,7 +137,7 @@ class TriPlanes:
         return weighted_rows(table, *by_point).view(*points.shape[:2], table.shape[1])
 
     def on_grids(self, axes: Sequence[Float[Tensor, " _m"]]) -> list[tuple[Float[Tensor, "n m m c"], ...]]:
-        """What each plane holds at the m² points (axis[i], axis[j]) on it, [:, j, i], j along the plane's height.
+        """The features of each plane at the m² points (axis[i], axis[j]), [:, j, i], with j along the height.
 
         All axes are looked up at once: the planes' gradient, which is large, is then made once.
         """
@@ -227,7 +227,7 @@ class PlaneGeometry:
 
 @dataclass(frozen=True)
 class PlaneTexture:
-    """What the surfaces of n shapes look like, from tri-planes.
+    """The texture of n shapes, from tri-planes.
 
     Attributes:
         planes: the features.
@@ -271,7 +271,7 @@ class PlaneTexture:
 
 @dataclass(frozen=True)
 class Fields:
-    """All that a synthesis network makes of n pairs of styles: where surfaces are, and what they look like."""
+    """The output of a synthesis network for n pairs of styles: geometry and texture."""
 
     geometry: GeometryField
     texture: PlaneTexture
@@ -353,7 +353,7 @@ def _all_shapes(points: Float[Tensor, "n p 3"]) -> Int[Tensor, " n"]:
 
 
 def _pointwise(sampled: Float[Tensor, "n v u c"], weight: Float[Tensor, "n h c"]) -> Float[Tensor, "n v u h"]:
-    """A layer without bias at every point of a sampled plane."""
+    """A layer without bias, applied at every point of a sampled plane."""
     return (sampled.flatten(1, 2) @ weight.transpose(1, 2)).unflatten(1, sampled.shape[1:3])
 
 

@@ -40,7 +40,7 @@ __all__ = [
 
 
 class WeightCache:
-    """What follows from weights alone, made anew when they change or gradients are asked for.
+    """A value computed from weights alone. It is recomputed when they change or gradients are needed.
 
     It is made of ordinary tensors whatever mode PyTorch is in, so that what is kept serves every later mode.
 
@@ -50,14 +50,14 @@ class WeightCache:
 
     def __init__(self, make: Callable[[Tensor], Tensor]) -> None:
         self._make = make
-        # The weights themselves are held, so that no others can come to lie at their address.
+        # The weights are referenced, so that no other tensor can get their address.
         self._of: Tensor | None = None
         self._version = 0
         self._made = torch.empty(0)
 
     def __call__(self, weight: Tensor) -> Tensor:
-        """What follows from these weights."""
-        # Tensors made in inference mode do not count their changes, and compiled code keeps nothing.
+        """The value for these weights."""
+        # Tensors made in inference mode have no version counter, and compiled code caches nothing.
         traced = torch.compiler.is_compiling()
         if traced or (torch.is_grad_enabled() and weight.requires_grad) or weight.is_inference():
             return self._make(weight)
@@ -68,22 +68,22 @@ class WeightCache:
         return self._made
 
     def __reduce__(self) -> tuple[type["WeightCache"], tuple[Callable[[Tensor], Tensor]]]:
-        """Copies begin empty: their weights lie elsewhere."""
+        """Copies start empty, because their weights are other tensors."""
         return WeightCache, (self._make,)
 
 
 def energy(weight: Float[Tensor, "o i *taps"]) -> Float[Tensor, "o i"]:
-    """The sum of squares of each filter, of each input channel, over its taps."""
+    """Sum of squares over the taps of each filter and input channel."""
     return weight.square().flatten(2).sum(2) if weight.ndim > 2 else weight.square()
 
 
 def _swapped(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "i o 3 3"]:
-    """Filters as a transposed convolution takes them, in the memory order that it is fastest with."""
+    """Filters in the layout of a transposed convolution, in its fastest memory format."""
     return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last)
 
 
 def demodulation(energy: Float[Tensor, "o i"], style: Float[Tensor, "n i"]) -> Float[Tensor, "n o"]:
-    """The factor per sample and filter that brings a modulated filter back to unit length.
+    """The factor per sample and filter that normalises a modulated filter to unit length.
 
     Karras et al. 2020 ("Analyzing and improving the image quality of StyleGAN"), equation 3:
     1 / √(Σ (weight · style)² + 1e-8), summed over input channels and taps.
@@ -151,7 +151,7 @@ class Conv(nn.Module):
 
 
 class ModulatedConv(nn.Module):
-    """A synthesis network's 3×3 convolution, its filters scaled per sample by a style and brought back to unit length.
+    """A synthesis network's 3×3 convolution; a style modulates its filters per sample, which are then demodulated.
 
     Scaling the input by the style and the output by the demodulation factor is the same as scaling the filters, and
     lets the whole batch share one convolution. A fixed noise image, times a learned strength, is added; then bias,
@@ -203,7 +203,7 @@ class ModulatedConv(nn.Module):
 
 
 class ModulatedOutput(nn.Module):
-    """A 1×1 convolution from features to what they mean, its weights scaled by a style, not demodulated.
+    """A 1×1 convolution from features to outputs; a style modulates its weights, without demodulation.
 
     Linear, clamped to ±256.
     """
@@ -216,7 +216,7 @@ class ModulatedOutput(nn.Module):
         self.gain = 1 / math.sqrt(inputs)
 
     def at(self, style: Float[Tensor, "n s"]) -> "Linear":
-        """The layer as it is for given styles."""
+        """The layer for given styles."""
         return Linear(self.weight.flatten(1) * (self.affine(style) * self.gain)[:, None], self.bias)
 
     def forward(
@@ -247,7 +247,7 @@ class ModulatedOutput(nn.Module):
 
 
 class ModulatedDense(nn.Module):
-    """A field's dense layer, its weights scaled per sample by a style and brought back to unit length.
+    """A dense layer of a field; a style modulates its weights per sample, which are then demodulated.
 
     Called with styles, it gives the layer as it is for them: fields keep that, to be evaluated where points come up.
     """
@@ -285,5 +285,5 @@ class Linear:
         return Linear(self.weights * gain, self.bias * gain)
 
     def select(self, sample: Int[Tensor, " b"]) -> "Linear":
-        """The layers of the samples of given numbers."""
+        """The layers of some samples, by their indices."""
         return Linear(self.weights[sample], self.bias)

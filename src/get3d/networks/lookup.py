@@ -1,4 +1,4 @@
-"""Features of planes and volumes at points: weighted sums of rows of a table, in both directions without atomics."""
+"""Features of planes and volumes at points: weighted sums of table rows, forward and backward without atomics."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ from get3d.networks.layers import SLOPE
 __all__ = ["Corners", "linear_corners", "separable_head", "weighted_rows"]
 
 SLAB = 2**18
-"""Hidden features of a lattice that are held at once, as numbers."""
+"""Hidden features of a lattice in memory at once, as a count of numbers."""
 
 
 @dataclass(frozen=True)
 class Corners:
-    """The two texels around coordinates, for linear interpolation. Points come last: few of the rest, many of them.
+    """The two texels around coordinates, for linear interpolation. Points are the last axis, because they are many.
 
     Attributes:
         texel: low and high.
@@ -60,7 +60,7 @@ class _WeightedRows(torch.autograd.Function):
         rows, weights, *saved = ctx.saved_tensors  # type: ignore[attr-defined]
         of_weights = None
         if saved:
-            # Column by column, so that no more than one row of the table for each point is held at once.
+            # Column by column, so that at most one table row per point is in memory.
             columns = [(saved[0].index_select(0, column) * gradient).sum(1) for column in rows.unbind(1)]
             of_weights = torch.stack(columns, dim=1)
         if not ctx.needs_input_grad[0]:  # type: ignore[attr-defined]
@@ -77,7 +77,7 @@ def _counts(numbers: Int[Tensor, " n"], limit: int) -> Int[Tensor, " k"]:
     """How often each number below `limit` comes up."""
     if numbers.device.type == "cpu":
         return torch.bincount(numbers, minlength=limit)
-    # A GPU's host would wait for `bincount`, which first looks for the largest number.
+    # `bincount` makes the host wait for the GPU, because it first needs the largest number.
     zero = torch.zeros(limit, dtype=torch.int64, device=numbers.device)
     return zero.index_add(0, numbers, torch.ones_like(numbers, dtype=torch.int64))
 
@@ -93,7 +93,7 @@ def weighted_rows(
 
 
 class _SeparableHead(torch.autograd.Function):
-    """Slabs of the lattice are made, used and forgotten while they are in the cache; backwards they are made again."""
+    """Computes the lattice in slabs that fit in the cache; the backward pass recomputes them."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, xy: Tensor, yz: Tensor, xz: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ class _SeparableHead(torch.autograd.Function):
 
 
 def _u_first(plane: Float[Tensor, "n v u h"]) -> Float[Tensor, "n u v h"]:
-    """A plane with its first coordinate first, which is how a lattice's points are numbered."""
+    """A plane with its first coordinate as the first axis, as lattice points are numbered."""
     return plane.transpose(1, 2).contiguous()
 
 

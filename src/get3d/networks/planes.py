@@ -11,7 +11,7 @@ __all__ = ["PlaneSynthesis", "PlanesConfig"]
 
 
 class PlaneBlock(nn.Module):
-    """One resolution: features doubled and convolved (at 4×4 a constant, convolved), and read out as planes."""
+    """One resolution: upsampled and convolved features (at 4×4 a convolved constant), and their output planes."""
 
     def __init__(self, inputs: int, width: int, *, resolution: int, style: int, outputs: tuple[int, ...]) -> None:
         super().__init__()
@@ -25,11 +25,11 @@ class PlaneBlock(nn.Module):
     def forward(
         self, x: Tensor | None, sums: list[Tensor], convolutions: list[Tensor], outputs: list[Tensor]
     ) -> tuple[Tensor, list[Tensor]]:
-        """Features of this resolution, and the doubled sums with what is read out of them added.
+        """Features of this resolution, and the upsampled sums of output planes with this block's added.
 
         Args:
             x: features of half the resolution; None at 4×4.
-            sums: of what the blocks before have read out, of half the resolution, one of each kind; none at 4×4.
+            sums: of the outputs of the earlier blocks, at half the resolution, one of each kind; none at 4×4.
             convolutions: the style of each convolution.
             outputs: the style of each read-out.
         """
@@ -46,7 +46,7 @@ class PlaneBlock(nn.Module):
 class PlaneSynthesis(nn.Module):
     """Tri-planes of one kind (texture) or two (geometry and texture, from the same features).
 
-    Every block adds what it reads out to the doubled sum of the blocks before (Karras et al. 2020, figure 7b).
+    Every block adds its output to the upsampled sum of the earlier blocks (Karras et al. 2020, figure 7b).
 
     Args:
         config: sizes.

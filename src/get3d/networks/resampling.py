@@ -27,18 +27,18 @@ def _fir(x: Tensor) -> Tensor:
 @functools.cache
 @torch.inference_mode(False)
 def _kernel_on(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Copied once: a GPU's host waits for each copy. All values are exact in every precision."""
+    """Copied once, because the host waits for each copy. All values are exact in every precision."""
     return _KERNEL.to(device, dtype)
 
 
 def _border(side: int, like: Tensor) -> Tensor:
-    """The factors of an upsampled image's rows or columns: a quarter of the first and the last is from outside."""
+    """Factors of an upsampled image's rows or columns: a quarter of the first and last comes from the padding."""
     place = torch.arange(side, device=like.device)
     return torch.where((place == 0) | (place == side - 1), 0.75, 1.0).to(like.dtype)
 
 
 class _Blur(torch.autograd.Function):
-    """The kernel is symmetric, so gradients of any order are blurs too; PyTorch's own loop over the channels."""
+    """The kernel is symmetric, so gradients of any order are blurs too. A depthwise convolution."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, padding: int) -> Tensor:
@@ -52,7 +52,7 @@ class _Blur(torch.autograd.Function):
 
 
 class _Resize(torch.autograd.Function):
-    """Halving and doubling are each other's gradient, but for the gain."""
+    """Downsampling and upsampling are each other's gradient, up to the gain."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, double: bool) -> Tensor:

@@ -29,10 +29,10 @@ from get3d.networks.planes import PlaneSynthesis
 __all__ = ["SeparateConfig", "SeparateSynthesis", "Volume", "VolumeConfig", "VolumeGeometry", "VolumeSynthesis"]
 
 POSITION = 6
-"""Numbers that tell a volume's head where a point is: sine and cosine of three coordinates."""
+"""Size of the position encoding of a volume's head: sine and cosine of three coordinates."""
 
 CHUNK = 2**16
-"""Points that go through the wide heads at once."""
+"""Points evaluated by the wide heads at once."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class VolumeGeometry:
 
 
 class VolumeConv(nn.Module):
-    """A 3×3×3 convolution, its filters scaled per sample by a style and brought back to unit length.
+    """A 3×3×3 convolution; a style modulates its filters per sample, which are then demodulated.
 
     Bias, leaky ReLU (times √2), clamp to ±256. Published models carry a noise image that is never added; it is kept so
     that they can be written back.
@@ -142,7 +142,7 @@ class VolumeConv(nn.Module):
 
 
 class VolumeBlock(nn.Module):
-    """One resolution: the features doubled, and a residual of two convolutions (at 4³: a constant, convolved once)."""
+    """One resolution: upsampled features and a residual of two convolutions (at 4³: a constant, convolved once)."""
 
     def __init__(self, inputs: int, width: int, *, resolution: int, style: int) -> None:
         super().__init__()
@@ -252,6 +252,6 @@ class SeparateSynthesis(nn.Module):
 
 
 def _located(volume: Volume, points: Float[Tensor, "n p 3"]) -> Float[Tensor, "n p c"]:
-    """Where points are, then their features."""
+    """The position encoding of points, followed by their features."""
     angles = math.pi * points
     return torch.cat([torch.sin(angles), torch.cos(angles), volume.at(points)], dim=2)

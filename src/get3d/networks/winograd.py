@@ -16,14 +16,14 @@ from torch import Tensor
 __all__ = ["convolve", "transformed", "worthwhile"]
 
 _LEAST_CHANNELS = 128
-"""With fewer the transforms take longer than the convolution."""
+"""With fewer channels the transforms take longer than the convolution."""
 
 _STRIP = 65536
-"""Numbers of a strip at each of a tile's positions, about: few enough for the cache, enough for matrix products."""
+"""Approximate size of a strip per tile position: small enough for the cache, large enough for matrix products."""
 
 
 def worthwhile(x: Float[Tensor, "n i h w"], weight: Float[Tensor, "o i 3 3"], scale: Float[Tensor, "n i"]) -> bool:
-    """Whether `convolve` is the faster way, and a possible one: on a CPU, where no gradient is asked for."""
+    """Whether `convolve` is possible and faster: on a CPU, without gradients."""
     differentiated = torch.is_grad_enabled() and any(t.requires_grad for t in (x, weight, scale))
     plain = x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     tiled = all(side % 4 == 0 for side in x.shape[2:])
@@ -34,7 +34,7 @@ def worthwhile(x: Float[Tensor, "n i h w"], weight: Float[Tensor, "o i 3 3"], sc
 @functools.cache
 @torch.inference_mode(False)
 def _transforms() -> tuple[Tensor, Tensor, Tensor]:
-    """Of tiles [36, 36], filters [36, 9] and products [16, 36], for the points 0, ±1, ±2 and infinity."""
+    """Transforms of tiles [36, 36], filters [36, 9] and products [16, 36], for the points 0, ±1, ±2 and infinity."""
     tile = [
         *([4, 0, -5, 0, 1, 0], [0, -4, -4, 1, 1, 0], [0, 4, -4, -1, 1, 0]),
         *([0, -2, -1, 2, 1, 0], [0, 2, -1, -2, 1, 0], [0, 4, 0, -5, 0, 1]),
@@ -48,7 +48,7 @@ def _transforms() -> tuple[Tensor, Tensor, Tensor]:
 
 
 def transformed(weight: Float[Tensor, "o i 3 3"]) -> Float[Tensor, "36 i o"]:
-    """Filters as `convolve` takes them."""
+    """Filters in the form that `convolve` takes."""
     _, of_filters, _ = _transforms()
     by_output = torch.bmm(of_filters.expand(len(weight), 36, 9), weight.flatten(2).transpose(1, 2))
     return by_output.permute(1, 2, 0)
@@ -85,7 +85,7 @@ def _convolve(
     y: Float[Tensor, "n h w o"],
     finish: Callable[[slice, Tensor, Tensor], object],
 ) -> None:
-    """Convolves images all at once, strip by strip, each of which `finish` writes to `y`."""
+    """Convolves a batch strip by strip; `finish` writes each strip to `y`."""
     (n, height, width, inputs), outputs = pixels.shape, filters.shape[2]
     across = width // 4
     most = max(1, _STRIP // (n * across * inputs))

@@ -21,19 +21,17 @@ __all__ = ["CodePrior", "ObjectCodes", "teach_mapping"]
 TEACHING_BATCH, TEACHING_RATE = 256, 2.0
 """The rate is that of stored weights, which the mapping network's layers scale by 0.01."""
 
-INITIAL_SCALE = 0.3
-
 
 class ObjectCodes(nn.Module):
-    """A style for the geometry and one for the texture of each of some objects.
+    """A style for the geometry and one for the texture of each of some objects; zeros before they are known.
 
     Attributes:
         styles: [n, 2, w].
     """
 
-    def __init__(self, objects: int, w_dim: int, generator: torch.Generator) -> None:
+    def __init__(self, objects: int, w_dim: int) -> None:
         super().__init__()
-        self.styles = nn.Parameter(INITIAL_SCALE * torch.randn(objects, 2, w_dim, generator=generator))
+        self.styles = nn.Parameter(torch.zeros(objects, 2, w_dim))
 
     def forward(self, objects: Int[Tensor, " m"], noise: Float[Tensor, "m 2 w"] | None = None) -> Styles:
         """The styles (W) of objects by their numbers, with noise added."""

@@ -14,7 +14,16 @@ from get3d.color import bytes_to_unit
 from get3d.datasets.loader import ImageDataset
 from get3d.networks import GeometryField
 
-__all__ = ["Hulls", "at_lattice", "hull_loss", "lattice_sdf", "stratified_axis", "thin_voxels", "visual_hull"]
+__all__ = [
+    "Hulls",
+    "at_lattice",
+    "hull_loss",
+    "lattice",
+    "lattice_sdf",
+    "stratified_axis",
+    "thin_voxels",
+    "visual_hull",
+]
 
 _VIEWS_AT_ONCE = 8
 
@@ -47,6 +56,12 @@ def visual_hull(masks: Float[Tensor, "k 1 r r"], cameras: Cameras, points: Float
     return least
 
 
+def lattice(size: float, steps: int) -> Float[Tensor, "p 3"]:
+    """The points of a regular lattice that spans a cube about the origin, `steps` + 1 along each side."""
+    axis = torch.linspace(-size / 2, size / 2, steps + 1)
+    return torch.cartesian_prod(axis, axis, axis)
+
+
 def thin_voxels(hull: Float[Tensor, "n m m m"]) -> Float[Tensor, "n m m m"]:
     """1 at voxels of a hull that opening by a cube of 3 voxels removes, and next to them: where an object is thin."""
     solid = (hull > 0.5).to(hull.dtype)[:, None]
@@ -69,11 +84,15 @@ class Hulls:
 
     def __init__(self, images: ImageDataset, size: float, resolution: int, cache_bytes: int = CACHE_BYTES) -> None:
         self._images = images
-        axis = torch.linspace(-size / 2, size / 2, resolution + 1)
-        self._points, self._side = torch.cartesian_prod(axis, axis, axis), resolution + 1
+        self._points, self._side = lattice(size, resolution), resolution + 1
         self._of_object = images.by_object()
         self._kept: dict[int, Tensor] = {}
         self._most = cache_bytes // (2 * self._side**3)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Memory of all hulls, once each has been asked for."""
+        return 2 * self._side**3 * min(len(self._of_object), self._most)
 
     def __call__(self, objects: Int[Tensor, " n"]) -> Float[Tensor, "2 n m m m"]:
         """How surely points are inside objects, and how near to a thin part, both in [0, 1], on the objects' device."""

@@ -1,4 +1,4 @@
-"""From parts to one textured mesh: topology, smooth normals, an atlas, and its texture painted from positions."""
+"""Joins parts into one textured mesh: topology, smooth normals, a UV atlas, and textures painted from positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from get3d.assets.smooth_normals import corner_normals
 from get3d.export.write import TexturedMesh
 from get3d.materials import BASE_COLOR
-from get3d.synthetic.parts import Finished, Grid, Part, outward
+from get3d.synthetic.parts import Grid, Part, PBRMaterial, outward
 
 __all__ = ["assemble"]
 
@@ -68,7 +68,7 @@ def assemble(
 
 @dataclass(frozen=True)
 class _Chart:
-    """The surface of a part, cut open along its first column into a rectangle.
+    """The surface of a part, unrolled into a rectangle along its first column.
 
     Attributes:
         grid: the part's rings; a loop's first ring is there again as the last.
@@ -115,7 +115,7 @@ def _chart(part: Part) -> _Chart:
 
 
 def _split_creases(chart: _Chart) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Vertices, faces, normals and chart coordinates, with a vertex for each corner that needs a normal of its own."""
+    """Vertices, faces, normals and chart coordinates; vertices are repeated where corners need different normals."""
     points = chart.grid.reshape(-1, 3)
     a, b, c = points[chart.faces].transpose(1, 0, 2)
     owner = chart.faces.ravel()
@@ -174,7 +174,7 @@ def _paint(
     generator: np.random.Generator,
     finish: tuple[float, float],
 ) -> np.ndarray:
-    """The textures [T, T, 5] uint8, colour, roughness and metallic: what every chart's material says at its texels."""
+    """Textures [T, T, 5] uint8 (colour, roughness, metallic): each chart's material evaluated at its texels."""
     texture = np.zeros((resolution, resolution, 5))
     empty = np.ones((resolution, resolution), dtype=bool)
     jobs: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
@@ -194,13 +194,13 @@ def _paint(
         points, places = (np.concatenate(column) for column in zip(*pieces, strict=True))
         material = materials[key]
         flat[places, :3] = material(points)
-        flat[places, 3:] = material.finish(points) if isinstance(material, Finished) else finish
+        flat[places, 3:] = material.finish(points) if isinstance(material, PBRMaterial) else finish
     texture[empty] = texture[~empty].mean(axis=0)
     return (texture.clip(0, 1) * 255 + 0.5).astype(np.uint8)
 
 
 def _sample(chart: _Chart, u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "h w 3"]:
-    """Places in space of the texels at columns `u` and rows `v` of the chart."""
+    """Positions in space of the texels at columns `u` and rows `v` of the chart."""
     grid = np.concatenate([chart.grid, chart.grid[:, :1]], axis=1)
     column = np.interp(u, chart.u, np.arange(len(chart.u)))
     row = np.interp(v, chart.v, np.arange(len(chart.v)))
@@ -211,7 +211,7 @@ def _sample(chart: _Chart, u: np.ndarray, v: np.ndarray) -> Float[np.ndarray, "h
 
 
 def _upright(direction: Float[np.ndarray, " 3"]) -> Float[np.ndarray, "3 3"]:
-    """A rotation that takes a direction to +Y."""
+    """A rotation that maps a direction to +Y."""
     up = direction / np.linalg.norm(direction)
     side = np.cross(up, np.eye(3)[np.argmin(np.abs(up))])
     side /= np.linalg.norm(side)

@@ -1,16 +1,13 @@
-"""What is painted on a car by position: coats, stripes, windows, lights, grille, plates, the lines of doors."""
+"""The material of a car as a function of position: paint, stripes, windows, lights, grille, plates, door lines."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from get3d.synthetic.car_plan import CarPlan
 from get3d.synthetic.materials import Color, dull_color, hexadecimal, hsv, noise
-from get3d.synthetic.parts import Finished, Material
-
-if TYPE_CHECKING:
-    from get3d.synthetic.cars import CarPlan
+from get3d.synthetic.parts import Material, PBRMaterial
 
 __all__ = ["Livery", "car_paint", "rim_paint"]
 
@@ -47,7 +44,7 @@ class Livery:
 
     @classmethod
     def draw(cls, generator: np.random.Generator) -> "Livery":
-        """A livery at random."""
+        """A random livery."""
         coat = hexadecimal(_COATS[generator.integers(len(_COATS))])
         if generator.random() < 0.35:
             coat = hsv(generator.random(), generator.uniform(0.3, 0.9), generator.uniform(0.3, 0.9))
@@ -70,7 +67,7 @@ class Livery:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where texels are on the car.
+    """Positions of texels on the car.
 
     Attributes:
         x: distance from the middle plane.
@@ -89,7 +86,7 @@ class _Place:
     edge: Float[np.ndarray, " p"]
 
 
-def car_paint(plan: "CarPlan", livery: Livery) -> Material:
+def car_paint(plan: CarPlan, livery: Livery) -> Material:
     """The material of body and cabin."""
 
     def material(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, "p 3"]:
@@ -111,14 +108,14 @@ def car_paint(plan: "CarPlan", livery: Livery) -> Material:
         rough[_windows(plan, livery, place)] = _PANE
         return rough
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 _COAT, _PANE, _LAMP, _RUBBER = 0.2, 0.05, 0.15, 0.7
-"""Roughness of varnished paint, of glass, of lamps and plates, and of what is black."""
+"""Roughness of varnished paint, glass, lamps and plates, and black parts."""
 
 
-def _place(plan: "CarPlan", points: Float[np.ndarray, "p 3"]) -> _Place:
+def _place(plan: CarPlan, points: Float[np.ndarray, "p 3"]) -> _Place:
     x, y, z = np.abs(points[:, 0]), points[:, 1], points[:, 2]
     rise = (y - plan.belt) / (plan.roof - plan.belt)
     part = rise.clip(0, 1)
@@ -127,7 +124,7 @@ def _place(plan: "CarPlan", points: Float[np.ndarray, "p 3"]) -> _Place:
     return _Place(x, y, z, rise, (z - front) / (back - front), x / (narrow * plan.width / 2))
 
 
-def _coat(plan: "CarPlan", livery: Livery, place: _Place) -> Float[np.ndarray, "p 3"]:
+def _coat(plan: CarPlan, livery: Livery, place: _Place) -> Float[np.ndarray, "p 3"]:
     if livery.scheme == "roof":
         second = place.rise > (0.8 if livery.place < 0.6 else 0.05)
     elif livery.scheme == "lower":
@@ -145,7 +142,7 @@ def _coat(plan: "CarPlan", livery: Livery, place: _Place) -> Float[np.ndarray, "
     return np.where(second[:, None], livery.second, livery.main)
 
 
-def _windows(plan: "CarPlan", livery: Livery, place: _Place) -> Bool[np.ndarray, " p"]:
+def _windows(plan: CarPlan, livery: Livery, place: _Place) -> Bool[np.ndarray, " p"]:
     pane = (place.rise > 0.1) & (place.rise < 0.8)
     side = pane & (place.along > 0.09) & (place.along < 0.93) & (place.edge > 0.8)
     posts = {"pickup": (), "sports": (0.62,)}.get(plan.style, (0.36, 0.7) if livery.doors == 4 else (0.5,))
@@ -157,8 +154,8 @@ def _windows(plan: "CarPlan", livery: Livery, place: _Place) -> Bool[np.ndarray,
     return side | ends
 
 
-def _details(plan: "CarPlan", livery: Livery, place: _Place) -> list[tuple[Color, Bool[np.ndarray, " p"]]]:
-    """Colours and where they cover the coat, in the order they are put on."""
+def _details(plan: CarPlan, livery: Livery, place: _Place) -> list[tuple[Color, Bool[np.ndarray, " p"]]]:
+    """Colours over the paint, and the texels that they cover, in order of application."""
     x, y, z = place.x, place.y, place.z
     half, flank = plan.length / 2, place.x > 0.36 * plan.width
     below = place.rise < 0
@@ -205,8 +202,8 @@ def _details(plan: "CarPlan", livery: Livery, place: _Place) -> list[tuple[Color
     return details
 
 
-def rim_paint(plan: "CarPlan", radius: float, generator: np.random.Generator) -> Material:
-    """The face of the wheels: spokes, holes or a full disc, around whichever axle is near."""
+def rim_paint(plan: CarPlan, radius: float, generator: np.random.Generator) -> Material:
+    """The face of the wheels: spokes, holes or a full disc, around the nearest axle."""
     codes = ["#c9ccd0", "#a9adb1", "#3a3c40", "#d8d4c4", "#b08d3c"]
     color, dark = hexadecimal(codes[generator.integers(len(codes))]), np.full(3, 0.06)
     spokes = int(generator.integers(4, 13))
@@ -230,4 +227,4 @@ def rim_paint(plan: "CarPlan", radius: float, generator: np.random.Generator) ->
     def metallic(points: Float[np.ndarray, "p 3"]) -> Float[np.ndarray, " p"]:
         return (material(points).max(axis=1) > 0.1).astype(float)
 
-    return Finished(material, lambda points: 0.8 - 0.55 * metallic(points), metallic)
+    return PBRMaterial(material, lambda points: 0.8 - 0.55 * metallic(points), metallic)

@@ -11,7 +11,7 @@ __all__ = ["chair_back"]
 
 
 def chair_back(plan: ChairPlan, generator: np.random.Generator, posts: bool) -> list[Part]:
-    """A back of a random style; `posts`: on uprights of its own where the style lets one choose."""
+    """A back of a random style; with `posts`, on its own uprights if the style has a choice."""
     return _STYLES[generator.integers(len(_STYLES))](plan, generator, posts)
 
 

@@ -1,4 +1,4 @@
-"""What chairs stand on: legs, stars on castors, discs, runners, cantilevers, boards."""
+"""Bases of chairs: legs, stars on castors, discs, runners, cantilevers, boards."""
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +11,7 @@ __all__ = ["chair_base"]
 
 
 def chair_base(plan: ChairPlan, generator: np.random.Generator, straight: float) -> list[Part]:
-    """Legs; `straight` is how likely they are four that stand near the seat's corners."""
+    """A base; `straight` is the probability of four legs near the seat's corners."""
     if generator.random() < straight:
         return _legs(plan, generator)
     bases = [_legs, _star, _disc, _sled, _cantilever, _panels]

@@ -1,4 +1,4 @@
-"""What the parts of a chair agree on: proportions and materials."""
+"""Proportions and materials that the parts of a chair share."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ __all__ = ["ChairPlan", "draw_plan", "upright"]
 
 @dataclass(frozen=True)
 class ChairPlan:
-    """What the parts of one chair must agree on.
+    """Proportions and materials that the parts of one chair share.
 
     Attributes:
         width: of the seat.
@@ -73,7 +73,7 @@ class ChairPlan:
 
 
 def draw_plan(generator: np.random.Generator) -> ChairPlan:
-    """Proportions and materials of a chair, at random."""
+    """Random proportions and materials of a chair."""
     uniform = generator.uniform
     rigid = generator.choice(["wood", "paint", "metal", "dark"], p=[0.5, 0.22, 0.2, 0.08])
     if rigid == "wood":

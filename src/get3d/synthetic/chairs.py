@@ -14,7 +14,7 @@ __all__ = ["chair"]
 
 
 def chair(generator: np.random.Generator) -> list[Part]:
-    """The parts of a chair that depends on nothing but the generator."""
+    """The parts of a chair, determined by the random generator."""
     plan = draw_plan(generator)
     kind = generator.choice(["classic", "shell", "club"], p=[0.7, 0.16, 0.14])
     if kind == "club":
@@ -88,7 +88,7 @@ def _arms(plan: ChairPlan, generator: np.random.Generator) -> list[Part]:
 
 
 def _shell(plan: ChairPlan, generator: np.random.Generator) -> list[Part]:
-    """Seat and back in one bent sheet, its sides raised."""
+    """Seat and back as one bent sheet with raised sides."""
     material = plan.cover if generator.random() < 0.3 else plan.body
     top = plan.height + 0.02
     back = max(plan.back, 0.3)

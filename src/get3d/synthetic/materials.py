@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from get3d.synthetic.parts import Finished, Material
+from get3d.synthetic.parts import Material, PBRMaterial
 
 __all__ = [
     "Color",
@@ -77,13 +77,13 @@ def noise(points: Points, stretch: tuple[float, float, float] | float) -> Values
 
 
 def mixed(low: Color | Points, high: Color | Points, amount: Values) -> Points:
-    """Colours between two, by an amount that is cut to 0 to 1."""
+    """Colours interpolated between two; the amount is clamped to 0 to 1."""
     t = amount.clip(0, 1)[:, None]
     return low * (1 - t) + high * t
 
 
 def _step(values: Values, width: float) -> Values:
-    """0 below −width, 1 above width, a ramp between: an edge that does not flicker."""
+    """0 below −width, 1 above width, a ramp between: an antialiased edge."""
     return (0.5 + values / (2 * width)).clip(0, 1)
 
 
@@ -105,13 +105,13 @@ def wood(generator: np.random.Generator) -> Material:
         amount = amount + fibre * noise(points, (0.006, 0.2, 0.006)) + 0.12 * noise(points, (0.2, 0.8, 0.2))
         return mixed(light, dark, amount) * tint
 
-    # What is dark of age is oiled, what is bright is varnished; fibres stay a little rougher than what fills them.
+    # Dark old wood is oiled, bright wood is varnished; fibres are a little rougher than the wood between them.
     varnish = 0.22 if tint > 0.97 else 0.5
 
     def roughness(points: Points) -> Values:
         return varnish + 0.05 * noise(points, (0.006, 0.2, 0.006)).clip(-2, 2)
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 def plain(color: Color, wear: float = 0.03, roughness: float = 0.35) -> Material:
@@ -120,7 +120,7 @@ def plain(color: Color, wear: float = 0.03, roughness: float = 0.35) -> Material
     def material(points: Points) -> Points:
         return (color * (1 + wear * noise(points, 0.25)[:, None])).clip(0, 1)
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 def metal(generator: np.random.Generator) -> Material:
@@ -136,7 +136,7 @@ def metal(generator: np.random.Generator) -> Material:
     def roughness(points: Points) -> Values:
         return 0.1 + 4 * brushed + brushed * noise(points, (0.004, 0.15, 0.004)).clip(-2, 2)
 
-    return Finished(material, roughness, 1.0)
+    return PBRMaterial(material, roughness, 1.0)
 
 
 def leather(generator: np.random.Generator) -> Material:
@@ -152,7 +152,7 @@ def leather(generator: np.random.Generator) -> Material:
     def roughness(points: Points) -> Values:
         return 0.42 + 0.25 * (np.abs(noise(points, 0.035)) < 0.18)
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 def fabric(generator: np.random.Generator) -> Material:
@@ -186,7 +186,7 @@ def fabric(generator: np.random.Generator) -> Material:
             colors = mixed(first, second, 0.5 + 0.6 * noise(points, 0.6 * size))
         return (colors * shade[:, None]).clip(0, 1)
 
-    return Finished(material, 0.9)
+    return PBRMaterial(material, 0.9)
 
 
 _FABRICS = [0.34, 0.18, 0.14, 0.12, 0.1, 0.12]

@@ -13,9 +13,9 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
 __all__ = [
-    "Finished",
     "Grid",
     "Material",
+    "PBRMaterial",
     "Part",
     "Vector",
     "X",
@@ -39,8 +39,8 @@ Values = Float[np.ndarray, " p"]
 
 
 @dataclass(frozen=True)
-class Finished:
-    """A material that also says how it mirrors.
+class PBRMaterial:
+    """A material with roughness and metallic beside its colour.
 
     Attributes:
         color: positions to colours.

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from scipy.interpolate import PchipInterpolator
 
 from get3d.synthetic.materials import Color, dull_color, hexadecimal, hsv, mixed, noise
-from get3d.synthetic.parts import Finished, Grid, Material, Part, ellipse, lathe, spline, tube
+from get3d.synthetic.parts import Grid, Material, Part, PBRMaterial, ellipse, lathe, spline, tube
 
 __all__ = ["vase"]
 
@@ -36,7 +36,7 @@ class _Form:
 
 
 def vase(generator: np.random.Generator) -> list[Part]:
-    """The parts of a vase that depends on nothing but the generator."""
+    """The parts of a vase, determined by the random generator."""
     form = _form(generator)
     material = _glaze(form, generator)
     parts = [Part(_wall(form), material)]
@@ -171,7 +171,7 @@ def _glaze(form: _Form, generator: np.random.Generator) -> Material:
             return 0.12 + 0.6 * ((0.1 - cracks) / 0.06).clip(0, 1)
         return np.full(len(points), 0.65 if style == "plain" and speckle else 0.12)
 
-    return Finished(material, roughness)
+    return PBRMaterial(material, roughness)
 
 
 _STYLES = [0.42, 0.14, 0.12, 0.1, 0.12, 0.1]

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -9,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from get3d.checkpoints.model import model_file, read_config
+from get3d.checkpoints.model import model_file, read_config, training_objects, training_styles
 from get3d.datasets.loader import ImageDataset
 from get3d.devices import device_named
 from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
@@ -18,15 +21,26 @@ from get3d.files import InputError, require_writable
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.light_prior import LightPrior
 from get3d.networks import DiscriminatorConfig
-from get3d.ranges import Range, require_ranges
+from get3d.ranges import Range, option_names, require_ranges
 from get3d.reconstruction.config import LOSS_WEIGHTS
 from get3d.reconstruction.hulls import Hulls
+from get3d.reconstruction.initial import initial_styles
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
 from get3d.training.trackers import require_trackers
 
-__all__ = ["OptimizerConfig", "PreparedRun", "TrainConfig", "cross_rank_fingerprint", "prepare_run", "settings"]
+__all__ = [
+    "HULL_VIEWS",
+    "OptimizerConfig",
+    "PreparedRun",
+    "TrainConfig",
+    "compilers",
+    "cross_rank_fingerprint",
+    "hulls_of",
+    "prepare_run",
+    "settings",
+]
 
 
 HULL_VIEWS = 8
@@ -69,9 +83,22 @@ class PreparedRun:
 
     def hulls(self) -> Hulls | None:
         """The visual hulls that the warm-up needs; None where it needs none."""
-        hull = self.config.warmup.hull
-        needed = self.config.warmup_total and hull.weight
-        return Hulls(self.images, self.config.generator.grid_size, hull.resolution) if needed else None
+        return hulls_of(self.config, self.images)
+
+    def initial_styles(self) -> Float[Tensor, "n 2 w"]:
+        """The codes of the training objects before the warm-up: those of `init_from` if it has learnt these objects."""
+        source, objects = self.config.init_from, self.images.objects
+        if source is not None and set(objects) <= set(training_objects(source)):
+            styles = training_styles(source, objects, torch.device("cpu"))
+            return torch.stack([styles.geometry, styles.texture], dim=1)
+        return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
+
+
+def hulls_of(config: TrainConfig, images: ImageDataset) -> Hulls | None:
+    """The visual hulls of a run's training objects; None where its warm-up needs none."""
+    hull = config.warmup.hull
+    needed = config.warmup_total and hull.weight
+    return Hulls(images, config.generator.grid_size, hull.resolution) if needed else None
 
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
@@ -102,7 +129,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     taken = grid_memory(config.generator.isosurface, config.generator.synthesis)
     option, device = "--generator.grid-resolution", device_named(config.device)
     require_grid_fits(option, config.generator.grid_resolution, taken, device)
-    if config.compile and not _compilers():
+    if config.compile and not compilers():
         raise InputError("--compile needs a C++ compiler, but none was found; install g++, or train without --compile")
     # What starts from a model takes a dataset's larger images as they are, and grows.
     side = None if config.init_from is not None else config.resolution
@@ -200,25 +227,30 @@ def _known_by(images: ImageDataset) -> str:
 def cross_rank_fingerprint(run: PreparedRun) -> dict[str, str]:
     """What processes must have in common to train together: versions, settings and images, by name."""
     versions = {f"version of {name}": version(name) for name in ("get3d", "torch")}
-    own = tuple("--" + name for name in ("data", "splits", "out", "init_from", "ranks", "device", "take-over"))
-    return (
-        versions
-        | {name: value for name, value in settings(run.config).items() if not name.startswith(own)}
-        | {"a dataset of images": run.dataset}
-    )
+    return versions | settings(run.config, but=_OWN) | {"a dataset of images": run.dataset}
 
 
-def settings(config: TrainConfig) -> dict[str, str]:
-    """All settings by the option that sets them."""
-    return _flat(describe(config), "--")
+_OWN = ("data", "splits", "out", "init_from", "ranks", "device", "take_over")
+"""Fields in which processes that train together may differ."""
 
 
-def _flat(value: Any, name: str) -> dict[str, str]:
-    """The leaves of a JSON value by the option that sets them."""
+def settings(config: TrainConfig, but: Sequence[str] = ()) -> dict[str, str]:
+    """All settings by the option that sets them.
+
+    Args:
+        config: the settings.
+        but: fields of it that are left out, with all that is in them.
+    """
+    names = option_names(config)
+    flat = _flat({name: value for name, value in describe(config).items() if name not in but}, "")
+    return {f"--{names.get(path, path.replace('_', '-'))}": text for path, text in flat.items()}
+
+
+def _flat(value: Any, path: str) -> dict[str, str]:
+    """The leaves of a JSON value by their paths."""
     if not isinstance(value, dict):
-        return {name: str(value)}
-    dot = "" if name == "--" else "."
-    parts = (_flat(part, f"{name}{dot}{key.replace('_', '-')}") for key, part in value.items())
+        return {path: str(value)}
+    parts = (_flat(part, f"{path}.{key}" if path else key) for key, part in value.items())
     return {leaf: text for part in parts for leaf, text in part.items()}
 
 
@@ -251,7 +283,8 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     )
 
 
-def _compilers() -> list[str]:
+def compilers() -> list[str]:
+    """The C++ compilers that `--compile` can use, by name."""
     names = (os.environ.get("CXX", ""), "g++", "clang++", "c++", "cl")
     return [name for name in names if name and shutil.which(name)]
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from get3d.devices import device_named, free_memory
 from get3d.files import InputError
 from get3d.storage import describe
 from get3d.training.checkpoint import TrainingState, checkpoint_bytes
-from get3d.training.config import PreparedRun, TrainConfig, prepare_run, settings
+from get3d.training.config import PreparedRun, TrainConfig, hulls_of, prepare_run, settings
 from get3d.training.folder import CONFIG, read_config
 from get3d.training.loop import start, train_step
 from get3d.training.runs import status
@@ -89,7 +90,7 @@ def dry_run(config: TrainConfig, console: Console) -> None:
     for name, value in settings(run.config).items():
         console.print(f"{name} {value}", soft_wrap=True, markup=False, highlight=False)
     device = device_named(config.device)
-    needs = measure(run.config, len(run.images.objects), world)
+    needs = measure(run, world)
     free, sharing = free_memory(device), world if device.type == "cpu" else 1
     peak = needs.peak(needs.images)
     disk = (run.config.keep + 2) * needs.checkpoint
@@ -136,35 +137,36 @@ def _require_fits(config: TrainConfig, needs: Needs, free: int, world: int) -> N
     )
 
 
-def measure(config: TrainConfig, objects: int, world: int = 1) -> Needs:
+def measure(run: PreparedRun, world: int = 1) -> Needs:
     """Measures a few steps on small batches, and tells what the run's batch needs.
 
     Args:
-        config: of a run that can be done, with what follows from its dataset.
-        objects: training objects.
+        run: one that can be done.
         world: processes that share a batch.
 
     Raises:
         InputError: not even a small batch fits.
     """
-    config = replace(config, init_from=None)
-    state = start(replace(config, device="cpu", compile=False), objects)
+    config, images = replace(run.config, init_from=None), run.images
+    state = start(replace(config, device="cpu", compile=False), len(images.objects))
     networks = {"generator": state.generator, "discriminator": state.discriminator}
     trained = [parameter for network in networks.values() for parameter in network.parameters()]
     weights = sum(parameter.nbytes for parameter in trained)
-    average = sum(parameter.nbytes for parameter in state.generator_ema.parameters())
+    ema = sum(parameter.nbytes for parameter in state.generator_ema.parameters())
     checkpoint = checkpoint_bytes(state)
     parameters = {name: sum(p.numel() for p in network.parameters()) for name, network in networks.items()}
     del state, networks, trained
-    images = config.batch // (world * config.grad_accum_steps)
-    many = min(images, 2 if config.resolution > _LARGE else 4 * config.discriminator.group)
+    at_once = config.batch // (world * config.grad_accum_steps)
+    many = min(at_once, 2 if config.resolution > _LARGE else 4 * config.discriminator.group)
     few = max(many // 2, 1)
     found = {count: _in_process(config, count) for count in {few, many}}
     by_image = (found[many].peak - found[few].peak) // (many - few) if many > few else 0
+    hulls = run.hulls()
+    kept = images.kept_bytes + (0 if hulls is None else hulls.kept_bytes)
     # A checkpoint is copied, and written while the next steps go on; ranks send a copy of the gradients.
-    base = found[many].peak - by_image * many + checkpoint + (weights if world > 1 else 0)
+    base = found[many].peak - by_image * many + checkpoint + kept + (weights if world > 1 else 0)
     # Weights, gradients, two moments.
-    return Needs(parameters, images, 4 * weights + average, base, by_image, checkpoint, many / found[many].seconds)
+    return Needs(parameters, at_once, 4 * weights + ema, base, by_image, checkpoint, many / found[many].seconds)
 
 
 def _in_process(config: TrainConfig, images: int) -> _Measured:
@@ -220,7 +222,11 @@ def _train_some(config: TrainConfig, connection: Connection) -> None:
         seconds = 0.0
         if played["warm-up"] > 0:
             known = images.object_batches(config.batch, config.warmup.views, config.seed)
-            _, taken = [_seconds(warmup_step, state, next(known), config) for _ in range(2)]
+            hulls, batch = hulls_of(config, images), next(known)
+            for _ in range(2):
+                # The same step again, which has its hulls.
+                state.cur_nimg = 0
+                taken = _seconds(partial(warmup_step, hulls=hulls), state, batch, config)
             seconds += taken * played["warm-up"] / config.total
         if played["adversarial"] > 0:
             config, state.warmup_optimizer = replace(config, warmup_kimg=0.0), None

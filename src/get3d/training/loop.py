@@ -72,6 +72,9 @@ def train(config: TrainConfig, console: Console) -> Path:
             logger = ranks.require_agreement(lambda: RunLogger(run, console, ranks))
             state = start(config, len(run.images.objects))
             resumed = resume(logger.folder, state, run.description, console, ranks)
+            if state.codes is not None and not resumed:
+                # One process finds them, so that rounding cannot make them others elsewhere.
+                state.codes.styles.data.copy_(ranks.from_first(run.initial_styles))
             labels = run.object_labels.to(state.generator.device)
             if state.cur_nimg >= config.warmup_total:
                 state.warmup_optimizer = None
@@ -105,7 +108,7 @@ def train(config: TrainConfig, console: Console) -> Path:
 
 
 def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS) -> None:
-    """One batch: updates the discriminator, then the generator, then its average.
+    """One batch: updates the discriminator, then the generator, then its moving average (EMA).
 
     Both use the same generated images, so they are drawn once. With several micro-batches, only the images of the last
     one are kept for the generator, which processes the micro-batches in reverse order; the others are drawn again.
@@ -291,21 +294,20 @@ def start(config: TrainConfig, objects: int = 0) -> TrainingState:
     generator = Generator(config.generator).to(device)
     classes = len(config.generator.classes)
     discriminator = config.discriminator.build(resolution=config.resolution, label_dim=classes).to(device)
-    average = copy.deepcopy(generator).eval().requires_grad_(False)
+    ema = copy.deepcopy(generator).eval().requires_grad_(False)
     if config.compile:
         generator.synthesis.compile()
         discriminator.compile()
     optimizer = config.optimizer
     state = TrainingState(
         generator=generator,
-        generator_ema=average,
+        generator_ema=ema,
         discriminator=discriminator,
         generator_optimizer=optimizer.build(generator, optimizer.generator_interval),
         discriminator_optimizer=optimizer.build(discriminator, config.objective.r1_interval),
     )
     if config.warmup_total:
-        random = torch.Generator().manual_seed(seed_of(config.seed, "codes"))
-        state.codes = ObjectCodes(objects, config.generator.w_dim, random).to(device)
+        state.codes = ObjectCodes(objects, config.generator.w_dim).to(device)
         groups = [{"params": list(module.parameters())} for module in (generator.synthesis, state.codes)]
         state.warmup_optimizer = torch.optim.Adam(groups, betas=config.warmup.betas, fused=device.type != "cpu")
     if config.init_from is not None:

@@ -52,7 +52,7 @@ class RunLogger:
         self._checkpoints = CheckpointWriter(self.folder, config.keep, console)
         if ranks.rank == 0:
             self._held_out = _held_out(run.held_out, config)
-            self._watched = SnapshotMetrics(
+            self._snapshot_metrics = SnapshotMetrics(
                 config.metrics or (),
                 self._held_out,
                 config.data,
@@ -127,7 +127,7 @@ class RunLogger:
         if self._monitor is not None:
             self._monitor.progress(state.cur_nimg)
         if tick or checkpoint:
-            self._ranks.average(state.sums)
+            self._ranks.mean_of_sums(state.sums)
             self._ranks.from_first(lambda: self._write(state, snapshot, tick, checkpoint))
         if tick:
             state.sums.clear()
@@ -142,7 +142,7 @@ class RunLogger:
         elif tick:
             self._monitor.write(state.sums, state.cur_nimg)
         if checkpoint:
-            # The step leaves the average with the trained network's buffers; a checkpoint is a model to use. A tenth of
+            # The step leaves the EMA with the trained network's buffers; a checkpoint is a model to use. A tenth of
             # the usual samples moves a mean by a hundredth of the spread, and training waits for it.
             state.generator_ema.estimate_mean_styles(samples=10_000)
             self._checkpoints.save(state, self._description, best=best)
@@ -151,18 +151,20 @@ class RunLogger:
     @torch.no_grad()
     def _snapshot(self, state: TrainingState, monitor: Monitor) -> bool:
         """Draws fixed latents, takes the metrics and writes the tick; whether the first metric is the best so far."""
-        config, average, total = self._config, state.generator_ema, len(self._held_out)
+        config, generator_ema, total = self._config, state.generator_ema, len(self._held_out)
         generator = torch.Generator().manual_seed(config.seed)
         cameras = Cameras.sample(config.generator.cameras, total, generator)
         size = config.batch // (self._ranks.world * config.grad_accum_steps)
         fakes = []
         for start in range(0, total, size):
             rows = slice(start, min(start + size, total))
-            latents = average.sample_latents(rows.stop - start, config.seed + start)
-            images = average.render(latents, cameras[rows].to(latents.geometry.device), config.resolution, psi=1.0)
+            latents = generator_ema.sample_latents(rows.stop - start, config.seed + start)
+            images = generator_ema.render(
+                latents, cameras[rows].to(latents.geometry.device), config.resolution, psi=1.0
+            )
             fakes.append(torch.cat([images.rgb, images.mask], dim=1).cpu())
         drawn = torch.cat(fakes)
-        measured = self._watched(average, drawn)
+        measured = self._snapshot_metrics(generator_ema, drawn)
         name = f"fakes-{state.cur_nimg / 1000:09.2f}"
         monitor.images(name, drawn[:_GRID, :3], state.cur_nimg, columns=_COLUMNS)
         monitor.write(state.sums, state.cur_nimg, measured.values)

@@ -13,7 +13,7 @@ from torch.profiler import record_function
 from get3d import spans
 from get3d.training.checkpoint import TrainingState
 from get3d.training.config import TrainConfig
-from get3d.training.ema import update_average
+from get3d.training.ema import update_ema
 
 __all__ = ["Update", "finish_step", "seed_of", "update"]
 
@@ -74,7 +74,7 @@ def finish_step(state: TrainingState, config: TrainConfig, updates: Sequence[Upd
         )
     state.cur_nimg += config.batch
     with record_function(spans.UPDATE):
-        update_average(
+        update_ema(
             state.generator_ema,
             state.generator,
             cur_nimg=state.cur_nimg,

@@ -11,9 +11,9 @@ from jaxtyping import Float
 from get3d.camera_prior import CameraPrior
 from get3d.cameras import Cameras
 
-__all__ = ["look_as_in_training", "quaternions"]
+__all__ = ["VIEW", "look_as_in_training", "quaternions"]
 
-_VIEW = 30.0
+VIEW = 30.0
 """Azimuth in degrees of the first look."""
 
 
@@ -26,7 +26,7 @@ def quaternions(cameras: Cameras) -> Float[np.ndarray, "n 4"]:
 
 def look_as_in_training(client: viser.ClientHandle, prior: CameraPrior) -> None:
     """Puts the camera of a window where images of training are seen from."""
-    angles = torch.tensor([[_VIEW, sum(prior.polar) / 2]]).deg2rad()
+    angles = torch.tensor([[VIEW, sum(prior.polar) / 2]]).deg2rad()
     cameras: Cameras = Cameras.of_prior(prior, angles)
     with client.atomic():
         client.camera.fov = math.radians(prior.fov)

@@ -16,6 +16,7 @@ from get3d.ranges import require_ranges
 from get3d.viewer.config import ViewConfig
 
 if TYPE_CHECKING:
+    from get3d.generator import Generator
     from get3d.viewer.server import Server
 
 __all__ = ["Page", "open_page", "view"]
@@ -50,8 +51,12 @@ def view(config: ViewConfig, console: Console) -> None:
         page.stop()
 
 
-def open_page(config: ViewConfig) -> Page:
+def open_page(config: ViewConfig, generator: "Generator | None" = None) -> Page:
     """Loads what is to be seen, and starts to show it.
+
+    Args:
+        config: the options.
+        generator: the model to show; None for what `config.targets` names.
 
     Raises:
         InputError: it cannot be read, an option is out of its range, viser is missing, or nothing can listen at the
@@ -62,12 +67,13 @@ def open_page(config: ViewConfig) -> Page:
         raise InputError("get3d view needs viser; pip install 'get3d[view]'")
     if not config.targets:
         raise InputError("nothing is named; give a model, a dataset or mesh files: get3d view chair")
-    from get3d.viewer import data_page, files_page, model_page
+    from get3d.viewer import data_page, files_page
     from get3d.viewer.server import start_server
-    from get3d.viewer.studio import Studio
 
     first = Path(config.targets[0])
     title = f"get3d: {first.name or first}"
+    if generator is not None:
+        return _model_page(config, title, generator)
     if first.suffix.lower() in SUFFIXES:
         meshes = files_page.load(config.targets)
         server = start_server(config.host, config.port, title)
@@ -82,6 +88,14 @@ def open_page(config: ViewConfig) -> Page:
         server = start_server(config.host, config.port, title)
         data_page.DataPage(server, listing)
         return Page(server, server.stop)
+    return _model_page(config, title, None)
+
+
+def _model_page(config: ViewConfig, title: str, generator: "Generator | None") -> Page:
+    from get3d.viewer.model_page import ModelPage
+    from get3d.viewer.server import start_server
+    from get3d.viewer.studio import Studio
+
     settings = Settings(
         config.targets[0],
         out=config.out,
@@ -92,9 +106,9 @@ def open_page(config: ViewConfig) -> Page:
         texture=config.texture,
         device=config.device,
     )
-    studio = Studio(settings)
+    studio = Studio(settings, generator)
     server = start_server(config.host, config.port, title)
-    shown = model_page.ModelPage(server, studio)
+    shown = ModelPage(server, studio)
 
     def stop() -> None:
         server.stop()

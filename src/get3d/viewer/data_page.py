@@ -1,18 +1,24 @@
 """The page of a dataset: its objects, each with its cameras, images and mesh."""
 
 import math
+import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 import viser
+from jaxtyping import Int
 
 from get3d.cameras import Cameras
+from get3d.datasets.check import check
 from get3d.datasets.index import Listing, read
 from get3d.datasets.loader import decode_listed
 from get3d.files import InputError
 from get3d.html import embeddable
 from get3d.viewer.camera import look_as_in_training, quaternions
+from get3d.viewer.lamps import Lamps
+from get3d.viewer.problems import objects_by_problem
 
 __all__ = ["DataPage", "is_dataset", "open_listing"]
 
@@ -20,6 +26,7 @@ _FRUSTA = 48
 """Cameras that are shown at most."""
 _SIDE = 128
 _ALL = "all"
+_ANY = "with or without"
 
 
 def is_dataset(path: Path) -> bool:
@@ -40,37 +47,79 @@ def open_listing(path: Path) -> Listing:
 
 
 class DataPage:
-    """The windows of a dataset, each with an object of its own."""
+    """The windows of a dataset, each with an object of its own.
+
+    Attributes:
+        problems: the objects with each kind of problem; None until somebody has looked for them.
+    """
 
     def __init__(self, server: viser.ViserServer, listing: Listing) -> None:
+        self.listing = listing
+        self.problems: dict[str, Int[np.ndarray, " k"]] | None = None
         self.windows: dict[int, Window] = {}
-        server.on_client_connect(lambda client: self.windows.update({client.client_id: Window(client, listing)}))
+        self._checking = threading.Lock()
+        Lamps(server.scene)
+        server.on_client_connect(lambda client: self.windows.update({client.client_id: Window(client, self)}))
         server.on_client_disconnect(lambda client: self.windows.pop(client.client_id, None) and None)
+
+    def find_problems(self) -> None:
+        """Checks the dataset, once, and shows the result in all windows. It reads every image."""
+        with self._checking:
+            if self.problems is None:
+                self.problems = objects_by_problem(check(self.listing.root), self.listing)
+        for window in list(self.windows.values()):
+            window.show_problems(self.problems)
 
 
 class Window:
     """One browser window."""
 
-    def __init__(self, client: viser.ClientHandle, listing: Listing) -> None:
-        self._client, self._listing = client, listing
+    def __init__(self, client: viser.ClientHandle, page: DataPage) -> None:
+        listing = page.listing
+        self._client, self._listing, self._page = client, listing, page
         gui = client.gui
-        self._splits = {_ALL: np.arange(len(listing.objects)), **listing.splits}
+        everything = np.arange(len(listing.objects))
+        self._splits = {_ALL: everything, **listing.splits}
+        self._problems = {_ANY: everything}
         self._state = gui.add_text("Object", "", disabled=True)
         self._split = gui.add_dropdown("Split", [name for name, chosen in self._splits.items() if len(chosen)])
+        self._problem = gui.add_dropdown("Problem", list(self._problems))
+        self._find = gui.add_button("Find problems", hint="Reads every image, as get3d check does")
         self._number = gui.add_slider("Number", 0, max(1, len(listing.objects) - 1), 1, 0)
         self._mesh = gui.add_checkbox("Mesh", True)
         self._cameras = gui.add_checkbox("Cameras and images", True)
         self._size = gui.add_slider("Size of the images", 0.05, 0.6, 0.01, 0.2)
-        for control in (self._split, self._number, self._mesh, self._cameras, self._size):
+        for control in (self._split, self._problem, self._number, self._mesh, self._cameras, self._size):
             control.on_update(lambda event: self._show() if event.client is not None else None)
+        self._find.on_click(lambda event: self._look_for_problems())
+        if page.problems is not None:
+            self.show_problems(page.problems)
         look_as_in_training(client, listing.prior)
         client.camera.position = 2.5 * np.asarray(client.camera.position)
         self._show()
 
+    def show_problems(self, problems: Mapping[str, Int[np.ndarray, " k"]]) -> None:
+        """Offers the kinds of problems that there are."""
+        self._problems = {_ANY: self._splits[_ALL]}
+        self._problems |= {f"{kind} ({len(objects)})": objects for kind, objects in problems.items()}
+        self._problem.options = list(self._problems)
+        self._find.disabled = True
+        self._find.label = "Problems are found" if problems else "No problem is found"
+
+    def _look_for_problems(self) -> None:
+        self._find.disabled = True
+        self._find.label = "Reading all images"
+        # Not in the thread of the page's events, which others wait for.
+        threading.Thread(target=self._page.find_problems, name="problems", daemon=True).start()
+
     def _show(self) -> None:
         """Everything of the chosen object anew."""
         listing, scene = self._listing, self._client.scene
-        chosen = self._splits[self._split.value]
+        chosen = np.intersect1d(self._splits[self._split.value], self._problems[self._problem.value])
+        if not len(chosen):
+            scene.reset()
+            self._state.value = "no such object"
+            return
         number = int(chosen[min(self._number.value, len(chosen) - 1)])
         name = listing.objects[number]
         said = [f"{name} ({min(self._number.value, len(chosen) - 1) + 1} of {len(chosen)})"]

@@ -10,6 +10,7 @@ import viser
 from get3d.assets.loading import load_asset
 from get3d.camera_prior import CameraPrior
 from get3d.viewer.camera import look_as_in_training
+from get3d.viewer.lamps import Lamps
 
 __all__ = ["FilesPage", "Mesh", "load"]
 
@@ -54,6 +55,7 @@ class FilesPage:
     """What all windows show in the same way."""
 
     def __init__(self, server: viser.ViserServer, meshes: Sequence[Mesh]) -> None:
+        Lamps(server.scene, "warehouse")
         middle = (len(meshes) - 1) / 2
         for number, mesh in enumerate(meshes):
             place = ((number - middle) * _APART, 0.0, 0.0)

@@ -2,23 +2,28 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 import viser
 
+from get3d.export import TexturedMesh
 from get3d.files import InputError
-from get3d.generation.record import RECORD
+from get3d.generation.manifest import MANIFEST
 from get3d.viewer.camera import look_as_in_training
+from get3d.viewer.lamps import LIGHTS, Lamps
 from get3d.viewer.latest import Latest
+from get3d.viewer.look import Look, Shown, shown, views_of
 from get3d.viewer.studio import NEIGHBOURS, Pick, Studio
 
 __all__ = ["ModelPage"]
 
 SEEDS = 9999
 """The largest seed of the sliders."""
+FINEST = 128
+"""The finest grid of the slider."""
 REST = 0.3
 """Seconds without a change until the textured object is made."""
 _STEPS = 100
@@ -50,6 +55,14 @@ class ModelPage:
             worker.forget(client.client_id)
 
 
+@dataclass(frozen=True)
+class _Made:
+    pick: Pick
+    grid: int
+    faces: int | None
+    textured: TexturedMesh | None
+
+
 class Window:
     """One browser window."""
 
@@ -62,9 +75,10 @@ class Window:
         self._future: list[Pick] = []
         self._version = 0
         self._ready = False
+        self._made: _Made | None = None
+        self._lamps = Lamps(client.scene)
         self._build(client.gui)
-        prior = self._studio.generator.config.cameras
-        look_as_in_training(client, prior)
+        look_as_in_training(client, self._studio.generator.config.cameras)
         self._pick = self._from_sliders()
         self._show(self._pick)
 
@@ -86,6 +100,8 @@ class Window:
             for slider in (self._geometry, self._texture, self._psi, *([self._label] if self._label else [])):
                 self._on(slider, partial(self._slid, slider))
             self._on(gui.add_button("Another at random"), self._random)
+        with gui.add_folder("Directions", expand_by_default=False):
+            self._build_directions(gui)
         with gui.add_folder("More like this"):
             self._strength = gui.add_slider("How different", 0.05, 1.0, 0.05, 0.3)
             self._on(gui.add_button("More like this"), self._more)
@@ -106,8 +122,45 @@ class Window:
             self._redo = gui.add_button("Redo", disabled=True)
             self._on(self._redo, partial(self._step, forward=True))
         with gui.add_folder("View"):
-            camera = gui.add_button("Camera as in training")
-            self._on(camera, partial(look_as_in_training, self._client, self._studio.generator.config.cameras))
+            self._build_view(gui)
+
+    def _build_directions(self, gui: viser.GuiApi) -> None:
+        directions = self._studio.directions
+        self._steps = [
+            gui.add_slider(direction.name, -3.0, 3.0, 0.1, 0.0, hint="In standard deviations")
+            for direction in directions
+        ]
+        for slider in self._steps:
+            self._on(slider, self._moved)
+        self._direction = gui.add_dropdown("Direction", [direction.name for direction in directions])
+        self._called = gui.add_text("Call it", "")
+        self._on(gui.add_button("Rename"), self._rename)
+
+    def _build_view(self, gui: viser.GuiApi) -> None:
+        studio, look = self._studio, self._studio.look
+        self._views = views_of(studio.generator.config.channels)
+        self._view = gui.add_dropdown("Show", list(self._views.values()))
+        self._wireframe = gui.add_checkbox("Wireframe", False)
+        self._light = gui.add_dropdown("Light", LIGHTS)
+        self._turn = gui.add_slider("Light turned", 0, 360, 5, 0, hint="In degrees")
+        self._brightness = gui.add_slider("Brightness", 0.0, 3.0, 0.1, 1.0)
+        self._grid = gui.add_slider("Grid", 8, max(FINEST, look.grid), 1, look.grid, hint="Finer: more detail, slower")
+        self._faces = gui.add_number(
+            "Triangles", look.faces or 0, min=0, max=10_000_000, step=1000, hint="At most; 0 keeps all"
+        )
+        for control in (self._view, self._wireframe, self._grid, self._faces):
+            self._on(control, lambda: self._show(self._pick))
+        for control in (self._light, self._turn, self._brightness):
+            self._on(control, self._relight)
+        camera = gui.add_button("Camera as in training")
+        self._on(camera, partial(look_as_in_training, self._client, studio.generator.config.cameras))
+
+    def _look(self) -> Look:
+        """What the controls of the view say."""
+        view = next(name for name, title in self._views.items() if title == self._view.value)
+        # Fewer than four triangles close no surface.
+        faces = max(4, int(self._faces.value)) if self._faces.value else None
+        return Look(int(self._grid.value), faces, view, self._wireframe.value)
 
     def _on(self, handle: Any, act: Callable[[], None]) -> None:
         """Lets a control do something when somebody, and not this program, has used it."""
@@ -140,6 +193,21 @@ class Window:
         else:
             pick = new
         self._change(pick)
+
+    def _relight(self) -> None:
+        self._lamps.set(self._light.value, float(self._turn.value), float(self._brightness.value))
+
+    def _moved(self) -> None:
+        self._change(replace(self._pick, steps=tuple(float(slider.value) for slider in self._steps)))
+
+    def _rename(self) -> None:
+        names = [direction.name for direction in self._studio.directions]
+        number = names.index(self._direction.value)
+        self._studio.rename(number, self._called.value)
+        names = [direction.name for direction in self._studio.directions]
+        self._steps[number].label = names[number]
+        self._direction.options = names
+        self._direction.value = names[number]
 
     def _random(self) -> None:
         seed = int(np.random.default_rng().integers(SEEDS + 1))
@@ -182,20 +250,20 @@ class Window:
             self._set(there.pop())
 
     def _save(self) -> None:
-        settings, name = self._studio.settings, self._name.value
+        settings, name, look = self._studio.settings, self._name.value, self._look()
         version, state = self._version, self._state.value
         self._say("saving")
         try:
-            entry = self._studio.save(self._pick, name)
+            entry = self._studio.save(self._pick, name, look)
         finally:
             if version == self._version:
                 self._state.value = state
         options = {
-            "--faces": settings.faces,
+            "--faces": look.faces,
             "--texture": settings.texture,
             "--small-components": settings.small_components,
         }
-        words = ["get3d", "generate", settings.model, "--latents", str(settings.out / RECORD)]
+        words = ["get3d", "generate", settings.model, "--latents", str(settings.out / MANIFEST)]
         words += [str(word) for option in options.items() for word in option]
         self._saved.value, self._saved.visible = shlex.join(words), True
         self._client.add_notification("Saved", str(settings.out / entry["file"]), color="green")
@@ -214,6 +282,8 @@ class Window:
             if value is not None:
                 slider.value = value
         self._psi.value = pick.psi
+        for slider, step in zip(self._steps, pick.steps or (0.0,) * len(self._steps), strict=True):
+            slider.value = step
         self._undo.disabled, self._redo.disabled = not self._past, not self._future
         self._show(pick)
 
@@ -221,19 +291,36 @@ class Window:
         self._version += 1
         self._ready = False
         self._say("waiting")
-        asker, version = self._client.client_id, self._version
-        self._page.previews.ask(asker, lambda: self._made(version, self._studio.preview(pick), "preview"))
-        self._page.objects.ask(asker, lambda: self._made(version, self._studio.textured(pick), "ready"), REST)
+        asker, version, look = self._client.client_id, self._version, self._look()
+        self._page.previews.ask(asker, lambda: self._put(version, "preview", lambda: self._studio.preview(pick, look)))
+        self._page.objects.ask(asker, lambda: self._put(version, "ready", lambda: self._textured(pick, look)), REST)
 
-    def _made(self, version: int, content: bytes | None, state: str) -> None:
-        """Shows what was made, if nothing else was asked for meanwhile and nothing better is there."""
+    def _textured(self, pick: Pick, look: Look) -> Shown | None:
+        """The object; it is not made again where only the way to show it has changed."""
+        made = self._made
+        if made is None or made.pick is not pick or (made.grid, made.faces) != (look.grid, look.faces):
+            made = self._made = _Made(pick, look.grid, look.faces, self._studio.textured(pick, look))
+        return None if made.textured is None else shown(made.textured, look)
+
+    def _put(self, version: int, state: str, make: Callable[[], Shown | None]) -> None:
+        """Makes something and shows it, if nothing else was asked for meanwhile and nothing better is there."""
+        try:
+            made = make()
+        except InputError as error:
+            self._client.add_notification("Not done", str(error), color="red")
+            return
         if version != self._version or (state == "preview" and self._ready):
             return
         self._ready = state == "ready"
-        if content is None:
+        if made is None:
             self._say("no surface")
             return
-        self._client.scene.add_glb("/object", content)
+        scene = self._client.scene
+        scene.add_glb("/object", made.glb)
+        edges = np.zeros((1, 2, 3), np.float32) if made.edges is None else made.edges
+        scene.add_line_segments(
+            "/edges", edges, (40, 40, 40), thickness=1.0, thickness_units="screen", visible=made.edges is not None
+        )
         self._say(state)
 
     def _say(self, state: str) -> None:

@@ -108,8 +108,6 @@ def start_server(host: str, port: int, title: str) -> Server:
     server.gui.configure_theme(show_logo=False, show_share_button=False)
     server.gui.main_panel.dock_right()
     server.scene.set_up_direction("+y")
-    # Beside viser's own lights, so that the side away from them has its colours, too.
-    server.scene.add_light_ambient("/light", intensity=1.5)
     return server
 
 

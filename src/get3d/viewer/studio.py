@@ -2,24 +2,27 @@
 
 import copy
 import threading
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
-import trimesh
 from jaxtyping import UInt8
 
-from get3d.color import srgb_to_linear, unit_to_bytes
-from get3d.export.gltf import glb_bytes
+from get3d.export import TexturedMesh
+from get3d.files import require_writable
 from get3d.generation.config import Settings
 from get3d.generation.objects import add_object, require_addable, shapes_of, textured_object
-from get3d.generation.settings import open_generator
+from get3d.generation.settings import open_generator, set_grid
 from get3d.generation.shape_list import ShapeList
 from get3d.generation.turntable import columns_for, seen_from, sheet
 from get3d.generator import Generator
 from get3d.latents import Latents, Styles, between, near
-from get3d.materials import BASE_COLOR
+from get3d.ranges import require_ranges
+from get3d.viewer.directions import DIRECTIONS, directions_file, moved, read_directions, renamed, write_directions
+from get3d.viewer.look import Look, Shown, preview_of
 
 __all__ = ["NEIGHBOURS", "Neighbours", "Pick", "Studio"]
 
@@ -38,12 +41,14 @@ class Pick:
         psi: their truncation.
         geometry_seed: the seed that its geometry is of; None where it is of none.
         texture_seed: the same of its texture.
+        steps: how far it is moved along each of the model's directions, in standard deviations; none where empty.
     """
 
     latents: Latents
     psi: float
     geometry_seed: int | None = None
     texture_seed: int | None = None
+    steps: tuple[float, ...] = ()
 
     @property
     def title(self) -> str:
@@ -52,7 +57,7 @@ class Pick:
             f"{what} {'varied' if seed is None else seed}"
             for what, seed in (("geometry", self.geometry_seed), ("texture", self.texture_seed))
         ]
-        return f"{', '.join(parts)}, ψ {self.psi:g}"
+        return f"{', '.join(parts)}, ψ {self.psi:g}{', moved' if any(self.steps) else ''}"
 
 
 @dataclass(frozen=True)
@@ -71,18 +76,33 @@ class Neighbours:
 class Studio:
     """A model that several windows use at once; each call takes its turn."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, generator: Generator | None = None) -> None:
         """Loads the model.
+
+        Args:
+            settings: how objects are made.
+            generator: the model, of which a copy is used; None loads that of `settings`.
 
         Raises:
             InputError: as `get3d generate`.
         """
         self.settings = settings
-        self.generator = open_generator(settings).requires_grad_(False)
+        if generator is None:
+            self.generator = open_generator(settings)
+            self._names = directions_file(settings.model, settings.out)
+        else:
+            self.generator = copy.deepcopy(generator).eval()
+            require_ranges(settings)
+            require_writable(settings.out)
+            set_grid(self.generator, settings.grid)
+            self._names = settings.out / DIRECTIONS
+        self.generator.requires_grad_(False)
         require_addable(self.generator, settings)
+        self.look = Look(self.generator.isosurface.grid.resolution, settings.faces)
+        self.directions = read_directions(self._names, self.generator)
         # Their own grid, and no waiting for textures.
         self._coarse: Generator = copy.deepcopy(self.generator)
-        self._coarse.use_grid(min(COARSE, self.generator.isosurface.grid.resolution))
+        self._coarse.use_grid(min(COARSE, self.look.grid))
         self._turn, self._coarse_turn = threading.Lock(), threading.Lock()
 
     def pick(self, geometry_seed: int, texture_seed: int, psi: float, label: str | None = None) -> Pick:
@@ -102,7 +122,13 @@ class Studio:
     def mixed(self, geometry: Pick, texture: Pick) -> Pick:
         """The geometry of one, with its class and truncation, with the texture of another."""
         latents = Latents(geometry.latents.geometry, texture.latents.texture, geometry.latents.label)
-        return Pick(latents, geometry.psi, geometry.geometry_seed, texture.texture_seed)
+        steps = tuple(
+            from_geometry if direction.kind == "geometry" else from_texture
+            for direction, from_geometry, from_texture in zip(
+                self.directions, self._steps(geometry), self._steps(texture), strict=True
+            )
+        )
+        return Pick(latents, geometry.psi, geometry.geometry_seed, texture.texture_seed, steps)
 
     def between(self, start: Pick, end: Pick, share: float) -> Pick:
         """What lies between two of a class.
@@ -113,32 +139,41 @@ class Studio:
         if share in (0.0, 1.0):
             return end if share else start
         psi = (1 - share) * start.psi + share * end.psi
-        return Pick(between(start.latents, end.latents, share, share), psi)
+        pairs = zip(self._steps(start), self._steps(end), strict=True)
+        steps = tuple((1 - share) * low + share * high for low, high in pairs)
+        return Pick(between(start.latents, end.latents, share, share), psi, steps=steps)
+
+    def rename(self, number: int, name: str) -> None:
+        """Gives a direction a name, and stores all of them beside the model.
+
+        Raises:
+            InputError: the name cannot be used, or the file cannot be written.
+        """
+        directions = renamed(self.directions, number, name)
+        write_directions(self._names, directions)
+        self.directions = directions
 
     @torch.no_grad()
-    def preview(self, pick: Pick) -> bytes | None:
-        """A coarse mesh with colours at its vertices, as a .glb; None where the shape has no surface."""
+    def preview(self, pick: Pick, look: Look | None = None) -> Shown | None:
+        """A coarse mesh with colours at its vertices; None where the shape has no surface."""
         with self._coarse_turn:
-            shapes = self._coarse.shapes(pick.latents, pick.psi)
+            shapes = self._coarse.shapes(self._styles(pick))
             if shapes.empty[0]:
                 return None
-            (mesh,) = shapes.meshes.split()
-            color = (shapes.material(0)(mesh.vertices)[BASE_COLOR].clamp(-1, 1) + 1) / 2
-        # Colours at vertices are light in glTF, not encoded.
-        colors = unit_to_bytes(srgb_to_linear(color)).cpu().numpy()
-        body = trimesh.Trimesh(
-            mesh.vertices.cpu().numpy(), mesh.faces.cpu().numpy(), vertex_colors=colors, process=False, validate=False
-        )
-        content: bytes = trimesh.exchange.gltf.export_glb(trimesh.Scene({"object": body}), include_normals=True)
-        return content
+            mesh = shapes.surfaces.meshes
+            return preview_of(mesh, shapes.material(0)(mesh.vertices), look or self.look)
 
     @torch.no_grad()
-    def textured(self, pick: Pick) -> bytes | None:
-        """The object as it would be saved, as a .glb; None where the shape has no surface."""
-        with self._turn:
-            shapes = shapes_of(self.generator, self._plan(pick, ""), range(1), self.settings.small_components)
-            _, textured = textured_object(shapes, 0, self.settings)
-        return None if textured is None else glb_bytes(textured)
+    def textured(self, pick: Pick, look: Look | None = None) -> TexturedMesh | None:
+        """The object as it would be saved; None where the shape has no surface.
+
+        Raises:
+            InputError: the grid does not fit into memory.
+        """
+        look = look or self.look
+        with self._on(look.grid):
+            shapes = shapes_of(self.generator, self._shape_list(pick, ""), range(1), self.settings.small_components)
+            return textured_object(shapes, 0, replace(self.settings, faces=look.faces))[1]
 
     @torch.no_grad()
     def neighbours(self, pick: Pick, strength: float, seed: int) -> Neighbours:
@@ -159,33 +194,48 @@ class Studio:
         label = pick.latents.label
         label = None if label is None else label.expand(NEIGHBOURS)
         drawn = Latents(drawn.geometry, drawn.texture, label)
-        picks = [Pick(drawn[number : number + 1], pick.psi) for number in range(NEIGHBOURS)]
+        picks = [Pick(drawn[number], pick.psi, steps=pick.steps) for number in range(NEIGHBOURS)]
         images = []
         for one in picks:
             # On the grid of objects: a coarse one loses thin parts, which is what one wants to compare.
-            with self._turn:
-                shapes = shapes_of(self.generator, self._plan(one, ""), range(1), self.settings.small_components)
+            with self._on(self.look.grid):
+                shapes = shapes_of(self.generator, self._shape_list(one, ""), range(1), self.settings.small_components)
                 images.append(seen_from(shapes, self.generator.config.cameras, _THUMBNAIL))
         return Neighbours(picks, np.asarray(sheet(torch.cat(images), columns_for(4)).convert("RGB")))
 
     @torch.no_grad()
-    def save(self, pick: Pick, name: str) -> dict[str, Any]:
+    def save(self, pick: Pick, name: str, look: Look | None = None) -> dict[str, Any]:
         """Writes the object to the folder of `settings`, and to the shapes.json there.
 
         Args:
             pick: the object.
             name: of its file, without suffix.
+            look: its grid and its number of triangles.
 
         Returns:
             What shapes.json says of it.
 
         Raises:
-            InputError: the name cannot be a file's, or there is such a file; or the shape has no surface.
+            InputError: the name cannot be a file's, or there is such a file; the shape has no surface; or the objects
+                there have another grid or another maximum number of triangles.
         """
-        with self._turn:
-            return add_object(self.generator, self._plan(pick, name), self.settings)
+        look = look or self.look
+        with self._on(look.grid):
+            return add_object(self.generator, self._shape_list(pick, name), replace(self.settings, faces=look.faces))
 
-    def _plan(self, pick: Pick, name: str) -> ShapeList:
+    @contextmanager
+    def _on(self, grid: int) -> Iterator[None]:
+        """The generator for one caller, on a grid."""
+        with self._turn:
+            set_grid(self.generator, grid)
+            yield
+
+    def _steps(self, pick: Pick) -> tuple[float, ...]:
+        return pick.steps or (0.0,) * len(self.directions)
+
+    def _styles(self, pick: Pick) -> Styles:
+        return moved(self.generator.styles(pick.latents, pick.psi), self.directions, self._steps(pick))
+
+    def _shape_list(self, pick: Pick, name: str) -> ShapeList:
         """In styles: objects of a shapes.json share one truncation, those of a page need not."""
-        styles: Styles = self.generator.styles(pick.latents, pick.psi)
-        return ShapeList([name], styles, [{"psi": pick.psi}])
+        return ShapeList([name], self._styles(pick), [{"psi": pick.psi}])

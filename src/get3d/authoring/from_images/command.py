@@ -23,7 +23,7 @@ from get3d.authoring.from_images.report import make_report, nothing_left, print_
 from get3d.authoring.from_images.visual_hull import hull_size
 from get3d.authoring.from_images.windows import fit_windows
 from get3d.camera_prior import DEFAULT_FOV, DEFAULT_RADIUS, CameraPrior
-from get3d.datasets.advice import border_notes
+from get3d.datasets.advice import border_advice
 from get3d.datasets.alpha import framing
 from get3d.datasets.camera_table import write_cameras
 from get3d.datasets.index import SPLITS, Description, split_of
@@ -76,13 +76,13 @@ def import_images(config: ImportConfig, console: Console) -> dict[str, Any]:
     objects = sorted({name.rpartition("/")[0] for name in images})
     description = _description(config, resolution, config.scale or measured.size, prior, objects)
     description.write(root)
-    notes = []
+    warnings = []
     if measured.odd:
-        notes.append(
+        warnings.append(
             f"the silhouettes of {measured.odd} of {measured.objects} objects have no common point: their cameras "
             "may follow another convention"
         )
-    report = make_report(matched, description, made, left, notes + matched.notes + measured.notes)
+    report = make_report(matched, description, made, left, warnings + matched.warnings + measured.warnings)
     write_json(root / "report.json", report)
     write_cameras(root, images, degrees)
     print_report(report, root, console)
@@ -232,7 +232,7 @@ class _Measured:
     size: float
     objects: int
     odd: int
-    notes: list[str]
+    warnings: list[str]
 
 
 def _measure(
@@ -261,12 +261,12 @@ def _measure(
         # What few images have in common reaches far in depth, so that what an image shows bounds it.
         bound = shown if len(views) < _ENOUGH else _BEYOND * shown
         sizes.append(min(hull, bound) if hull else shown)
-    notes = []
+    warnings = []
     if fewest < _ENOUGH and not scaled:
         seen = "one image" if fewest == 1 else f"{fewest} images"
-        notes.append(
+        warnings.append(
             f"the objects' length cannot be measured well from {seen} of an object, so {max(sizes):.3g} is a guess "
             "from the images; give the true one with --scale"
         )
-    notes += border_notes(framings, prior)
-    return _Measured(round(max(sizes), 3), len(chosen), odd, notes)
+    warnings += border_advice(framings, prior)
+    return _Measured(round(max(sizes), 3), len(chosen), odd, warnings)

@@ -62,7 +62,7 @@ class Matched:
         deviations: [n, 3] deviations from the sphere: aim and roll in degrees, distance in per cent.
         left: images left out so far.
         worlds: description of the world of each camera file.
-        notes: notes for the report.
+        warnings: for the report.
     """
 
     images: list[str]
@@ -74,7 +74,7 @@ class Matched:
     deviations: Float[np.ndarray, "n 3"]
     left: list[Left]
     worlds: list[dict[str, Any]]
-    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def match(
         InputError: images or cameras cannot be read, or the cameras name none of the images.
     """
     listed = list_images(root, masks)
-    images, notes = without_copies(listed)
+    images, warnings = without_copies(listed)
     sources = find_sources(cameras, images, fov)
     if len(sources) == 1 and isinstance(sources[0].poses, InputError):
         raise sources[0].poses
@@ -170,7 +170,7 @@ def match(
     ]
     turned = sum(one.head.turned for one in found.values())
     if turned:
-        notes.append(f"{turned} images are stored sideways and were rotated as their EXIF data says")
+        warnings.append(f"{turned} images are stored sideways and were rotated as their EXIF data says")
     kept = [found[image] for image in images if image in found]
     return Matched(
         images=[one.image for one in kept],
@@ -182,7 +182,7 @@ def match(
         deviations=np.array([one.deviations for one in kept]).reshape(-1, 3),
         left=left,
         worlds=worlds,
-        notes=notes,
+        warnings=warnings,
     )
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from get3d.authoring.from_images.crop import Made
 from get3d.authoring.from_images.matching import Left, Matched
+from get3d.console import counted
 from get3d.datasets.index import Description
 
 __all__ = ["make_report", "nothing_left", "print_report"]
@@ -25,7 +26,7 @@ def make_report(
     description: Description,
     made: dict[int, Made],
     left: Sequence[Left],
-    notes: Sequence[str],
+    warnings: Sequence[str],
 ) -> dict[str, Any]:
     """The content of report.json: number of images, results for their cameras, and each image that is left out.
 
@@ -34,7 +35,7 @@ def make_report(
         description: description of the dataset.
         made: how each image was made, by index in `matched`.
         left: images that are left out.
-        notes: notes for the report.
+        warnings: for the report.
     """
     deviations = np.abs(matched.deviations[list(made)])
     return {
@@ -48,7 +49,7 @@ def make_report(
             name: {"median": float(np.median(column)), "largest": float(column.max())}
             for name, column in zip(("aim", "roll", "distance"), deviations.T, strict=True)
         },
-        "notes": list(notes),
+        "warnings": list(warnings),
         "worlds": matched.worlds,
         "camera": {
             name: list(value) if isinstance(value, tuple) else value
@@ -67,9 +68,10 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
     """Prints the report to a terminal."""
     how = ", ".join(f"{count} {made}" for made, count in report["made"].items())
     camera = report["camera"]
-    size, objects = report["resolution"], report["objects"]
+    size = report["resolution"]
+    images, objects = counted(report["imported"], "image"), counted(report["objects"], "object")
     lines = [
-        f"{report['imported']} images of {objects} objects ({how}), {size} × {size}; {report['left_out']} left out",
+        f"{images} of {objects} ({how}), {size} × {size}; {report['left_out']} left out",
         "cameras {:.4g} away, field of view {:.4g}°, azimuth {:g}° to {:g}°, polar angle {:g}° to {:g}°".format(
             camera["radius"], camera["fov"], *camera["azimuth"], *camera["polar"]
         ),
@@ -78,7 +80,7 @@ def print_report(report: dict[str, Any], out: Path, console: Console) -> None:
         ),
         f"objects {report['scale']:g} long",
     ]
-    for line in [*lines, *report["notes"]]:
+    for line in [*lines, *report["warnings"]]:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     entries = report["images_left_out"]
     if entries:

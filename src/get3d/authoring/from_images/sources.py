@@ -118,11 +118,11 @@ def without_copies(images: list[str]) -> tuple[list[str], list[str]]:
             copies[folder] = copies.get(folder, 0) + 1
         else:
             kept.append(name)
-    notes = [
+    warnings = [
         f"{folder}: its {count} images are smaller copies of those of images, and were ignored"
         for folder, count in copies.items()
     ]
-    return kept, notes
+    return kept, warnings
 
 
 class Present:

@@ -19,8 +19,8 @@ LEVEL_FILES = ("elevation.npy", "polar.npy")
 """Possible names of the files of a pair."""
 
 
-_IMAGE_COLUMNS = ("image", "file")
-"""Possible names of the column with the names of the images."""
+_IMAGE_COLUMNS = ("image", "file", "picture")
+"""Names of the column with the names of the images."""
 
 
 def read_csv(path: Path, fov: float) -> Poses:

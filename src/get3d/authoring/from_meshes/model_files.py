@@ -138,7 +138,8 @@ def _refusal(root: Path, file: str) -> str | None:
     except UnicodeEncodeError:
         return "its name is not in UTF-8; rename it"
     if path.suffix.lower() not in SUFFIXES:
-        return f"the format {path.suffix or 'without a suffix'} is not supported; export it as .glb"
+        packed = "pack it as .usdz" if path.suffix.lower().startswith(".usd") else "export it as .glb"
+        return f"the format {path.suffix or 'without a suffix'} is not supported; {packed}"
     if not path.exists():
         return "no such file"
     if not path.is_file():

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from get3d.assets.files import LIMITS
 from get3d.authoring.from_meshes.config import RenderConfig, command_line
+from get3d.console import counted
 from get3d.files import InputError, contained, read_json, write_json
 
 __all__ = ["Outcome", "done", "mesh_path", "note", "show"]
@@ -83,21 +84,27 @@ def show(outcomes: dict[str, Outcome], config: RenderConfig, console: Console) -
     rendered = [outcome for outcome in outcomes.values() if outcome.object]
     left = sorted((outcome.file, outcome.reason) for outcome in outcomes.values() if not outcome.object)
     lacking = sorted((outcome.file, outcome.missing) for outcome in rendered if outcome.missing)
-    console.print(f"{root}: {len(rendered)} objects rendered, {len(left)} files left out", highlight=False)
+    console.print(
+        f"{root}: {counted(len(rendered), 'object')} rendered, {counted(len(left), 'file')} left out", highlight=False
+    )
     smaller = sum(0 < outcome.scale < config.scale for outcome in rendered)
     if smaller:
         console.print(
-            f"{smaller} objects are shorter than {config.scale}, to fit the images (--no-fit)", highlight=False
+            f"{counted(smaller, 'object')} made shorter than {config.scale}, to fit the images (--no-fit)",
+            highlight=False,
         )
     if lacking:
-        console.print(f"{len(lacking)} objects have missing files and show their base colour there", highlight=False)
+        console.print(
+            f"{counted(len(lacking), 'object')} drawn without something that is missing or not supported",
+            highlight=False,
+        )
     rows = [(file, reason) for file, reason in left]
-    rows += [(file, f"rendered without {', '.join(names)}") for file, names in lacking]
+    rows += [(file, f"rendered without: {', '.join(names)}") for file, names in lacking]
     if not rows:
         return
     table = Table("file", "what is wrong")
     for file, reason in rows[:_SHOWN]:
-        table.add_row(Text(file), Text(reason))
+        table.add_row(Text(file, overflow="fold"), Text(reason, overflow="fold"))
     console.print(table, highlight=False, markup=False)
     if len(rows) > _SHOWN:
         console.print(f"and {len(rows) - _SHOWN} more, see {root / 'report.json'}", highlight=False)

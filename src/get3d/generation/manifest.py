@@ -9,14 +9,14 @@ from rich.console import Console
 
 from get3d.files import FORMAT, InputError, read_json, require_format, require_names, write_json
 
-__all__ = ["RECORD", "begin_record", "extend_record", "finish_record", "read_record"]
+__all__ = ["MANIFEST", "begin_manifest", "extend_manifest", "finish_manifest", "read_manifest"]
 
-RECORD = "shapes.json"
+MANIFEST = "shapes.json"
 
 _ANOTHER = "it is not a list of shapes of this version; choose another --out, or move it away"
 
 
-def read_record(path: Path, remedy: str = _ANOTHER) -> dict[str, Any]:
+def read_manifest(path: Path, remedy: str = _ANOTHER) -> dict[str, Any]:
     """Reads a `shapes.json`.
 
     Raises:
@@ -25,25 +25,25 @@ def read_record(path: Path, remedy: str = _ANOTHER) -> dict[str, Any]:
     return require_format(read_json(path), path, remedy)
 
 
-def begin_record(out: Path, names: Iterable[str], description: dict[str, Any] | None = None) -> dict[str, str | None]:
+def begin_manifest(out: Path, names: Iterable[str], description: dict[str, Any] | None = None) -> dict[str, str | None]:
     """Records in a folder which files will be written, before any is written.
 
-    A later command then knows them even if this one is stopped. An existing file that is not in the record belongs to
+    A later command then knows them even if this one is stopped. An existing file that is not in the manifest belongs to
     somebody else: it may be replaced, but is never removed.
 
     Args:
         out: the folder.
         names: names of all files that may be written, relative to the folder.
-        description: other content of the record; by default the previous one.
+        description: other content of the manifest; by default the previous one.
 
     Returns:
-        The files in the previous record with their digests; None for a file that may be incomplete.
+        The files in the previous manifest with their digests; None for a file that may be incomplete.
 
     Raises:
         InputError: there is a `shapes.json` of another program, or it cannot be written.
     """
-    path = out / RECORD
-    before: dict[str, Any] = read_record(path) if path.exists() else {}
+    path = out / MANIFEST
+    before: dict[str, Any] = read_manifest(path) if path.exists() else {}
     files = before.get("files", {})
     if not isinstance(files, dict) or not all(value is None or isinstance(value, str) for value in files.values()):
         raise InputError(f"{path}: its `files` is not a table of digests; {_ANOTHER}")
@@ -53,7 +53,7 @@ def begin_record(out: Path, names: Iterable[str], description: dict[str, Any] | 
     return files
 
 
-def finish_record(
+def finish_manifest(
     out: Path,
     names: Iterable[str],
     description: dict[str, Any],
@@ -65,12 +65,12 @@ def finish_record(
     Args:
         out: the folder.
         names: names of all files that may have been written.
-        description: other content of the record.
-        before: the result of `begin_record`.
+        description: other content of the manifest.
+        before: the result of `begin_manifest`.
         console: console for the names of files that were changed since an earlier command; these stay.
 
     Raises:
-        InputError: the record cannot be written, or a file cannot be removed.
+        InputError: the manifest cannot be written, or a file cannot be removed.
     """
     files = {name: _digest(out / name) for name in names if (out / name).is_file()}
     changed = []
@@ -85,7 +85,7 @@ def finish_record(
             path.unlink()
         except OSError as error:
             raise InputError(f"{path}: cannot be removed ({error.strerror}); make its folder writable") from error
-    write_json(out / RECORD, description | {"format": FORMAT, "files": files})
+    write_json(out / MANIFEST, description | {"format": FORMAT, "files": files})
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         names = f"{', '.join(changed[:3])}{more}"
@@ -93,20 +93,22 @@ def finish_record(
         console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
 
 
-def extend_record(out: Path, names: Iterable[str], description: dict[str, Any], before: dict[str, str | None]) -> None:
+def extend_manifest(
+    out: Path, names: Iterable[str], description: dict[str, Any], before: dict[str, str | None]
+) -> None:
     """Says what is in a folder to which files were added, and removes none.
 
     Args:
         out: the folder.
         names: of the files that were written.
-        description: what else the record says.
-        before: what `begin_record` gave.
+        description: what else the manifest says.
+        before: what `begin_manifest` gave.
 
     Raises:
-        InputError: the record cannot be written.
+        InputError: the manifest cannot be written.
     """
     files = before | {name: _digest(out / name) for name in names if (out / name).is_file()}
-    write_json(out / RECORD, description | {"format": FORMAT, "files": files})
+    write_json(out / MANIFEST, description | {"format": FORMAT, "files": files})
 
 
 def _digest(path: Path) -> str:

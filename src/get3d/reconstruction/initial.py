@@ -1,0 +1,90 @@
+"""First codes of objects, from principal components of what their images tell: similar objects begin side by side.
+
+Codes drawn at random must first find out which objects are alike, one visit after the other. Visual hulls, and the
+colours that are seen through space, say so before the first step.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import avg_pool2d, grid_sample
+
+from get3d.cameras import Cameras
+from get3d.color import bytes_to_unit
+from get3d.datasets.loader import ImageDataset
+from get3d.reconstruction.hulls import lattice, visual_hull
+
+__all__ = ["initial_styles", "principal_codes", "seen_colors"]
+
+SHAPE_STEPS, COLOR_STEPS = 12, 8
+"""Steps along a side of the lattices on which objects are compared."""
+
+MOST_VIEWS = 24
+"""Images of an object that are looked at, spread over all that it has."""
+
+SCALE = 0.3
+"""Root mean square of the codes."""
+
+
+@torch.no_grad()
+def initial_styles(images: ImageDataset, size: float, w_dim: int) -> Float[Tensor, "n 2 w"]:
+    """A style for the geometry and one for the texture of each object of a dataset.
+
+    Args:
+        images: of the objects.
+        size: side of the generator's cube.
+        w_dim: size of a style.
+    """
+    shape_points, color_points = lattice(size, SHAPE_STEPS), lattice(size, COLOR_STEPS)
+    hulls, colors = [], []
+    for rows in images.by_object():
+        chosen = rows[torch.linspace(0, len(rows) - 1, min(MOST_VIEWS, len(rows))).long()]
+        cameras = Cameras.of_prior(images.prior, images.angles[chosen])
+        seen = bytes_to_unit(images.load(chosen))
+        hulls.append(visual_hull(seen[:, 3:], cameras, shape_points))
+        colors.append(seen_colors(seen, cameras, color_points).flatten())
+    return torch.stack([principal_codes(torch.stack(features), w_dim) for features in (hulls, colors)], dim=1)
+
+
+def seen_colors(seen: Float[Tensor, "k 4 r r"], cameras: Cameras, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
+    """The mean colour that the images of an object show where points are seen: a fog of its colours.
+
+    Args:
+        seen: colours and masks in [0, 1].
+        cameras: of the k images.
+        points: in the world.
+    """
+    color, mask = seen[:, :3] * seen[:, 3:], seen[:, 3:]
+    # A point of a coarse lattice stands for what is around it.
+    block = max(seen.shape[-1] // (2 * COLOR_STEPS), 1)
+    coarse = avg_pool2d(torch.cat([color, mask], 1), block)
+    camera = torch.arange(len(seen), device=points.device).repeat_interleave(len(points))
+    screen = cameras.project(points.repeat(len(seen), 1), camera, 2)
+    at = (screen[:, :2] - 1).view(len(seen), 1, -1, 2)
+    found = grid_sample(coarse, at, align_corners=False)[:, :, 0].sum(0)
+    mean = color.sum((0, 2, 3)) / mask.sum().clamp(min=1e-6)
+    # Where nothing of the object is seen, its mean colour stands.
+    little = 0.1
+    return ((found[:3] + little * mean[:, None]) / (found[3:] + little)).T
+
+
+def principal_codes(features: Float[Tensor, "n f"], size: int) -> Float[Tensor, "n s"]:
+    """Coordinates along the principal axes of features, their root mean square SCALE.
+
+    Each is divided by the root of its standard deviation: fine differences would drown in the noise of codes, and all
+    of one size would make noise of what tells nothing.
+
+    Args:
+        features: of n objects.
+        size: of a code; what is beyond the axes is 0.
+    """
+    # In double precision, so that the signs and the order of axes do not hang on rounding.
+    centred = (features - features.mean(0)).double()
+    variances, axes = torch.linalg.eigh(centred.T @ centred / max(len(features) - 1, 1))
+    count = min(size, len(features) - 1, features.shape[1])
+    variances, axes = variances.flip(0)[:count], axes.flip(1)[:, :count]
+    known = variances > 1e-9 * variances.sum()
+    scale = torch.where(known, variances, 1.0).pow(-0.25) * known
+    codes = torch.zeros(len(features), size, dtype=torch.float64)
+    codes[:, :count] = centred @ (axes * scale)
+    return (SCALE * codes / codes.square().mean().sqrt().clamp(min=1e-12)).float()

@@ -1,0 +1,56 @@
+"""The light of a page: the studio of the built-in renderer, as near as a browser's lamps come to it, or a panorama."""
+
+import math
+
+import torch
+import viser
+
+from get3d.color import linear_to_srgb, unit_to_bytes
+from get3d.render.lights import STUDIO
+
+__all__ = ["LIGHTS", "Lamps"]
+
+LAMPS = "lamps"
+PANORAMAS = ("apartment", "city", "dawn", "forest", "lobby", "night", "park", "studio", "sunset", "warehouse")
+"""Those that come with viser. Metal mirrors them, while it is dark between lamps."""
+LIGHTS = (LAMPS, *PANORAMAS)
+_GROUND = int(unit_to_bytes(linear_to_srgb(torch.tensor(STUDIO.ground / STUDIO.sky))))
+"""Colours of lamps are sRGB."""
+
+
+class Lamps:
+    """The light of a scene.
+
+    Its lamps are a key light, and light from sky and ground. A white matte surface reflects of them what it does of
+    `STUDIO`, except that the key light ends at the terminator.
+    """
+
+    def __init__(self, scene: viser.SceneApi, light: str = LAMPS) -> None:
+        self._scene = scene
+        scene.configure_default_lights(False)
+        self._key = scene.add_light_directional("/lamps/key")
+        self._sky = scene.add_light_hemisphere(
+            "/lamps/sky", ground_color=(_GROUND, _GROUND, _GROUND), position=(0.0, 1.0, 0.0)
+        )
+        self.set(light, 0.0, 1.0)
+
+    def set(self, light: str, turn: float, strength: float) -> None:
+        """Changes the light.
+
+        Args:
+            light: one of `LIGHTS`.
+            turn: angle about +Y in degrees.
+            strength: factor; 1 gives that of `STUDIO`, or of the panorama.
+        """
+        x, y, z = STUDIO.key_direction
+        angle = math.radians(turn)
+        lamps = strength if light == LAMPS else 0.0
+        self._key.position = (math.cos(angle) * x + math.sin(angle) * z, y, math.cos(angle) * z - math.sin(angle) * x)
+        # A browser's lamp of strength pi makes a white matte surface that faces it white.
+        self._key.intensity = math.pi * STUDIO.key * lamps
+        self._sky.intensity = math.pi * STUDIO.sky * lamps
+        self._scene.configure_environment_map(
+            None if light == LAMPS else light,
+            environment_intensity=strength,
+            environment_wxyz=(math.cos(angle / 2), 0.0, math.sin(angle / 2), 0.0),
+        )

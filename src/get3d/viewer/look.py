@@ -1,0 +1,154 @@
+"""How an object is shown: lit, or one of its maps or its normals without light; with or without its edges."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import trimesh
+from jaxtyping import Float
+from torch import Tensor
+
+from get3d.color import bytes_to_unit, linear_to_srgb, srgb_to_linear, unit_to_bytes
+from get3d.export import TexturedMesh
+from get3d.export.gltf import glb_bytes
+from get3d.materials import BASE_COLOR, CHANNELS
+from get3d.meshes import Mesh, MeshBatch
+
+__all__ = ["LIT", "NORMALS", "Look", "Shown", "preview_of", "shown", "views_of"]
+
+LIT, NORMALS = "lit", "normals"
+_UNLIT = "KHR_materials_unlit"
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a window asks for beside the object itself.
+
+    Attributes:
+        grid: resolution of the grid.
+        faces: maximum number of triangles; None keeps all.
+        view: one of `views_of`.
+        wireframe: whether edges are shown.
+    """
+
+    grid: int
+    faces: int | None
+    view: str = LIT
+    wireframe: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What is sent to a browser.
+
+    Attributes:
+        glb: the object.
+        edges: [e, 2, 3] the ends of its edges; None without a wireframe.
+    """
+
+    glb: bytes
+    edges: Float[np.ndarray, "e 2 3"] | None
+
+
+def views_of(channels: Sequence[str]) -> dict[str, str]:
+    """The views of an object with these material channels, and what each is called."""
+    maps = {name: CHANNELS[name].name.replace("_", " ").capitalize() for name in channels}
+    return {LIT: "Lit", **maps, NORMALS: "Normals"}
+
+
+def shown(textured: TexturedMesh, look: Look) -> Shown:
+    """An object with its textures."""
+    edges = _edges(textured.vertices, textured.faces) if look.wireframe else None
+    if look.view == LIT:
+        return Shown(glb_bytes(textured), edges)
+    if look.view == NORMALS:
+        return Shown(_colored(textured.mesh, textured.normals, _as_color(textured.normals), unlit=True), edges)
+    texture = textured.textures.get(look.view)
+    if texture is None:
+        texture = unit_to_bytes(torch.tensor([[textured.constant(look.view)]]))
+    image = unit_to_bytes(untoned(bytes_to_unit(texture).expand(-1, -1, 3)))
+    return Shown(glb_bytes(replace(textured, textures={BASE_COLOR: image}, constants={}), _set_unlit), edges)
+
+
+def preview_of(mesh: MeshBatch, values: Mapping[str, Float[Tensor, "v _"]], look: Look) -> Shown:
+    """A mesh without textures.
+
+    Args:
+        mesh: one mesh.
+        values: of each material channel at its vertices, in the network's range.
+        look: how to show it.
+    """
+    normals = mesh.vertex_normals().cpu()
+    if look.view == NORMALS:
+        color = _as_color(normals)
+    else:
+        channel = CHANNELS[BASE_COLOR if look.view == LIT else look.view]
+        low, high = channel.network_range
+        color = ((values[channel.name].cpu().clamp(low, high) - low) / (high - low)).expand(-1, 3)
+    edges = _edges(mesh.vertices, mesh.faces) if look.wireframe else None
+    return Shown(_colored(mesh, normals, color, unlit=look.view != LIT), edges)
+
+
+# What a browser page of viser does to light before it is shown: three.js' filmic tone curve (ACES, fitted by Stephen
+# Hill), of which maps and normals, which are data, must not be a part.
+_TO_ACES = ((0.59719, 0.35458, 0.04823), (0.076, 0.90834, 0.01566), (0.0284, 0.13383, 0.83777))
+_FROM_ACES = ((1.60475, -0.53108, -0.07367), (-0.10208, 1.10813, -0.00605), (-0.00327, -0.07276, 1.07602))
+_EXPOSURE = 1 / 0.6
+_BRIGHTEST = 0.95
+"""The curve comes near 1 only for boundless light."""
+_GAIN = 5.0
+"""The light that stands for white in what is sent, so that all of the curve can be undone."""
+
+
+def untoned(color: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+    """Colours (sRGB, 0 to 1) that a page shows as the given ones if it multiplies their light by `_GAIN`."""
+    light = srgb_to_linear(color.double()).clamp(max=_BRIGHTEST)
+    y = (light @ torch.linalg.inv(light.new_tensor(_FROM_ACES)).T).clamp(0, 1)
+    # y = (v (v + a) - b) / (v (c v + d) + e), solved for v.
+    a, b, c, d, e = 0.0245786, 0.000090537, 0.983729, 0.4329510, 0.238081
+    square, linear, rest = 1 - c * y, a - d * y, -b - e * y
+    v = (-linear + (linear**2 - 4 * square * rest).sqrt()) / (2 * square)
+    light = v @ torch.linalg.inv(light.new_tensor(_TO_ACES)).T / _EXPOSURE
+    return linear_to_srgb((light / _GAIN).clamp(0, 1)).to(color.dtype)
+
+
+def _as_color(normals: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
+    """The usual colours of normals: (n + 1) / 2, as seen on the screen."""
+    return (normals + 1) / 2
+
+
+def _set_unlit(tree: dict[str, Any]) -> None:
+    """Shows a material without light, with `_GAIN` times its colour: more than files may have, but pages take it."""
+    material = tree["materials"][0]
+    material["extensions"] = {_UNLIT: {}}
+    material["pbrMetallicRoughness"]["baseColorFactor"] = [_GAIN, _GAIN, _GAIN, 1.0]
+    tree["extensionsUsed"] = [*tree.get("extensionsUsed", []), _UNLIT]
+
+
+def _colored(mesh: Mesh | MeshBatch, normals: Tensor, color: Float[Tensor, "v 3"], *, unlit: bool) -> bytes:
+    """A .glb with colours at its vertices, given as they are seen: in glTF they are linear."""
+    body = trimesh.Trimesh(
+        mesh.vertices.cpu().numpy(),
+        mesh.faces.cpu().numpy(),
+        vertex_normals=normals.numpy(),
+        vertex_colors=unit_to_bytes(srgb_to_linear(untoned(color) if unlit else color)).numpy(),
+        process=False,
+        validate=False,
+    )
+
+    def set_material(tree: dict[str, Any]) -> None:
+        tree["materials"] = [{"pbrMetallicRoughness": {"metallicFactor": 0.0}, "doubleSided": True}]
+        tree["meshes"][0]["primitives"][0]["material"] = 0
+        if unlit:
+            _set_unlit(tree)
+
+    scene = trimesh.Scene({"object": body})
+    content: bytes = trimesh.exchange.gltf.export_glb(scene, include_normals=True, tree_postprocessor=set_material)
+    return content
+
+
+def _edges(vertices: Float[Tensor, "v 3"], faces: Tensor) -> Float[np.ndarray, "e 2 3"]:
+    sides = torch.cat([faces[:, [0, 1]], faces[:, [1, 2]], faces[:, [2, 0]]]).sort(dim=1).values.unique(dim=0)
+    return vertices[sides].cpu().numpy()
