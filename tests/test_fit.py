@@ -227,7 +227,9 @@ def test_a_plain_background_is_removed_with_a_warning(tmp_path: Path):
 
 def test_a_mask_replaces_alpha(tmp_path: Path):
     path, mask = _disc(tmp_path / "disc.png", mode="RGB"), tmp_path / "mask.png"
-    Image.fromarray(read_photo(_disc(tmp_path / "masked.png"), None).rgba[..., 3]).save(mask)
+    alpha = read_photo(_disc(tmp_path / "masked.png"), None).rgba[..., 3]
+    Image.fromarray(alpha).save(mask)
+    white = (alpha > 127).sum()
     assert (read_photo(path, mask).rgba[..., 3] > 127).sum() == white
 
 
