@@ -24,6 +24,7 @@ from rich.console import Console  # noqa: E402
 
 import datasets  # noqa: E402
 import get3d  # noqa: E402
+import photographed  # noqa: E402
 import tiny  # noqa: E402
 from get3d.authoring.from_meshes.command import render_models  # noqa: E402
 from get3d.authoring.from_meshes.config import RenderConfig  # noqa: E402
@@ -31,6 +32,10 @@ from get3d.checkpoints.model import WEIGHTS, load  # noqa: E402
 from get3d.datasets.loader import Batch  # noqa: E402
 from get3d.evaluation.metric_table import METRICS  # noqa: E402
 from get3d.evaluation.report import EvaluateConfig, evaluate  # noqa: E402
+from get3d.fitting.config import FitConfig, ReconstructConfig  # noqa: E402
+from get3d.fitting.fit import fit  # noqa: E402
+from get3d.fitting.optimisation import Reconstruction  # noqa: E402
+from get3d.fitting.reconstruct import read_object, reconstruct  # noqa: E402
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig  # noqa: E402
 from get3d.generation.generate import generate  # noqa: E402
 from get3d.generation.interpolation import interpolate, vary  # noqa: E402
@@ -230,6 +235,28 @@ def rendering(out: Path) -> None:
         trimesh.creation.icosphere(1, radius=1 + number).export(out / "models" / f"{number}.glb")
     render_models(RenderConfig(out / "models", out / "data", views=2, resolution=16, device=DEVICE), QUIET)
     assert len(list((out / "data").rglob("*.png"))) == 4
+
+
+@scenario(WORK)
+def fitting_with_and_without_cameras(out: Path) -> None:
+    data = photographed.write_box(out / "data", views=4, resolution=16)
+    images = tuple((data / "images" / "box").iterdir())[:2]
+    config = FitConfig(str(model(out)), out / "known", images=images, cameras=data / "cameras.csv", starts=2, **QUICK)
+    fit(replace(config, steps=3, tune=True), QUIET)
+    fit(replace(config, steps=2, cameras=None, out=out / "unknown"), QUIET)
+
+
+@scenario(WORK)
+def reconstructing(out: Path) -> None:
+    data = photographed.write_box(out / "data", views=4, resolution=16)
+    config = ReconstructConfig(data, "box", out / "made", grids=(6, 8), steps=3, texture=16, device=DEVICE)
+    config = replace(config, views=2, planes=8, faces=60)
+    reconstruct(config, QUIET)
+    reconstruct(replace(config, isosurface="tetrahedra", out=out / "tetrahedra"), QUIET)
+    views = read_object(config).to(torch.device(DEVICE))
+    half = Reconstruction(views, torch.arange(4).to(DEVICE), config)
+    half.advance()
+    Reconstruction(views, torch.arange(4).to(DEVICE), config, half.stored()).advance()
 
 
 @scenario(WORK)

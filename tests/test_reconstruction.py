@@ -18,8 +18,8 @@ def _images(count: int, side: int, seed: int, dtype: torch.dtype = torch.float64
     return Images(rgb, mask, torch.zeros(count, dtype=torch.bool)), torch.cat([real, seen], dim=1)
 
 
-def test_every_loss_has_a_default_weight():
-    assert IMAGE_LOSSES.keys() == LOSS_WEIGHTS.keys()
+def test_every_loss_of_the_warmup_is_known():
+    assert LOSS_WEIGHTS.keys() <= IMAGE_LOSSES.keys()
 
 
 def test_colours_are_compared_where_both_images_show_the_object():

@@ -288,7 +288,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "bench": benchmark,
 }
 
-_RESUMABLE = ("synth", "render", "pack", "train", "evaluate")
+_RESUMABLE = ("synth", "render", "pack", "train", "evaluate", "reconstruct")
 """Commands that resume where they stopped."""
 
 

@@ -33,6 +33,8 @@ _SHOWN, _REFRESH, _KEEP = 6, 10.0, 60.0
 """Images in the comparison, and seconds between its renewals, and between those of the unfinished fit."""
 _FREE = ("out", "faces", "texture", "format", "video", "device")
 """Options that may differ when a fit goes on."""
+_AGREE = 0.2
+"""Least intersection over union of masks and visual hull where cameras are right, on a coarse grid."""
 _SMALL = 0.005
 """Components with less than this share of the area are left out."""
 
@@ -61,6 +63,8 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
     began = time.monotonic() - (0 if stored is None else stored.description["seconds"])
     drawn = kept = time.monotonic()
     fit = Reconstruction(views.to(device), fitted.to(device), config, stored)
+    if stored is None:
+        _require_agreement(fit, config)
     with Bar(console=console, transient=True) as bar:
         task = bar.add_task(config.object, total=config.steps)
         while not fit.done:
@@ -77,6 +81,17 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
     facts = _finish(fit, shown, held, config, time.monotonic() - began, console)
     unfinished.unlink(missing_ok=True)
     return facts
+
+
+def _require_agreement(fit: Reconstruction, config: ReconstructConfig) -> None:
+    """Sees to it that the visual hull, with which the fit begins, is where the masks are."""
+    rows = fit.fitted[:_SHOWN]
+    share = float(mask_iou(fit.drawn(rows), fit.views.real(rows)).mean())
+    if share < _AGREE:
+        raise InputError(
+            f"--object {config.object}: its cameras and masks do not agree (IoU {share:.2f} of the visual hull); "
+            f"check them with `get3d check {config.data}`"
+        )
 
 
 def _description(config: ReconstructConfig, views: ObjectImages) -> dict[str, Any]:
