@@ -89,7 +89,7 @@ class ReconstructConfig:
     out: Annotated[Path, Option(common=True)] = Path("reconstructed")
     isosurface: IsosurfaceName = "flexicubes"
     grids: Annotated[tuple[int, ...], Range(4, 512)] = (32, 64, 96)
-    steps: Annotated[int, Option(common=True), Range(1, 1_000_000)] = 1500
+    steps: Annotated[int, Option(common=True), Range(1, 1_000_000)] = 800
     views: Annotated[int, Range(1, 1024)] = 4
     resolution: Annotated[int | None, Option(default="as they are"), Range(16, 2048)] = None
     held_out: Annotated[float, Range(0, 0.9)] = 0.1
