@@ -9,6 +9,7 @@ import socket
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from rich.console import Console
@@ -43,6 +44,11 @@ def written(out, count):
     paths = sorted((out / "images").rglob("*.png"))
     assert len(paths) == count
     return [pixels(path) for path in paths]
+
+
+def read_lines(path, most):
+    with text_lines(path, most) as lines:
+        return list(lines)
 
 
 def right(count):
@@ -290,7 +296,7 @@ def test_nothing_waits_for_what_is_no_file(tmp_path, kind):
         with pytest.raises(InputError, match=r"a\.png: cannot be read"):
             read_text(path)
         with pytest.raises(InputError, match=r"a\.png: cannot be read"):
-            list(text_lines(path, 5))
+            read_lines(path, 5)
         with pytest.raises(InputError, match="is not a readable image"):
             read_head(path, None)
 
@@ -317,12 +323,12 @@ def test_import_waits_for_no_pipe(tmp_path):
 def test_text_is_bounded(tmp_path, monkeypatch):
     path = tmp_path / "t.txt"
     path.write_text("a\nb\nc\n", encoding="utf-8-sig")
-    assert list(text_lines(path, 3)) == ["a\n", "b\n", "c\n"]
+    assert read_lines(path, 3) == ["a\n", "b\n", "c\n"]
     assert read_text(path) == "a\nb\nc\n"
     with pytest.raises(InputError, match="has more than 2 lines, the maximum; split it"):
-        list(text_lines(path, 2))
+        read_lines(path, 2)
     path.write_text("a\nb\0\n")
-    for read in (read_text, lambda path: list(text_lines(path, 9))):
+    for read in (read_text, lambda path: read_lines(path, 9)):
         with pytest.raises(InputError, match=r"is not UTF-8 text \(it has a NUL character"):
             read(path)
     monkeypatch.setattr("get3d.files.MOST_TEXT", 2)
@@ -331,7 +337,20 @@ def test_text_is_bounded(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="is larger than"):
         read_text(path)
     with pytest.raises(InputError, match="line 1 is longer than 3 characters"):
-        list(text_lines(path, 2))
+        read_lines(path, 2)
+
+
+def test_a_file_of_which_not_all_lines_are_read_is_closed(tmp_path):
+    path = tmp_path / "t.txt"
+    path.write_text("a\nb\n")
+    with text_lines(path, 9) as lines:
+        assert next(lines) == "a\n"
+        assert str(path) in [file.path for file in psutil.Process().open_files()]
+    assert str(path) not in [file.path for file in psutil.Process().open_files()]
+    with pytest.raises(InputError) as caught, text_lines(path, 9) as lines:
+        raise InputError("the first line is wrong")
+    assert caught.value.__traceback__
+    assert str(path) not in [file.path for file in psutil.Process().open_files()]
 
 
 def test_camera_files_name_no_more_images_than_can_be_read(tmp_path, monkeypatch):

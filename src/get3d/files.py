@@ -11,8 +11,8 @@ import shutil
 import stat
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -157,8 +157,11 @@ def read_text(path: Path | str) -> str:
     return text
 
 
-def text_lines(path: Path | str, most: int) -> Iterator[str]:
-    """Reads an untrusted text file line by line: UTF-8, with or without a byte order mark. Lines keep their ends.
+@contextmanager
+def text_lines(path: Path | str, most: int) -> Iterator[Iterator[str]]:
+    """Yields the lines of an untrusted text file, read one by one: UTF-8, with or without a byte order mark.
+
+    Lines keep their ends. The file is closed with the block, also when not all lines are read.
 
     Args:
         path: the file.
@@ -168,7 +171,11 @@ def text_lines(path: Path | str, most: int) -> Iterator[str]:
         InputError: the file is missing, cannot be read, has too many or too long lines, has another encoding, or
             contains NUL characters.
     """
-    path = Path(path)
+    with closing(_lines(Path(path), most)) as lines:
+        yield lines
+
+
+def _lines(path: Path, most: int) -> Generator[str, None, None]:
     try:
         with open_file(path) as binary:
             first = binary.read(2)

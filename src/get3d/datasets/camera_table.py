@@ -51,25 +51,27 @@ def read_cameras(path: Path) -> tuple[list[str], Float[np.ndarray, "n k"]]:
         InputError: the table cannot be read, or lists no image.
     """
     images, angles = [], []
-    rows = csv.reader(text_lines(path, _MOST_LINES))
-    try:
-        head = tuple(next(rows, ()))
-        if head not in (_COLUMNS, (*_COLUMNS, TURN)):
-            raise InputError(f"{path}: the first line is not `image,azimuth,polar`; see docs/datasets.md")
-        for row in rows:
-            try:
-                name, *numbers = row
-                angle = tuple(map(float, numbers))
-                if len(row) != len(head):
-                    raise ValueError
-            except ValueError as error:
-                raise InputError(
-                    f"{path}: line {rows.line_num} is {','.join(row)[:200]!r}, not an image and {_ANGLES[len(head)]}"
-                ) from error
-            images.append(name)
-            angles.append(angle)
-    except csv.Error as error:
-        raise InputError(f"{path}: line {rows.line_num} is not a line of a table ({error}); write it again") from error
+    with text_lines(path, _MOST_LINES) as lines:
+        rows = csv.reader(lines)
+        try:
+            head = tuple(next(rows, ()))
+            if head not in (_COLUMNS, (*_COLUMNS, TURN)):
+                raise InputError(f"{path}: the first line is not `image,azimuth,polar`; see docs/datasets.md")
+            for row in rows:
+                try:
+                    name, *numbers = row
+                    angle = tuple(map(float, numbers))
+                    if len(row) != len(head):
+                        raise ValueError
+                except ValueError as error:
+                    shown, wanted = ",".join(row)[:200], _ANGLES[len(head)]
+                    raise InputError(f"{path}: line {rows.line_num} is {shown!r}, not an image and {wanted}") from error
+                images.append(name)
+                angles.append(angle)
+        except csv.Error as error:
+            raise InputError(
+                f"{path}: line {rows.line_num} is not a line of a table ({error}); write it again"
+            ) from error
     if not images:
         raise InputError(f"{path}: lists no image, the dataset is empty; make it again")
     require_names(images, path)

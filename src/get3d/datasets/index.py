@@ -353,7 +353,8 @@ def read_splits(folder: Path, objects: list[str]) -> dict[str, Int[np.ndarray, "
         path = folder / f"{split}.txt"
         if not path.is_file():
             raise InputError(f"{path}: no such file; a folder of splits has train.txt, val.txt and test.txt")
-        names = [line.strip() for line in text_lines(path, _MOST_LINES) if line.strip()]
+        with text_lines(path, _MOST_LINES) as lines:
+            names = [line.strip() for line in lines if line.strip()]
         # The published lists name more objects than were rendered for some kinds, so absent ones are left out.
         splits[split] = np.array(sorted({numbers[name] for name in names if name in numbers}), dtype=np.int64)
         if not len(splits[split]):

@@ -1,7 +1,7 @@
 """Cameras of COLMAP text models: cameras.txt and images.txt (https://colmap.github.io/format.html)."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,26 +49,27 @@ def read_colmap(folder: Path) -> Poses:
     numbers: list[list[float]] = []
     chosen: list[Lens] = []
     refused: dict[str, str] = {}
-    for line in _image_lines(path, lenses):
-        parts = line.split(maxsplit=9)
-        try:
-            values = [float(part) for part in parts[1:8]]
-            name, lens = parts[9].strip(), lenses[parts[8]]
-        except (IndexError, ValueError, KeyError) as error:
-            raise InputError(
-                f"{path}: the line {line.strip()[:200]!r} is not an image of cameras.txt: number, quaternion, "
-                "translation, camera, name; export the model again as text"
-            ) from error
-        # Not hypot, which takes infinities for infinite without a word.
-        length = math.sqrt(sum(min(abs(value), _LARGEST) ** 2 for value in values[:4]))
-        if not (abs(length - 1) < 1e-2 and all(abs(value) <= _LARGEST for value in values)):
-            refused[name] = "its quaternion and translation are not a finite rotation and position"
-            continue
-        names.append(name)
-        numbers.append(values)
-        chosen.append(lens)
-        if len(names) > MOST_IMAGES:
-            raise InputError(f"{path}: lists more than {MOST_IMAGES:,} images, the maximum; split it")
+    with text_lines(path, 2 * MOST_IMAGES + 1000) as lines:
+        for line in _image_lines(lines, lenses):
+            parts = line.split(maxsplit=9)
+            try:
+                values = [float(part) for part in parts[1:8]]
+                name, lens = parts[9].strip(), lenses[parts[8]]
+            except (IndexError, ValueError, KeyError) as error:
+                raise InputError(
+                    f"{path}: the line {line.strip()[:200]!r} is not an image of cameras.txt: number, quaternion, "
+                    "translation, camera, name; export the model again as text"
+                ) from error
+            # Not hypot, which takes infinities for infinite without a word.
+            length = math.sqrt(sum(min(abs(value), _LARGEST) ** 2 for value in values[:4]))
+            if not (abs(length - 1) < 1e-2 and all(abs(value) <= _LARGEST for value in values)):
+                refused[name] = "its quaternion and translation are not a finite rotation and position"
+                continue
+            names.append(name)
+            numbers.append(values)
+            chosen.append(lens)
+            if len(names) > MOST_IMAGES:
+                raise InputError(f"{path}: lists more than {MOST_IMAGES:,} images, the maximum; split it")
     if not names and not refused:
         raise InputError(f"{path}: lists no image; export the model again as text")
     table = np.array(numbers).reshape(-1, 7)
@@ -86,10 +87,10 @@ def read_colmap(folder: Path) -> Poses:
     )
 
 
-def _image_lines(path: Path, lenses: dict[str, Lens]) -> Iterator[str]:
+def _image_lines(lines: Iterable[str], lenses: dict[str, Lens]) -> Iterator[str]:
     """The first line of each image."""
     points = False
-    for line in text_lines(path, 2 * MOST_IMAGES + 1000):
+    for line in lines:
         if line.startswith("#") or (not points and not line.strip()):
             continue
         points = not points or _is_image(line, lenses)
@@ -112,17 +113,18 @@ def _is_image(line: str, lenses: dict[str, Lens]) -> bool:
 
 def _read_lenses(path: Path) -> dict[str, Lens]:
     lenses = {}
-    for line in text_lines(path, MOST_IMAGES):
-        if line.startswith("#") or not line.strip():
-            continue
-        try:
-            number, model, width, height, *values = line.split()
-            lenses[number] = _lens(path, model, float(width), float(height), [float(value) for value in values])
-        except (ValueError, ArithmeticError) as error:
-            if isinstance(error, InputError):
-                raise
-            what = f"the line {line.strip()[:200]!r} is not a camera"
-            raise InputError(f"{path}: {what}; export the model again as text") from error
+    with text_lines(path, MOST_IMAGES) as lines:
+        for line in lines:
+            if line.startswith("#") or not line.strip():
+                continue
+            try:
+                number, model, width, height, *values = line.split()
+                lenses[number] = _lens(path, model, float(width), float(height), [float(value) for value in values])
+            except (ValueError, ArithmeticError) as error:
+                if isinstance(error, InputError):
+                    raise
+                what = f"the line {line.strip()[:200]!r} is not a camera"
+                raise InputError(f"{path}: {what}; export the model again as text") from error
     return lenses
 
 

@@ -35,28 +35,31 @@ def read_csv(path: Path, fov: float) -> Poses:
     """
     names: list[str] = []
     rows: list[tuple[float, float]] = []
-    table = csv.DictReader(text_lines(path, MOST_IMAGES + 1), skipinitialspace=True)
-    try:
-        columns = [name.strip() for name in table.fieldnames or []]
-        table.fieldnames = columns
-        level = next((name for name in ("polar", "elevation") if name in columns), None)
-        file = next((name for name in _IMAGE_COLUMNS if name in columns), None)
-        if level is None or file is None or "azimuth" not in columns:
-            raise InputError(
-                f"{path}: the first line is {','.join(columns)!r}; it must name the columns image, azimuth, and "
-                "elevation or polar"
-            )
-        for row in table:
-            try:
-                rows.append((float(row["azimuth"]), float(row[level])))
-            except (TypeError, ValueError) as error:
+    with text_lines(path, MOST_IMAGES + 1) as lines:
+        table = csv.DictReader(lines, skipinitialspace=True)
+        try:
+            columns = [name.strip() for name in table.fieldnames or []]
+            table.fieldnames = columns
+            level = next((name for name in ("polar", "elevation") if name in columns), None)
+            file = next((name for name in _IMAGE_COLUMNS if name in columns), None)
+            if level is None or file is None or "azimuth" not in columns:
                 raise InputError(
-                    f"{path}: line {table.line_num} gives azimuth {row['azimuth']!r} and {level} {row[level]!r}, "
-                    "which are not two angles in degrees"
-                ) from error
-            names.append((row[file] or "").strip())
-    except csv.Error as error:
-        raise InputError(f"{path}: line {table.line_num} is not a line of a table ({error}); write it again") from error
+                    f"{path}: the first line is {','.join(columns)!r}; it must name the columns image, azimuth, and "
+                    "elevation or polar"
+                )
+            for row in table:
+                try:
+                    rows.append((float(row["azimuth"]), float(row[level])))
+                except (TypeError, ValueError) as error:
+                    raise InputError(
+                        f"{path}: line {table.line_num} gives azimuth {row['azimuth']!r} and {level} {row[level]!r}, "
+                        "which are not two angles in degrees"
+                    ) from error
+                names.append((row[file] or "").strip())
+        except csv.Error as error:
+            raise InputError(
+                f"{path}: line {table.line_num} is not a line of a table ({error}); write it again"
+            ) from error
     if not rows:
         raise InputError(f"{path}: lists no image; write a line for each image")
     return _poses(path, names, np.array(rows), level == "polar", fov)
