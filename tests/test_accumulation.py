@@ -10,7 +10,7 @@ from rich.console import Console
 import tiny
 from get3d.datasets.loader import Batch
 from get3d.files import InputError
-from get3d.generator import Generator
+from get3d.shapes import Shapes
 from get3d.training.config import prepare_run
 from get3d.training.loop import start, train, train_step
 from ranks import Ranks, assert_same_course
@@ -59,13 +59,13 @@ def test_parts_of_processes_follow_the_course_of_the_whole(data, whole, tmp_path
 
 
 def test_no_more_than_a_part_is_drawn_at_once_and_one_is_drawn_once(data, tmp_path, monkeypatch):
-    drawn, draw = [], Generator.draw
+    drawn, draw = [], Shapes.draw
 
-    def counted(self, shapes, cameras, resolution, **options):
+    def counted(self, cameras, resolution, **options):
         drawn.append((len(cameras), torch.is_grad_enabled()))
-        return draw(self, shapes, cameras, resolution, **options)
+        return draw(self, cameras, resolution, **options)
 
-    monkeypatch.setattr(Generator, "draw", counted)
+    monkeypatch.setattr(Shapes, "draw", counted)
     images = torch.zeros(8, 4, 16, 16, dtype=torch.uint8)
     for parts, expected in ((1, [(8, True)]), (2, [(4, False), (4, True), (4, True)])):
         drawn.clear()

@@ -128,7 +128,7 @@ def test_an_empty_shape_does_not_stop_the_others(tmp_path, said):
     assert len(_shapes(tmp_path / "bare")["empty"]) == 2
     generator.synthesis.sdf_head.layers[-1].bias -= 1000
     path = _save(generator, tmp_path / "model.safetensors")
-    with pytest.raises(InputError, match=r"none of the 4 shapes could be made \(000000: its field has the same sign"):
+    with pytest.raises(InputError, match=r"none of 4 shapes could be made \(000000: its field has the same sign"):
         generate(GenerateConfig(path, out=tmp_path / "none", num=4, **QUICK), said)
 
 
@@ -521,7 +521,7 @@ def test_shapes_that_are_made_together_are_those_made_alone_to_rounding():
     for number, mesh in enumerate(generator.meshes(latents).split()):
         alone = generator.meshes(latents[number : number + 1])
         assert torch.equal(alone.faces, mesh.faces)
-        torch.testing.assert_close(alone.vertices, mesh.vertices, rtol=0, atol=1e-5)
+        torch.testing.assert_close(alone.vertices, mesh.vertices, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow

@@ -150,20 +150,20 @@ def test_a_slicer_would_find_a_hole(tmp_path: Path) -> None:
 
 @needs_slicer
 @pytest.mark.parametrize("suffix", ["obj", "stl", "3mf"])
-def test_a_slicer_takes_a_chair_of_the_bundled_model(tmp_path: Path, suffix: str) -> None:
-    chair = bundled_chair()
-    assert mesh_report(chair.mesh).watertight
-    assert mesh_report(chair.mesh).components == 1
-    chair.save(tmp_path / f"chair.{suffix}")
-    found = sliced(tmp_path / f"chair.{suffix}")
+def test_a_slicer_takes_a_car_of_the_bundled_model(tmp_path: Path, suffix: str) -> None:
+    car = bundled_car()
+    assert mesh_report(car.mesh).watertight
+    assert mesh_report(car.mesh).components == 1
+    car.save(tmp_path / f"car.{suffix}")
+    found = sliced(tmp_path / f"car.{suffix}")
     assert (found["manifold"], found["number_of_parts"]) == ("yes", "1")
 
 
 @functools.cache
-def bundled_chair() -> TexturedMesh:
-    generator = get3d.load("chair", "cpu")
-    (chair,) = generator.textured(generator.sample_latents(1, seed=0), texture_resolution=64, faces=3000)
-    return chair
+def bundled_car() -> TexturedMesh:
+    generator = get3d.load("car", "cpu")
+    (car,) = generator.textured(generator.sample_latents(1, seed=0), texture_resolution=64, faces=3000)
+    return car
 
 
 @pytest.mark.parametrize("size", [0.0, -1.0, float("nan"), float("inf")])

@@ -285,7 +285,7 @@ def test_bad_input_is_named(ball, tmp_path, changes, message):
 
 def test_a_folder_of_objects_on_another_grid_is_refused_before_the_page_opens(tmp_path):
     (tmp_path / "shapes.json").write_text(json.dumps({"format": 1, "psi": 0.7, "grid": 12, "shapes": []}))
-    with pytest.raises(InputError, match="on a grid of 12, and the page's on 40; choose another --out"):
+    with pytest.raises(InputError, match="on a grid of 12, and the page's on 64; choose another --out"):
         open_page(ViewConfig(("chair",), out=tmp_path, port=0, **SMALL))
 
 
