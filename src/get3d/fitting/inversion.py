@@ -116,16 +116,8 @@ def fit_styles(
     def styles() -> Styles:
         return Styles(*(rest + place @ axis for rest, place, axis in zip(rests, places, axes, strict=True)))
 
-    views = start.views[slice(None)]
-    losses = start.losses
-    for _ in _steps([(places, STYLE_RATE), *_camera_groups(views, estimate)], steps):
-        drawn = generator.shapes(styles()).draw(views(), objective.real.shape[-1], through_positions=True)
-        losses = objective.of_objects(drawn)
-        spread = sum(place.square().mean() for place in places)
-        (losses.sum() + objective.prior * len(losses) * spread + _distance_loss(views, estimate)).backward()
-        progress(drawn)
-    found = styles()
-    return Candidates(Styles(found.geometry.detach(), found.texture.detach()), views, losses.detach())
+    free = _Free(places, STYLE_RATE, objective.prior, styles)
+    return _refined(generator, free, start, objective, estimate=estimate, steps=steps, progress=progress)
 
 
 def fit_layers(
@@ -147,14 +139,46 @@ def fit_layers(
     def styles() -> Styles:
         return Styles(*(part + scale * move for part, scale, move in zip(parts, scales, moves, strict=True)))
 
+    free = _Free(moves, LAYER_RATE, objective.layer_prior, styles)
+    return _refined(generator, free, start, objective, estimate=estimate, steps=steps, progress=progress)
+
+
+@dataclass(frozen=True)
+class _Free:
+    """What a refinement of styles changes.
+
+    Attributes:
+        parameters: of the styles, in standard deviations.
+        rate: Adam's rate of them.
+        weight: of their mean square.
+        styles: the styles that they stand for now.
+    """
+
+    parameters: list[nn.Parameter]
+    rate: float
+    weight: float
+    styles: Callable[[], Styles]
+
+
+def _refined(
+    generator: Generator,
+    free: _Free,
+    start: Candidates,
+    objective: Objective,
+    *,
+    estimate: bool,
+    steps: int,
+    progress: Progress,
+) -> Candidates:
+    """Steps of styles and cameras; each object has its own share of the loss."""
     views, losses = start.views[slice(None)], start.losses
-    for _ in _steps([(moves, LAYER_RATE), *_camera_groups(views, estimate)], steps):
-        drawn = generator.shapes(styles()).draw(views(), objective.real.shape[-1], through_positions=True)
+    for _ in _steps([(free.parameters, free.rate), *_camera_groups(views, estimate)], steps):
+        drawn = generator.shapes(free.styles()).draw(views(), objective.real.shape[-1], through_positions=True)
         losses = objective.of_objects(drawn)
-        spread = sum(move.square().mean() for move in moves)
-        (losses.sum() + objective.layer_prior * spread + _distance_loss(views, estimate)).backward()
+        spread = sum(parameter.square().mean() for parameter in free.parameters)
+        (losses.sum() + free.weight * len(losses) * spread + _distance_loss(views, estimate)).backward()
         progress(drawn)
-    found = styles()
+    found = free.styles()
     return Candidates(Styles(found.geometry.detach(), found.texture.detach()), views, losses.detach())
 
 

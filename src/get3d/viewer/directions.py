@@ -17,6 +17,7 @@ from get3d.files import FORMAT, InputError, read_json, require_format, write_jso
 from get3d.generator import Generator
 from get3d.latents import Styles
 from get3d.networks import MappingNetwork
+from get3d.reconstruction.codes import CodePrior
 from get3d.storage import restore
 
 __all__ = [
@@ -73,12 +74,10 @@ def find_directions(generator: Generator) -> list[Direction]:
             # Otherwise the first components would be the differences between classes.
             mean = torch.stack([styles[label.cpu() == number].mean(0) for number in range(classes)])
             styles = styles - mean[label.cpu()]
-        variances, axes = torch.linalg.eigh(torch.cov(styles.T))
-        axes = axes.T.flip(0)[:COUNT]
-        # The sign of an eigenvector is arbitrary: its largest component is positive here.
+        axes = CodePrior.fitted(styles, COUNT).directions
+        # The sign of a component is arbitrary: its largest number is positive here.
         axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
-        scaled = axes * variances.flip(0)[:COUNT, None].clamp(min=0).sqrt()
-        for number, vector in enumerate(scaled.float().tolist()):
+        for number, vector in enumerate(axes.float().tolist()):
             found.append(Direction(f"{kind} {number + 1}", kind, vector))
     return found
 
