@@ -220,5 +220,6 @@ def test_a_run_that_ends_waits_for_its_checkpoint_and_tells_of_both_errors(confi
 def test_what_a_killed_run_left_half_written_is_removed(config, tmp_path):
     good = save_checkpoint(tmp_path, start(config), describe(config), keep=1, best=True)
     (tmp_path / ".checkpoint-000000000004.x1y2.safetensors").write_bytes(b"half")
+    (tmp_path / ".tmpAb3xYz").write_bytes(b"half, by safetensors itself")
     with CheckpointWriter(tmp_path, 1, Console()):
         assert sorted(path.name for path in tmp_path.iterdir()) == [BEST, good.name]

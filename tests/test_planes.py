@@ -84,6 +84,7 @@ COMPILED = """
 import torch
 from get3d.networks.planes import PlanesConfig, PlaneSynthesis
 
+torch.manual_seed(0)
 synthesis = PlaneSynthesis(PlanesConfig(resolution=8, channels=2, channel_base=32, channel_max=4), style=5, kinds=2)
 styles = torch.randn(2, 5, 5), torch.randn(2, 2, 5)
 results = []

@@ -44,6 +44,9 @@ __all__ = [
 BEST = "best.safetensors"
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
 
+_HALF = ".tmp??????"
+"""What safetensors calls a file until it has all of it."""
+
 
 @dataclass
 class TrainingState:
@@ -121,8 +124,9 @@ class CheckpointWriter:
 
     def __enter__(self) -> "CheckpointWriter":
         """Removes what a run that was killed while it wrote has left."""
-        for unfinished in self._folder.glob(".*.safetensors"):
-            unfinished.unlink(missing_ok=True)
+        for pattern in (".*.safetensors", _HALF):
+            for unfinished in self._folder.glob(pattern):
+                unfinished.unlink(missing_ok=True)
         return self
 
     def __exit__(
