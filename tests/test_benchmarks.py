@@ -240,7 +240,7 @@ def test_rows_judge_and_print():
     assert Row("group", "share", result=0.4, unit="%", goal=at_most(0.3)).verdict == "short"
     assert Row("group", "no goal", result=0.4).verdict == ""
     console = Console(width=120, record=True)
-    console.print(to_table([row], "title"))
+    console.print(to_table([row]))
     text = console.export_text()
     for part in ("title", "group", "name", "10.0", "plain 52.0", "5.2×", "≥ 5.0×", "pass"):
         assert part in text

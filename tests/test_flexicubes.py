@@ -159,7 +159,9 @@ def test_a_shape_does_not_depend_on_its_batch(training, device):
     for shape, mesh in enumerate(meshes.split()):
         alone, alone_dev = extract(grid, {name: value[shape] for name, value in inputs.items()}, training)
         assert len(alone) == 1
-        assert torch.equal(mesh.vertices, alone.vertices)
+        # A GPU adds up the crossings of a dual vertex in any order.
+        rounding = 0.0 if device.type == "cpu" else 1e-6
+        torch.testing.assert_close(mesh.vertices, alone.vertices, rtol=0, atol=rounding)
         assert torch.equal(mesh.faces, alone.faces)
         torch.testing.assert_close(l_dev[shape], alone_dev[0])
 

@@ -23,6 +23,11 @@ from ranks import Ranks, statistics
 from tiny import GENERATOR, run_config, write_dataset
 
 QUIET = Console(quiet=True)
+SEPARATE = SeparateConfig(
+    volume=VolumeConfig(resolution=8, channel_base=64, channel_max=8, hidden=8),
+    planes=GENERATOR.synthesis.planes,
+    texture_features=4,
+)
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +127,42 @@ def test_a_run_that_starts_from_another_has_its_codes_if_their_objects_are_the_s
     assert run.initial_styles().equal(codes)
     more = write_dataset(tmp_path / "more", views=3, objects=20)
     run = prepare_run(_config(more, tmp_path / "run", init_from=uninterrupted))
-    assert run.initial_styles().shape[0] > len(codes)
+    assert run.config.warmup_total == 0
+    assert run.remarks == (f"no warm-up: {uninterrupted} has no codes of the objects of {more}",)
+
+
+def test_a_run_that_starts_from_another_can_warm_up_again(data: Path, tmp_path: Path, uninterrupted: Path):
+    train(_config(data, tmp_path, init_from=uninterrupted, grow_planes=16), QUIET)
+    lines = {line["cur_nimg"]: line for line in statistics(tmp_path)}
+    assert "codes/mean_square" in lines[20]
+    assert "loss/generator" in lines[32]
+
+
+@pytest.mark.parametrize("generator", [GENERATOR, replace(GENERATOR, synthesis=SEPARATE)], ids=["unified", "separate"])
+def test_the_adversarial_phase_can_be_of_textures_alone(data: Path, tmp_path: Path, generator):
+    config = _config(data, tmp_path, generator=generator, kimg=0.072)
+    config = replace(config, objective=replace(config.objective, adversarial="texture"), keep=100, snapshot_kimg=0.004)
+    train(config, QUIET)
+    before, after = _tensors(tmp_path, 24), _tensors(tmp_path, 72)
+    weights = [name for name in before if not name.endswith("w_avg")]
+    moved = {name for name in weights if not before[name].equal(after[name])}
+    state = start(prepare_run(config).config, len(ImageDataset(data, "train").objects))
+    texture = {id(weight) for weight in state.generator.synthesis.texture.parameters()}
+    of_texture = {f"generator.{name}" for name, weight in state.generator.named_parameters() if id(weight) in texture}
+    assert {name for name in moved if name.startswith("generator.")} == of_texture
+    judges = {name.removeprefix("discriminator.").split(".")[0] for name in moved if name.startswith("discriminator.")}
+    assert judges == {"rgb"}
+    line = statistics(tmp_path)[-1]
+    assert "logits/rgb_fake" in line
+    assert "logits/mask_fake" not in line
+
+
+def test_textures_alone_need_shapes(data: Path, tmp_path: Path):
+    config = run_config(data, tmp_path / "run")
+    config = replace(config, objective=replace(config.objective, adversarial="texture"))
+    with pytest.raises(InputError, match=r"--objective\.adversarial is texture"):
+        prepare_run(config)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow
@@ -184,13 +224,6 @@ def test_a_run_keeps_its_warm_up(data: Path, tmp_path: Path, lengths: tuple[floa
         train(replace(first, kimg=0.008), QUIET)
         with pytest.raises(InputError, match="its run has warmup_kimg"):
             train(replace(second, kimg=0.012), QUIET)
-
-
-SEPARATE = SeparateConfig(
-    volume=VolumeConfig(resolution=8, channel_base=64, channel_max=8, hidden=8),
-    planes=GENERATOR.synthesis.planes,
-    texture_features=4,
-)
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ _Groups: TypeAlias = dict[str, Callable[[], list[Row]]]
 
 
 def run(config: BenchConfig, console: Console) -> list[Row]:
-    """Measures, prints the table and returns its rows.
+    """Measures, prints a table of each group when it is measured, and returns all rows.
 
     Raises:
         InputError: an option is out of its range, there is no such preset, model or device, or the file cannot be
@@ -42,11 +42,13 @@ def run(config: BenchConfig, console: Console) -> list[Row]:
     device = device_named(config.device)
     groups = _shared(config, training) if config.ranks > 1 else _alone(config, training, device)
     rows: list[Row] = []
+    machine = _machine(device)
+    console.print(f"medians of {config.repeats}; {machine}", highlight=False)
     for name, measured in groups.items():
         with console.status(Text(f"measuring {name} …")):
-            rows += measured()
-    machine = _machine(device)
-    console.print(to_table(rows, f"medians of {config.repeats}; {machine}"))
+            found = measured()
+        console.print(to_table(found))
+        rows += found
     if config.json is not None:
         write_json(config.json, {"machine": machine, "repeats": config.repeats, "rows": to_json(rows)})
         console.print(f"{config.json}: written", highlight=False, markup=False, soft_wrap=True)

@@ -84,9 +84,9 @@ def compared(group: str, name: str, ours: float, plain: str, theirs: float, goal
     return Row(group, name, ours, {plain: theirs}, theirs / ours, "×", at_least(goal))
 
 
-def to_table(rows: Sequence[Row], title: str) -> Table:
+def to_table(rows: Sequence[Row]) -> Table:
     """The rows as a table, a section for each group."""
-    table = Table(title=title, title_justify="left", show_edge=False, pad_edge=False)
+    table = Table(show_edge=False, pad_edge=False)
     table.add_column("")
     table.add_column("ms", justify="right")
     table.add_column("other times, ms")

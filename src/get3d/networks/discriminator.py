@@ -25,11 +25,16 @@ class Logits:
 
     Attributes:
         rgb: by their colours.
-        mask: by their silhouettes.
+        mask: by their silhouettes; None where these were not judged.
     """
 
     rgb: Float[Tensor, "n 1"]
-    mask: Float[Tensor, "n 1"]
+    mask: Float[Tensor, "n 1"] | None
+
+    @property
+    def branches(self) -> dict[str, Float[Tensor, "n 1"]]:
+        """What was judged, by the name of the branch."""
+        return {"rgb": self.rgb} if self.mask is None else {"rgb": self.rgb, "mask": self.mask}
 
 
 def camera_features(angles: Float[Tensor, "n 2"]) -> Float[Tensor, "n 14"]:
@@ -151,7 +156,12 @@ class Discriminator(nn.Module):
         self.mask = DiscriminatorBranch(config, channels=1, resolution=resolution, label_dim=label_dim)
 
     def forward(
-        self, images: Float[Tensor, "n 4 r r"], angles: Float[Tensor, "n 2"], label: Int[Tensor, " n"] | None = None
+        self,
+        images: Float[Tensor, "n 4 r r"],
+        angles: Float[Tensor, "n 2"],
+        label: Int[Tensor, " n"] | None = None,
+        *,
+        masks: bool = True,
     ) -> Logits:
         """Logits of images.
 
@@ -159,13 +169,16 @@ class Discriminator(nn.Module):
             images: RGB in [−1, 1] and mask in [0, 1].
             angles: azimuth and polar angle of their cameras, in radians.
             label: class numbers, for a discriminator of classes.
+            masks: also judge silhouettes.
 
         Raises:
             ValueError: the images have another resolution; their number is not divisible by the size of a group; a
                 label is missing, or given where there are no classes.
         """
         images, condition = self._inputs(images, angles, label)
-        return Logits(rgb=self.rgb(images[:, :3], condition), mask=self.mask(images[:, 3:], condition))
+        return Logits(
+            rgb=self.rgb(images[:, :3], condition), mask=self.mask(images[:, 3:], condition) if masks else None
+        )
 
     def branch(
         self,

@@ -324,6 +324,11 @@ class UnifiedSynthesis(nn.Module):
         self.num_geometry_styles = self.planes.num_styles + 2
         self.num_texture_styles = self.planes.num_extra_styles + 2
 
+    @property
+    def texture(self) -> nn.Module:
+        """The layers that only the texture hangs on."""
+        return nn.ModuleList([self.planes.read_outs(1), self.texture_head, self.to_rgb])
+
     def forward(self, geometry: Float[Tensor, "n g s"], texture: Float[Tensor, "n t s"]) -> Fields:
         """The fields of n shapes from their geometry and texture styles."""
         geometry, of_heads = geometry[:, :-2], geometry[:, -2:]

@@ -13,7 +13,9 @@ from get3d.networks.layers import SLOPE
 __all__ = ["Corners", "linear_corners", "separable_head", "weighted_rows"]
 
 SLAB = 2**18
-"""Hidden features of a lattice in memory at once, as a count of numbers."""
+"""Hidden features of a lattice in memory at once, as a count of numbers: what fits in a processor's cache."""
+GPU_SLAB = 2**27
+"""The same on GPUs, where starting the kernels of a small slab takes longer than the kernels."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class _SeparableHead(torch.autograd.Function):
         n, m, _, hidden = xy.shape
         xy, yz, xz = _u_first(xy), _u_first(yz), _u_first(xz)
         values = xy.new_empty(n, m**3, weight.shape[1])
-        for slab in _slabs(n, m, hidden):
+        for slab in _slabs(n, m, hidden, xy.device):
             h = F.leaky_relu_(_hidden(xy, yz, xz, slab), SLOPE).flatten(1, 3)
             torch.bmm(h, weight.mT, out=values[:, slab.start * m * m : slab.stop * m * m])
         return values.add_(bias)
@@ -113,15 +115,14 @@ class _SeparableHead(torch.autograd.Function):
         n, m, _, hidden = xy.shape
         xy, yz, xz = _u_first(xy), _u_first(yz), _u_first(xz)
         d_xy, d_yz, d_xz, d_weight = (torch.zeros_like(t) for t in (xy, yz, xz, weight))
-        for slab in _slabs(n, m, hidden):
+        for slab in _slabs(n, m, hidden, xy.device):
             g = gradient[:, slab.start * m * m : slab.stop * m * m]
             h = _hidden(xy, yz, xz, slab)
             d_h = (g @ weight).view_as(h)
             torch.ops.aten.leaky_relu_backward.grad_input(d_h, h, SLOPE, False, grad_input=d_h)
             d_weight.baddbmm_(g.mT, F.leaky_relu_(h, SLOPE).flatten(1, 3))
             d_xy[:, slab] = d_h.sum(3)
-            for of_x in d_h.unbind(1):
-                d_yz += of_x
+            d_yz += d_h[:, 0] if d_h.shape[1] == 1 else d_h.sum(1)
             d_xz[:, slab] = d_h.sum(2)
         return d_xy.transpose(1, 2), d_yz.transpose(1, 2), d_xz.transpose(1, 2), d_weight, gradient.sum((0, 1))
 
@@ -138,9 +139,9 @@ def _hidden(
     return (yz[:, None] + xz[:, slab, None]).add_(xy[:, slab, :, None])
 
 
-def _slabs(n: int, m: int, hidden: int) -> list[slice]:
-    """Ranges of x whose hidden features take about SLAB numbers."""
-    step = max(SLAB // (n * m * m * hidden), 1)
+def _slabs(n: int, m: int, hidden: int, device: torch.device) -> list[slice]:
+    """Ranges of x whose hidden features take about that many numbers."""
+    step = max((SLAB if device.type == "cpu" else GPU_SLAB) // (n * m * m * hidden), 1)
     return [slice(start, min(start + step, m)) for start in range(0, m, step)]
 
 

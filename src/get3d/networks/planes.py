@@ -70,6 +70,10 @@ class PlaneSynthesis(nn.Module):
         self.num_styles = 3 * len(self.blocks) - 1
         self.num_extra_styles = len(self.blocks)
 
+    def read_outs(self, kind: int) -> nn.ModuleList:
+        """The layers that read planes of one kind from the features."""
+        return nn.ModuleList(block.get_submodule(f"outputs.{kind}") for block in self.blocks)
+
     def forward(
         self, styles: Float[Tensor, "n l s"], *extra: Float[Tensor, "n b s"]
     ) -> tuple[Float[Tensor, "n 3 c r r"], ...]:

@@ -57,7 +57,10 @@ class _Resize(torch.autograd.Function):
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor, double: bool) -> Tensor:
         ctx.double = double  # type: ignore[attr-defined]
-        if double:
+        # Autocast would turn a bilinear image into fp32 on GPUs.
+        with torch.autocast(x.device.type, enabled=False):
+            if not double:
+                return F.conv2d(x, _fir(x), padding=1, stride=2, groups=x.shape[1])
             y = F.interpolate(x, scale_factor=2, mode="bilinear")
             if torch.compiler.is_compiling():
                 rows, columns = (_border(side, x) for side in y.shape[2:])
@@ -65,8 +68,6 @@ class _Resize(torch.autograd.Function):
             for border in (y[:, :, 0], y[:, :, -1], y[..., 0], y[..., -1]):
                 border *= 0.75
             return y
-        with torch.autocast(x.device.type, enabled=False):
-            return F.conv2d(x, _fir(x), padding=1, stride=2, groups=x.shape[1])
 
     @staticmethod
     def backward(ctx: FunctionCtx, gradient: Tensor) -> tuple[Tensor, None]:

@@ -225,6 +225,11 @@ class SeparateSynthesis(nn.Module):
         self.num_geometry_styles = self.sdf.num_styles
         self.num_texture_styles = self.planes.num_styles + 2
 
+    @property
+    def texture(self) -> nn.Module:
+        """The layers that only the texture hangs on."""
+        return nn.ModuleList([self.planes, self.texture_head, self.to_rgb])
+
     def forward(self, geometry: Float[Tensor, "n g s"], texture: Float[Tensor, "n t s"]) -> Fields:
         """The fields of n shapes from their geometry and texture styles."""
         sdf, sdf_head = self.sdf(geometry)

@@ -80,11 +80,17 @@ def principal_codes(features: Float[Tensor, "n f"], size: int) -> Float[Tensor, 
     """
     # In double precision, so that the signs and the order of axes do not hang on rounding.
     centred = (features - features.mean(0)).double()
-    variances, axes = torch.linalg.eigh(centred.T @ centred / max(len(features) - 1, 1))
     count = min(size, len(features) - 1, features.shape[1])
-    variances, axes = variances.flip(0)[:count], axes.flip(1)[:, :count]
-    known = variances > 1e-9 * variances.sum()
+    if len(features) <= features.shape[1]:
+        # The products of the objects have the same variances; those of the features would have many that are 0.
+        squares, axes = torch.linalg.eigh(centred @ centred.T)
+        along = axes * squares.clamp(min=0).sqrt()
+    else:
+        squares, axes = torch.linalg.eigh(centred.T @ centred)
+        along = centred @ axes
+    variances, along = squares.flip(0)[:count] / max(len(features) - 1, 1), along.flip(1)[:, :count]
+    known = variances > 1e-9 * squares.sum() / max(len(features) - 1, 1)
     scale = torch.where(known, variances, 1.0).pow(-0.25) * known
     codes = torch.zeros(len(features), size, dtype=torch.float64)
-    codes[:, :count] = centred @ (axes * scale)
+    codes[:, :count] = along * scale
     return (SCALE * codes / codes.square().mean().sqrt().clamp(min=1e-12)).float()

@@ -86,9 +86,9 @@ class PreparedRun:
         return hulls_of(self.config, self.images)
 
     def initial_styles(self) -> Float[Tensor, "n 2 w"]:
-        """The codes of the training objects before the warm-up: those of `init_from` if it has learnt these objects."""
+        """The codes of the training objects before the warm-up, of `init_from` if it is given."""
         source, objects = self.config.init_from, self.images.objects
-        if source is not None and set(objects) <= set(training_objects(source)):
+        if source is not None:
             styles = training_styles(source, objects, torch.device("cpu"))
             return torch.stack([styles.geometry, styles.texture], dim=1)
         return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
@@ -140,6 +140,12 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
             f"make the dataset again at {config.resolution}²"
         )
     config, remarks = _warmup(replace(config, resolution=images.resolution), images, world)
+    _require(
+        config.objective.adversarial == "all" or bool(config.warmup_total) or config.init_from is not None,
+        "--objective.adversarial",
+        config.objective.adversarial,
+        "all where a run has neither a warm-up nor --init-from, which give it shapes",
+    )
     require_writable(config.out)
     dataset = _known_by(images)
     require_own(config.out, config.seed, dataset)
@@ -170,8 +176,9 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
     if not config.warmup_total:
         return config, ()
     left_out = replace(config, warmup_kimg=0.0)
-    if config.init_from is not None:
-        return left_out, ("no warm-up: the networks of --init-from go on with the adversarial phase",)
+    source = config.init_from
+    if source is not None and not set(images.objects) <= set(training_objects(source)):
+        return left_out, (f"no warm-up: {source} has no codes of the objects of {config.data}",)
     if int(images.object.bincount().max()) < 2:
         return left_out, (f"no warm-up: {config.data} has one image of each object",)
     unknown = sorted(config.warmup.losses.keys() - LOSS_WEIGHTS.keys())

@@ -127,33 +127,37 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
     device = next(state.generator.parameters()).device
     parts = _parts(batch, config, state.cur_nimg, device, ranks)
     first, last = parts[0], parts[-1]
+    everything = objective.adversarial == "all"
+    state.generator.requires_grad_(everything)
+    state.generator.synthesis.texture.requires_grad_(True)
 
     def note(name: str, value: Tensor) -> None:
         add_statistic(state.sums, name, value, 1 / len(parts))
 
     state.discriminator.requires_grad_(True)
+    state.discriminator.mask.requires_grad_(everything)
     for part in parts:
         with torch.set_grad_enabled(part is last):
             drawn = _drawn(state.generator, part, config)
         images = to_network(part.images.to(device, non_blocking=True))
         # Each term has a backward pass of its own, so that only one of them is in memory; the last one meets the ranks.
         with record_function(spans.DISCRIMINATOR), config.autocast(device):
-            fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label)
-        (fake_loss(fake.rgb, fake.mask) / len(parts)).backward()
+            fake = state.discriminator(drawn.fakes.detach(), part.fake_angles, part.label, masks=everything)
+        (fake_loss(*fake.branches.values()) / len(parts)).backward()
         meets = ranks if part is last else SINGLE_PROCESS
         if state.cur_nimg // config.batch % objective.r1_interval == 0:
             real, penalty = _real_with_penalty(state, images, part, config, 1 / len(parts), meets)
             note("loss/r1", penalty)
         else:
             with record_function(spans.DISCRIMINATOR), config.autocast(device):
-                real = state.discriminator(images, part.angles, part.label)
+                real = state.discriminator(images, part.angles, part.label, masks=everything)
             with averaging(state.discriminator, meets):
-                (real_loss(real.rgb, real.mask) / len(parts)).backward()
+                (real_loss(*real.branches.values()) / len(parts)).backward()
         with torch.no_grad():
             note("loss/discriminator", discriminator_loss(real, fake))
-        for name in ("rgb", "mask"):
-            note(f"logits/{name}_real", getattr(real, name).mean())
-            note(f"logits/{name}_fake", getattr(fake, name).mean())
+        for kind, judged in (("real", real), ("fake", fake)):
+            for name, logits in judged.branches.items():
+                note(f"logits/{name}_{kind}", logits.mean())
     moved = [update(state.discriminator, state.discriminator_optimizer, "discriminator")]
     fix = "lower --optimizer.learning-rate or raise --objective.r1-gamma"
     if state.cur_nimg < config.generator_from:
@@ -166,7 +170,7 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
             drawn = _drawn(state.generator, part, config)
         with record_function(spans.GENERATOR_LOSS):
             with config.autocast(device):
-                judged = state.discriminator(drawn.fakes, part.fake_angles, part.label)
+                judged = state.discriminator(drawn.fakes, part.fake_angles, part.label, masks=everything)
             loss = generator_loss(judged)
         note("loss/generator", loss)
         surfaces = drawn.surfaces
@@ -199,9 +203,9 @@ def _real_with_penalty(
     """
     objective, discriminator = config.objective, state.discriminator
     images = images.requires_grad_(True)
-    branches: dict[Literal["rgb", "mask"], Tensor] = {}
+    branches: dict[str, Tensor] = {}
     penalties = []
-    names: tuple[Literal["rgb", "mask"], ...] = ("rgb", "mask")
+    names: tuple[Literal["rgb", "mask"], ...] = ("rgb", "mask") if objective.adversarial == "all" else ("rgb",)
     for name in names:
         network: nn.Module = getattr(discriminator, name)
         with record_function(spans.DISCRIMINATOR), config.autocast(images.device):
@@ -216,7 +220,7 @@ def _real_with_penalty(
         branches[name] = logits.detach()
         penalties.append(penalty.detach())
         del logits, penalty, loss
-    return Logits(**branches), torch.stack(penalties).sum()
+    return Logits(branches["rgb"], branches.get("mask")), torch.stack(penalties).sum()
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ __all__ = [
 
 def generator_loss(fake: Logits) -> Float[Tensor, ""]:
     """−log D(fake), summed over the branches, the mean over the batch."""
-    return (softplus(-fake.rgb) + softplus(-fake.mask)).mean()
+    return real_loss(*fake.branches.values())
 
 
 def real_loss(*branches: Float[Tensor, "n 1"]) -> Float[Tensor, ""]:
@@ -41,7 +41,7 @@ def fake_loss(*branches: Float[Tensor, "n 1"]) -> Float[Tensor, ""]:
 
 def discriminator_loss(real: Logits, fake: Logits) -> Float[Tensor, ""]:
     """−log D(real) − log(1 − D(fake)), summed over the branches, the mean over the batch."""
-    return (softplus(-real.rgb) + softplus(-real.mask) + softplus(fake.rgb) + softplus(fake.mask)).mean()
+    return real_loss(*real.branches.values()) + fake_loss(*fake.branches.values())
 
 
 def gradient_penalty(logits: Float[Tensor, "n 1"], images: Float[Tensor, "n 4 r r"]) -> Float[Tensor, ""]:

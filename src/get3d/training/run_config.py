@@ -35,6 +35,8 @@ class ObjectiveConfig:
         r1_gamma: weight of R1; proportional to the number of pixels, and inversely to the batch.
         r1_interval: compute R1 only every this many steps, with a weight that is as many times larger.
         style_mixing: share of shapes whose later layers take the styles of a second latent.
+        adversarial: what the adversarial phase changes: "all", or "texture": shapes stay as the warm-up made them, and
+            silhouettes are not judged.
         regularizers: weights of the surface regularisers by name: "sdf" penalises sign changes along grid edges;
             FlexiCubes also has "deviation" (L_dev) and "weights" (the mean square of its raw weights).
     """
@@ -42,6 +44,7 @@ class ObjectiveConfig:
     r1_gamma: Annotated[float, Range(0)] = 40.0
     r1_interval: Annotated[int, Range(1)] = 16
     style_mixing: Annotated[float, Range(0, 1)] = 0.9
+    adversarial: Literal["all", "texture"] = "all"
     regularizers: Annotated[dict[str, float], Range(0)] = field(default_factory=default_weights)
 
 
