@@ -174,9 +174,9 @@ def compared(found: Measured, batch: int, there: int) -> Table:
         there: cores or GPUs.
     """
     first, largest = found.teams[0], found.teams[-1].count
-    each = (found.alone - found.part) / (batch - batch / largest)
+    each = (found.single - found.part) / (batch - batch / largest)
     passes = tuple(Pass(sizes, window) for sizes, window in zip(found.buckets, first.windows, strict=True))
-    formula = Step(max(0.0, found.alone - each * batch), each, passes, MEETINGS)
+    formula = Step(max(0.0, found.single - each * batch), each, passes, MEETINGS)
     link = fitted(SIZES, first.sums, first.count)
     fabric = Fabric(link, link, node=largest, meeting=first.meeting / (first.count - 1))
     table = Table(title=f"{link.bandwidth / 1e9:.2g} GB/s, {link.latency * 1e6:.0f} µs a message", title_justify="left")

@@ -44,11 +44,11 @@ from get3d.viewer.config import ViewConfig
 PLANES = PlanesConfig(resolution=8, channels=4, channel_base=1024, channel_max=128)
 VOLUME = VolumeConfig(8, 64, 8, hidden=16)
 KINDS = [
-    pytest.param((isosurface, synthesis), id=f"{isosurface}-{name}")
+    pytest.param((isosurface, synthesis), id=f"{isosurface}-{name}", marks=marks)
     for isosurface in ("tetrahedra", "flexicubes")
-    for name, synthesis in (
-        ("unified", UnifiedConfig(planes=PLANES, texture_features=4)),
-        ("separate", SeparateConfig(volume=VOLUME, planes=PLANES, texture_features=4)),
+    for name, synthesis, marks in (
+        ("unified", UnifiedConfig(planes=PLANES, texture_features=4), ()),
+        ("separate", SeparateConfig(volume=VOLUME, planes=PLANES, texture_features=4), pytest.mark.slow),
     )
 ]
 
@@ -498,6 +498,7 @@ def test_the_package_says_that_it_is_typed():
     assert files(get3d).joinpath("py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_the_page_about_the_api_runs(tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs/api.md").read_text(encoding="utf-8")
     program = "\n".join(re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL))

@@ -76,6 +76,7 @@ def _disc(path: Path, size: tuple[int, int] = (40, 30), *, mode: str = "RGBA", d
     return path
 
 
+@pytest.mark.slow
 def test_an_object_of_the_model_comes_back_and_other_commands_go_on_from_it(
     generator: Generator, model: Path, tmp_path: Path
 ):
@@ -89,9 +90,9 @@ def test_an_object_of_the_model_comes_back_and_other_commands_go_on_from_it(
     config = FitConfig(
         str(model), out, images=tuple(photos), cameras=tmp_path / "cameras.csv", starts=4, steps=100, name="it", **SMALL
     )
-    facts = fit(config, QUIET)
-    assert min(facts["iou"]) > 0.9
-    assert min(facts["psnr"]) > 15
+    entry = fit(config, QUIET)
+    assert min(entry["iou"]) > 0.9
+    assert min(entry["psnr"]) > 15
     assert {"it.glb", "comparison.png", "shapes.json", "index.html"} <= {path.name for path in out.iterdir()}
     # Three images a row, two rows, of at least 128 pixels.
     with Image.open(out / "comparison.png") as image:
@@ -160,6 +161,7 @@ def test_every_image_loss_has_a_weight_in_a_fit():
     assert IMAGE_LOSSES.keys() == FIT_LOSSES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:IoU")
 def test_tuning_brings_an_object_nearer_and_its_model_is_a_change_of_the_first(
     generator: Generator, model: Path, tmp_path: Path

@@ -22,6 +22,8 @@ from get3d.training.folder import write_config
 from get3d.training.runs import status
 from tiny import DISCRIMINATOR, GENERATOR
 
+pytestmark = pytest.mark.slow
+
 
 def saved(path: Path) -> bytes:
     generator = Generator(GENERATOR)

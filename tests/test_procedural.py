@@ -200,6 +200,7 @@ def test_all_kinds_together_are_labelled_and_each_is_split_alike(tmp_path):
     assert files(alone / "images") == files(root / "images" / "car")
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_as_one(tmp_path):
     one = files(synthesize(config(tmp_path / "a", shapes=2, views=1), QUIET))
     two = files(synthesize(config(tmp_path / "b", shapes=2, views=1, workers=2), QUIET))

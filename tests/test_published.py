@@ -82,6 +82,7 @@ def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
     _assert_published(geometry.cell_values(axis), "flexicubes.weights")
 
 
+@pytest.mark.slow
 def test_separate_generators_give_the_published_numbers() -> None:
     fields = _fields(conversion.generator_from_published(published.state_dict("separate_dmtet.G"), "the fixture", GRID))
     points = _tensor("points")
@@ -91,6 +92,7 @@ def test_separate_generators_give_the_published_numbers() -> None:
     _assert_published(fields.texture.at(points)["base_color"], "separate.rgb")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resolution", [256, 1024])
 def test_discriminator_gives_the_published_numbers(resolution: int) -> None:
     discriminator = conversion.discriminator_from_published(published.state_dict("D", resolution), "the fixture")

@@ -35,6 +35,7 @@ def networks():
     return made
 
 
+@pytest.mark.slow
 def test_what_travels(networks):
     for name, generator, discriminator, both, each in _rows("preset"):
         d, g = networks[name.strip("`")]

@@ -59,7 +59,7 @@ def _by_assimp(path: Path, made: Path) -> None:
         raise InputError(
             f"reading {path.suffix} needs the program assimp: apt install assimp-utils, or brew install assimp"
         )
-    # A copy alone in a folder, so that the program can open no other file.
+    # A copy in a folder of its own, so that the program can open no other file.
     copy = made.with_name(f"model{path.suffix.lower()}")
     shutil.copyfile(path, copy)
     run = run_program([program, "export", copy.name, made.name, "-fglb2"], made.parent, "assimp", LIMITS.seconds)

@@ -51,7 +51,7 @@ def constant(*values: float) -> UInt8[np.ndarray, "1 1 c"]:
 
 
 def scaled(texels: UInt8[np.ndarray, "h w 4"] | None, lane: int, factor: float) -> UInt8[np.ndarray, "h w 1"]:
-    """One channel of a linear image times a factor; the factor alone without an image."""
+    """One channel of a linear image times a factor; without an image, the factor."""
     if texels is None:
         return constant(factor)
     return np.rint(np.clip(texels[..., lane : lane + 1] * factor, 0, 255)).astype(np.uint8)

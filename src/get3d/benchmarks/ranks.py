@@ -94,13 +94,13 @@ class Measured:
 
     Attributes:
         buckets: bytes of the gradients that travel together, of discriminator and generator.
-        alone: seconds of a step of one process.
+        single: seconds of a step of one process.
         part: seconds of a step of one process with the share that one of all has.
         teams: those of several processes.
     """
 
     buckets: tuple[tuple[int, ...], ...]
-    alone: float
+    single: float
     part: float
     teams: tuple[Team, ...]
 
@@ -155,10 +155,10 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) 
     note = f"discriminator and generator, in {numbers[0]} and {numbers[1]} buckets"
     table = [
         Row(group, "gradients of a step", result=carried / 1e6, unit="MB", note=note),
-        Row(group, "1 process", found.alone, {"with the share of one of all": found.part}),
+        Row(group, "1 process", found.single, {"with the share of one of all": found.part}),
     ]
     for team in found.teams:
-        speed = found.alone / team.step / team.count
+        speed = found.single / team.step / team.count
         table += [
             Row(group, f"{team.count} processes", team.step, result=speed, unit="%", note="speed for each"),
             Row(
@@ -225,8 +225,8 @@ def _measure(config: _Work, console: Console) -> None:
                 tuple(sum(parameter.nbytes for parameter in bucket) for bucket in buckets(list(network.parameters())))
                 for network in (state.discriminator, state.generator)
             )
-            alone, part = (watch.medians[f"1 {name}"] for name in (STEP, _PART))
-            write_json(config.result, describe(Measured(sizes, alone, part, tuple(found))))
+            single, part = (watch.medians[f"1 {name}"] for name in (STEP, _PART))
+            write_json(config.result, describe(Measured(sizes, single, part, tuple(found))))
 
 
 def _team(everyone: Ranks, number: int) -> Ranks | None:

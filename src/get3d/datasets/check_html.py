@@ -116,7 +116,7 @@ def _disagreements(details: Details, resolution: int) -> list[str]:
         mesh = read_mesh(listing.root / "meshes" / f"{listing.objects[number]}.glb")
         seen = silhouettes(mesh, np.degrees(listing.angles[[view]]), listing.prior, resolution)[0, 0]
         shown = torch.from_numpy(decode_listed(listing, view, resolution)[3]).float() / 255
-        # Agreement is dark; what the image alone shows is blue, and what the mesh alone shows red.
+        # Where both are, it is dark; what only the image shows is blue, and what only the mesh shows is red.
         color = torch.stack([1 - shown, 1 - torch.maximum(shown, seen), 1 - seen])
         pixels.append(unit_to_bytes(color))
         names.append(f"{listing.images[view]} ({found.overlap.min():.2f})")

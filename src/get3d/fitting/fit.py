@@ -66,15 +66,15 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     if config.tune:
         save_tuned(config.out / MODEL_FILE, config.model, generator)
         settings = replace(config, model=str(config.out))
-    facts: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "images": [str(photo.path) for photo in photos],
         "cameras": "estimated" if angles is None else "known",
     }
-    facts |= _numbers(generator, found, objective, config.out / COMPARISON)
-    facts["seconds"] = round(time.perf_counter() - began, 1)
-    _say(facts, console)
-    write_objects(generator, ShapeList([name], found.styles, [facts]), settings, console, others=others)
-    return facts
+    entry |= _numbers(generator, found, objective, config.out / COMPARISON)
+    entry["seconds"] = round(time.perf_counter() - began, 1)
+    _say(entry, console)
+    write_objects(generator, ShapeList([name], found.styles, [entry]), settings, console, others=others)
+    return entry
 
 
 def _read(config: FitConfig) -> tuple[list[Photo], Tensor | None]:
@@ -180,12 +180,12 @@ def _numbers(generator: Generator, fitted: Candidates, objective: Objective, pat
     }
 
 
-def _say(facts: dict[str, Any], console: Console) -> None:
+def _say(entry: dict[str, Any], console: Console) -> None:
     for path, iou, psnr_, (azimuth, polar) in zip(
-        facts["images"], facts["iou"], facts["psnr"], facts["angles"], strict=True
+        entry["images"], entry["iou"], entry["psnr"], entry["angles"], strict=True
     ):
         text = f"{path}: IoU {iou:.2f}, PSNR {psnr_:.1f} dB, azimuth {azimuth:.0f}°, polar angle {polar:.0f}°"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-    worst = min(facts["iou"])
+    worst = min(entry["iou"])
     if worst < _STRANGE:
         warnings.warn(f"IoU {worst:.2f} after fitting: this model may not know such objects", stacklevel=2)

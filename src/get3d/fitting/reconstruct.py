@@ -78,9 +78,9 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
                 seconds = time.monotonic() - began
                 save_tensors(unfinished, now.tensors, description | now.description | {"seconds": seconds})
                 kept = time.monotonic()
-    facts = _finish(fit, shown, held, config, time.monotonic() - began, console)
+    report = _finish(fit, shown, held, config, time.monotonic() - began, console)
     unfinished.unlink(missing_ok=True)
-    return facts
+    return report
 
 
 def _require_agreement(fit: Reconstruction, config: ReconstructConfig) -> None:
@@ -163,19 +163,19 @@ def _finish(
     textured = textured_mesh(meshes.split()[0], shapes.material(0), config.texture, config.faces)
     name = config.object.replace("/", "-")
     textured.save(config.out / f"{name}.{config.format}")
-    report = mesh_report(textured.mesh)
-    facts: dict[str, Any] = {
+    quality = mesh_report(textured.mesh)
+    report: dict[str, Any] = {
         "object": config.object,
         "steps": fit.step,
         "seconds": round(seconds, 1),
         "faces": len(textured.faces),
-        "watertight": report.watertight,
-        "components": report.components,
+        "watertight": quality.watertight,
+        "components": quality.components,
     }
     for title, rows in (("fitted", fit.fitted), ("held_out", torch.tensor(held, device=fit.device).long())):
         if len(rows):
             drawn, real = fit.drawn(rows), fit.views.real(rows)
-            facts[title] = {
+            report[title] = {
                 "images": len(rows),
                 "psnr": round(float(psnr(drawn, real).mean()), 2),
                 "iou": round(float(mask_iou(drawn, real).mean()), 4),
@@ -184,16 +184,16 @@ def _finish(
     if config.video != "none":
         frames = turning(shapes, fit.views.prior, max(fit.views.resolution, 128))
         write_video(config.out / f"turntable.{config.video}", (sheet(images, 1) for images in frames))
-    write_json(config.out / REPORT, facts)
-    console.print(_said(config.out / f"{name}.{config.format}", facts), highlight=False, markup=False, soft_wrap=True)
-    return facts
+    write_json(config.out / REPORT, report)
+    console.print(_said(config.out / f"{name}.{config.format}", report), highlight=False, markup=False, soft_wrap=True)
+    return report
 
 
-def _said(path: Path, facts: dict[str, Any]) -> str:
-    parts = [f"{facts['faces']:,} triangles"]
+def _said(path: Path, report: dict[str, Any]) -> str:
+    parts = [f"{report['faces']:,} triangles"]
     for name in ("fitted", "held_out"):
-        if name in facts:
+        if name in report:
             parts.append(
-                f"{name.replace('_', '-')} images PSNR {facts[name]['psnr']:.1f} dB, IoU {facts[name]['iou']:.3f}"
+                f"{name.replace('_', '-')} images PSNR {report[name]['psnr']:.1f} dB, IoU {report[name]['iou']:.3f}"
             )
     return f"{path}: {'; '.join(parts)}"

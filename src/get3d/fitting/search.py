@@ -146,7 +146,7 @@ def _cut(drawn: Images, windows: Sequence[Window]) -> Images:
 
 
 def _differences(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, " n"]:
-    """How much each image differs: the same for each alone, which the image losses are not."""
+    """How much each image differs, whatever the others are, which is not so for the image losses."""
     mask = drawn.mask - real[:, 3:]
     both = ((drawn.mask > 0.5) & (real[:, 3:] > 0.5)).to(mask.dtype)
     color = ((drawn.rgb - real[:, :3]) * both).abs().sum((1, 2, 3)) / (3 * both.sum((1, 2, 3)).clamp(min=1))

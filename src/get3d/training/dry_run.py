@@ -209,7 +209,7 @@ def _in_process(config: TrainConfig, images: int) -> _Measured:
 
 
 def _train_some(config: TrainConfig, connection: Connection) -> None:
-    """Sends what a few steps took; in a process of its own, whose peak is theirs alone."""
+    """Sends what a few steps took; in a process of its own, whose peak is only theirs."""
     # What a run has loaded, too.
     import torch.utils.tensorboard
 

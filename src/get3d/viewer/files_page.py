@@ -34,7 +34,7 @@ class Mesh:
 
 
 def load(paths: Sequence[str]) -> list[Mesh]:
-    """Reads mesh files, with the care that files of strangers need.
+    """Reads mesh files, with the care that untrusted files need.
 
     Raises:
         InputError: one cannot be read.

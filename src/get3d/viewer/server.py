@@ -42,7 +42,7 @@ class Server(viser.ViserServer):
 
 
 class Gate:
-    """Who may ask: pages of this server alone, and, where others reach it, only who knows its token.
+    """Who may ask: only pages of this server, and, where others reach it, only who knows its token.
 
     Any page that a browser has open can call an address of the browser's own machine, by its name or through a name
     that it has made to mean that address. So the address that was asked for and the page that asks are compared.
