@@ -268,23 +268,11 @@ class _Round(nn.Module):
         return Fields(_RoundGeometry(fields.geometry), fields.texture)
 
 
-class _RoundUnified(UnifiedConfig):
-    def build(self, **sizes):
-        return _Round(super().build(**sizes))
-
-
-class _RoundSeparate(SeparateConfig):
-    def build(self, **sizes):
-        return _Round(super().build(**sizes))
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def rounded(request):
-    isosurface, synthesis = request.param
-    kind = _RoundUnified if isinstance(synthesis, UnifiedConfig) else _RoundSeparate
-    return made(
-        isosurface, kind(**{field.name: getattr(synthesis, field.name) for field in fields(synthesis)})
-    ).double()
+    generator = made(*request.param)
+    generator.synthesis = _Round(generator.synthesis)
+    return generator.eval().double()
 
 
 def _orbit(angles: torch.Tensor) -> Cameras:

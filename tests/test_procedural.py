@@ -14,7 +14,7 @@ from get3d.authoring.procedural import KINDS, SynthConfig, make, synthesize
 from get3d.camera_prior import CameraPrior
 from get3d.datasets.check import check
 from get3d.datasets.index import SPLITS, read
-from get3d.export.write import sample_texture
+from get3d.export import sample_texture
 from get3d.files import InputError
 from get3d.synthetic.assemble import assemble
 from get3d.synthetic.parts import Part, ellipse, lathe, slab, tube

@@ -8,6 +8,7 @@ from scaling import Fabric, Link, Pass, Step, all_reduce, exposed, meeting, pred
 
 from get3d import presets
 from get3d.generator import Generator
+from get3d.networks import Discriminator
 from get3d.training.gradients import buckets
 
 PAGE = (Path(__file__).parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -30,7 +31,7 @@ def networks():
     made = {}
     for name in ("demo", "small", "paper"):
         config = presets.PRESETS[name].config
-        discriminator = config.discriminator.build(resolution=config.resolution, label_dim=0)
+        discriminator = Discriminator(config.discriminator, resolution=config.resolution, label_dim=0)
         made[name] = [list(network.parameters()) for network in (discriminator, Generator(config.generator))]
     return made
 
