@@ -34,21 +34,21 @@ from get3d.ranges import require_ranges
 __all__ = ["FitConfig", "fit"]
 
 COMPARISON = "comparison.png"
-KEPT = 6
+STARTS = 6
 """Starts that are refined together."""
 _TRAINED = 48
-"""Training objects that a search begins from, at most."""
+"""Maximum number of training objects among the candidates for starts."""
 _STRANGE = 0.7
 """Intersection over union below which the model may not know such objects."""
 _REFRESH = 3.0
-"""Seconds between images of how a fit goes on."""
+"""Seconds between updates of the comparison."""
 
 
 def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     """Writes an object of a model that looks like photos, and returns its entry in `shapes.json`.
 
-    Besides what `generate` writes, there is `comparison.png` with target, fit and difference of each image, which is
-    written again while the fit goes on.
+    Besides the files of `generate`, it writes `comparison.png` with target, fit and difference of each image, and
+    updates it while the fit runs.
 
     Raises:
         InputError: an option is out of range, or the model, an image, a mask or a camera cannot be used.
@@ -126,7 +126,7 @@ def _fitted(
         task = bar.add_task("search", total=sum(stages.values()))
         shown = _Shown(config.out / COMPARISON, real, lambda: bar.advance(task))
         how: dict[str, Any] = {"estimate": known is None, "progress": shown}
-        found = best_starts(generator, _beginnings(generator, model, config), real, known, KEPT)
+        found = best_starts(generator, _candidate_styles(generator, model, config), real, known, STARTS)
         for stage, steps in stages.items():
             bar.update(task, description=stage)
             if stage == "all starts in W":
@@ -141,21 +141,21 @@ def _fitted(
 
 
 class _Shown:
-    """Writes how a fit goes on, now and then."""
+    """Updates the comparison at intervals while a fit runs."""
 
     def __init__(self, path: Path, real: Tensor, advance: Callable[[], None]) -> None:
         self._path, self._real, self._advance, self._last = path, real, advance, time.monotonic()
 
     def __call__(self, drawn: Images) -> None:
-        """A step. Several objects, or images of another size, are not shown."""
+        """Counts a step. Several objects, or images of another size, are not written."""
         self._advance()
         if drawn.rgb.shape == self._real[:, :3].shape and time.monotonic() - self._last > _REFRESH:
             write_comparison(self._path, drawn, self._real)
             self._last = time.monotonic()
 
 
-def _beginnings(generator: Generator, model: StyleModel, config: FitConfig) -> Styles:
-    """The styles (W) that a search begins from: the mean, random ones, and those of training objects, if there are."""
+def _candidate_styles(generator: Generator, model: StyleModel, config: FitConfig) -> Styles:
+    """The styles (W) among which starts are searched: the mean, random ones, and those of training objects, if any."""
     parts = [model.mean]
     if config.starts:
         latents = generator.sample_latents(config.starts, config.seed, config.label)
@@ -169,7 +169,7 @@ def _beginnings(generator: Generator, model: StyleModel, config: FitConfig) -> S
 
 @torch.no_grad()
 def _numbers(generator: Generator, fitted: Candidates, objective: Objective, path: Path) -> dict[str, Any]:
-    """What is said of a fit, and its last comparison."""
+    """The measurements of a fit; also writes its final comparison."""
     drawn = generator.shapes(fitted.styles).draw(fitted.views(), objective.real.shape[-1])
     write_comparison(path, drawn, objective.real)
     degrees = fitted.views().angles.rad2deg()

@@ -1,8 +1,8 @@
-"""Inversion: the styles of a generator, and cameras, whose images are like given ones.
+"""Inversion: finds styles of a generator, and cameras, whose images match given images.
 
-A few starts are refined together in W, where each style is what the model's random styles vary by; the best is then
-given a style for each layer (W+; Abdal et al. 2019, "Image2StyleGAN"), held near the one that it comes from; and the
-synthesis network can be tuned around it (Roich et al. 2021, "Pivotal Tuning").
+A few starts are refined together in W, along the principal axes of the model's random styles. The best one then gets a
+style for each layer (W+; Abdal et al. 2019, "Image2StyleGAN"), held near the common style. The synthesis network can be
+tuned around the result (Roich et al. 2021, "Pivotal Tuning").
 """
 
 import copy
@@ -26,17 +26,17 @@ from get3d.reconstruction.losses import image_losses
 __all__ = ["Objective", "StyleModel", "fit_layers", "fit_styles", "style_model", "tune"]
 
 Progress = Callable[[Images], None]
-"""Is given the drawn images after each step."""
+"""Called with the rendered images after each step."""
 
 SAMPLES, COMPONENTS = 4096, 64
-"""Random styles that the model's variation is measured with, and axes that are kept of it."""
+"""Number of random styles from which the principal axes are computed, and number of axes."""
 
 STYLE_RATE, LAYER_RATE, TUNE_RATE = 0.08, 0.03, 5e-4
 ANGLE_RATE, FRAME_RATE = 0.02, 0.004
 """Adam's rates: styles in standard deviations, weights, angles in radians, and zoom, pan and distance."""
 
 HELD, HELD_WEIGHT = 4096, 1.0
-"""Points at which tuning holds other objects as they are, and the weight of that."""
+"""Points at which tuning keeps other objects unchanged, and the weight of this term."""
 
 _LAST_RATE = 0.1
 _NEUTRAL_DISTANCE = 0.3
@@ -45,7 +45,7 @@ _NEUTRAL_DISTANCE = 0.3
 
 @dataclass(frozen=True)
 class StyleModel:
-    """How a model's random styles vary, for geometry and texture."""
+    """The distribution of a model's random styles, for geometry and texture."""
 
     geometry: CodePrior
     texture: CodePrior
@@ -70,7 +70,7 @@ def style_model(generator: Generator, label: str | None) -> StyleModel:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a fit makes small.
+    """The loss that a fit minimises.
 
     Attributes:
         real: the windows of v photos.
@@ -110,7 +110,7 @@ def fit_styles(
         place = (away @ (prior.directions / deviations[:, None]).T) / deviations
         axes.append(prior.directions)
         places.append(nn.Parameter(place))
-        # What the axes do not reach, as of a training object, stays.
+        # The part outside the axes, which styles of training objects have, stays unchanged.
         rests.append(prior.mean + away - place @ prior.directions)
 
     def styles() -> Styles:
@@ -145,13 +145,13 @@ def fit_layers(
 
 @dataclass(frozen=True)
 class _Free:
-    """What a refinement of styles changes.
+    """The free parameters of a refinement of styles.
 
     Attributes:
         parameters: of the styles, in standard deviations.
-        rate: Adam's rate of them.
-        weight: of their mean square.
-        styles: the styles that they stand for now.
+        rate: their learning rate.
+        weight: weight of their mean square in the loss.
+        styles: gives the styles of their present values.
     """
 
     parameters: list[nn.Parameter]
@@ -170,7 +170,7 @@ def _refined(
     steps: int,
     progress: Progress,
 ) -> Candidates:
-    """Steps of styles and cameras; each object has its own share of the loss."""
+    """Optimises styles and cameras; the loss is a sum over the objects."""
     views, losses = start.views[slice(None)], start.losses
     for _ in _steps([(free.parameters, free.rate), *_camera_groups(views, estimate)], steps):
         drawn = generator.shapes(free.styles()).draw(views(), objective.real.shape[-1], through_positions=True)
@@ -192,10 +192,10 @@ def tune(
     seed: int,
     progress: Progress,
 ) -> Generator:
-    """Tunes a copy of a generator so that the styles that were found, of one object, give the images more closely.
+    """Tunes a copy of a generator, so that the styles found for one object match the images more closely.
 
-    Objects between the found one and random ones are held as they are, at random points (Roich et al. 2021, section
-    3.3, by fields in place of images), so that others change little.
+    The fields of objects between this one and random ones are kept unchanged at random points (Roich et al. 2021,
+    section 3.3, with fields in place of images).
     """
     tuned = copy.deepcopy(generator)
     tuned.synthesis.requires_grad_(True)

@@ -30,20 +30,20 @@ __all__ = ["ObjectImages", "ReconstructConfig", "read_object", "reconstruct"]
 
 COMPARISON, REPORT, UNFINISHED = "comparison.png", "report.json", "unfinished.safetensors"
 _SHOWN, _REFRESH, _KEEP = 6, 10.0, 60.0
-"""Images in the comparison, and seconds between its renewals, and between those of the unfinished fit."""
+"""Images in the comparison, seconds between its updates, and seconds between checkpoints of the unfinished fit."""
 _FREE = ("out", "faces", "texture", "format", "video", "device")
-"""Options that may differ when a fit goes on."""
+"""Options that may differ when a fit resumes."""
 _AGREE = 0.2
-"""Least intersection over union of masks and visual hull where cameras are right, on a coarse grid."""
+"""Minimum intersection over union of masks and visual hull if the cameras are right, on a coarse grid."""
 _SMALL = 0.005
 """Components with less than this share of the area are left out."""
 
 
 def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
-    """Writes a textured mesh of an object, and returns what `report.json` says of it.
+    """Writes a textured mesh of an object, and returns the content of `report.json`.
 
-    There are `<object>.glb`, `comparison.png` with target, fit and difference of held-out images, `turntable.gif` and
-    `report.json`.
+    The files are `<object>.glb`, `comparison.png` with target, fit and difference of held-out images, `turntable.gif`
+    and `report.json`.
 
     Raises:
         InputError: an option is out of range, or the dataset, the object or its images cannot be used.
@@ -84,7 +84,7 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
 
 
 def _require_agreement(fit: Reconstruction, config: ReconstructConfig) -> None:
-    """Sees to it that the visual hull, with which the fit begins, is where the masks are."""
+    """Checks that the visual hull, from which the fit starts, agrees with the masks."""
     rows = fit.fitted[:_SHOWN]
     share = float(mask_iou(fit.drawn(rows), fit.views.real(rows)).mean())
     if share < _AGREE:
@@ -95,7 +95,7 @@ def _require_agreement(fit: Reconstruction, config: ReconstructConfig) -> None:
 
 
 def _description(config: ReconstructConfig, views: ObjectImages) -> dict[str, Any]:
-    """What an unfinished fit must have been begun with, to go on."""
+    """The settings and images that an unfinished fit must have, to resume it."""
     settings = {name: value for name, value in describe(config).items() if name not in _FREE}
     return {"settings": settings, "images": checksum({"images": views.images, "angles": views.angles})}
 
@@ -141,7 +141,7 @@ def read_object(config: ReconstructConfig) -> ObjectImages:
 
 
 def held_out(count: int, share: float) -> list[int]:
-    """Numbers of the images that are only measured, evenly spread; at least two stay."""
+    """Numbers of the images that are left out of the fit, evenly spread; at least two images stay in it."""
     held = min(round(share * count), count - 2)
     return [int((number + 0.5) * count / held) for number in range(held)]
 
