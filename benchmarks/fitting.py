@@ -35,7 +35,7 @@ def points_of(mesh: Mesh) -> np.ndarray:
 
 
 def seen(points: np.ndarray, mesh: Mesh, cameras: Cameras) -> np.ndarray:
-    """Which points of a mesh's surface some camera sees: nothing lies before them in its depth image."""
+    """Which points of a mesh's surface are visible to a camera: nothing lies in front of them in its depth image."""
     found = np.zeros(len(points), dtype=bool)
     places = torch.from_numpy(points)
     for number in range(len(cameras)):
@@ -56,8 +56,8 @@ def seen(points: np.ndarray, mesh: Mesh, cameras: Cameras) -> np.ndarray:
 def distances(found: Mesh, true: Mesh, cameras: Cameras) -> dict[str, float]:
     """Chamfer distance (×10³, mean squares, both directions) and F-score at 1 %, the longest side being 1.
 
-    Both are of the surface that the cameras see: what no image shows, as the underside of a seat or what is inside,
-    nobody can reconstruct.
+    Both are of the surface that the cameras see. What no image shows, such as the underside of a seat or the inside,
+    cannot be reconstructed.
     """
     longest = float((true.vertices.amax(0) - true.vertices.amin(0)).max())
     a, b = (part[seen(part, mesh, cameras)] / longest for part, mesh in ((points_of(m), m) for m in (found, true)))

@@ -283,10 +283,12 @@ def public_calls(out: Path) -> None:
 
 
 @scenario(WORK)
-def ranges_are_those_of_a_cpu(out: Path) -> None:
-    for ends in ((4,), (2, 7), (1, 0, -0.25), (0,)):
+def ranges_and_unit_matrices_are_those_of_a_cpu(out: Path) -> None:
+    kinds = [(torch.arange, ends) for ends in ((4,), (2, 7), (1, 0, -0.25), (0,))]
+    kinds += [(torch.eye, (3,)), (torch.eye, (2, 4))]
+    for factory, sizes in kinds:
         for dtype in (None, torch.float64):
-            made, plain = torch.arange(*ends, dtype=dtype, device=DEVICE), torch.arange(*ends, dtype=dtype)
+            made, plain = factory(*sizes, dtype=dtype, device=DEVICE), factory(*sizes, dtype=dtype)
             assert isinstance(made, shadow.Shadow)
             assert made.shape == plain.shape
             assert made.dtype == plain.dtype

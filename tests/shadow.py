@@ -28,8 +28,8 @@ _INDEXED = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_
 _HALF = ("conv2d", "conv_transpose2d.input", "linear", "matmul", "bmm", "baddbmm", "addmm", "mm")
 """What autocast runs in half precision on a GPU, as far as it occurs here."""
 
-_RANGES = ("arange", "arange.start", "arange.start_step")
-"""PyTorch would fill an empty tensor, and a tensor of this device cannot grow."""
+_GROWN = ("arange", "arange.start", "arange.start_step", "eye", "eye.m")
+"""Factories that PyTorch would make by growing an empty tensor, which a tensor of this device cannot."""
 
 _READ_BACK = {
     "aten::_local_scalar_dense",
@@ -233,8 +233,9 @@ def install() -> None:
     _library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
     for name in _HALF:
         _lowered.impl(name, _in_half(getattr(torch.ops.aten, name.partition(".")[0])), "AutocastPrivateUse1")
-    for name in _RANGES:
-        _lowered.impl(name, _there(getattr(torch.ops.aten.arange, name.partition(".")[2] or "default")), "PrivateUse1")
+    for name in _GROWN:
+        packet, _, overload = name.partition(".")
+        _lowered.impl(name, _there(getattr(getattr(torch.ops.aten, packet), overload or "default")), "PrivateUse1")
     _patch_constructors()
     _patch_generators()
 
