@@ -2,7 +2,7 @@
 
 A generator that reconstructs objects from free codes is an auto-decoder (Bojanowski et al. 2018, "Optimizing the Latent
 Space of Generative Networks"; Park et al. 2019, "DeepSDF"). What makes it generative is a distribution of the codes:
-here a Gaussian, for geometry and texture apart, so that each can be drawn without the other.
+one around the codes, for geometry and texture apart, so that each can be drawn without the other.
 """
 
 import copy
@@ -16,10 +16,13 @@ from torch import Tensor, nn
 from get3d.latents import Styles
 from get3d.networks import MappingNetwork
 
-__all__ = ["CodePrior", "ObjectCodes", "teach_mapping"]
+__all__ = ["CodePrior", "ObjectCodes", "teach_mapping", "transport"]
 
 TEACHING_BATCH, TEACHING_RATE = 256, 2.0
 """The rate is that of stored weights, which the mapping network's layers scale by 0.01."""
+TEACHING_LATENTS = 2**15
+"""Latents whose styles are computed, because each takes a flow; steps choose among them."""
+_FLOW_BATCH = 1024
 
 
 class ObjectCodes(nn.Module):
@@ -42,28 +45,67 @@ class ObjectCodes(nn.Module):
 
 @dataclass(frozen=True)
 class CodePrior:
-    """A Gaussian of styles: mean + ε · directions with ε ~ N(0, I).
+    """A distribution of styles around known ones: a smoothed bootstrap (Silverman 1986, section 6.4).
+
+    A style is a known one, chosen at random, plus Gaussian noise of `bandwidth` times the spread of all; known styles
+    are drawn towards their mean, so that mean and covariance stay those of the known styles. With a bandwidth of 1 it
+    is the Gaussian of the known styles: between objects of different kinds it gives shapes that are neither. With 0 it
+    would repeat the known styles.
 
     Attributes:
         mean: of the styles.
         directions: principal axes, each as long as the standard deviation along it, the longest first.
+        centers: where noise is added, along the axes, in their lengths.
+        bandwidth: standard deviation of the noise, in the lengths of the axes.
     """
 
     mean: Float[Tensor, " w"]
     directions: Float[Tensor, "k w"]
+    centers: Float[Tensor, "n k"]
+    bandwidth: float
 
     @classmethod
-    def fitted(cls, styles: Float[Tensor, "n w"], components: int) -> "CodePrior":
-        """The Gaussian with the mean and the greatest principal components of given styles."""
-        mean = styles.mean(0)
-        _, singular, axes = torch.linalg.svd(styles - mean, full_matrices=False)
-        scale = singular[:components] / max(len(styles) - 1, 1) ** 0.5
-        return cls(mean, scale[:, None] * axes[: len(scale)])
+    def fitted(cls, styles: Float[Tensor, "n w"], components: int, bandwidth: float = 1.0) -> "CodePrior":
+        """The distribution around given styles, along their greatest principal components."""
+        mean, root = styles.mean(0), max(len(styles) - 1, 1) ** 0.5
+        left, singular, axes = torch.linalg.svd(styles - mean, full_matrices=False)
+        centers = (1 - bandwidth**2) ** 0.5 * root * left[:, :components]
+        return cls(mean, singular[:components, None] / root * axes[:components], centers, bandwidth)
 
     def __call__(self, latents: Float[Tensor, "n z"]) -> Float[Tensor, "n w"]:
-        """The styles that latents stand for: their first k numbers are the ε, the others say nothing."""
+        """The styles that latents stand for: their first k numbers begin the flow, the others say nothing."""
         count = min(latents.shape[1], len(self.directions))
-        return self.mean + latents[:, :count] @ self.directions[:count]
+        flowed = transport(latents[:, :count], self.centers[:, :count], self.bandwidth)
+        return self.mean + flowed @ self.directions[:count]
+
+
+def transport(
+    x: Float[Tensor, "n k"], centers: Float[Tensor, "m k"], bandwidth: float, steps: int = 16
+) -> Float[Tensor, "n k"]:
+    """Moves points of N(0, I) so that they follow a mixture of Gaussians; neighbours stay neighbours.
+
+    The probability flow along x(t) = (1 − t) ε + t y between noise ε and samples y of the mixture (Lipman et al. 2023,
+    "Flow Matching for Generative Modeling"), whose velocity E[y − ε | x(t)] has a closed form here. Heun's method.
+
+    Args:
+        x: points of N(0, I).
+        centers: of the mixture's m equal parts.
+        bandwidth: standard deviation of each part along each axis.
+        steps: of the integration from t = 0 to 1.
+    """
+    squares = centers.square().sum(1)
+
+    def velocity(x: Tensor, t: float) -> Tensor:
+        variance = (1 - t) ** 2 + (t * bandwidth) ** 2
+        part = torch.softmax((t * x @ centers.T - 0.5 * t**2 * squares) / variance, dim=1)
+        center = part @ centers
+        return center + (t * bandwidth**2 - (1 - t)) / variance * (x - t * center)
+
+    for number in range(steps):
+        now, then = number / steps, (number + 1) / steps
+        first = velocity(x, now)
+        x = x + 0.5 / steps * (first + velocity(x + first / steps, then))
+    return x
 
 
 @torch.enable_grad()
@@ -75,7 +117,8 @@ def teach_mapping(
 ) -> float:
     """Trains a mapping network by regression to give priors' styles, and returns the share of their variance it misses.
 
-    The network normalises its latent, so what stands for ε is z/√mean(z²), which is N(0, I) but for its length.
+    The network normalises its latent, so what flows is z/√mean(z²), which is N(0, I) but for its length. The network is
+    smoother than a flow among many centers: it misses more of the variance where these are far from each other.
 
     Args:
         mapping: changed in place; its mean style becomes that of the priors.
@@ -88,17 +131,15 @@ def teach_mapping(
     optimizer = torch.optim.Adam(learner.parameters(), lr=TEACHING_RATE, betas=(0.9, 0.99))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     variance = sum(float(prior.directions.square().sum()) for prior in priors) / len(priors)
+    latents = torch.randn(TEACHING_LATENTS, mapping.z_dim, generator=generator).to(device)
+    parts = (latents * latents.square().mean(1, keepdim=True).rsqrt()).split(_FLOW_BATCH)
+    styles = torch.stack([torch.cat([prior(part) for part in parts]) for prior in priors])
     missed = 1.0
     for _ in range(steps):
-        z = torch.randn(TEACHING_BATCH, mapping.z_dim, generator=generator).to(device)
-        unit = z * z.square().mean(1, keepdim=True).rsqrt()
-        label = None
-        if mapping.label_dim:
-            label = torch.randint(len(priors), (len(z),), generator=generator).to(device)
-            wanted = torch.stack([prior(unit) for prior in priors])[label, torch.arange(len(z), device=device)]
-        else:
-            wanted = priors[0](unit)
-        error = (learner(z, label) - wanted).square().sum(1).mean() / max(variance, 1e-12)
+        chosen = torch.randint(len(latents), (TEACHING_BATCH,), generator=generator).to(device)
+        drawn = torch.randint(len(priors), (TEACHING_BATCH,), generator=generator).to(device)
+        given = learner(latents[chosen], drawn if mapping.label_dim else None)
+        error = (given - styles[drawn, chosen]).square().sum(1).mean() / max(variance, 1e-12)
         optimizer.zero_grad()
         error.backward()
         optimizer.step()

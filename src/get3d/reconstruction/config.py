@@ -47,7 +47,9 @@ class WarmupConfig:
         code_learning_rate: learning rate of the codes, which falls in the same way.
         betas: Adam's betas.
         components: maximum number of principal components of the codes along which random shapes vary.
-        teaching_steps: steps of the regression that teaches the mapping networks the Gaussian of the codes.
+        bandwidth: how far random shapes may be from training objects, as a share of the spread of these: 1 for a
+            Gaussian of all codes, less for many small ones around them.
+        teaching_steps: steps of the regression that teaches the mapping networks this distribution of the codes.
         discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
     """
 
@@ -60,5 +62,6 @@ class WarmupConfig:
     code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
     betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
     components: Annotated[int, Range(1, 4096)] = 40
+    bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.6
     teaching_steps: Annotated[int, Range(1, 1_000_000)] = 3000
     discriminator_kimg: Annotated[float, Range(0)] = 2.0

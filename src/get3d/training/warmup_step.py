@@ -3,7 +3,7 @@
 The generator learns as a multi-view auto-decoder. Each training object has a code in W; its shape is made once and
 drawn by the cameras of a few of its images; generator and codes make the difference from these images small. These and
 further objects are also held against their visual hulls, which needs neither surface nor image. Then the mapping
-networks are taught the Gaussian of the codes, so that random latents give such objects.
+networks are taught a distribution around the codes, so that random latents give such objects.
 """
 
 import math
@@ -180,7 +180,10 @@ def teach_prior(generator: Generator, codes: ObjectCodes | None, config: TrainCo
     for number, (name, mapping) in enumerate(_mappings(generator).items()):
         random = torch.Generator().manual_seed(seed_of(config.seed, name))
         styles = codes.styles.detach()[:, number]
-        priors = [CodePrior.fitted(styles[labels == label], config.warmup.components) for label in range(classes)]
+        warmup = config.warmup
+        priors = [
+            CodePrior.fitted(styles[labels == label], warmup.components, warmup.bandwidth) for label in range(classes)
+        ]
         _reset(mapping, seed_of(config.seed, "mapping", name))
         teach_mapping(mapping, priors, random, config.warmup.teaching_steps)
 
