@@ -19,7 +19,7 @@ from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr
 from get3d.fitting.config import FIT_LOSSES, FitConfig
 from get3d.fitting.fit import fit
-from get3d.fitting.inversion import Objective, fit_styles, style_model
+from get3d.fitting.inversion import Objective, along_axes, refine, style_model
 from get3d.fitting.photos import SHARE, Photo, Window, read_photo, targets, window_of
 from get3d.fitting.search import best_starts
 from get3d.fitting.views import Views
@@ -118,15 +118,9 @@ def test_a_camera_is_estimated(generator: Generator):
     real = targets([Photo(Path("drawn"), pixels)], [window], 48)
     found = best_starts(generator, styles, real, None, 4)
     objective = Objective(real, FIT_LOSSES, prior=0.0, layer_prior=0.0)
-    fitted = fit_styles(
-        generator,
-        style_model(generator, None),
-        found,
-        objective,
-        estimate=True,
-        steps=25,
-        progress=lambda images: None,
-    ).best(1)
+    free = along_axes(style_model(generator, None), found.styles, objective)
+    options = {"estimate": True, "steps": 25, "progress": lambda images: None}
+    fitted = refine(generator, free, found, objective, **options).best(1)
     error = (fitted.views.angles[0] - angles[0]).abs()
     assert error.max() < np.radians(8)
     exact = Views.of_windows(PRIOR, angles, [window])

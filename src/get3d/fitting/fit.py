@@ -18,7 +18,7 @@ from get3d.datasets.camera_table import read_cameras
 from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr, write_comparison
 from get3d.fitting.config import FitConfig
-from get3d.fitting.inversion import Objective, StyleModel, fit_layers, fit_styles, style_model, tune
+from get3d.fitting.inversion import Objective, StyleModel, along_axes, per_layer, refine, style_model, tune
 from get3d.fitting.photos import Photo, read_photo, targets
 from get3d.fitting.search import Candidates, best_starts
 from get3d.fitting.views import Views
@@ -129,14 +129,15 @@ def _fitted(
         found = best_starts(generator, _candidate_styles(generator, model, config), real, known, STARTS)
         for stage, steps in stages.items():
             bar.update(task, description=stage)
-            if stage == "all starts in W":
-                found = fit_styles(generator, model, found, replace(objective, real=coarse), steps=steps, **how).best(1)
-            elif stage == "W":
-                found = fit_styles(generator, model, found, objective, steps=steps, **how)
-            elif stage == "W+":
-                found = fit_layers(generator, model, found, objective, steps=steps, **how)
-            else:
+            if stage == "tuning":
                 generator = tune(generator, model, found, objective, steps=steps, seed=config.seed, progress=shown)
+            elif stage == "W+":
+                styles = per_layer(model, generator.require_styles(found.styles), objective)
+                found = refine(generator, styles, found, objective, steps=steps, **how)
+            else:
+                compared = replace(objective, real=coarse) if stage == "all starts in W" else objective
+                styles = along_axes(model, found.styles, objective)
+                found = refine(generator, styles, found, compared, steps=steps, **how).best(1)
     return found, generator, objective
 
 

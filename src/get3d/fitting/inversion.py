@@ -23,7 +23,7 @@ from get3d.materials import BASE_COLOR
 from get3d.reconstruction.codes import CodePrior
 from get3d.reconstruction.losses import image_losses
 
-__all__ = ["Objective", "StyleModel", "fit_layers", "fit_styles", "style_model", "tune"]
+__all__ = ["FreeStyles", "Objective", "StyleModel", "along_axes", "per_layer", "refine", "style_model", "tune"]
 
 Progress = Callable[[Images], None]
 """Called with the rendered images after each step."""
@@ -91,60 +91,8 @@ class Objective:
         return torch.stack([torch.stack(list(image_losses(p, self.real, self.losses).values())).sum() for p in parts])
 
 
-def fit_styles(
-    generator: Generator,
-    model: StyleModel,
-    start: Candidates,
-    objective: Objective,
-    *,
-    estimate: bool,
-    steps: int,
-    progress: Progress,
-) -> Candidates:
-    """Refines styles in W and cameras, all starts together."""
-    kinds = ("geometry", "texture")
-    axes, places, rests = [], [], []
-    for kind, prior in zip(kinds, model.priors, strict=True):
-        away = getattr(start.styles, kind).detach() - prior.mean
-        deviations = prior.directions.norm(dim=1).clamp(min=1e-6)
-        place = (away @ (prior.directions / deviations[:, None]).T) / deviations
-        axes.append(prior.directions)
-        places.append(nn.Parameter(place))
-        # The part outside the axes, which styles of training objects have, stays unchanged.
-        rests.append(prior.mean + away - place @ prior.directions)
-
-    def styles() -> Styles:
-        return Styles(*(rest + place @ axis for rest, place, axis in zip(rests, places, axes, strict=True)))
-
-    free = _Free(places, STYLE_RATE, objective.prior, styles)
-    return _refined(generator, free, start, objective, estimate=estimate, steps=steps, progress=progress)
-
-
-def fit_layers(
-    generator: Generator,
-    model: StyleModel,
-    start: Candidates,
-    objective: Objective,
-    *,
-    estimate: bool,
-    steps: int,
-    progress: Progress,
-) -> Candidates:
-    """Refines a style for each layer (W+), and cameras, of one object."""
-    base = generator.require_styles(start.styles)
-    parts = (base.geometry, base.texture)
-    scales = [prior.directions.square().sum(0).mean().sqrt() for prior in model.priors]
-    moves = [nn.Parameter(torch.zeros_like(part)) for part in parts]
-
-    def styles() -> Styles:
-        return Styles(*(part + scale * move for part, scale, move in zip(parts, scales, moves, strict=True)))
-
-    free = _Free(moves, LAYER_RATE, objective.layer_prior, styles)
-    return _refined(generator, free, start, objective, estimate=estimate, steps=steps, progress=progress)
-
-
 @dataclass(frozen=True)
-class _Free:
+class FreeStyles:
     """The free parameters of a refinement of styles.
 
     Attributes:
@@ -160,9 +108,51 @@ class _Free:
     styles: Callable[[], Styles]
 
 
-def _refined(
+def along_axes(model: StyleModel, start: Styles, objective: Objective) -> FreeStyles:
+    """Styles in W that move along the principal axes of the model's random styles.
+
+    Args:
+        model: the axes.
+        start: of m objects (W).
+        objective: its `prior` is the weight.
+    """
+    axes, places, rests = [], [], []
+    for kind, prior in zip(("geometry", "texture"), model.priors, strict=True):
+        away = getattr(start, kind).detach() - prior.mean
+        deviations = prior.directions.norm(dim=1).clamp(min=1e-6)
+        place = (away @ (prior.directions / deviations[:, None]).T) / deviations
+        axes.append(prior.directions)
+        places.append(nn.Parameter(place))
+        # The part outside the axes, which styles of training objects have, stays unchanged.
+        rests.append(prior.mean + away - place @ prior.directions)
+
+    def styles() -> Styles:
+        return Styles(*(rest + place @ axis for rest, place, axis in zip(rests, places, axes, strict=True)))
+
+    return FreeStyles(places, STYLE_RATE, objective.prior, styles)
+
+
+def per_layer(model: StyleModel, start: Styles, objective: Objective) -> FreeStyles:
+    """A style for each layer (W+), of one object.
+
+    Args:
+        model: the scale of the styles.
+        start: W+, for every layer.
+        objective: its `layer_prior` is the weight.
+    """
+    parts = (start.geometry, start.texture)
+    scales = [prior.directions.square().sum(0).mean().sqrt() for prior in model.priors]
+    moves = [nn.Parameter(torch.zeros_like(part)) for part in parts]
+
+    def styles() -> Styles:
+        return Styles(*(part + scale * move for part, scale, move in zip(parts, scales, moves, strict=True)))
+
+    return FreeStyles(moves, LAYER_RATE, objective.layer_prior, styles)
+
+
+def refine(
     generator: Generator,
-    free: _Free,
+    free: FreeStyles,
     start: Candidates,
     objective: Objective,
     *,
@@ -170,7 +160,17 @@ def _refined(
     steps: int,
     progress: Progress,
 ) -> Candidates:
-    """Optimises styles and cameras; the loss is a sum over the objects."""
+    """Optimises styles and cameras; the loss is a sum over the objects.
+
+    Args:
+        generator: the model.
+        free: the styles of m objects.
+        start: their cameras.
+        objective: the loss.
+        estimate: whether the cameras are optimised, too.
+        steps: number of steps.
+        progress: called after each.
+    """
     views, losses = start.views[slice(None)], start.losses
     for _ in _steps([(free.parameters, free.rate), *_camera_groups(views, estimate)], steps):
         drawn = generator.shapes(free.styles()).draw(views(), objective.real.shape[-1], through_positions=True)
