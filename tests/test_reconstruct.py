@@ -84,7 +84,7 @@ def test_a_stopped_fit_goes_on_as_if_it_had_not_been(data: Path):
 def test_a_command_that_was_stopped_resumes(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config = _config(data, tmp_path, grids=(8,), steps=6)
     expected = reconstruct(replace(config, out=tmp_path / "whole"), QUIET)
-    monkeypatch.setattr(command, "_KEEP", 0.0)
+    monkeypatch.setattr(command, "CHECKPOINT_SECONDS", 0.0)
     advance, steps = Reconstruction.advance, []
 
     def interrupted(fit: Reconstruction) -> dict[str, float]:

@@ -29,8 +29,10 @@ from get3d.storage import Stored, checksum, describe, load_tensors, save_tensors
 __all__ = ["ObjectImages", "ReconstructConfig", "read_object", "reconstruct"]
 
 COMPARISON, REPORT, UNFINISHED = "comparison.png", "report.json", "unfinished.safetensors"
-_SHOWN, _REFRESH, _KEEP = 6, 10.0, 60.0
-"""Images in the comparison, seconds between its updates, and seconds between checkpoints of the unfinished fit."""
+CHECKPOINT_SECONDS = 60.0
+"""Between checkpoints of the unfinished fit."""
+_SHOWN, _REFRESH = 6, 10.0
+"""Images in the comparison, and seconds between its updates."""
 _FREE = ("out", "faces", "texture", "format", "video", "device")
 """Options that may differ when a fit resumes."""
 _AGREE = 0.2
@@ -73,7 +75,7 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
             if time.monotonic() - drawn > _REFRESH:
                 _compare(fit, shown.to(device), config.out / COMPARISON)
                 drawn = time.monotonic()
-            if time.monotonic() - kept > _KEEP:
+            if time.monotonic() - kept > CHECKPOINT_SECONDS:
                 now = fit.stored()
                 seconds = time.monotonic() - began
                 save_tensors(unfinished, now.tensors, description | now.description | {"seconds": seconds})
