@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from scaling import Fabric, Link, Pass, Step, all_reduce, exposed, meeting, predicted
+from scaling import Fabric, Link, Pass, Step, all_reduce, barrier, exposed, predicted
 
 from get3d import presets
 from get3d.generator import Generator
@@ -71,7 +71,7 @@ def test_what_is_predicted(networks):
         want = [
             1000 * all_reduce(sum(map(sum, sizes)), number, fabric),
             1000 * exposed(step, computing, number, fabric),
-            1000 * step.meetings * meeting(number, fabric),
+            1000 * step.barriers * barrier(number, fabric),
             100 * computing / whole,
         ]
         print([gpus, machines, name], want)
