@@ -12,6 +12,7 @@ import tiny
 from get3d.cameras import sample_angles
 from get3d.datasets.loader import Batch
 from get3d.presets import PRESETS
+from get3d.training.checkpoint import TrainingState
 from get3d.training.config import TrainConfig
 from get3d.training.loop import start, train_step
 
@@ -59,23 +60,33 @@ def near(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4 * max(float(expected.abs().max()), 1e-3))
 
 
-def compare(config: TrainConfig) -> None:
-    """Forward and gradients of both networks, in the inputs and in the weights."""
+def begun(config: TrainConfig) -> TrainingState:
+    """A run whose noise is seen in its images."""
     state = start(config)
-    synthesis, discriminator = state.generator.synthesis, state.discriminator
-    random = tiny.seeded()
-    for block in synthesis.modules():
+    for block in state.generator.synthesis.modules():
         if hasattr(block, "noise_strength"):
             torch.nn.init.constant_(block.noise_strength, 0.3)
+    return state
+
+
+def compare(state: TrainingState, config: TrainConfig) -> None:
+    """Forward and gradients of both networks, in the inputs and in the weights."""
+    synthesis, discriminator = state.generator.synthesis, state.discriminator
+    random = tiny.seeded()
     of = [
         torch.randn(config.batch, count, config.generator.w_dim, generator=random, requires_grad=True)
         for count in (synthesis.num_geometry_styles, synthesis.num_texture_styles)
     ]
     r = config.resolution
-    images = torch.rand(config.batch, 4, r, r, generator=random).requires_grad_()
+    images = torch.rand(config.batch, 4, r, r, generator=random)
     angles = sample_angles(config.generator.cameras, config.batch, random)
+    seen = images.clone().requires_grad_()
 
-    for network, inputs in ((synthesis, of), (discriminator, [images, angles])):
+    # As in a step: the discriminator learns from images, then gives the generator the gradient in images. Any other mix
+    # would be compiled for this comparison alone.
+    cases = ((synthesis, of, True), (discriminator, [images, angles], True), (discriminator, [seen, angles], False))
+    for network, inputs, learns in cases:
+        network.requires_grad_(learns)
         wanted = [tensor for tensor in (*inputs, *network.parameters()) if tensor.requires_grad]
         results = []
         for form in (network, network.forward):
@@ -88,10 +99,11 @@ def compare(config: TrainConfig) -> None:
 
 def main(preset: str) -> None:
     config = sizes(preset)
-    compare(config)
+    # The same networks train after the comparison, so that they are compiled once.
+    state, eager = begun(config), begun(replace(config, compile=False))
+    compare(state, config)
     r = config.resolution
     batch = Batch(torch.randint(0, 256, (4, 4, r, r), generator=tiny.seeded()).to(torch.uint8), torch.ones(4, 2))
-    state, eager = start(config), start(replace(config, compile=False))
     for step in (state, eager):
         train_step(step, batch, config)
     for key in ("loss/generator", "loss/discriminator", "loss/r1"):
