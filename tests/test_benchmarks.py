@@ -94,10 +94,15 @@ def test_measures_every_row(small: None, tmp_path: Path):
 
 COMPILED = """
 import sys
+from functools import partialmethod
 from pathlib import Path
+
+import torch
 from get3d.benchmarks import phases
 from tiny import run_config, write_dataset
 
+# Without a C++ compiler, which takes minutes; what it makes is tested in test_compile.py.
+torch.nn.Module.compile = partialmethod(torch.nn.Module.compile, backend="aot_eager")
 phases.make_dataset = lambda folder, config: write_dataset(folder)
 phases.SIDE = 32
 config = run_config(Path(sys.argv[1]) / "data", Path(sys.argv[1]) / "out")
