@@ -88,6 +88,10 @@ def infinite(root: Path) -> None:
     rewrite_cameras(root, lambda a, p: f"inf,{p}")
 
 
+def too_large(root: Path) -> None:
+    rewrite_cameras(root, lambda a, p: f"1e300,{p}")
+
+
 def narrow_prior(root: Path) -> None:
     path = root / "dataset.json"
     values = json.loads(path.read_text())
@@ -119,6 +123,7 @@ QUICK = [
     (radians, r"cameras\.csv: no azimuth is larger than 6\.\d+, so the angles seem to be radians; write .* degrees"),
     (elevation, r"cameras\.csv: the camera of 000000/000\.png has azimuth .* outside azimuth 0° to 360°, polar"),
     (infinite, r"cameras\.csv: the camera of 000000/000\.png has azimuth inf"),
+    (too_large, r"cameras\.csv: the camera of 000000/000\.png has azimuth 1e\+300"),
     (narrow_prior, r"outside azimuth 0° to 180°"),
     (leak, r"the object '000000' is in the splits test and train"),
     (odd_resolution, r"dataset\.json: the resolution is 24; it must be a power of two"),
@@ -305,6 +310,19 @@ def test_descriptions_that_nothing_can_be_trained_by(tmp_path, changes, text):
     assert text in report.errors[0].message
     with pytest.raises(InputError):
         ImageDataset(tmp_path, "train")
+
+
+@pytest.mark.parametrize("turn", ["nan", "inf", "1e300"])
+def test_turns_of_the_light_are_finite(tmp_path, turn):
+    root = make_dataset(tmp_path)
+    described(root, light={"kind": "studio", "turned": True, "shading": "matte"})
+    lines = (root / "cameras.csv").read_text().splitlines()
+    lines = [f"{lines[0]},light", *(f"{line},{turn if number == 4 else 30}" for number, line in enumerate(lines[1:]))]
+    (root / "cameras.csv").write_text("\n".join(lines) + "\n")
+    found = r"cameras\.csv: the light of 000001/001\.png is turned by (nan|inf|1\.7\d*e\+298) radians; correct it"
+    assert re.search(found, str(check(root)))
+    with pytest.raises(InputError, match=found):
+        ImageDataset(root, "train")
 
 
 @pytest.mark.parametrize("scale", [math.nan, -1.0, 0.0, 1e300])

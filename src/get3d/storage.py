@@ -26,6 +26,7 @@ __all__ = [
     "load_tensors",
     "read_description",
     "read_shapes",
+    "remove_half_written",
     "require_same_shapes",
     "restore",
     "save_tensors",
@@ -35,6 +36,18 @@ __all__ = [
 
 Config = TypeVar("Config")
 _converter = make_converter(forbid_extra_keys=True)
+
+
+def _exactly(value: Any, kind: type, *, wider: tuple[type, ...] = ()) -> Any:
+    """A JSON value of this type: nothing is rounded, nor made of a text."""
+    if type(value) not in (kind, *wider):
+        raise TypeError(f"{value!r:.40} is not of type {kind.__name__}")
+    return kind(value)
+
+
+_converter.register_structure_hook(int, lambda value, _: _exactly(value, int))
+_converter.register_structure_hook(bool, lambda value, _: _exactly(value, bool))
+_converter.register_structure_hook(float, lambda value, _: _exactly(value, float, wider=(int,)))
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,15 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], description: M
             save_file(ready, temporary, metadata=metadata)
         except SafetensorError as error:
             raise not_written(path, str(error)) from error
+
+
+def remove_half_written(folder: Path, name: str = "*.safetensors") -> None:
+    """Removes what commands that were killed while they wrote have left of the files of a name in a folder."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    # What `writing` and safetensors call a file until they have all of it.
+    for pattern in (f".{stem}.*{suffix}", ".tmp??????"):
+        for left in folder.glob(pattern):
+            left.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path | str, prefix: str = "") -> Stored:

@@ -24,7 +24,7 @@ from get3d.files import InputError, writing
 from get3d.generator import Generator, GeneratorConfig
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.networks import Discriminator, DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
-from get3d.ranges import Range, require_ranges
+from get3d.ranges import Range, require_ranges, whole
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
 
 __all__ = [
@@ -156,7 +156,10 @@ def convert_back(model: Path | str, path: Path | str) -> None:
         raise InputError(f"{model}: describes no {absent[0]}; give a complete checkpoint, not only a generator")
     config = restore(GeneratorConfig, stored.description["generator"], model)
     judge = restore(DiscriminatorConfig, stored.description["discriminator"], model)
-    resolution = int(stored.description["resolution"])
+    try:
+        resolution = whole(stored.description["resolution"], "resolution", Range(4, _LARGEST))
+    except ValueError as error:
+        raise InputError(f"{model}: {error}; use another copy") from error
     tensors = stored.tensors | without_prefix(STORED_MEAN, stored.tensors)
     names = generator_names(config)
     parts = {
