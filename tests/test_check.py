@@ -187,7 +187,7 @@ def test_objects_at_the_border_are_counted_but_usable(tmp_path):
     report = check(root)
     assert report.usable
     assert report.touching == 1
-    assert "1 images (3.3 %)" in str(report)
+    assert "1 image (3.3 %) shows" in str(report)
 
 
 def test_repeated_images_and_those_in_two_splits_are_told(tmp_path):
@@ -198,7 +198,7 @@ def test_repeated_images_and_those_in_two_splits_are_told(tmp_path):
     assert report.usable
     assert report.details.repeated == [[0, 1, 11]]
     assert "3 images equal another one, pixel by pixel, for example 000000/000.png and 000000/001.png" in str(report)
-    assert "1 images are in two splits, for example 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
+    assert "1 image is in two splits, for example 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
 
 
 def test_parts_of_the_range_without_cameras_are_told(tmp_path):
@@ -335,7 +335,7 @@ def test_sets_without_held_out_objects_are_told(tmp_path):
     report = described(make_dataset(tmp_path), splits={"train": ["000000"], "val": [], "test": []})
     assert report.usable
     assert "no object is in the split 'val': training measures its snapshots on the images that" in str(report)
-    assert "no object is in the split 'test': `get3d evaluate` needs --split" in str(report)
+    assert "no object is in the split 'test': `get3d evaluate` needs --split train\n" in f"{report}\n"
 
 
 def test_an_object_that_fills_an_image_is_no_forgotten_mask(tmp_path):

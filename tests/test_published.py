@@ -133,7 +133,7 @@ def _saved(folder: Path, checkpoint: object) -> Path:
 def test_conversion_there_and_back_changes_no_bit(tmp_path: Path, kind: str, isosurface: str) -> None:
     checkpoint = _checkpoint(kind, isosurface)
     model = conversion.convert(_saved(tmp_path, checkpoint), tmp_path / "model", grid_resolution=GRID)
-    conversion.convert_back(model, tmp_path / "back.pt")
+    conversion.convert_back(model.parent, tmp_path / "back.pt")
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     assert back.keys() == checkpoint.keys()
     for part, tensors in checkpoint.items():

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from get3d.files import FORMAT, InputError, not_written, parse_json, require_format, writing
+from get3d.files import FORMAT, InputError, not_written, open_file, parse_json, require_format, writing
 from get3d.ranges import require_ranges
 
 __all__ = [
@@ -170,6 +170,7 @@ class _Opened:
 def _opened(path: Path) -> Iterator[_Opened]:
     """Opens a file; reads no tensor, so that nothing takes more memory than its head. The reader checks all sizes."""
     try:
+        open_file(path).close()  # It must be a regular file: the library would wait for a pipe.
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if "description" not in metadata:
@@ -189,7 +190,8 @@ def _opened(path: Path) -> Iterator[_Opened]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: is truncated or not a safetensors file ({error}); use another copy") from error
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: is truncated or not a safetensors file ({why}); use another copy") from error
 
 
 def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE
-from get3d.checkpoints.model import WEIGHTS
+from get3d.checkpoints.model import WEIGHTS, model_file
 from get3d.checkpoints.published_config import ConvertConfig, PublishedClass
 from get3d.checkpoints.published_file import read_parts
 from get3d.checkpoints.published_names import SEPARATE, UNIFIED, discriminator_names, generator_names
@@ -143,13 +143,14 @@ def convert_back(model: Path | str, path: Path | str) -> None:
     """Converts a get3d model, with its training generator and discriminator, to a published checkpoint.
 
     Args:
-        model: a model file or checkpoint with all three networks.
+        model: a model or checkpoint with all three networks, as `load` takes it.
         path: the file to write.
 
     Raises:
         InputError: the model cannot be read, has only an averaged generator, or has parts without a published
             counterpart; the file cannot be written.
     """
+    model = model_file(model)
     stored = load_tensors(model)
     absent = [key for key in ("generator", "discriminator", "resolution") if key not in stored.description]
     if absent:

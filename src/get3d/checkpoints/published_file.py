@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from get3d.files import InputError
+from get3d.files import InputError, open_file
 
 __all__ = ["PARTS", "read_parts"]
 
@@ -55,7 +55,7 @@ def _is_named_tensor(name: object, tensor: object) -> bool:
 def _size_of(path: Path) -> int:
     """Bytes of a file, which PyTorch has written and which does not unpack to more."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             whole = file.read(4) == b"PK\x03\x04" and zipfile.is_zipfile(file)
             members = zipfile.ZipFile(file).infolist() if whole else []
             size = file.seek(0, os.SEEK_END)
