@@ -35,7 +35,7 @@ def points_of(mesh: Mesh) -> np.ndarray:
 
 
 def seen(points: np.ndarray, mesh: Mesh, cameras: Cameras) -> np.ndarray:
-    """Which points of a mesh's surface some camera sees: nothing lies before them in its depth image."""
+    """Which points of a mesh's surface are visible to a camera: nothing lies in front of them in its depth image."""
     found = np.zeros(len(points), dtype=bool)
     places = torch.from_numpy(points)
     for number in range(len(cameras)):
@@ -56,8 +56,8 @@ def seen(points: np.ndarray, mesh: Mesh, cameras: Cameras) -> np.ndarray:
 def distances(found: Mesh, true: Mesh, cameras: Cameras) -> dict[str, float]:
     """Chamfer distance (×10³, mean squares, both directions) and F-score at 1 %, the longest side being 1.
 
-    Both are of the surface that the cameras see: what no image shows, as the underside of a seat or what is inside,
-    nobody can reconstruct.
+    Both are of the surface that the cameras see. What no image shows, such as the underside of a seat or the inside,
+    cannot be reconstructed.
     """
     longest = float((true.vertices.amax(0) - true.vertices.amin(0)).max())
     a, b = (part[seen(part, mesh, cameras)] / longest for part, mesh in ((points_of(m), m) for m in (found, true)))
@@ -75,7 +75,7 @@ def reconstructed(data: Path, name: str, out: Path, options: dict) -> dict:
     from get3d.fitting.reconstruct import reconstruct
 
     began, cpu = time.monotonic(), time.process_time()
-    facts = reconstruct(ReconstructConfig(data, name, out=out / name, device="cpu", **options), Console(quiet=True))
+    report = reconstruct(ReconstructConfig(data, name, out=out / name, device="cpu", **options), Console(quiet=True))
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
     listing = index.read(data)
     rows = np.flatnonzero(listing.object_index == listing.objects.index(name))
@@ -84,12 +84,12 @@ def reconstructed(data: Path, name: str, out: Path, options: dict) -> dict:
     return {
         "object": name,
         **distances(found, read_mesh(data / "meshes" / f"{name}.glb"), cameras),
-        "psnr_held_out": facts["held_out"]["psnr"],
-        "psnr_fitted": facts["fitted"]["psnr"],
-        "iou_held_out": facts["held_out"]["iou"],
-        "faces": facts["faces"],
-        "watertight": facts["watertight"],
-        "steps": facts["steps"],
+        "psnr_held_out": report["held_out"]["psnr"],
+        "psnr_fitted": report["fitted"]["psnr"],
+        "iou_held_out": report["held_out"]["iou"],
+        "faces": report["faces"],
+        "watertight": report["watertight"],
+        "steps": report["steps"],
         "seconds": seconds,
         "cpu_seconds": cpu,
     }
@@ -114,20 +114,20 @@ def fitted(model: str, data: Path, name: str, out: Path, known: bool, options: d
         **options,
     )
     began, cpu = time.monotonic(), time.process_time()
-    facts = fit(config, Console(quiet=True))
+    entry = fit(config, Console(quiet=True))
     seconds, cpu = time.monotonic() - began, time.process_time() - cpu
-    generator = load(facts.get("model", model), "cpu")
+    generator = load(entry.get("model", model), "cpu")
     angles = torch.from_numpy(listing.angles[rows]).float()
     styles = read_shape_list(out / name / "shapes.json", generator).latents
     with torch.no_grad():
         drawn = generator.shapes(styles).draw(Cameras.of_prior(listing.prior, angles), listing.resolution)
     real = to_network(torch.from_numpy(np.stack([decode_listed(listing, int(r), listing.resolution) for r in rows])))
     others = [row for row in range(len(rows)) if row != first]
-    error = (facts["angles"][0][0] - float(np.degrees(listing.angles[rows[first], 0])) + 180) % 360 - 180
+    error = (entry["angles"][0][0] - float(np.degrees(listing.angles[rows[first], 0])) + 180) % 360 - 180
     return {
         "object": name,
-        "iou": facts["iou"][0],
-        "psnr": facts["psnr"][0],
+        "iou": entry["iou"][0],
+        "psnr": entry["psnr"][0],
         "iou_held_out": float(mask_iou(drawn, real)[others].mean()),
         "azimuth_error": abs(error),
         "azimuth_within_10": abs(error) <= 10,

@@ -15,19 +15,19 @@ from rich.table import Table
 from get3d.benchmarks.ranks import SIZES, Measured, measured, processors
 from get3d.presets import PRESETS
 
-__all__ = ["Fabric", "Link", "Pass", "Step", "all_reduce", "exposed", "fitted", "meeting", "predicted", "ring"]
+__all__ = ["Fabric", "Link", "Pass", "Step", "all_reduce", "barrier", "exposed", "fitted", "predicted", "ring"]
 
-MEETINGS = 3
-"""Barriers of a step: one for each network that moves, one that asks whether to stop."""
+BARRIERS = 3
+"""Barriers of a step: one for each network that is updated, and one that asks whether to stop."""
 
 
 @dataclass(frozen=True)
 class Link:
-    """What each process sends to the next by.
+    """A connection from each process to the next.
 
     Attributes:
-        bandwidth: bytes a second that a process sends, while it receives as many.
-        latency: seconds that a message takes besides.
+        bandwidth: bytes per second in each direction.
+        latency: additional seconds for each message.
     """
 
     bandwidth: float
@@ -36,33 +36,33 @@ class Link:
 
 @dataclass(frozen=True)
 class Fabric:
-    """What connects the processes of a node, and the nodes.
+    """The connections of the processes of a node, and of the nodes.
 
     Attributes:
         near: between processes of a node.
         far: between nodes, for each process of a node.
         node: processes in a node.
-        meeting: seconds that the first process takes for each of the others when all of them meet.
+        barrier: seconds of the first process for each other process in a barrier.
     """
 
     near: Link
     far: Link
     node: int
-    meeting: float
+    barrier: float
 
-    def in_turns(self, turns: float) -> "Fabric":
-        """The same where so many processes share a core, which also has to carry what they send."""
+    def shared(self, turns: float) -> "Fabric":
+        """The same if so many processes share a core, which also does the sending."""
         near, far = (Link(link.bandwidth / turns, link.latency * turns) for link in (self.near, self.far))
-        return Fabric(near, far, self.node, self.meeting)
+        return Fabric(near, far, self.node, self.barrier)
 
 
 @dataclass(frozen=True)
 class Pass:
-    """A backward pass that moves a network.
+    """A backward pass after which a network is updated.
 
     Attributes:
-        buckets: bytes of the gradients that travel together, in the order in which they leave.
-        window: what part of a step's computing lies between the first bucket and the last.
+        buckets: bytes of the gradients that are sent together, in order.
+        window: share of a step's computation between the first bucket and the last.
     """
 
     buckets: tuple[int, ...]
@@ -74,32 +74,33 @@ class Step:
     """A training step.
 
     Attributes:
-        fixed: seconds of computing that any share of the batch takes.
-        each: seconds that each image of it takes besides.
-        passes: over which gradients travel.
-        meetings: how often all processes meet.
+        fixed: seconds of computation for any share of the batch.
+        each: additional seconds for each image.
+        passes: backward passes whose gradients are sent.
+        barriers: number of barriers.
     """
 
     fixed: float
     each: float
     passes: tuple[Pass, ...]
-    meetings: int
+    barriers: int
 
     def computing(self, share: float) -> float:
-        """Seconds of a process that has so many images of the batch, and a core or a GPU to itself."""
+        """Seconds of a process with so many images of the batch, and a core or a GPU of its own."""
         return self.fixed + self.each * share
 
 
 def ring(size: int | float, count: int, link: Link) -> float:
-    """Seconds in which a ring adds up so many bytes, in 2 (n − 1) turns (Patarasuk and Yuan 2009, section 3)."""
+    """Seconds of a ring all-reduce of so many bytes, in 2 (n − 1) messages (Patarasuk and Yuan 2009, section 3)."""
     return 2 * (count - 1) * (size / count / link.bandwidth + link.latency)
 
 
 def all_reduce(size: int | float, count: int, fabric: Fabric) -> float:
-    """Seconds in which so many processes add up so many bytes.
+    """Seconds of an all-reduce of so many bytes over so many processes.
 
-    Within a node they are a ring. Over nodes each node first adds up its own, so that each of its processes has a part
-    of the sums; processes that have the same part are a ring; then each node shares the parts.
+    The processes of a node form a ring. With several nodes, each node first reduces its own gradients, so that each of
+    its processes has a part of the sums; processes with the same part form a ring; then each node distributes the
+    parts.
     """
     if count <= fabric.node:
         return ring(size, count, fabric.near)
@@ -107,15 +108,15 @@ def all_reduce(size: int | float, count: int, fabric: Fabric) -> float:
 
 
 def exposed(step: Step, computing: float, count: int, fabric: Fabric) -> float:
-    """Seconds of a step in which gradients travel and nothing is computed.
+    """Seconds of a step in which gradients are sent and nothing is computed.
 
-    Buckets are made one after another, evenly over the pass's window, and travel one after another.
+    Buckets are ready one after another, evenly over the pass's window, and are sent one after another.
 
     Args:
-        step: what travels.
-        computing: seconds that a process computes.
-        count: how many processes there are.
-        fabric: what connects them.
+        step: its backward passes.
+        computing: seconds of computation of a process.
+        count: number of processes.
+        fabric: their connections.
     """
     total = 0.0
     for part in step.passes:
@@ -128,35 +129,35 @@ def exposed(step: Step, computing: float, count: int, fabric: Fabric) -> float:
     return total
 
 
-def meeting(count: int, fabric: Fabric) -> float:
-    """Seconds in which all processes meet, none of them late: the first hears of each of the others, and tells them."""
-    return (count - 1) * fabric.meeting
+def barrier(count: int, fabric: Fabric) -> float:
+    """Seconds of a barrier that all processes reach at once: the first receives from each other one, and answers."""
+    return (count - 1) * fabric.barrier
 
 
 def predicted(step: Step, batch: int, count: int, fabric: Fabric, processors: int) -> float:
     """Seconds of a step that so many processes share.
 
     Args:
-        step: how long one process takes, and what travels.
+        step: times and sizes of one process.
         batch: images of all processes together.
-        count: how many processes there are.
-        fabric: what connects them.
-        processors: cores or GPUs; where there are fewer than processes, these take turns.
+        count: number of processes.
+        fabric: their connections.
+        processors: cores or GPUs; if there are fewer than processes, the processes share them.
     """
     turns = max(1.0, count / processors)
     computing = turns * step.computing(batch / count)
     if count == 1:
         return computing
-    travelling = exposed(step, computing, count, fabric.in_turns(turns))
-    return computing + travelling + step.meetings * meeting(count, fabric)
+    travelling = exposed(step, computing, count, fabric.shared(turns))
+    return computing + travelling + step.barriers * barrier(count, fabric)
 
 
 def fitted(sizes: Sequence[int], seconds: Sequence[float], count: int) -> Link:
-    """The link by which a ring takes these times: least squares of relative errors.
+    """The link of a ring from measured times, by least squares of relative errors.
 
     Args:
-        sizes: bytes that were added up.
-        seconds: that it took.
+        sizes: bytes that were reduced.
+        seconds: measured times.
         count: processes of the ring.
     """
     times = np.array(seconds)
@@ -166,7 +167,7 @@ def fitted(sizes: Sequence[int], seconds: Sequence[float], count: int) -> Link:
 
 
 def compared(found: Measured, batch: int, there: int) -> Table:
-    """What was measured, and what the formula predicts from the times of the fewest processes.
+    """A table of measured times, and of those that the formula predicts from the times of the fewest processes.
 
     Args:
         found: the times.
@@ -174,11 +175,11 @@ def compared(found: Measured, batch: int, there: int) -> Table:
         there: cores or GPUs.
     """
     first, largest = found.teams[0], found.teams[-1].count
-    each = (found.alone - found.part) / (batch - batch / largest)
+    each = (found.single - found.part) / (batch - batch / largest)
     passes = tuple(Pass(sizes, window) for sizes, window in zip(found.buckets, first.windows, strict=True))
-    formula = Step(max(0.0, found.alone - each * batch), each, passes, MEETINGS)
+    formula = Step(max(0.0, found.single - each * batch), each, passes, BARRIERS)
     link = fitted(SIZES, first.sums, first.count)
-    fabric = Fabric(link, link, node=largest, meeting=first.meeting / (first.count - 1))
+    fabric = Fabric(link, link, node=largest, barrier=first.barrier / (first.count - 1))
     table = Table(title=f"{link.bandwidth / 1e9:.2g} GB/s, {link.latency * 1e6:.0f} µs a message", title_justify="left")
     for heading in ("", "measured, ms", "predicted, ms"):
         table.add_column(heading, justify="left" if not heading else "right")
@@ -187,12 +188,12 @@ def compared(found: Measured, batch: int, there: int) -> Table:
         table.add_row(name, f"{1000 * seconds:,.1f}", f"{1000 * guess:,.1f}")
 
     for team in found.teams:
-        shared = fabric.in_turns(max(1.0, team.count / there))
+        shared = fabric.shared(max(1.0, team.count / there))
         row(f"a step of {team.count} processes", team.step, predicted(formula, batch, team.count, fabric, there))
         for size, seconds in zip(SIZES, team.sums, strict=True):
             name = f"{size / 2**20:.3g} MiB over {team.count} processes"
             row(name, seconds, all_reduce(size, team.count, shared))
-        row(f"a barrier of {team.count} processes", team.meeting, meeting(team.count, fabric))
+        row(f"a barrier of {team.count} processes", team.barrier, barrier(team.count, fabric))
     return table
 
 

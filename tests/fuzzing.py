@@ -110,7 +110,7 @@ def _no_hang() -> Iterator[None]:
 
 @st.composite
 def cut_and_changed(draw: st.DrawFn, whole: bytes) -> bytes:
-    """A file damaged as disks and strangers do: bytes set, cut out, doubled, put in, or its end missing."""
+    """A file damaged as disks and attackers do: bytes set, cut out, doubled, put in, or its end missing."""
     content = bytearray(whole)
     for _ in range(draw(st.integers(1, 4))):
         place = draw(st.integers(0, max(0, len(content) - 1)))

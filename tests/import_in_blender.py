@@ -25,7 +25,7 @@ else:
 (thing,) = (thing for thing in bpy.data.objects if thing.type == "MESH")
 mesh = thing.data
 corners = [thing.matrix_world @ Vector(corner) for corner in thing.bound_box]
-facts = {
+contents = {
     "faces": len(mesh.polygons),
     "triangles": all(len(polygon.vertices) == 3 for polygon in mesh.polygons),
     "uv_layers": [len(layer.data) for layer in mesh.uv_layers],
@@ -41,7 +41,7 @@ for material in mesh.materials:
     (surface,) = (node for node in nodes if node.type == "BSDF_PRINCIPLED")
     (link,) = surface.inputs["Base Color"].links
     image = link.from_node.image
-    facts["materials"].append(
+    contents["materials"].append(
         {
             "image": list(image.size),
             "color_space": image.colorspace_settings.name,
@@ -70,4 +70,4 @@ scene.render.film_transparent = True
 scene.view_settings.view_transform = "Standard"
 scene.render.filepath = str(rendered)
 bpy.ops.render.render(write_still=True)
-print("FACTS " + json.dumps(facts))
+print("CONTENTS " + json.dumps(contents))

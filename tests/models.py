@@ -1,4 +1,4 @@
-"""Small models as strangers make them, in many formats, for the tests of `get3d render`."""
+"""Small models as other programs write them, in many formats, for the tests of `get3d render`."""
 
 import io
 import json

@@ -16,20 +16,20 @@ needs_assimp = pytest.mark.skipif(
 
 def sliced(path: Path) -> dict[str, str]:
     """What PrusaSlicer says of a file: "manifold", "number_of_parts", "size_x" and so on."""
-    return _facts(["prusa-slicer", "--info", str(path)], path, "=")
+    return _values(["prusa-slicer", "--info", str(path)], path, "=")
 
 
 def assimp_info(path: Path) -> dict[str, str]:
     """What assimp says of a file: "Faces", "Materials", "Textures (embed.)" and so on."""
-    return _facts(["assimp", "info", str(path)], path, ":")
+    return _values(["assimp", "info", str(path)], path, ":")
 
 
-def _facts(command: list[str], path: Path, separator: str) -> dict[str, str]:
+def _values(command: list[str], path: Path, separator: str) -> dict[str, str]:
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=path.parent, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    facts: dict[str, str] = {}
+    values: dict[str, str] = {}
     for line in run.stdout.splitlines():
         name, found, value = line.partition(separator)
         if found:
-            facts.setdefault(name.strip(), value.strip())
-    return facts
+            values.setdefault(name.strip(), value.strip())
+    return values

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from get3d.networks.config import SeparateConfig, UnifiedConfig
 from get3d.networks.fields import Fields, UnifiedSynthesis
+from get3d.networks.synthesis import build_synthesis
 from get3d.networks.volume import SeparateSynthesis
 
 SIZE = 0.8
@@ -15,7 +16,7 @@ def random_fields(
 ) -> tuple[UnifiedSynthesis | SeparateSynthesis, Fields]:
     """A network whose biases are not zero, and the fields of n random styles."""
     torch.manual_seed(0)
-    network = config.build(style=style, size=SIZE, cell_values=cell_values)
+    network = build_synthesis(config, style=style, size=SIZE, cell_values=cell_values)
     for name, parameter in network.named_parameters():
         if name.endswith("bias") and "affine" not in name:
             torch.nn.init.normal_(parameter)

@@ -254,9 +254,9 @@ def reconstructing(out: Path) -> None:
     reconstruct(config, QUIET)
     reconstruct(replace(config, isosurface="tetrahedra", out=out / "tetrahedra"), QUIET)
     views = read_object(config).to(torch.device(DEVICE))
-    half = Reconstruction(views, torch.arange(4).to(DEVICE), config)
+    half = Reconstruction(views, torch.arange(4, device=DEVICE), config)
     half.advance()
-    Reconstruction(views, torch.arange(4).to(DEVICE), config, half.stored()).advance()
+    Reconstruction(views, torch.arange(4, device=DEVICE), config, half.stored()).advance()
 
 
 @scenario(WORK)
@@ -280,6 +280,29 @@ def public_calls(out: Path) -> None:
     described = get3d.metrics.light_field_descriptors(pair)
     assert float(get3d.metrics.light_field_distance(described, described).diagonal().sum()) == 0
     mesh_quality(pair[0])
+
+
+@scenario(WORK)
+def ranges_and_unit_matrices_are_those_of_a_cpu(out: Path) -> None:
+    kinds = [(torch.arange, ends) for ends in ((4,), (2, 7), (1, 0, -0.25), (0,))]
+    kinds += [(torch.eye, (3,)), (torch.eye, (2, 4))]
+    for factory, sizes in kinds:
+        for dtype in (None, torch.float64):
+            made, plain = factory(*sizes, dtype=dtype, device=DEVICE), factory(*sizes, dtype=dtype)
+            assert isinstance(made, shadow.Shadow)
+            assert made.shape == plain.shape
+            assert made.dtype == plain.dtype
+            assert torch.equal(made.cpu(), plain)
+
+
+@scenario(WORK)
+def a_size_that_it_cannot_change_is_said(out: Path) -> None:
+    try:
+        torch.zeros(2, device=DEVICE).resize_(5)
+    except NotImplementedError as error:
+        assert "size" in str(error)
+    else:
+        raise AssertionError("a tensor kept the wrong size")
 
 
 @contextmanager

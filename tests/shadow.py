@@ -28,6 +28,9 @@ _INDEXED = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_
 _HALF = ("conv2d", "conv_transpose2d.input", "linear", "matmul", "bmm", "baddbmm", "addmm", "mm")
 """What autocast runs in half precision on a GPU, as far as it occurs here."""
 
+_GROWN = ("arange", "arange.start", "arange.start_step", "eye", "eye.m")
+"""Factories that PyTorch would make by growing an empty tensor, which a tensor of this device cannot."""
+
 _READ_BACK = {
     "aten::_local_scalar_dense",
     "aten::nonzero",
@@ -141,7 +144,11 @@ def _run(func: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     def wrapped(leaf: Any) -> Any:
         if not isinstance(leaf, Tensor):
             return leaf
-        return known.get(id(leaf)) if id(leaf) in known else Shadow(leaf) if there else leaf
+        if id(leaf) not in known:
+            return Shadow(leaf) if there else leaf
+        if known[id(leaf)].shape != leaf.shape:
+            raise NotImplementedError(f"{name}: this device cannot change the size of a tensor in place")
+        return known[id(leaf)]
 
     return tree_map(wrapped, result)
 
@@ -226,12 +233,20 @@ def install() -> None:
     _library.fallback(torch.library.fallthrough_kernel, "AutocastPrivateUse1")
     for name in _HALF:
         _lowered.impl(name, _in_half(getattr(torch.ops.aten, name.partition(".")[0])), "AutocastPrivateUse1")
+    for name in _GROWN:
+        packet, _, overload = name.partition(".")
+        _lowered.impl(name, _there(getattr(getattr(torch.ops.aten, packet), overload or "default")), "PrivateUse1")
     _patch_constructors()
     _patch_generators()
 
 
 _library = torch.library.Library("_", "IMPL")
 _lowered = torch.library.Library("aten", "IMPL")
+
+
+def _there(operation: Any) -> Callable[..., Any]:
+    """An operation as the device runs it."""
+    return lambda *args, **kwargs: _run(operation, args, kwargs)
 
 
 def _in_half(operation: Any) -> Callable[..., Tensor]:

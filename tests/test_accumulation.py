@@ -44,6 +44,7 @@ def test_a_batch_in_parts_follows_the_course_of_the_whole(data, whole, tmp_path)
     assert_same_course(_train(_config(data, tmp_path, grad_accum_steps=2)), whole, 1e-5)
 
 
+@pytest.mark.slow
 def test_cubes_in_parts_follow_the_course_of_the_whole(data, tmp_path):
     generator = replace(tiny.GENERATOR, isosurface="flexicubes")
     one, four = (_config(data, tmp_path / str(n), generator=generator, grad_accum_steps=n, kimg=0.032) for n in (1, 4))

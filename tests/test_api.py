@@ -44,11 +44,11 @@ from get3d.viewer.config import ViewConfig
 PLANES = PlanesConfig(resolution=8, channels=4, channel_base=1024, channel_max=128)
 VOLUME = VolumeConfig(8, 64, 8, hidden=16)
 KINDS = [
-    pytest.param((isosurface, synthesis), id=f"{isosurface}-{name}")
+    pytest.param((isosurface, synthesis), id=f"{isosurface}-{name}", marks=marks)
     for isosurface in ("tetrahedra", "flexicubes")
-    for name, synthesis in (
-        ("unified", UnifiedConfig(planes=PLANES, texture_features=4)),
-        ("separate", SeparateConfig(volume=VOLUME, planes=PLANES, texture_features=4)),
+    for name, synthesis, marks in (
+        ("unified", UnifiedConfig(planes=PLANES, texture_features=4), ()),
+        ("separate", SeparateConfig(volume=VOLUME, planes=PLANES, texture_features=4), pytest.mark.slow),
     )
 ]
 
@@ -268,23 +268,11 @@ class _Round(nn.Module):
         return Fields(_RoundGeometry(fields.geometry), fields.texture)
 
 
-class _RoundUnified(UnifiedConfig):
-    def build(self, **sizes):
-        return _Round(super().build(**sizes))
-
-
-class _RoundSeparate(SeparateConfig):
-    def build(self, **sizes):
-        return _Round(super().build(**sizes))
-
-
 @pytest.fixture(scope="module", params=KINDS)
 def rounded(request):
-    isosurface, synthesis = request.param
-    kind = _RoundUnified if isinstance(synthesis, UnifiedConfig) else _RoundSeparate
-    return made(
-        isosurface, kind(**{field.name: getattr(synthesis, field.name) for field in fields(synthesis)})
-    ).double()
+    generator = made(*request.param)
+    generator.synthesis = _Round(generator.synthesis)
+    return generator.eval().double()
 
 
 def _orbit(angles: torch.Tensor) -> Cameras:
@@ -498,6 +486,7 @@ def test_the_package_says_that_it_is_typed():
     assert files(get3d).joinpath("py.typed").is_file()
 
 
+@pytest.mark.slow
 def test_the_page_about_the_api_runs(tmp_path, monkeypatch):
     page = (Path(__file__).parents[1] / "docs/api.md").read_text(encoding="utf-8")
     program = "\n".join(re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL))

@@ -15,7 +15,7 @@ from get3d.assets.loading import Loaded, load_asset
 from get3d.assets.shading import shade
 from get3d.cameras import Cameras
 from get3d.color import bytes_to_linear, linear_to_bytes
-from get3d.export.write import sample_texture
+from get3d.export import sample_texture
 from get3d.files import InputError
 from models import (
     BLUE,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from scaling import Fabric, Link, Pass, Step, all_reduce, compared, exposed, fitted, meeting, predicted
+from scaling import Fabric, Link, Pass, Step, all_reduce, barrier, compared, exposed, fitted, predicted
 
 from get3d import benchmarks as bench
 from get3d import presets
@@ -13,13 +13,13 @@ from get3d.benchmarks import step
 from get3d.benchmarks.profiles import ASKING, Profiled, Span, given, windows
 from get3d.benchmarks.ranks import SIZES, Measured, Team
 from get3d.files import InputError
-from get3d.training.gradients import MEETING, RECEIVING, SENDING
+from get3d.training.gradients import BARRIER, RECEIVING, SENDING
 from tiny import run_config, write_dataset
 
 pytestmark = pytest.mark.slow
 
 LINK = Link(bandwidth=100.0, latency=0.5)
-FABRIC = Fabric(near=LINK, far=Link(bandwidth=10.0, latency=2.0), node=4, meeting=0.25)
+FABRIC = Fabric(near=LINK, far=Link(bandwidth=10.0, latency=2.0), node=4, barrier=0.25)
 
 
 def test_shares_a_step_among_processes_and_prints_it_beside_the_formula(monkeypatch, tmp_path: Path):
@@ -62,9 +62,9 @@ def test_waiting_for_a_slower_process_is_no_communication():
     """The second process is 3 s late for the first network, the first one 1 s for the other."""
 
     def process(late, early):
-        first = [_span(SENDING, 10 + late, 11 + late), _span(MEETING, 11 + late, 14.5), _span(RECEIVING, 14.5, 16)]
+        first = [_span(SENDING, 10 + late, 11 + late), _span(BARRIER, 11 + late, 14.5), _span(RECEIVING, 14.5, 16)]
         second = [_span(SENDING, 20 + early, 20.5 + early), _span(SENDING, 21 + early, 21.5 + early)]
-        rest = [_span(MEETING, 21.5 + early, 23), _span(RECEIVING, 23, 24), _span(ASKING, 30, 30.25)]
+        rest = [_span(BARRIER, 21.5 + early, 23), _span(RECEIVING, 23, 24), _span(ASKING, 30, 30.25)]
         return Profiled(40.0, (*first, *second, *rest))
 
     both = [process(0.0, 1.0), process(3.0, 0.0)]
@@ -76,7 +76,7 @@ def test_waiting_for_a_slower_process_is_no_communication():
 
 
 def test_communication_that_a_gpu_computes_beside_costs_nothing():
-    spans = (_span(SENDING, 1, 1.5), _span(MEETING, 2, 3), _span(RECEIVING, 3, 3.5))
+    spans = (_span(SENDING, 1, 1.5), _span(BARRIER, 2, 3), _span(RECEIVING, 3, 3.5))
     carrying = (_span("ncclDevKernel", 1.5, 6),)
     computing = (_span("convolution", 0, 2.5), _span("convolution", 2.25, 4), _span("adam", 7, 8))
     step = Profiled(10.0, spans, carrying, computing)
@@ -98,7 +98,7 @@ def test_nodes_add_up_first_and_share_at_last():
     far = 2 * 2 * (12 / 3 / 10 + 2.0)
     assert all_reduce(48, 12, FABRIC) == pytest.approx(near + far)
     assert all_reduce(48, 4, FABRIC) == pytest.approx(near)
-    assert meeting(12, FABRIC) == 11 * 0.25
+    assert barrier(12, FABRIC) == 11 * 0.25
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_gradients_travel_while_others_are_made(window, left):
 
 
 def test_a_step_that_processes_share():
-    step = Step(fixed=1.0, each=0.5, passes=(Pass((50,), 0.0), Pass((100,), 0.0)), meetings=3)
+    step = Step(fixed=1.0, each=0.5, passes=(Pass((50,), 0.0), Pass((100,), 0.0)), barriers=3)
     assert predicted(step, 8, 1, FABRIC, 1) == 5.0
     travel = 2 * (50 / 2 / 100 + 0.5) + 2 * (100 / 2 / 100 + 0.5)
     assert predicted(step, 8, 2, FABRIC, 2) == pytest.approx(3.0 + travel + 3 * 0.25)
@@ -137,14 +137,14 @@ def test_a_link_is_found_again_in_its_times():
 def test_predictions_stand_beside_what_was_measured():
     """Times that follow the formula are predicted from those of two processes."""
     link = Link(1e6, 1e-3)
-    fabric = Fabric(link, link, node=4, meeting=0.01)
-    step = Step(fixed=0.5, each=0.25, passes=(Pass((4000,), 0.0), Pass((8000,), 0.0)), meetings=3)
+    fabric = Fabric(link, link, node=4, barrier=0.01)
+    step = Step(fixed=0.5, each=0.25, passes=(Pass((4000,), 0.0), Pass((8000,), 0.0)), barriers=3)
     teams = tuple(
         Team(
             count,
             predicted(step, 8, count, fabric, 4),
             tuple(all_reduce(size, count, fabric) for size in SIZES),
-            meeting(count, fabric),
+            barrier(count, fabric),
             communication=0.1,
             waiting=0.0,
             windows=(0.0, 0.0),

@@ -184,7 +184,7 @@ def test_the_profiler_tells_whose_gradient_is_computed():
     assert found[spans.PLANES]["backward"] > found["the rest"]["forward"]
 
 
-@pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
+@pytest.mark.parametrize("isosurface", ["tetrahedra", pytest.param("flexicubes", marks=pytest.mark.slow)])
 def test_a_training_step_marks_every_stage(isosurface: str, tmp_path: Path):
     write_dataset(tmp_path / "data")
     changed = replace(GENERATOR, isosurface=isosurface)

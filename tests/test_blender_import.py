@@ -15,9 +15,12 @@ from solids import painted_ripples, ripples, torus
 HERE = Path(__file__).parent
 PYTHON = HERE.parent / ".venv-blender/bin/python"
 
-pytestmark = pytest.mark.skipif(
-    not (HERE.parent / ".venv-blender/.ready").is_file(), reason="needs Blender: make .venv-blender/.ready"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (HERE.parent / ".venv-blender/.ready").is_file(), reason="needs Blender: make .venv-blender/.ready"
+    ),
+]
 
 RING, TUBE = 0.3, 0.12
 
@@ -35,9 +38,9 @@ def opened(mesh: TexturedMesh, file: Path) -> tuple[dict, np.ndarray]:
         [PYTHON, HERE / "import_in_blender.py", file, image], capture_output=True, text=True, timeout=300
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    (line,) = (line for line in run.stdout.splitlines() if line.startswith("FACTS "))
+    (line,) = (line for line in run.stdout.splitlines() if line.startswith("CONTENTS "))
     with Image.open(image) as image:
-        return json.loads(line.removeprefix("FACTS ")), np.asarray(image.convert("RGBA")).astype(float) / 255
+        return json.loads(line.removeprefix("CONTENTS ")), np.asarray(image.convert("RGBA")).astype(float) / 255
 
 
 def true_image() -> tuple[np.ndarray, np.ndarray]:
@@ -50,15 +53,15 @@ def true_image() -> tuple[np.ndarray, np.ndarray]:
     return colors.numpy().reshape(64, 64, 3), height > 0
 
 
-def check(facts: dict, image: np.ndarray, mesh: TexturedMesh) -> None:
-    assert facts["faces"] == mesh.faces.shape[0]
-    assert facts["triangles"]
-    assert facts["uv_layers"] == [3 * mesh.faces.shape[0]]
+def check(contents: dict, image: np.ndarray, mesh: TexturedMesh) -> None:
+    assert contents["faces"] == mesh.faces.shape[0]
+    assert contents["triangles"]
+    assert contents["uv_layers"] == [3 * mesh.faces.shape[0]]
     # Blender's Z is up: x, y, z become x, −z, y.
     low, high = mesh.vertices.amin(dim=0).tolist(), mesh.vertices.amax(dim=0).tolist()
-    np.testing.assert_allclose(facts["low"], [low[0], -high[2], low[1]], atol=1e-4)
-    np.testing.assert_allclose(facts["high"], [high[0], -low[2], high[1]], atol=1e-4)
-    (material,) = facts["materials"]
+    np.testing.assert_allclose(contents["low"], [low[0], -high[2], low[1]], atol=1e-4)
+    np.testing.assert_allclose(contents["high"], [high[0], -low[2], high[1]], atol=1e-4)
+    (material,) = contents["materials"]
     assert material["image"] == [256, 256]
     assert material["color_space"] == "sRGB"
     assert material["metallic"] == 0
@@ -72,11 +75,11 @@ def check(facts: dict, image: np.ndarray, mesh: TexturedMesh) -> None:
 
 
 def test_glb(painted: TexturedMesh, tmp_path: Path) -> None:
-    facts, image = opened(painted, tmp_path / "a torus.glb")
-    check(facts, image, painted)
-    assert facts["materials"][0]["culled"]
+    contents, image = opened(painted, tmp_path / "a torus.glb")
+    check(contents, image, painted)
+    assert contents["materials"][0]["culled"]
     # Normals are ours, not Blender's flat ones: outward from the ring (Blender's axes).
-    normals, positions = np.array(facts["normals"]), np.array(facts["corner_positions"])
+    normals, positions = np.array(contents["normals"]), np.array(contents["corner_positions"])
     ring = positions * [1, 1, 0]
     ring *= RING / np.linalg.norm(ring, axis=1, keepdims=True)
     outward = (positions - ring) / np.linalg.norm(positions - ring, axis=1, keepdims=True)
@@ -84,25 +87,25 @@ def test_glb(painted: TexturedMesh, tmp_path: Path) -> None:
 
 
 def test_obj(painted: TexturedMesh, tmp_path: Path) -> None:
-    facts, image = opened(painted, tmp_path / "a torus.obj")
-    check(facts, image, painted)
+    contents, image = opened(painted, tmp_path / "a torus.obj")
+    check(contents, image, painted)
 
 
 def test_usdz(painted: TexturedMesh, tmp_path: Path) -> None:
-    facts, image = opened(painted, tmp_path / "a torus.usdz")
-    check(facts, image, painted)
+    contents, image = opened(painted, tmp_path / "a torus.usdz")
+    check(contents, image, painted)
 
 
 def test_stl(painted: TexturedMesh, tmp_path: Path) -> None:
     """Blender takes a unit for a metre and +Z up, as printers do."""
-    facts, _ = opened(painted, tmp_path / "torus.stl")
-    assert facts["faces"] == painted.faces.shape[0]
-    assert min(facts["low"]) == pytest.approx(0, abs=1e-4)
-    assert max(facts["high"]) == pytest.approx(100, abs=1e-3)
-    assert facts["high"][2] == min(facts["high"])
+    contents, _ = opened(painted, tmp_path / "torus.stl")
+    assert contents["faces"] == painted.faces.shape[0]
+    assert min(contents["low"]) == pytest.approx(0, abs=1e-4)
+    assert max(contents["high"]) == pytest.approx(100, abs=1e-3)
+    assert contents["high"][2] == min(contents["high"])
 
 
 def test_ply(painted: TexturedMesh, tmp_path: Path) -> None:
-    facts, _ = opened(painted, tmp_path / "torus.ply")
-    assert facts["faces"] == painted.faces.shape[0]
-    assert len(facts["colors"]) == 1
+    contents, _ = opened(painted, tmp_path / "torus.ply")
+    assert contents["faces"] == painted.faces.shape[0]
+    assert len(contents["colors"]) == 1

@@ -200,6 +200,7 @@ def test_a_program_that_hangs_is_stopped(tmp_path, monkeypatch):
         load(tmp_path / "a.fbx")
 
 
+@pytest.mark.slow
 @needs_blender
 def test_a_blend_that_needs_too_much_memory_is_refused(tmp_path, monkeypatch):
     make = "import bpy, sys; bpy.ops.wm.save_as_mainfile(filepath=sys.argv[1])"
@@ -211,6 +212,7 @@ def test_a_blend_that_needs_too_much_memory_is_refused(tmp_path, monkeypatch):
     assert len(str(caught.value).splitlines()) == 1
 
 
+@pytest.mark.slow
 @needs_blender
 def test_a_blend_runs_nothing_reads_nothing_outside_and_has_its_textures(tmp_path):
     folder = tmp_path / "in"

@@ -29,7 +29,7 @@ def fail(item: tuple[Path, int]) -> int:
     return 1
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, GeneratorExit])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, pytest.param(GeneratorExit, marks=pytest.mark.slow)])
 def test_whoever_stops_waits_for_no_object_and_leaves_nothing_half_written(tmp_path, error):
     results = in_processes(hold, [(tmp_path, 0), (tmp_path, 1)], 2)
     assert next(results) == 0
@@ -38,6 +38,7 @@ def test_whoever_stops_waits_for_no_object_and_leaves_nothing_half_written(tmp_p
     assert [path.name for path in tmp_path.iterdir()] == ["begun"]
 
 
+@pytest.mark.slow
 def test_an_error_of_one_object_stops_the_others(tmp_path):
     with pytest.raises(ValueError, match="the first one"):
         list(in_processes(fail, [(tmp_path, 0), (tmp_path, 1)], 2))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from get3d.networks.discriminator import DiscriminatorConfig, camera_features, minibatch_deviation
+from get3d.networks.discriminator import Discriminator, DiscriminatorConfig, camera_features, minibatch_deviation
 
 CONFIG = DiscriminatorConfig(channel_base=64, channel_max=8, condition=6, condition_layers=2)
 
@@ -37,7 +37,7 @@ def test_a_batch_must_split_into_groups() -> None:
 
 
 def test_colours_and_mask_are_judged_apart(device: torch.device) -> None:
-    discriminator = CONFIG.build(resolution=16).to(device)
+    discriminator = Discriminator(CONFIG, resolution=16).to(device)
     images, angles = (t.to(device) for t in _inputs(4, 16))
     logits = discriminator(images, angles)
     changed = images.clone()
@@ -50,7 +50,7 @@ def test_colours_and_mask_are_judged_apart(device: torch.device) -> None:
 
 @pytest.mark.parametrize("resolution", [4, 8, 32])
 def test_every_resolution_has_its_blocks_and_every_parameter_a_gradient(resolution: int) -> None:
-    discriminator = CONFIG.build(resolution=resolution)
+    discriminator = Discriminator(CONFIG, resolution=resolution)
     assert len(discriminator.rgb.blocks) == math.log2(resolution) - 2
     logits = discriminator(*_inputs(4, resolution))
     (logits.rgb + logits.mask).sum().backward()
@@ -59,7 +59,7 @@ def test_every_resolution_has_its_blocks_and_every_parameter_a_gradient(resoluti
 
 def test_gradients_of_both_orders() -> None:
     small = DiscriminatorConfig(channel_base=16, channel_max=3, condition=3, condition_layers=1)
-    discriminator = small.build(resolution=8).double()
+    discriminator = Discriminator(small, resolution=8).double()
     images, angles = _inputs(2, 8, torch.float64)
 
     def logits(images: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ def test_gradients_of_both_orders() -> None:
 
 
 def test_gradient_penalty_reaches_every_weight() -> None:
-    discriminator = CONFIG.build(resolution=16)
+    discriminator = Discriminator(CONFIG, resolution=16)
     images, angles = _inputs(4, 16)
     images.requires_grad_()
     logits = discriminator(images, angles)
@@ -82,7 +82,7 @@ def test_gradient_penalty_reaches_every_weight() -> None:
 
 
 def test_classes_change_the_logits() -> None:
-    discriminator = CONFIG.build(resolution=8, label_dim=3)
+    discriminator = Discriminator(CONFIG, resolution=8, label_dim=3)
     images, angles = _inputs(4, 8)
     first, second = (discriminator(images, angles, torch.full((4,), k)) for k in (0, 1))
     assert not first.rgb.allclose(second.rgb)
@@ -92,11 +92,11 @@ def test_classes_change_the_logits() -> None:
 
 def test_images_of_another_resolution_are_refused() -> None:
     with pytest.raises(ValueError, match="images of 16² given to a discriminator of 8²"):
-        CONFIG.build(resolution=8)(*_inputs(4, 16))
+        Discriminator(CONFIG, resolution=8)(*_inputs(4, 16))
 
 
 def test_half_precision_is_near(device: torch.device) -> None:
-    discriminator = CONFIG.build(resolution=16).to(device)
+    discriminator = Discriminator(CONFIG, resolution=16).to(device)
     images, angles = (t.to(device) for t in _inputs(4, 16))
     with torch.autocast(device.type, torch.bfloat16):
         half = discriminator(images, angles)
@@ -106,7 +106,7 @@ def test_half_precision_is_near(device: torch.device) -> None:
 
 
 def test_a_branch_alone_gives_the_logits_of_the_whole() -> None:
-    discriminator = CONFIG.build(resolution=16, label_dim=2)
+    discriminator = Discriminator(CONFIG, resolution=16, label_dim=2)
     images, angles = _inputs(4, 16)
     label = torch.tensor([0, 1, 1, 0])
     whole = discriminator(images, angles, label)
@@ -115,7 +115,7 @@ def test_a_branch_alone_gives_the_logits_of_the_whole() -> None:
 
 
 def test_features_of_large_images_are_computed_again_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    discriminator = CONFIG.build(resolution=32)
+    discriminator = Discriminator(CONFIG, resolution=32)
     images, angles = _inputs(4, 32)
     calls = []
     for number, block in enumerate(discriminator.rgb.blocks):

@@ -74,6 +74,6 @@ def test_what_does_not_fit_is_refused(data, tmp_path, monkeypatch, free, fix):
 
 
 def test_not_even_small_batches_fit(data, tmp_path, monkeypatch):
-    monkeypatch.setattr(dry_run, "_RESERVE", 1.0)
+    monkeypatch.setattr(dry_run, "RESERVE", 1.0)
     with pytest.raises(InputError, match=r"8 images of 64² at once do not fit|4 images of 64² at once do not fit"):
         measure(prepare_run(_config(data, tmp_path)))

@@ -6,6 +6,7 @@ from torch import Tensor
 from get3d.networks import fields
 from get3d.networks.fields import GeometryField, Head, TriPlanes, UnifiedConfig
 from get3d.networks.planes import PlanesConfig
+from get3d.networks.synthesis import build_synthesis
 from random_fields import SIZE, random_fields, random_points
 
 CONFIG = UnifiedConfig(PlanesConfig(resolution=8, channels=4, channel_base=32, channel_max=8), texture_features=5)
@@ -36,7 +37,7 @@ def _evaluated(head: Head, features: Tensor) -> Tensor:
 
 
 def test_styles_are_counted_as_published() -> None:
-    full = UnifiedConfig(PlanesConfig(channel_base=256)).build(style=2, size=1.0, cell_values=0)
+    full = build_synthesis(UnifiedConfig(PlanesConfig(channel_base=256)), style=2, size=1.0, cell_values=0)
     assert (full.num_geometry_styles, full.num_texture_styles) == (22, 9)
 
 

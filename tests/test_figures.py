@@ -1,6 +1,7 @@
 """The figure of the house is that of today's imports."""
 
 import runpy
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,16 @@ def test_every_room_of_the_package_is_in_the_contract(figures):
     named = {room for layer in figures["rooms"]() for room in layer}
     there = {path.stem for path in package.glob("*.py")} | {path.parent.name for path in package.glob("*/__init__.py")}
     assert there - {"__init__", "__main__"} == named
+
+
+def test_no_room_and_no_module_is_large():
+    package = ROOT / "src" / "get3d"
+    lines = {path.relative_to(package): len(path.read_text().splitlines()) for path in package.rglob("*.py")}
+    assert max(lines.values()) <= 400
+    rooms = Counter()
+    for path, count in lines.items():
+        rooms[path.parts[0]] += count
+    assert rooms.most_common(1)[0][1] <= rooms.total() / 6, rooms.most_common(3)
 
 
 def test_imports_of_every_form_are_seen(figures, tmp_path):

@@ -21,7 +21,7 @@ from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr
 from get3d.fitting.config import FIT_LOSSES, FitConfig
 from get3d.fitting.fit import fit
-from get3d.fitting.inversion import Objective, fit_styles, style_model
+from get3d.fitting.inversion import Objective, along_axes, refine, style_model
 from get3d.fitting.photos import SHARE, Photo, Window, read_photo, targets, window_of
 from get3d.fitting.search import best_starts
 from get3d.fitting.views import Views
@@ -78,6 +78,7 @@ def _disc(path: Path, size: tuple[int, int] = (40, 30), *, mode: str = "RGBA", d
     return path
 
 
+@pytest.mark.slow
 def test_an_object_of_the_model_comes_back_and_other_commands_go_on_from_it(
     generator: Generator, model: Path, tmp_path: Path
 ):
@@ -91,9 +92,9 @@ def test_an_object_of_the_model_comes_back_and_other_commands_go_on_from_it(
     config = FitConfig(
         str(model), out, images=tuple(photos), cameras=tmp_path / "cameras.csv", starts=4, steps=100, name="it", **SMALL
     )
-    facts = fit(config, QUIET)
-    assert min(facts["iou"]) > 0.9
-    assert min(facts["psnr"]) > 15
+    entry = fit(config, QUIET)
+    assert min(entry["iou"]) > 0.9
+    assert min(entry["psnr"]) > 15
     assert {"it.glb", "comparison.png", "shapes.json", "index.html"} <= {path.name for path in out.iterdir()}
     # Three images a row, two rows, of at least 128 pixels.
     with Image.open(out / "comparison.png") as image:
@@ -119,15 +120,9 @@ def test_a_camera_is_estimated(generator: Generator):
     real = targets([Photo(Path("drawn"), pixels)], [window], 48)
     found = best_starts(generator, styles, real, None, 4)
     objective = Objective(real, FIT_LOSSES, prior=0.0, layer_prior=0.0)
-    fitted = fit_styles(
-        generator,
-        style_model(generator, None),
-        found,
-        objective,
-        estimate=True,
-        steps=25,
-        progress=lambda images: None,
-    ).best(1)
+    free = along_axes(style_model(generator, None), found.styles, objective)
+    options = {"estimate": True, "steps": 25, "progress": lambda images: None}
+    fitted = refine(generator, free, found, objective, **options).best(1)
     error = (fitted.views.angles[0] - angles[0]).abs()
     assert error.max() < np.radians(8)
     exact = Views.of_windows(PRIOR, angles, [window])
@@ -162,6 +157,7 @@ def test_every_image_loss_has_a_weight_in_a_fit():
     assert IMAGE_LOSSES.keys() == FIT_LOSSES.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:IoU")
 def test_tuning_brings_an_object_nearer_and_its_model_is_a_change_of_a_bundled_one(
     generator: Generator, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

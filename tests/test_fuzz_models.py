@@ -17,10 +17,13 @@ from get3d.checkpoints.published import convert, load_published
 from get3d.checkpoints.published_names import discriminator_names, generator_names
 from get3d.generation.shape_list import of_seeds, read_shape_list, write_shape_list
 from get3d.generator import Generator
+from get3d.networks import Discriminator
 from get3d.storage import checksum, describe, save_tensors, with_prefix
 from get3d.training.folder import write_config
 from get3d.training.runs import status
 from tiny import DISCRIMINATOR, GENERATOR
+
+pytestmark = pytest.mark.slow
 
 
 def saved(path: Path) -> bytes:
@@ -90,7 +93,7 @@ def test_model_bytes(tmp_path):
 
 
 def published() -> dict[str, dict[str, torch.Tensor]]:
-    generator, judge = Generator(GENERATOR), DISCRIMINATOR.build(resolution=16)
+    generator, judge = Generator(GENERATOR), Discriminator(DISCRIMINATOR, resolution=16)
     low_pass = torch.outer(*[torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8] * 2)
     parts = {}
     for part, network, names in (

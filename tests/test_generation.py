@@ -594,7 +594,7 @@ def test_the_page_says_the_command(model, tmp_path, said, monkeypatch):
 
 
 def test_a_page_of_many_shows_the_first_and_says_so(model, tmp_path, said, monkeypatch):
-    monkeypatch.setattr("get3d.generation.page._SHOWN", 2)
+    monkeypatch.setattr("get3d.generation.page.SHOWN", 2)
     generate(GenerateConfig(model, out=tmp_path, num=3, **QUICK), said)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert page.count('class="stage"') == 2

@@ -210,11 +210,10 @@ SEPARATE = SeparateConfig(
 @pytest.mark.parametrize(
     "generator",
     [
-        GENERATOR,
-        replace(GENERATOR, isosurface="flexicubes"),
-        replace(GENERATOR, synthesis=SEPARATE),
+        pytest.param(GENERATOR, id="unified"),
+        pytest.param(replace(GENERATOR, isosurface="flexicubes"), id="flexicubes", marks=pytest.mark.slow),
+        pytest.param(replace(GENERATOR, synthesis=SEPARATE), id="separate", marks=pytest.mark.slow),
     ],
-    ids=["unified", "flexicubes", "separate"],
 )
 def test_shapes_come_to_agree_with_hulls(data: Path, tmp_path: Path, generator):
     """The hull alone moves them, the shapes that are drawn and those that are not."""
@@ -233,6 +232,7 @@ def test_shapes_come_to_agree_with_hulls(data: Path, tmp_path: Path, generator):
     assert sum(found[-5:]) < 0.8 * sum(found[:5])
 
 
+@pytest.mark.slow
 def test_interrupted_and_shared_runs_follow_the_same_course(data: Path, tmp_path: Path):
     def tensors(out: Path) -> dict[str, torch.Tensor]:
         return load_tensors(out / "checkpoints" / "checkpoint-000000000016.safetensors").tensors

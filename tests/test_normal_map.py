@@ -29,6 +29,7 @@ def views() -> Cameras:
     return Cameras.orbit(torch.tensor([0.0, 2.0, 4.0]), torch.tensor([1.2, 1.6, 1.0]))
 
 
+@pytest.mark.slow
 def test_light_bends_as_on_the_full_mesh(tmp_path):
     full = bumpy()
     normals = MeshBatch.from_meshes([full]).vertex_normals()

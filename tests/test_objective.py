@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from get3d.networks import DiscriminatorConfig, Logits
+from get3d.networks import Discriminator, DiscriminatorConfig, Logits
 from get3d.training.objective import discriminator_loss, generator_loss, gradient_penalty
 
 
@@ -35,7 +35,7 @@ def test_penalty_of_a_linear_discriminator_is_the_norm_of_its_weights():
 def test_penalty_and_its_gradient_agree_with_finite_differences():
     torch.manual_seed(0)
     config = DiscriminatorConfig(channel_base=64, channel_max=8, group=1, condition=8)
-    network = config.build(resolution=8).double()
+    network = Discriminator(config, resolution=8).double()
     images = torch.randn(2, 4, 8, 8, dtype=torch.float64)
     angles = torch.rand(2, 2, dtype=torch.float64)
 

@@ -195,6 +195,7 @@ def test_finishes_are_what_the_things_are_made_of():
     assert not any(make("vase", 0, number, texture=256).textures["metallic"].any() for number in range(3))
 
 
+@pytest.mark.slow
 @needs_blender
 def test_a_glb_looks_in_blender_as_in_our_renderer(tmp_path):
     """A glazed vase in a map of light: the mean difference in linear light is small, and of another light it is not."""

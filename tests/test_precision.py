@@ -16,7 +16,7 @@ from get3d.cameras import Cameras
 from get3d.datasets.loader import Batch
 from get3d.files import InputError
 from get3d.generator import Generator
-from get3d.networks import PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
+from get3d.networks import Discriminator, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
 from get3d.training.loop import start, train, train_step
 
 PLANES = PlanesConfig(resolution=16, channels=4, channel_base=256, channel_max=16)
@@ -65,7 +65,7 @@ def _distance(a, b):
 def test_networks_in_bf16_are_near_those_in_full_precision(kind, device):
     torch.manual_seed(0)
     generator = Generator(replace(tiny.GENERATOR, synthesis=SYNTHESIS[kind], grid_resolution=12)).to(device)
-    discriminator = tiny.DISCRIMINATOR.build(resolution=16).to(device)
+    discriminator = Discriminator(tiny.DISCRIMINATOR, resolution=16).to(device)
     cameras = Cameras.sample(tiny.GENERATOR.cameras, 4, tiny.seeded()).to(device)
     points = (torch.rand(4, 50, 3, generator=tiny.seeded()) * 0.6 - 0.3).to(device)
     images = torch.rand(4, 4, 16, 16, generator=tiny.seeded()).to(device)

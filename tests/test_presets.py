@@ -48,7 +48,7 @@ def _overridden(preset, **changes):
     return tyro.cli(TrainConfig, default=config, args=arguments, registry=REGISTRY)
 
 
-@pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
+@pytest.mark.parametrize("isosurface", ["tetrahedra", pytest.param("flexicubes", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_two_steps_of_every_preset(data, tmp_path, preset, isosurface):
     config = _overridden(preset, data=data, out=tmp_path, generator__isosurface=isosurface)

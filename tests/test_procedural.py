@@ -14,7 +14,7 @@ from get3d.authoring.procedural import KINDS, SynthConfig, make, synthesize
 from get3d.camera_prior import CameraPrior
 from get3d.datasets.check import check
 from get3d.datasets.index import SPLITS, read
-from get3d.export.write import sample_texture
+from get3d.export import sample_texture
 from get3d.files import InputError
 from get3d.synthetic.assemble import assemble
 from get3d.synthetic.parts import Part, ellipse, lathe, slab, tube
@@ -200,6 +200,7 @@ def test_all_kinds_together_are_labelled_and_each_is_split_alike(tmp_path):
     assert files(alone / "images") == files(root / "images" / "car")
 
 
+@pytest.mark.slow
 def test_processes_give_the_same_as_one(tmp_path):
     one = files(synthesize(config(tmp_path / "a", shapes=2, views=1), QUIET))
     two = files(synthesize(config(tmp_path / "b", shapes=2, views=1, workers=2), QUIET))

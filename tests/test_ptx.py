@@ -13,6 +13,8 @@ import warp as wp
 import get3d
 from get3d.render.kernels import start_warp
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = Path(get3d.__file__).parent
 KERNELS = sorted(path for path in PACKAGE.rglob("*.py") if "@wp.kernel" in path.read_text(encoding="utf-8"))
 WANTED = (70, 80, 90, 100, 120)

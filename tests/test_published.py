@@ -23,7 +23,15 @@ from get3d.checkpoints.published_names import discriminator_names, generator_nam
 from get3d.files import InputError
 from get3d.generator import Generator, GeneratorConfig
 from get3d.latents import Latents
-from get3d.networks import DiscriminatorConfig, Fields, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
+from get3d.networks import (
+    Discriminator,
+    DiscriminatorConfig,
+    Fields,
+    PlanesConfig,
+    SeparateConfig,
+    UnifiedConfig,
+    VolumeConfig,
+)
 from published import relative_error
 
 EXPECTED = np.load(FIXTURES / "networks.npz")
@@ -82,6 +90,7 @@ def test_unified_generator_for_flexicubes_gives_the_published_numbers() -> None:
     _assert_published(geometry.cell_values(axis), "flexicubes.weights")
 
 
+@pytest.mark.slow
 def test_separate_generators_give_the_published_numbers() -> None:
     fields = _fields(conversion.generator_from_published(published.state_dict("separate_dmtet.G"), "the fixture", GRID))
     points = _tensor("points")
@@ -91,6 +100,7 @@ def test_separate_generators_give_the_published_numbers() -> None:
     _assert_published(fields.texture.at(points)["base_color"], "separate.rgb")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resolution", [256, 1024])
 def test_discriminator_gives_the_published_numbers(resolution: int) -> None:
     discriminator = conversion.discriminator_from_published(published.state_dict("D", resolution), "the fixture")
@@ -114,7 +124,7 @@ def _checkpoint(kind: str = "unified", isosurface: str = "tetrahedra") -> dict[s
     )
     judge = DiscriminatorConfig(channel_base=64, channel_max=10, condition=6, condition_layers=2)
     generators = [(Generator(config), generator_names(config)) for _ in range(2)]
-    networks = [*generators, (judge.build(resolution=16), discriminator_names(judge, 16))]
+    networks = [*generators, (Discriminator(judge, resolution=16), discriminator_names(judge, 16))]
     return {
         part: {name: FILTER if own is None else network.state_dict()[own] for name, own in names.items()}
         for part, (network, names) in zip(("G", "G_ema", "D"), networks, strict=True)

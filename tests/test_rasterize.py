@@ -235,6 +235,7 @@ def test_says_when_a_camera_is_missing():
         rasterize(random_meshes(3, seed=0), front_cameras(2), 16)
 
 
+@pytest.mark.slow
 def test_starts_without_a_word():
     """Neither the import nor the first image prints anything."""
     call = "visible_faces(torch.ones(3, 3), torch.tensor([[0, 1, 2]]), torch.tensor([0, 1]), 4, 4)"

@@ -108,6 +108,7 @@ def stuck() -> None:
         sum(itertools.repeat(0))
 
 
+@pytest.mark.slow
 def test_what_no_signal_stops_ends_with_its_process():
     process = multiprocessing.get_context("spawn").Process(target=stuck)
     process.start()

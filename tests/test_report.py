@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -79,6 +80,13 @@ def evaluated(models, data, tmp_path_factory):
     return out, evaluate(small(models, data, out), CONSOLE)
 
 
+@pytest.fixture
+def numbers_only(monkeypatch):
+    """Leaves the images and objects of the page out, which take most of the time."""
+    monkeypatch.setattr("get3d.evaluation.report.sample_images", lambda *_: {})
+    monkeypatch.setattr("get3d.evaluation.report.objects_to_turn", lambda *_: [])
+
+
 def test_the_report_holds_every_number_of_every_model(evaluated, models):
     out, report = evaluated
     assert json.loads((out / "report.json").read_text()) == report
@@ -99,8 +107,15 @@ def test_the_report_holds_every_number_of_every_model(evaluated, models):
     assert report["settings"]["options"]["seed"] == 0
 
 
-def test_json_is_the_report_alone(evaluated, models, data, capsys):
+def _copied(evaluated, folder: Path):
+    """The evaluation in a folder of its own, where another one of the same options may write its page."""
     out, report = evaluated
+    return Path(shutil.copytree(out, folder / "evaluation")), report
+
+
+@pytest.mark.usefixtures("numbers_only")
+def test_json_is_only_the_report(evaluated, models, data, tmp_path, capsys):
+    out, report = _copied(evaluated, tmp_path)
     said = evaluate(small(models, data, out, json=True), terminal())
     assert json.loads(capsys.readouterr().out) == said
     assert [model["metrics"] for model in said["models"]] == [model["metrics"] for model in report["models"]]
@@ -143,15 +158,16 @@ def test_matrices_are_kept_and_are_those_of_the_metrics(evaluated):
         assert (own == own.T).all()
 
 
-def test_the_same_command_measures_nothing_again(evaluated, models, data, monkeypatch):
-    out, report = evaluated
+@pytest.mark.usefixtures("numbers_only")
+def test_the_same_command_measures_nothing_again(evaluated, models, data, tmp_path, monkeypatch):
+    out, report = _copied(evaluated, tmp_path)
     for module, name in ((shape_sets, "mesh_quality"), (shape_sets, "sample_surface")):
         monkeypatch.setattr(module, name, lambda *_: pytest.fail("measured again"))
     assert evaluate(small(models, data, out), CONSOLE)["models"] == report["models"]
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_another_version_of_a_descriptor_is_measured_anew(models, data, tmp_path, monkeypatch):
-    monkeypatch.setattr("get3d.evaluation.report.sample_images", lambda *_: {})
     config = small(models[:1], data, tmp_path, textures=0, images=0, references=2, train_objects=2, distances=("cd",))
     evaluate(config, CONSOLE)
     monkeypatch.setattr("get3d.metrics.lightfield.VERSION", 99)
@@ -162,13 +178,15 @@ def test_another_version_of_a_descriptor_is_measured_anew(models, data, tmp_path
     assert len(measured) == 8 + 4
 
 
-def test_images_alone_need_no_meshes(models, data, tmp_path):
+@pytest.mark.usefixtures("numbers_only")
+def test_images_need_no_meshes(models, data, tmp_path):
     config = small(models[:1], data, tmp_path, shapes=False, meshes=tmp_path / "none", textures=0)
     report = evaluate(config, CONSOLE)
     assert set(report["models"][0]["metrics"]) == {"swd", "swd_rgb", "swd_mask"}
     assert "FID, KID, precision and recall are left out" in report["warnings"][0]
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_efficientnet_gives_fed_beside_that_of_real_images(models, data, tmp_path, monkeypatch):
     kind = replace(NETWORKS["efficientnet"], there=lambda: True, open=_TwelvePixels)
     monkeypatch.setitem(NETWORKS, "efficientnet", kind)
@@ -182,9 +200,10 @@ def test_efficientnet_gives_fed_beside_that_of_real_images(models, data, tmp_pat
 class _TwelvePixels(EfficientNetLite):
     """The network itself, on the smallest images that it takes, for the sake of time."""
 
-    _SIDE = 32
+    SIDE = 32
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_a_network_gives_fid(models, data, tmp_path, monkeypatch):
     class StandIn(torch.nn.Module):
         def forward(self, x: torch.Tensor, return_features: bool = False) -> torch.Tensor:
@@ -225,6 +244,7 @@ def test_a_model_whose_field_has_one_sign_is_empty_and_no_good(data, tmp_path, i
     assert "8 of 8 generated shapes are empty" in " ".join(report["warnings"])
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_empty_shapes_among_others_are_named_counted_and_left_out_of_distances(data, tmp_path):
     path = tmp_path / "some.safetensors"
     save_model(path, 0)
@@ -251,6 +271,7 @@ def _highest_sdf(generator, seed):
     return generator.field(generator.sample_latents(1, seed), 1.0).sdf(points).max()
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_shapes_of_another_configuration_are_made_anew(models, data, tmp_path):
     """The same weights in the same place: another grid is another set of shapes, on which all numbers depend."""
     path = tmp_path / "model.safetensors"
@@ -265,6 +286,7 @@ def test_shapes_of_another_configuration_are_made_anew(models, data, tmp_path):
     assert len(set(faces.values())) == 3
 
 
+@pytest.mark.usefixtures("numbers_only")
 def test_the_published_protocol_mixes_styles_binarises_masks_and_does_not_centre(models, data, tmp_path):
     config = small(models[:1], data, tmp_path, textures=0, references=2, protocol="published", distances=("cd",))
     report = evaluate(config, CONSOLE)
@@ -275,9 +297,9 @@ def test_the_published_protocol_mixes_styles_binarises_masks_and_does_not_centre
         assert report["models"][0]["metrics"][name] != plain["models"][0]["metrics"][name]
 
 
-def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("numbers_only")
+def test_one_reference_is_said_to_tell_nothing(models, data, tmp_path):
     config = small(models[:1], data, tmp_path, textures=0, images=0, references=1, distances=("cd",))
-    monkeypatch.setattr("get3d.evaluation.report.sample_images", lambda *_: {})
     report = evaluate(config, CONSOLE)
     assert "only one reference" in report["warnings"][0]
 

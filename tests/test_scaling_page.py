@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
-from scaling import Fabric, Link, Pass, Step, all_reduce, exposed, meeting, predicted
+from scaling import Fabric, Link, Pass, Step, all_reduce, barrier, exposed, predicted
 
 from get3d import presets
 from get3d.generator import Generator
+from get3d.networks import Discriminator
 from get3d.training.gradients import buckets
 
 PAGE = (Path(__file__).parent.parent / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -30,11 +31,12 @@ def networks():
     made = {}
     for name in ("demo", "small", "paper"):
         config = presets.PRESETS[name].config
-        discriminator = config.discriminator.build(resolution=config.resolution, label_dim=0)
+        discriminator = Discriminator(config.discriminator, resolution=config.resolution, label_dim=0)
         made[name] = [list(network.parameters()) for network in (discriminator, Generator(config.generator))]
     return made
 
 
+@pytest.mark.slow
 def test_what_travels(networks):
     for name, generator, discriminator, both, each in _rows("preset"):
         d, g = networks[name.strip("`")]
@@ -69,7 +71,7 @@ def test_what_is_predicted(networks):
         want = [
             1000 * all_reduce(sum(map(sum, sizes)), number, fabric),
             1000 * exposed(step, computing, number, fabric),
-            1000 * step.meetings * meeting(number, fabric),
+            1000 * step.barriers * barrier(number, fabric),
             100 * computing / whole,
         ]
         print([gpus, machines, name], want)

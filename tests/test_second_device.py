@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = Path(__file__).with_name("second_device.py")
 SCENARIOS = {
     table: re.findall(rf"^@scenario\({table.upper()}\)\ndef (\w+)", PROGRAM.read_text(), re.MULTILINE)

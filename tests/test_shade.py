@@ -82,6 +82,7 @@ def test_specular_light_is_the_mean_over_the_lobe(lobe):
     torch.testing.assert_close(found, exact, rtol=0.01, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_map_says_the_same_as_the_lobes_that_it_shows():
     light, directions = lobes(6), evenly(300)
     shown = map_of(light, 128)
@@ -266,6 +267,7 @@ def test_a_turned_light_lights_as_the_surface_turned_back_sees_it():
     )
 
 
+@pytest.mark.slow
 @needs_blender
 def test_spheres_look_as_cycles_draws_them(tmp_path):
     """Three roughnesses of metal, and a glossy paint: the mean difference in linear light is at most 0.02."""

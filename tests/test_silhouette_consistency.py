@@ -55,7 +55,7 @@ WRONG = {
 """What is recorded in place of the angles, by how it is to be read."""
 
 
-@pytest.mark.parametrize("side", SIDES)
+@pytest.mark.parametrize("side", [16, pytest.param(64, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("convention", WRONG)
 def test_wrong_conventions_are_named(chairs, side, convention):
     factors, turns = (np.array(values) for values in WRONG[convention])

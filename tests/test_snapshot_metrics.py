@@ -100,6 +100,7 @@ def test_fid_comes_first_where_its_network_is(tmp_path, monkeypatch):
     assert default_metrics() == ("fid", "fed", "swd", "swd_rgb", "swd_mask")
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_the_best_by_the_first_metric(data, tmp_path):
     config = replace(
         tiny.run_config(data, tmp_path / "run", metrics=("mmd_cd", "swd"), metric_objects=2, keep=10),

@@ -19,7 +19,7 @@ from get3d.training.loop import train
 from get3d.training.monitor import Monitor
 from get3d.training.trackers import open_trackers
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 
 
 @pytest.fixture

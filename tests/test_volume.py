@@ -8,6 +8,7 @@ from torch import Tensor
 from get3d.networks import volume
 from get3d.networks.fields import GeometryField
 from get3d.networks.planes import PlanesConfig
+from get3d.networks.synthesis import build_synthesis
 from get3d.networks.volume import SeparateConfig, Volume, VolumeConfig, VolumeConv
 from random_fields import SIZE, random_fields, random_points
 
@@ -27,7 +28,7 @@ def _sampled(features: Volume, points: Tensor) -> Tensor:
 
 def test_styles_are_counted_as_published() -> None:
     small = SeparateConfig(volume=VolumeConfig(channel_base=32, hidden=4), planes=PlanesConfig(channel_base=256))
-    network = small.build(style=2, size=1.0, cell_values=0)
+    network = build_synthesis(small, style=2, size=1.0, cell_values=0)
     assert (network.num_geometry_styles, network.num_texture_styles) == (11, 22)
 
 

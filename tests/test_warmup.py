@@ -138,7 +138,13 @@ def test_a_run_that_starts_from_another_can_warm_up_again(data: Path, tmp_path: 
     assert "loss/generator" in lines[32]
 
 
-@pytest.mark.parametrize("generator", [GENERATOR, replace(GENERATOR, synthesis=SEPARATE)], ids=["unified", "separate"])
+@pytest.mark.parametrize(
+    "generator",
+    [
+        pytest.param(GENERATOR, id="unified"),
+        pytest.param(replace(GENERATOR, synthesis=SEPARATE), id="separate", marks=pytest.mark.slow),
+    ],
+)
 def test_the_adversarial_phase_can_be_of_textures_alone(data: Path, tmp_path: Path, generator):
     config = _config(data, tmp_path, generator=generator, kimg=0.072)
     config = replace(config, objective=replace(config.objective, adversarial="texture"), keep=100, snapshot_kimg=0.004)
@@ -238,6 +244,7 @@ def test_any_generator_warms_up(data: Path, tmp_path: Path, generator):
     assert load(tmp_path, "cpu").config.isosurface == generator.isosurface
 
 
+@pytest.mark.slow
 def test_classes_have_priors_of_their_own(tmp_path: Path):
     data = write_dataset(tmp_path / "data", views=2)
     description = json.loads((data / "dataset.json").read_text())

@@ -39,7 +39,7 @@ def test_it_is_the_convolution(n, inputs, outputs, height, width, seed):
 @pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize(("n", "strip", "parts"), [(1, 4096, 4), (3, 4096, 12), (5, 8192, 10), (5, 2**20, 1)])
 def test_strips_of_large_images_fit_together(n, strip, parts, channels_last, monkeypatch):
-    monkeypatch.setattr(winograd, "_STRIP", strip)
+    monkeypatch.setattr(winograd, "STRIP", strip)
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(n, 128, 32, 64, generator=generator)
     x = x.contiguous(memory_format=torch.channels_last) if channels_last else x

@@ -26,7 +26,7 @@ from get3d.isosurface import ISOSURFACES
 from get3d.latents import Latents, Styles, mix
 from get3d.materials import BASE_COLOR
 from get3d.meshes import MeshBatch
-from get3d.networks import Fields, MappingNetwork
+from get3d.networks import Fields, MappingNetwork, build_synthesis
 from get3d.render.lights import Light
 from get3d.shapes import Shapes
 
@@ -80,8 +80,11 @@ class Generator(nn.Module):
         self.mapping_geometry = MappingNetwork(**sizes, label_dim=len(config.classes))
         self.mapping_texture = MappingNetwork(**sizes, label_dim=len(config.classes))
         self.use_grid(config.grid_resolution)
-        self.synthesis = replace(config.synthesis, channels=config.channels).build(
-            style=config.w_dim, size=config.grid_size, cell_values=self.isosurface.cell_values
+        self.synthesis = build_synthesis(
+            replace(config.synthesis, channels=config.channels),
+            style=config.w_dim,
+            size=config.grid_size,
+            cell_values=self.isosurface.cell_values,
         )
 
     @torch.inference_mode(False)

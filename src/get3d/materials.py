@@ -71,7 +71,7 @@ class Channel:
         gltf: its slot in glTF; None if there is none.
         mtl: its slot in .mtl; None if there is none.
         usd: the UsdPreviewSurface input; None if there is none.
-        learnt: whether a network can make it; otherwise it is made of the mesh alone.
+        learnt: whether a network can make it; otherwise it is made from the mesh.
     """
 
     name: str

@@ -85,7 +85,7 @@ _PUBLISHED = {
 
 PRESETS = {
     "demo": Preset(
-        "64² images, small networks that learn by reconstruction alone: minutes on a CPU",
+        "64² images, small networks that learn only by reconstruction: minutes on a CPU",
         TrainConfig(
             resolution=64,
             batch=16,

@@ -88,7 +88,7 @@ class Asset:
 
     @property
     def matte(self) -> "Asset":
-        """The asset with its base colour alone."""
+        """The asset with only its base colour."""
         return replace(self, maps={})
 
     def save(self, path: Path | str) -> None:

@@ -18,7 +18,7 @@ from get3d.assets.files import LIMITS, FolderResolver
 from get3d.assets.gltf_scene import load_gltf
 from get3d.assets.placed import Placed
 from get3d.assets.programs import last_words, run_program
-from get3d.color import bytes_to_linear
+from get3d.color import bytes_to_linear, unit_to_bytes
 from get3d.files import InputError
 
 __all__ = ["CONVERTED", "load_converted"]
@@ -59,7 +59,7 @@ def _by_assimp(path: Path, made: Path) -> None:
         raise InputError(
             f"reading {path.suffix} needs the program assimp: apt install assimp-utils, or brew install assimp"
         )
-    # A copy alone in a folder, so that the program can open no other file.
+    # A copy in a folder of its own, so that the program can open no other file.
     copy = made.with_name(f"model{path.suffix.lower()}")
     shutil.copyfile(path, copy)
     run = run_program([program, "export", copy.name, made.name, "-fglb2"], made.parent, "assimp", LIMITS.seconds)
@@ -101,4 +101,4 @@ def _make_linear(path: Path) -> None:
 
 
 def _linear(color: Any) -> list[float]:
-    return bytes_to_linear(np.rint(np.clip(np.array(color, float), 0, 1) * 255).astype(np.uint8)).tolist()
+    return bytes_to_linear(unit_to_bytes(np.array(color, float))).tolist()

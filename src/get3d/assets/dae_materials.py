@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 
 from get3d.assets.files import FolderResolver
 from get3d.assets.materials import PlainMaterial, base_material, texels_of
-from get3d.color import bytes_to_linear
+from get3d.color import bytes_to_linear, unit_to_bytes
 
 __all__ = ["DaeMaterials", "Paint"]
 
@@ -39,7 +39,7 @@ class DaeMaterials:
     @staticmethod
     def linear(colors: Float[np.ndarray, "*n 3"]) -> Float[np.ndarray, "*n 3"]:
         """Colours in a file are sRGB, though it does not say so."""
-        return bytes_to_linear(np.rint(np.nan_to_num(colors).clip(0, 1) * 255).astype(np.uint8))
+        return bytes_to_linear(unit_to_bytes(np.nan_to_num(colors)))
 
     def paint(self, material: Any, bound: Any, *, colored: bool) -> Paint | None:
         """A material as it is bound to a mesh.

@@ -10,7 +10,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 
 from get3d.assets.files import IMAGE_FORMATS, FolderResolver
-from get3d.color import bytes_to_linear, linear_to_bytes
+from get3d.color import bytes_to_linear, linear_to_bytes, unit_to_bytes
 
 __all__ = ["MAPS", "PLAIN", "PlainMaterial", "base_material", "constant", "plain_material", "scaled", "texels_of"]
 
@@ -47,11 +47,11 @@ MAPS: dict[str, tuple[int, ...]] = {
 
 def constant(*values: float) -> UInt8[np.ndarray, "1 1 c"]:
     """A map of one texel, of values in [0, 1]."""
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)[None, None]
+    return unit_to_bytes(np.array(values))[None, None]
 
 
 def scaled(texels: UInt8[np.ndarray, "h w 4"] | None, lane: int, factor: float) -> UInt8[np.ndarray, "h w 1"]:
-    """One channel of a linear image times a factor; the factor alone without an image."""
+    """One channel of a linear image times a factor; without an image, the factor."""
     if texels is None:
         return constant(factor)
     return np.rint(np.clip(texels[..., lane : lane + 1] * factor, 0, 255)).astype(np.uint8)
@@ -177,7 +177,7 @@ def _of_bytes(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
         return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
     if image.mode == "F":
-        return Image.fromarray(np.rint(np.nan_to_num(np.asarray(image)).clip(0, 1) * 255).astype(np.uint8))
+        return Image.fromarray(unit_to_bytes(np.nan_to_num(np.asarray(image))))
     plain = image.mode in ("L", "LA", "RGB", "RGBA") and "transparency" not in image.info
     return image.copy() if plain else image.convert("RGBA")
 

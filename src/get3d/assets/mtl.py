@@ -9,6 +9,7 @@ import trimesh
 from jaxtyping import Float
 
 from get3d.assets.files import FolderResolver
+from get3d.color import unit_to_bytes
 
 __all__ = ["Paint", "decoded", "read_mtl"]
 
@@ -67,7 +68,7 @@ class Paint:
         """The material for trimesh, images not yet decoded; unreadable images are noted as missing."""
         image = resolver.image(self.texture) if self.texture else None
         holes = resolver.image(self.holes) if self.holes else None
-        color = np.rint(np.clip([*self.color, 1.0], 0, 1) * 255).astype(np.uint8)
+        color = unit_to_bytes(np.array([*self.color, 1.0]))
         maps: dict[str, tuple[Any, tuple[float, ...]]] = {}
         if resolver.maps:
             for name, default in _NUMBERS.items():

@@ -39,7 +39,7 @@ def shade(
     """Images of an object from each camera, RGBA with a transparent background, on the device of its tensors.
 
     The texture is read bilinearly, light is added up and pixels are averaged in linear light. Alpha is the share of a
-    pixel that the object covers; the colour is that of the covered share alone, black where there is none. Both sides
+    pixel that the object covers; the colour is that of the covered share only, black where there is none. Both sides
     of faces are lit as the side that is seen.
 
     Args:
@@ -48,7 +48,7 @@ def shade(
         resolution: side of the images in pixels.
         supersample: samples per pixel and axis.
         light: what falls on the object.
-        shading: "matte" shows the base colour alone, "pbr" what the other maps say, too.
+        shading: "matte" shows only the base colour, "pbr" also the other maps.
         turns: angle in radians by which the light is turned about +Y in each view; None: it never is.
     """
     asset = mesh if isinstance(mesh, Asset) else Asset.of(mesh)

@@ -13,7 +13,7 @@ _ENDLESS = 10**9
 
 
 def require_composable(path: Path) -> None:
-    """Counts the prims that composition would create, from the layers alone; USD itself has no limit.
+    """Counts the prims that composition would create, from only the layers; USD itself has no limit.
 
     Args:
         path: the package, absolute and with links followed.

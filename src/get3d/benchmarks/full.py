@@ -60,7 +60,7 @@ def _planes_and_meshes(generator: Generator, shapes: int, repeats: int, device: 
         GROUP,
         f"tri-planes, {shapes} shapes",
         times["planes"],
-        {"convolutions alone": flops / rate},
+        {"only convolutions": flops / rate},
         flops / rate / times["planes"],
         "×",
         at_least(1.0),

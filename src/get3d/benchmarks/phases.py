@@ -54,7 +54,7 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, *, compiled:
             group,
             name,
             seconds[name],
-            {"its products and convolutions alone": count / rate},
+            {"only its products and convolutions": count / rate},
             count / rate / seconds[name],
             "%",
             note=f"{config.batch / seconds[name]:.0f} images per second, {count / 1e9:.0f} GFLOP; "

@@ -15,7 +15,7 @@ from itertools import pairwise
 from torch.autograd import DeviceType
 from torch.autograd.profiler_util import FunctionEvent
 
-from get3d.training.gradients import MEETING, RECEIVING, SENDING
+from get3d.training.gradients import BARRIER, RECEIVING, SENDING
 
 __all__ = ["ASKING", "STEP", "Given", "Profiled", "Span", "given", "profiled", "windows"]
 
@@ -46,7 +46,7 @@ class Profiled:
 
     Attributes:
         seconds: of the step.
-        spans: what it did for the others (SENDING, MEETING, RECEIVING and ASKING), in order of time.
+        spans: what it did for the others (SENDING, BARRIER, RECEIVING and ASKING), in order of time.
         carrying: when a GPU carried gradients; on CPUs the spans tell.
         computing: when a GPU computed; on CPUs a process does one thing at a time.
     """
@@ -79,11 +79,11 @@ def profiled(events: Iterable[FunctionEvent]) -> list[Profiled]:
         if event.device_type == DeviceType.CPU:
             if event.name == STEP:
                 steps.append(span)
-            elif event.name in (SENDING, MEETING, RECEIVING, ASKING):
+            elif event.name in (SENDING, BARRIER, RECEIVING, ASKING):
                 spans.append(span)
         elif event.name.startswith("nccl"):
             carrying.append(span)
-        elif event.name not in (STEP, SENDING, MEETING, RECEIVING, ASKING):
+        elif event.name not in (STEP, SENDING, BARRIER, RECEIVING, ASKING):
             computing.append(span)
     return [
         Profiled(step.end - step.start, *(_within(step, found) for found in (spans, carrying, computing)))

@@ -28,7 +28,7 @@ from get3d.files import InputError, read_json, write_json
 from get3d.storage import describe, restore
 from get3d.training.checkpoint import TrainingState
 from get3d.training.config import TrainConfig, prepare_run
-from get3d.training.gradients import MEETING, buckets
+from get3d.training.gradients import BARRIER, buckets
 from get3d.training.loop import start, train_step
 
 __all__ = ["SIZES", "Measured", "Team", "backend", "measured", "processors", "rows"]
@@ -73,7 +73,7 @@ class Team:
         count: how many they are.
         step: seconds of a step.
         sums: seconds in which bytes are added up, for each of `SIZES`.
-        meeting: seconds in which they meet.
+        barrier: seconds of a barrier.
         communication: part of a step, by the profiler.
         waiting: part of a step, by the profiler.
         windows: part of a step between the first and the last bucket, of discriminator and generator.
@@ -82,7 +82,7 @@ class Team:
     count: int
     step: float
     sums: tuple[float, ...]
-    meeting: float
+    barrier: float
     communication: float
     waiting: float
     windows: tuple[float, ...]
@@ -94,13 +94,13 @@ class Measured:
 
     Attributes:
         buckets: bytes of the gradients that travel together, of discriminator and generator.
-        alone: seconds of a step of one process.
+        single: seconds of a step of one process.
         part: seconds of a step of one process with the share that one of all has.
         teams: those of several processes.
     """
 
     buckets: tuple[tuple[int, ...], ...]
-    alone: float
+    single: float
     part: float
     teams: tuple[Team, ...]
 
@@ -155,10 +155,10 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) 
     note = f"discriminator and generator, in {numbers[0]} and {numbers[1]} buckets"
     table = [
         Row(group, "gradients of a step", result=carried / 1e6, unit="MB", note=note),
-        Row(group, "1 process", found.alone, {"with the share of one of all": found.part}),
+        Row(group, "1 process", found.single, {"with the share of one of all": found.part}),
     ]
     for team in found.teams:
-        speed = found.alone / team.step / team.count
+        speed = found.single / team.step / team.count
         table += [
             Row(group, f"{team.count} processes", team.step, result=speed, unit="%", note="speed for each"),
             Row(
@@ -175,7 +175,7 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, count: int) 
     for team in found.teams:
         for size, seconds in zip(SIZES, team.sums, strict=True):
             table.append(Row(group, f"{size / 2**20:.3g} MiB over {team.count} processes", seconds))
-        table.append(Row(group, f"a barrier of {team.count} processes", team.meeting))
+        table.append(Row(group, f"a barrier of {team.count} processes", team.barrier))
     return table
 
 
@@ -200,33 +200,33 @@ def _measure(config: _Work, console: Console) -> None:
             runs[1, _PART] = _step(state, images, replace(training, batch=training.batch // world), SINGLE_PROCESS)
         for number, team in teams.items():
             runs[number, STEP] = _step(state, images, training, team)
-            runs[number, MEETING] = partial(_meet, team)
+            runs[number, BARRIER] = partial(_synchronise, team)
             for size in SIZES:
                 runs[number, size] = partial(_add_up, torch.zeros(size // 4, device=device), team)
-        names = [(1, STEP), (1, _PART), *((number, name) for number in numbers for name in (STEP, MEETING, *SIZES))]
+        names = [(1, STEP), (1, _PART), *((number, name) for number in numbers for name in (STEP, BARRIER, *SIZES))]
         unused, watch = Stopwatch(device), Stopwatch(device)
         for turn in range(config.repeats + 1):
             for number, name in names:
-                _meet(everyone)
+                _synchronise(everyone)
                 if (number, name) in runs:
                     if number > 1:
-                        _meet(teams[number])
+                        _synchronise(teams[number])
                     with (watch if turn else unused).lap(f"{number} {name}"):
                         runs[number, name]()
 
         found = []
         for number in numbers:
-            _meet(everyone)
+            _synchronise(everyone)
             if number in teams:
-                times = {name: watch.medians[f"{number} {name}"] for name in (STEP, MEETING, *SIZES)}
+                times = {name: watch.medians[f"{number} {name}"] for name in (STEP, BARRIER, *SIZES)}
                 found.append(_found(runs[number, STEP], teams[number], device, config.repeats, times))
         if everyone.rank == 0:
             sizes = tuple(
                 tuple(sum(parameter.nbytes for parameter in bucket) for bucket in buckets(list(network.parameters())))
                 for network in (state.discriminator, state.generator)
             )
-            alone, part = (watch.medians[f"1 {name}"] for name in (STEP, _PART))
-            write_json(config.result, describe(Measured(sizes, alone, part, tuple(found))))
+            single, part = (watch.medians[f"1 {name}"] for name in (STEP, _PART))
+            write_json(config.result, describe(Measured(sizes, single, part, tuple(found))))
 
 
 def _team(everyone: Ranks, number: int) -> Ranks | None:
@@ -257,7 +257,7 @@ def _step(state: TrainingState, images: ImageDataset, config: TrainConfig, ranks
     return run
 
 
-def _meet(ranks: Ranks) -> None:
+def _synchronise(ranks: Ranks) -> None:
     with ranks.telling():
         ranks.barrier()
 
@@ -288,7 +288,7 @@ def _found(
         ranks.world,
         times[STEP],
         tuple(times[size] for size in SIZES),
-        times[MEETING],
+        times[BARRIER],
         statistics.median(one.communication / whole for one, whole in zip(gave, seconds, strict=True)),
         statistics.median(one.waiting / whole for one, whole in zip(gave, seconds, strict=True)),
         tuple(statistics.median(parts) for parts in zip(*(windows(each[0]) for each in steps), strict=True)),

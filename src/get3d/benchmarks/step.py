@@ -156,7 +156,7 @@ def _measure(config: TrainConfig, images: ImageDataset, repeats: int, warm: int)
             with chosen.lap(name):
                 train_step(state, batch, config)
             for stage, ways in profiled_stages(state, batch, config, nimg).items():
-                # A step with R1 tells about R1 alone.
+                # A step with R1 tells only about R1.
                 if turn and (stage == spans.R1) == (name == STEP_WITH_R1):
                     for way, seconds in ways.items():
                         _add(stages, (stage, way), 1e6 * seconds / repeats)

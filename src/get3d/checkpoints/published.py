@@ -218,10 +218,10 @@ def discriminator_from_published(tensors: Mapping[str, Tensor], source: str) -> 
     require_ranges(config, source)
     if resolution > _LARGEST:
         raise InputError(f"{source}: a block of resolution {resolution} is larger than {_LARGEST}; use another copy")
-    shapes = _shapes(lambda: config.build(resolution=resolution))
+    shapes = _shapes(lambda: Discriminator(config, resolution=resolution))
     names = discriminator_names(config, resolution)
     _require_published(shapes, tensors, names, source)
-    return _filled(config.build(resolution=resolution), tensors, names)
+    return _filled(Discriminator(config, resolution=resolution), tensors, names)
 
 
 class _Sizes:

@@ -61,8 +61,8 @@ def list_models(config: ModelsConfig, console: Console) -> None:
     found: list[dict[str, Any]] = []
     for name, path in bundled().items():
         about = read_description(path)["about"]
-        facts = {key: about[key] for key in ("title", "kimg", "licence")}
-        found.append({"name": name, **facts, "bytes": path.stat().st_size, "file": str(path)})
+        summary = {key: about[key] for key in ("title", "kimg", "licence")}
+        found.append({"name": name, **summary, "bytes": path.stat().st_size, "file": str(path)})
     if config.json:
         print_json(console, {"models": found})
         return

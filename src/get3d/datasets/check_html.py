@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from get3d.color import unit_to_bytes
+from get3d.color import bytes_to_unit, unit_to_bytes
 from get3d.datasets.advice import AXES, in_range
 from get3d.datasets.check import Details, Report
 from get3d.datasets.ground_truth import read_mesh
@@ -115,8 +115,8 @@ def _disagreements(details: Details, resolution: int) -> list[str]:
         view = int(np.flatnonzero(listing.object_index == number)[found.overlap.argmin()])
         mesh = read_mesh(listing.root / "meshes" / f"{listing.objects[number]}.glb")
         seen = silhouettes(mesh, np.degrees(listing.angles[[view]]), listing.prior, resolution)[0, 0]
-        shown = torch.from_numpy(decode_listed(listing, view, resolution)[3]).float() / 255
-        # Agreement is dark; what the image alone shows is blue, and what the mesh alone shows red.
+        shown = bytes_to_unit(torch.from_numpy(decode_listed(listing, view, resolution)[3]))
+        # Where both are, it is dark; what only the image shows is blue, and what only the mesh shows is red.
         color = torch.stack([1 - shown, 1 - torch.maximum(shown, seen), 1 - seen])
         pixels.append(unit_to_bytes(color))
         names.append(f"{listing.images[view]} ({found.overlap.min():.2f})")

@@ -50,7 +50,7 @@ class SynthConfig:
         prior: the distribution that cameras are drawn from.
         light: "studio" is a soft lamp and the sky; "even" shows the colours of the textures unchanged; "random" turns
             the studio about +Y by another angle in each image, which `cameras.csv` records.
-        shading: "matte" shows the base colour alone; "pbr" also roughness and metallic.
+        shading: "matte" shows only the base colour; "pbr" also roughness and metallic.
         workers: number of parallel processes; 0: one for each processor core.
     """
 

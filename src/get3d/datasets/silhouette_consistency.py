@@ -20,6 +20,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d
 
 from get3d.camera_prior import CameraPrior
 from get3d.cameras import Cameras
+from get3d.color import bytes_to_unit
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import rasterize
 
@@ -106,7 +107,7 @@ def compare(
         alpha: alpha of the images.
         tried: number of images that are also compared in each of `CONVENTIONS`, at a reduced size.
     """
-    shown = torch.from_numpy(alpha)[:, None].float() / 255
+    shown = bytes_to_unit(torch.from_numpy(alpha)[:, None])
     resolution = shown.shape[-1]
     seen = silhouettes(mesh, degrees, prior, resolution)
     # Masks of yes and no lose what is thinner than a pixel, so they are compared with such silhouettes.

@@ -7,11 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from get3d.export.gltf import write_glb
+from get3d.export.material_mesh import MaterialMesh
 from get3d.export.obj import companions, write_obj
 from get3d.export.ply import write_ply
 from get3d.export.printing import write_3mf, write_stl
 from get3d.export.usd import write_usdz
-from get3d.export.write import TexturedMesh
 from get3d.files import InputError
 from get3d.materials import BASE_COLOR
 
@@ -54,7 +54,7 @@ _FORMATS: dict[str, _Format] = {
 FORMATS = tuple(_FORMATS)
 
 
-def write(textured: TexturedMesh, path: Path, size: float | None) -> None:
+def write(textured: MaterialMesh, path: Path, size: float | None) -> None:
     """Writes an object; see `TexturedMesh.save`.
 
     Raises:

@@ -10,9 +10,9 @@ from PIL import Image
 from torch import Tensor
 
 from get3d.export.encoding import image_of
+from get3d.export.material_mesh import MaterialMesh
 from get3d.export.report import mesh_report
 from get3d.export.tangents import vertex_tangents
-from get3d.export.write import TexturedMesh
 from get3d.files import writing
 from get3d.materials import CHANNELS, NORMAL
 
@@ -22,14 +22,14 @@ _TANGENT = "_TANGENT"
 """What trimesh calls an attribute that it does not know."""
 
 
-def write_glb(textured: TexturedMesh, path: Path) -> None:
+def write_glb(textured: MaterialMesh, path: Path) -> None:
     """Writes a .glb: one mesh, with a metallic-roughness material and its textures."""
     content = glb_bytes(textured)
     with writing(path) as temporary:
         temporary.write_bytes(content)
 
 
-def glb_bytes(textured: TexturedMesh, adapt: Callable[[dict[str, Any]], None] | None = None) -> bytes:
+def glb_bytes(textured: MaterialMesh, adapt: Callable[[dict[str, Any]], None] | None = None) -> bytes:
     """What `write_glb` writes.
 
     Args:
@@ -66,7 +66,7 @@ def glb_bytes(textured: TexturedMesh, adapt: Callable[[dict[str, Any]], None] | 
     return content
 
 
-def _images(textured: TexturedMesh) -> dict[str, Image.Image]:
+def _images(textured: MaterialMesh) -> dict[str, Image.Image]:
     """The images of the material by their names in glTF; components that no channel gives leave their factor as it is.
 
     Raises:
@@ -88,7 +88,7 @@ def _images(textured: TexturedMesh) -> dict[str, Image.Image]:
     return {name: image_of(image) for name, image in images.items()}
 
 
-def _set_factors(material: dict[str, Any], textured: TexturedMesh) -> None:
+def _set_factors(material: dict[str, Any], textured: MaterialMesh) -> None:
     for channel in CHANNELS.values():
         slot = channel.gltf
         if slot is None or slot.factor is None:

@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from get3d.export.encoding import png_bytes
+from get3d.export.material_mesh import MaterialMesh
 from get3d.export.welded import WeldedMesh
-from get3d.export.write import TexturedMesh
 from get3d.files import writing
 from get3d.materials import BASE_COLOR, CHANNELS
 
 __all__ = ["companions", "write_obj"]
 
 
-def write_obj(textured: TexturedMesh, path: Path) -> None:
+def write_obj(textured: MaterialMesh, path: Path) -> None:
     """Writes an .obj and its companion files in the same folder.
 
     Positions, texture coordinates and normals have separate indices, so a closed surface stays closed at texture seams.
@@ -58,7 +58,7 @@ def _shape(welded: WeldedMesh, material_file: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _material(textured: TexturedMesh, stem: str) -> str:
+def _material(textured: MaterialMesh, stem: str) -> str:
     lines = ["newmtl surface", "Ka 0 0 0", "Ks 0 0 0", "illum 1"]
     maps = []
     for channel in CHANNELS.values():

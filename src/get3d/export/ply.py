@@ -5,14 +5,14 @@ from pathlib import Path
 import trimesh
 
 from get3d.color import unit_to_bytes
+from get3d.export.material_mesh import MaterialMesh, sample_texture
 from get3d.export.repair import weld
-from get3d.export.write import TexturedMesh, sample_texture
 from get3d.files import writing
 
 __all__ = ["write_ply"]
 
 
-def write_ply(textured: TexturedMesh, path: Path) -> None:
+def write_ply(textured: MaterialMesh, path: Path) -> None:
     """Writes a binary .ply of welded vertices with normals and colours."""
     welded, source = weld(textured.mesh)
     shape = trimesh.Trimesh(

@@ -8,8 +8,8 @@ import trimesh
 from torch import Tensor
 
 from get3d.export.encoding import archive_bytes, png_bytes
+from get3d.export.material_mesh import MaterialMesh
 from get3d.export.welded import WeldedMesh
-from get3d.export.write import TexturedMesh
 from get3d.files import writing
 
 __all__ = ["write_3mf", "write_stl"]
@@ -23,7 +23,7 @@ _XML = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _MODEL, _TEXTURE = "3D/3dmodel.model", "3D/Textures/base_color.png"
 
 
-def write_stl(textured: TexturedMesh, path: Path, size: float) -> None:
+def write_stl(textured: MaterialMesh, path: Path, size: float) -> None:
     """Writes a binary .stl, its longest side `size` millimetres."""
     welded = _on_plate(textured, size)
     shape = trimesh.Trimesh(welded.positions.numpy(), welded.position.numpy(), process=False, validate=False)
@@ -31,7 +31,7 @@ def write_stl(textured: TexturedMesh, path: Path, size: float) -> None:
         temporary.write_bytes(trimesh.exchange.stl.export_stl(shape))
 
 
-def write_3mf(textured: TexturedMesh, path: Path, size: float) -> None:
+def write_3mf(textured: MaterialMesh, path: Path, size: float) -> None:
     """Writes a .3mf, its longest side `size` millimetres, with the base colour as a texture.
 
     3MF Core Specification 1.3 and Materials and Properties Extension 1.2.
@@ -50,7 +50,7 @@ def write_3mf(textured: TexturedMesh, path: Path, size: float) -> None:
         temporary.write_bytes(archive_bytes(contents | {_TEXTURE: png_bytes(textured.texture)}))
 
 
-def _on_plate(textured: TexturedMesh, size: float) -> WeldedMesh:
+def _on_plate(textured: MaterialMesh, size: float) -> WeldedMesh:
     """The object in millimetres, +Z up, all coordinates positive, its bottom at 0.
 
     Raises:

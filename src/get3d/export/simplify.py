@@ -3,12 +3,11 @@
 import fast_simplification
 import numpy as np
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from get3d.export.repair import repair
 from get3d.files import InputError
 from get3d.meshes import Mesh
+from get3d.topology import vertex_components
 
 __all__ = ["simplify"]
 
@@ -48,10 +47,7 @@ def _largest_parts(mesh: Mesh, faces: int) -> Mesh:
     if mesh.faces.shape[0] <= faces:
         return mesh
     corners = mesh.faces.cpu().numpy()
-    vertices = mesh.vertices.shape[0]
-    joins = corners.ravel(), np.roll(corners, -1, axis=1).ravel()
-    graph = coo_array((np.ones(corners.size, dtype=bool), joins), shape=(vertices, vertices))
-    part = connected_components(graph, directed=False)[1][corners[:, 0]]
+    part = vertex_components(corners, mesh.vertices.shape[0]).label[corners[:, 0]]
     a, b, c = mesh.vertices.detach().cpu()[mesh.faces.cpu()].unbind(1)
     area = np.bincount(part, weights=torch.linalg.cross(b - a, c - a).norm(dim=1).numpy())
     order = np.argsort(-area, kind="stable")

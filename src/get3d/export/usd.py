@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from get3d.export.encoding import archive_bytes, png_bytes
+from get3d.export.material_mesh import MaterialMesh
 from get3d.export.report import mesh_report
 from get3d.export.welded import WeldedMesh
-from get3d.export.write import TexturedMesh
 from get3d.files import not_written, writing
 from get3d.materials import CHANNELS
 
@@ -19,7 +19,7 @@ _ALIGNMENT = 64
 """Of files in the package (USDZ file format specification)."""
 
 
-def write_usdz(textured: TexturedMesh, path: Path) -> None:
+def write_usdz(textured: MaterialMesh, path: Path) -> None:
     """Writes a .usdz: one mesh with a UsdPreviewSurface and its textures; a unit is a metre, +Y is up."""
     from pxr import Tf
 
@@ -42,7 +42,7 @@ def write_usdz(textured: TexturedMesh, path: Path) -> None:
         temporary.write_bytes(archive_bytes({layer.name: layer.read_bytes(), **textures}, align=_ALIGNMENT))
 
 
-def _stage(textured: TexturedMesh) -> Any:
+def _stage(textured: MaterialMesh) -> Any:
     from pxr import Gf, Kind, Sdf, Usd, UsdGeom, UsdShade, Vt
 
     stage = Usd.Stage.CreateInMemory()

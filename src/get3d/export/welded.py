@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from get3d.export.material_mesh import MaterialMesh
 from get3d.export.repair import distinct_rows, has_three_corners
-from get3d.export.write import TexturedMesh
 
 __all__ = ["WeldedMesh"]
 
@@ -32,7 +32,7 @@ class WeldedMesh:
     normal: Int[Tensor, "f 3"]
 
     @classmethod
-    def of(cls, textured: TexturedMesh) -> "WeldedMesh":
+    def of(cls, textured: MaterialMesh) -> "WeldedMesh":
         """Merges equal values, and drops faces that then have less than three corners."""
         found = [distinct_rows(rows) for rows in (textured.vertices, textured.uv, textured.normals)]
         position, place, normal = (number[textured.faces.long()] for _, number in found)

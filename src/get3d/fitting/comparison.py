@@ -1,4 +1,4 @@
-"""Target, fit and difference side by side, and numbers of how alike they are."""
+"""Target, fit and difference side by side, and how similar they are in numbers."""
 
 import math
 from pathlib import Path
@@ -30,7 +30,7 @@ def mask_iou(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, " n
 
 
 def psnr(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, " n"]:
-    """Peak signal-to-noise ratio in dB of each whole image on white, at most 100."""
+    """Peak signal-to-noise ratio in dB of each image on white, over all pixels, at most 100."""
     difference = on_white(drawn.rgb, drawn.mask) - on_white(real[:, :3], real[:, 3:])
     return -10 * difference.square().mean((1, 2, 3)).clamp(min=1e-10).log10()
 

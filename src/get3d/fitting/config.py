@@ -24,7 +24,7 @@ RECONSTRUCTION_WEIGHTS = {"sdf": 0.02, "deviation": 0.5, "weights": 0.0, "eikona
 
 @dataclass(frozen=True)
 class FitConfig(Settings):
-    """An object of a model that looks like images.
+    """An object of a model, fitted to images.
 
     Attributes:
         images: one or several images of the same object, with alpha, with --mask, or on a background of one colour.
@@ -32,13 +32,13 @@ class FitConfig(Settings):
         cameras: table of the images' cameras as in datasets (cameras.csv: image,azimuth,polar in degrees); by default
             the cameras are estimated.
         name: name of the object; by default that of the first image.
-        starts: number of random objects that the search begins from, besides the mean object and training objects.
-        steps: steps of the last stage, which fits a style for each layer; earlier stages take shares of them.
+        starts: number of random objects that are tried as starts, besides the mean object and training objects.
+        steps: steps of the last stage, which fits a style for each layer; earlier stages take a third and a half of it.
         tune: also tune the generator near the object (pivotal tuning). The changes are saved beside it.
-        image_resolution: greatest side of the compared images in pixels.
+        image_resolution: maximum side of the compared images in pixels.
         losses: weights of the image losses.
         prior: weight of the mean square of the styles, in standard deviations of the model's random styles.
-        layer_prior: weight of the mean square of how far the styles of the layers are from one another.
+        layer_prior: weight of the mean square of the layers' deviations from their common style.
         seed: seed of the random objects.
     """
 
@@ -58,7 +58,7 @@ class FitConfig(Settings):
 
 @dataclass(frozen=True)
 class ReconstructConfig:
-    """A textured mesh of one object from its images, without any model.
+    """A textured mesh of one object from its images, without a model.
 
     Attributes:
         data: folder of a dataset, as `get3d render` and `get3d import` make it.
@@ -69,13 +69,13 @@ class ReconstructConfig:
         steps: number of steps on all grids together.
         views: images in a step.
         resolution: side that the images are reduced to in pixels.
-        held_out: share of the images that the object is not fitted to, but measured on.
+        held_out: share of the images that are left out of the fit, to measure it on.
         materials: what the texture contains: "color" as in the images, including their light; "base_color" without the
             light, which the dataset must name; "pbr" also roughness and metallic.
         losses: weights of the image losses.
         regularizers: weights of the regularisers at the start; they fall to a tenth.
         planes: resolution of the tri-planes of the texture field.
-        patience: steps without progress on the last grid after which fitting ends.
+        patience: number of steps without progress on the last grid after which the fit ends.
         faces: maximum number of triangles; None keeps all.
         texture: side of the texture in pixels.
         format: format of the mesh.

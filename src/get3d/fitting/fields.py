@@ -1,4 +1,4 @@
-"""Fields whose values are parameters: what is fitted directly, without a generator.
+"""Fields whose values are parameters, for fits without a generator.
 
 Geometry is free at every vertex of a grid, as in DMTet (Shen et al. 2021), nvdiffrec (Munkberg et al. 2022) and
 FlexiCubes (Shen et al. 2023); texture is a tri-plane with a small head.
@@ -46,7 +46,7 @@ class LatticeGeometry(nn.Module):
         self._sizes = [side**3 for side in self._sides]
 
     def at(self, points: Float[Tensor, "1 p 3"]) -> GeometryValues:
-        """Trilinear values at points: the mean of what the lattices say."""
+        """Trilinear values at points: the mean over the lattices."""
         values = torch.cat([self.sdf[..., None], self.deformation], dim=2)
         found = points.new_zeros(1, points.shape[1], 4)
         for volume, extent in zip(_volumes(values, self._sides), self._extents, strict=True):
@@ -68,10 +68,10 @@ class LatticeGeometry(nn.Module):
         return self.cells
 
     def field_losses(self) -> dict[str, Float[Tensor, ""]]:
-        """Regularisers of the SDF near the surface, where it decides.
+        """Regularisers of the SDF near the surface.
 
-        "eikonal": the mean square of |∇| − 1 (Gropp et al. 2020); "smoothness": the mean square of what is curved, the
-        SDF's Laplacian in units of the spacing, which keeps normals consistent.
+        "eikonal": the mean square of |∇| − 1 (Gropp et al. 2020); "smoothness": the mean square of the SDF's Laplacian
+        in units of the spacing, which keeps normals consistent.
         """
         eikonal, smoothness = self.sdf.new_zeros(()), self.sdf.new_zeros(())
         for sdf, side, extent in zip(self.sdf[0].split(self._sizes), self._sides, self._extents, strict=True):
@@ -132,5 +132,5 @@ class FreeTexture(nn.Module):
 
 
 def fields_of(geometry: LatticeGeometry, texture: FreeTexture) -> Fields:
-    """Both as what surfaces are extracted from and drawn with."""
+    """Geometry and texture as fields, from which surfaces are extracted and rendered."""
     return Fields(geometry, texture())

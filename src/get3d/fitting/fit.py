@@ -21,7 +21,7 @@ from get3d.datasets.description import LARGEST
 from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr, write_comparison
 from get3d.fitting.config import FitConfig
-from get3d.fitting.inversion import Objective, StyleModel, fit_layers, fit_styles, style_model, tune
+from get3d.fitting.inversion import Objective, StyleModel, along_axes, per_layer, refine, style_model, tune
 from get3d.fitting.photos import Photo, read_photo, targets
 from get3d.fitting.search import Candidates, best_starts
 from get3d.fitting.views import Views
@@ -37,21 +37,21 @@ from get3d.ranges import require_ranges
 __all__ = ["FitConfig", "fit"]
 
 COMPARISON = "comparison.png"
-KEPT = 6
+STARTS = 6
 """Starts that are refined together."""
 _TRAINED = 48
-"""Training objects that a search begins from, at most."""
+"""Maximum number of training objects among the candidates for starts."""
 _STRANGE = 0.7
 """Intersection over union below which the model may not know such objects."""
 _REFRESH = 3.0
-"""Seconds between images of how a fit goes on."""
+"""Seconds between updates of the comparison."""
 
 
 def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     """Writes an object of a model that looks like photos, and returns its entry in `shapes.json`.
 
-    Besides what `generate` writes, there is `comparison.png` with target, fit and difference of each image, which is
-    written again while the fit goes on.
+    Besides the files of `generate`, it writes `comparison.png` with target, fit and difference of each image, and
+    updates it while the fit runs.
 
     Raises:
         InputError: an option is out of range, or the model, an image, a mask or a camera cannot be used.
@@ -69,15 +69,15 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     if config.tune:
         save_tuned(config.out / MODEL_FILE, config.model, generator)
         settings = replace(config, model=str(config.out))
-    facts: dict[str, Any] = {
+    entry: dict[str, Any] = {
         "images": [str(photo.path) for photo in photos],
         "cameras": "estimated" if angles is None else "known",
     }
-    facts |= _numbers(generator, found, objective, config.out / COMPARISON)
-    facts["seconds"] = round(time.perf_counter() - began, 1)
-    _say(facts, console)
-    write_objects(generator, ShapeList([name], found.styles, [facts]), settings, console, others=others)
-    return facts
+    entry |= _numbers(generator, found, objective, config.out / COMPARISON)
+    entry["seconds"] = round(time.perf_counter() - began, 1)
+    _say(entry, console)
+    write_objects(generator, ShapeList([name], found.styles, [entry]), settings, console, others=others)
+    return entry
 
 
 def _read(config: FitConfig) -> tuple[list[Photo], Tensor | None]:
@@ -134,36 +134,37 @@ def _fitted(
         task = bar.add_task("search", total=sum(stages.values()))
         shown = _Shown(config.out / COMPARISON, real, lambda: bar.advance(task))
         how: dict[str, Any] = {"estimate": known is None, "progress": shown}
-        found = best_starts(generator, _beginnings(generator, model, config), real, known, KEPT)
+        found = best_starts(generator, _candidate_styles(generator, model, config), real, known, STARTS)
         for stage, steps in stages.items():
             bar.update(task, description=stage)
-            if stage == "all starts in W":
-                found = fit_styles(generator, model, found, replace(objective, real=coarse), steps=steps, **how).best(1)
-            elif stage == "W":
-                found = fit_styles(generator, model, found, objective, steps=steps, **how)
-            elif stage == "W+":
-                found = fit_layers(generator, model, found, objective, steps=steps, **how)
-            else:
+            if stage == "tuning":
                 generator = tune(generator, model, found, objective, steps=steps, seed=config.seed, progress=shown)
+            elif stage == "W+":
+                styles = per_layer(model, generator.require_styles(found.styles), objective)
+                found = refine(generator, styles, found, objective, steps=steps, **how)
+            else:
+                compared = replace(objective, real=coarse) if stage == "all starts in W" else objective
+                styles = along_axes(model, found.styles, objective)
+                found = refine(generator, styles, found, compared, steps=steps, **how).best(1)
     return found, generator, objective
 
 
 class _Shown:
-    """Writes how a fit goes on, now and then."""
+    """Updates the comparison at intervals while a fit runs."""
 
     def __init__(self, path: Path, real: Tensor, advance: Callable[[], None]) -> None:
         self._path, self._real, self._advance, self._last = path, real, advance, time.monotonic()
 
     def __call__(self, drawn: Images) -> None:
-        """A step. Several objects, or images of another size, are not shown."""
+        """Counts a step. Several objects, or images of another size, are not written."""
         self._advance()
         if drawn.rgb.shape == self._real[:, :3].shape and time.monotonic() - self._last > _REFRESH:
             write_comparison(self._path, drawn, self._real)
             self._last = time.monotonic()
 
 
-def _beginnings(generator: Generator, model: StyleModel, config: FitConfig) -> Styles:
-    """The styles (W) that a search begins from: the mean, random ones, and those of training objects, if there are."""
+def _candidate_styles(generator: Generator, model: StyleModel, config: FitConfig) -> Styles:
+    """The styles (W) among which starts are searched: the mean, random ones, and those of training objects, if any."""
     parts = [model.mean]
     if config.starts:
         latents = generator.sample_latents(config.starts, config.seed, config.label)
@@ -177,7 +178,7 @@ def _beginnings(generator: Generator, model: StyleModel, config: FitConfig) -> S
 
 @torch.no_grad()
 def _numbers(generator: Generator, fitted: Candidates, objective: Objective, path: Path) -> dict[str, Any]:
-    """What is said of a fit, and its last comparison."""
+    """The measurements of a fit; also writes its final comparison."""
     drawn = generator.shapes(fitted.styles).draw(fitted.views(), objective.real.shape[-1])
     write_comparison(path, drawn, objective.real)
     degrees = fitted.views().angles.rad2deg()
@@ -188,12 +189,12 @@ def _numbers(generator: Generator, fitted: Candidates, objective: Objective, pat
     }
 
 
-def _say(facts: dict[str, Any], console: Console) -> None:
+def _say(entry: dict[str, Any], console: Console) -> None:
     for path, iou, psnr_, (azimuth, polar) in zip(
-        facts["images"], facts["iou"], facts["psnr"], facts["angles"], strict=True
+        entry["images"], entry["iou"], entry["psnr"], entry["angles"], strict=True
     ):
         text = f"{path}: IoU {iou:.2f}, PSNR {psnr_:.1f} dB, azimuth {azimuth:.0f}°, polar angle {polar:.0f}°"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-    worst = min(facts["iou"])
+    worst = min(entry["iou"])
     if worst < _STRANGE:
         warnings.warn(f"IoU {worst:.2f} after fitting: this model may not know such objects", stacklevel=2)

@@ -1,8 +1,8 @@
-"""Inversion: the styles of a generator, and cameras, whose images are like given ones.
+"""Inversion: finds styles of a generator, and cameras, whose images match given images.
 
-A few starts are refined together in W, where each style is what the model's random styles vary by; the best is then
-given a style for each layer (W+; Abdal et al. 2019, "Image2StyleGAN"), held near the one that it comes from; and the
-synthesis network can be tuned around it (Roich et al. 2021, "Pivotal Tuning").
+A few starts are refined together in W, along the principal axes of the model's random styles. The best one then gets a
+style for each layer (W+; Abdal et al. 2019, "Image2StyleGAN"), held near the common style. The synthesis network can be
+tuned around the result (Roich et al. 2021, "Pivotal Tuning").
 """
 
 import copy
@@ -23,20 +23,20 @@ from get3d.materials import BASE_COLOR
 from get3d.reconstruction.codes import CodePrior
 from get3d.reconstruction.losses import image_losses
 
-__all__ = ["Objective", "StyleModel", "fit_layers", "fit_styles", "style_model", "tune"]
+__all__ = ["FreeStyles", "Objective", "StyleModel", "along_axes", "per_layer", "refine", "style_model", "tune"]
 
 Progress = Callable[[Images], None]
-"""Is given the drawn images after each step."""
+"""Called with the rendered images after each step."""
 
 SAMPLES, COMPONENTS = 4096, 64
-"""Random styles that the model's variation is measured with, and axes that are kept of it."""
+"""Number of random styles from which the principal axes are computed, and number of axes."""
 
 STYLE_RATE, LAYER_RATE, TUNE_RATE = 0.08, 0.03, 5e-4
 ANGLE_RATE, FRAME_RATE = 0.02, 0.004
 """Adam's rates: styles in standard deviations, weights, angles in radians, and zoom, pan and distance."""
 
 HELD, HELD_WEIGHT = 4096, 1.0
-"""Points at which tuning holds other objects as they are, and the weight of that."""
+"""Points at which tuning keeps other objects unchanged, and the weight of this term."""
 
 _LAST_RATE = 0.1
 _NEUTRAL_DISTANCE = 0.3
@@ -45,7 +45,7 @@ _NEUTRAL_DISTANCE = 0.3
 
 @dataclass(frozen=True)
 class StyleModel:
-    """How a model's random styles vary, for geometry and texture."""
+    """The distribution of a model's random styles, for geometry and texture."""
 
     geometry: CodePrior
     texture: CodePrior
@@ -70,7 +70,7 @@ def style_model(generator: Generator, label: str | None) -> StyleModel:
 
 @dataclass(frozen=True)
 class Objective:
-    """What a fit makes small.
+    """The loss that a fit minimises.
 
     Attributes:
         real: the windows of v photos.
@@ -91,67 +91,15 @@ class Objective:
         return torch.stack([torch.stack(list(image_losses(p, self.real, self.losses).values())).sum() for p in parts])
 
 
-def fit_styles(
-    generator: Generator,
-    model: StyleModel,
-    start: Candidates,
-    objective: Objective,
-    *,
-    estimate: bool,
-    steps: int,
-    progress: Progress,
-) -> Candidates:
-    """Refines styles in W and cameras, all starts together."""
-    kinds = ("geometry", "texture")
-    axes, places, rests = [], [], []
-    for kind, prior in zip(kinds, model.priors, strict=True):
-        away = getattr(start.styles, kind).detach() - prior.mean
-        deviations = prior.directions.norm(dim=1).clamp(min=1e-6)
-        place = (away @ (prior.directions / deviations[:, None]).T) / deviations
-        axes.append(prior.directions)
-        places.append(nn.Parameter(place))
-        # What the axes do not reach, as of a training object, stays.
-        rests.append(prior.mean + away - place @ prior.directions)
-
-    def styles() -> Styles:
-        return Styles(*(rest + place @ axis for rest, place, axis in zip(rests, places, axes, strict=True)))
-
-    free = _Free(places, STYLE_RATE, objective.prior, styles)
-    return _refined(generator, free, start, objective, estimate=estimate, steps=steps, progress=progress)
-
-
-def fit_layers(
-    generator: Generator,
-    model: StyleModel,
-    start: Candidates,
-    objective: Objective,
-    *,
-    estimate: bool,
-    steps: int,
-    progress: Progress,
-) -> Candidates:
-    """Refines a style for each layer (W+), and cameras, of one object."""
-    base = generator.require_styles(start.styles)
-    parts = (base.geometry, base.texture)
-    scales = [prior.directions.square().sum(0).mean().sqrt() for prior in model.priors]
-    moves = [nn.Parameter(torch.zeros_like(part)) for part in parts]
-
-    def styles() -> Styles:
-        return Styles(*(part + scale * move for part, scale, move in zip(parts, scales, moves, strict=True)))
-
-    free = _Free(moves, LAYER_RATE, objective.layer_prior, styles)
-    return _refined(generator, free, start, objective, estimate=estimate, steps=steps, progress=progress)
-
-
 @dataclass(frozen=True)
-class _Free:
-    """What a refinement of styles changes.
+class FreeStyles:
+    """The free parameters of a refinement of styles.
 
     Attributes:
         parameters: of the styles, in standard deviations.
-        rate: Adam's rate of them.
-        weight: of their mean square.
-        styles: the styles that they stand for now.
+        rate: their learning rate.
+        weight: weight of their mean square in the loss.
+        styles: gives the styles of their present values.
     """
 
     parameters: list[nn.Parameter]
@@ -160,9 +108,51 @@ class _Free:
     styles: Callable[[], Styles]
 
 
-def _refined(
+def along_axes(model: StyleModel, start: Styles, objective: Objective) -> FreeStyles:
+    """Styles in W that move along the principal axes of the model's random styles.
+
+    Args:
+        model: the axes.
+        start: of m objects (W).
+        objective: its `prior` is the weight.
+    """
+    axes, places, rests = [], [], []
+    for kind, prior in zip(("geometry", "texture"), model.priors, strict=True):
+        away = getattr(start, kind).detach() - prior.mean
+        deviations = prior.directions.norm(dim=1).clamp(min=1e-6)
+        place = (away @ (prior.directions / deviations[:, None]).T) / deviations
+        axes.append(prior.directions)
+        places.append(nn.Parameter(place))
+        # The part outside the axes, which styles of training objects have, stays unchanged.
+        rests.append(prior.mean + away - place @ prior.directions)
+
+    def styles() -> Styles:
+        return Styles(*(rest + place @ axis for rest, place, axis in zip(rests, places, axes, strict=True)))
+
+    return FreeStyles(places, STYLE_RATE, objective.prior, styles)
+
+
+def per_layer(model: StyleModel, start: Styles, objective: Objective) -> FreeStyles:
+    """A style for each layer (W+), of one object.
+
+    Args:
+        model: the scale of the styles.
+        start: W+, for every layer.
+        objective: its `layer_prior` is the weight.
+    """
+    parts = (start.geometry, start.texture)
+    scales = [prior.directions.square().sum(0).mean().sqrt() for prior in model.priors]
+    moves = [nn.Parameter(torch.zeros_like(part)) for part in parts]
+
+    def styles() -> Styles:
+        return Styles(*(part + scale * move for part, scale, move in zip(parts, scales, moves, strict=True)))
+
+    return FreeStyles(moves, LAYER_RATE, objective.layer_prior, styles)
+
+
+def refine(
     generator: Generator,
-    free: _Free,
+    free: FreeStyles,
     start: Candidates,
     objective: Objective,
     *,
@@ -170,7 +160,17 @@ def _refined(
     steps: int,
     progress: Progress,
 ) -> Candidates:
-    """Steps of styles and cameras; each object has its own share of the loss."""
+    """Optimises styles and cameras; the loss is a sum over the objects.
+
+    Args:
+        generator: the model.
+        free: the styles of m objects.
+        start: their cameras.
+        objective: the loss.
+        estimate: whether the cameras are optimised, too.
+        steps: number of steps.
+        progress: called after each.
+    """
     views, losses = start.views[slice(None)], start.losses
     for _ in _steps([(free.parameters, free.rate), *_camera_groups(views, estimate)], steps):
         drawn = generator.shapes(free.styles()).draw(views(), objective.real.shape[-1], through_positions=True)
@@ -192,10 +192,10 @@ def tune(
     seed: int,
     progress: Progress,
 ) -> Generator:
-    """Tunes a copy of a generator so that the styles that were found, of one object, give the images more closely.
+    """Tunes a copy of a generator, so that the styles found for one object match the images more closely.
 
-    Objects between the found one and random ones are held as they are, at random points (Roich et al. 2021, section
-    3.3, by fields in place of images), so that others change little.
+    The fields of objects between this one and random ones are kept unchanged at random points (Roich et al. 2021,
+    section 3.3, with fields in place of images).
     """
     tuned = copy.deepcopy(generator)
     tuned.synthesis.requires_grad_(True)

@@ -1,7 +1,7 @@
 """Fitting a surface and a texture to images of one object, on grids from coarse to fine.
 
-The first surface is the visual hull; then the images decide, through the same differentiable path as in training. What
-happens in a step follows from its number and the seed, so that a stopped fit goes on as if it had not been.
+The first surface is the visual hull; it is then optimised through the same differentiable path as in training. A step's
+randomness follows from its number and the seed, so a fit that was stopped resumes with the same result.
 """
 
 import math
@@ -32,17 +32,17 @@ from get3d.storage import Stored, without_prefix
 __all__ = ["MARGIN", "ObjectImages", "Reconstruction", "hull_sdf"]
 
 MARGIN = 0.1
-"""How much longer the grid is than the longest side of the object."""
+"""The side of the grid, less the longest side of the object."""
 
 SDF_RATE, DEFORMATION_RATE, CELL_RATE = 0.15, 0.1, 0.05
-"""Adam's rates of the geometry; that of the SDF in steps of the grid."""
+"""Learning rates of the geometry; that of the SDF is in steps of the grid."""
 PLANE_RATE, HEAD_RATE = 0.02, 0.005
 _LAST = 0.1
-"""What is left of rates and of regularisers at the end."""
+"""Factor of learning rates and regularisers at the end."""
 _POINTS = 2**16
 _CELLS = "geometry.cells"
 _RECENT, _PROGRESS = 50, 0.995
-"""Steps over which the loss is averaged, and how small it must become, of what it was, to be progress."""
+"""Steps over which the loss is averaged, and the ratio to the best earlier mean below which it counts as progress."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Reconstruction:
         views: all its images, on the device of the fit.
         fitted: numbers of those that it is fitted to.
         config: the options.
-        stored: what `stored` gave at the step from which to go on; None begins.
+        stored: the result of `stored` from which to resume; None starts a new fit.
 
     Attributes:
         step: number of steps done.
@@ -149,7 +149,7 @@ class Reconstruction:
         return self.views.images.device
 
     def _begin(self, stage: int, before: LatticeGeometry | None) -> None:
-        """Begins a grid: with the visual hull, or with what a coarser grid gave, and thin parts of the hull."""
+        """Starts a grid from the visual hull, or from the result of a coarser grid and the thin parts of the hull."""
         isosurface = self._surface(stage)
         masks, cameras = self.views.real(self.fitted)[:, 3:], self.views.cameras(self.fitted)
         parts = []
@@ -181,7 +181,7 @@ class Reconstruction:
         return dict(nn.ModuleDict({"geometry": self.geometry, "texture": self.texture}).named_parameters())
 
     def stored(self) -> Stored:
-        """All that follows from the steps so far, on the CPU."""
+        """The state after the steps so far, on the CPU."""
         tensors = {"history": torch.tensor(self._history, dtype=torch.float64)}
         for name, parameter in self._named().items():
             moments = self._optimizer.state.get(parameter, {})
@@ -256,7 +256,7 @@ class Reconstruction:
         return {name: float(value.detach()) for name, value in losses.items()}
 
     def _note(self, loss: float) -> None:
-        """Ends the fit after its steps, or on the last grid where the loss has not become smaller for long."""
+        """Ends the fit after its last step, or on the last grid once the loss has not decreased for long."""
         if self._stage == len(self.config.grids) - 1:
             self._history.append(loss)
         size, patience = _RECENT, self.config.patience
@@ -267,5 +267,5 @@ class Reconstruction:
 
     @torch.no_grad()
     def drawn(self, rows: Int[Tensor, " k"]) -> Images:
-        """The object as some of its images' cameras see it."""
+        """The object rendered by the cameras of some of its images."""
         return self.shapes().draw(self.views.cameras(rows), self.views.resolution, turn=self.views.turned(rows))

@@ -1,4 +1,4 @@
-"""Photos of an object: read, masked, and cropped around it, with what the crop does to the camera."""
+"""Photos of an object: reading, masking, and cropping around the object, which changes the camera."""
 
 import warnings
 from dataclasses import dataclass
@@ -22,10 +22,10 @@ SHARE = 0.85
 """Share of a window's side that the object's longest side takes."""
 
 _SECOND = 0.2
-"""A second part of a mask with this share of the largest part's area is another object."""
+"""A second component of a mask with at least this share of the largest one's area is another object."""
 
 _PLAIN, _FOREGROUND = 24, 40
-"""Most that a border's colours may differ from their median, and differences from which pixels are the object."""
+"""Maximum difference of a border's colours from their median, and minimum difference of the object's pixels from it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Photo:
 
 
 def window_of(covered: Bool[Tensor, "h w"]) -> Window:
-    """The window around what is covered, of which its longest side takes `SHARE`.
+    """The window around the covered pixels; their longest side takes `SHARE` of it.
 
     Raises:
         ValueError: nothing is covered.

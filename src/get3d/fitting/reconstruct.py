@@ -29,21 +29,23 @@ from get3d.storage import Stored, checksum, describe, load_tensors, remove_half_
 __all__ = ["ObjectImages", "ReconstructConfig", "read_object", "reconstruct"]
 
 COMPARISON, REPORT, UNFINISHED = "comparison.png", "report.json", "unfinished.safetensors"
-_SHOWN, _REFRESH, _KEEP = 6, 10.0, 60.0
-"""Images in the comparison, and seconds between its renewals, and between those of the unfinished fit."""
+CHECKPOINT_SECONDS = 60.0
+"""Between checkpoints of the unfinished fit."""
+_SHOWN, _REFRESH = 6, 10.0
+"""Images in the comparison, and seconds between its updates."""
 _FREE = ("out", "faces", "texture", "format", "video", "device")
-"""Options that may differ when a fit goes on."""
+"""Options that may differ when a fit resumes."""
 _AGREE = 0.2
-"""Least intersection over union of masks and visual hull where cameras are right, on a coarse grid."""
+"""Minimum intersection over union of masks and visual hull if the cameras are right, on a coarse grid."""
 _SMALL = 0.005
 """Components with less than this share of the area are left out."""
 
 
 def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
-    """Writes a textured mesh of an object, and returns what `report.json` says of it.
+    """Writes a textured mesh of an object, and returns the content of `report.json`.
 
-    There are `<object>.glb`, `comparison.png` with target, fit and difference of held-out images, `turntable.gif` and
-    `report.json`.
+    The files are `<object>.glb`, `comparison.png` with target, fit and difference of held-out images, `turntable.gif`
+    and `report.json`.
 
     Raises:
         InputError: an option is out of range, or the dataset, the object or its images cannot be used.
@@ -73,18 +75,18 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
             if time.monotonic() - drawn > _REFRESH:
                 _compare(fit, shown.to(device), config.out / COMPARISON)
                 drawn = time.monotonic()
-            if time.monotonic() - kept > _KEEP:
+            if time.monotonic() - kept > CHECKPOINT_SECONDS:
                 now = fit.stored()
                 seconds = time.monotonic() - began
                 save_tensors(unfinished, now.tensors, description | now.description | {"seconds": seconds})
                 kept = time.monotonic()
-    facts = _finish(fit, shown, held, config, time.monotonic() - began, console)
+    report = _finish(fit, shown, held, config, time.monotonic() - began, console)
     unfinished.unlink(missing_ok=True)
-    return facts
+    return report
 
 
 def _require_agreement(fit: Reconstruction, config: ReconstructConfig) -> None:
-    """Sees to it that the visual hull, with which the fit begins, is where the masks are."""
+    """Checks that the visual hull, from which the fit starts, agrees with the masks."""
     rows = fit.fitted[:_SHOWN]
     share = float(mask_iou(fit.drawn(rows), fit.views.real(rows)).mean())
     if share < _AGREE:
@@ -95,7 +97,7 @@ def _require_agreement(fit: Reconstruction, config: ReconstructConfig) -> None:
 
 
 def _description(config: ReconstructConfig, views: ObjectImages) -> dict[str, Any]:
-    """What an unfinished fit must have been begun with, to go on."""
+    """The settings and images that an unfinished fit must have, to resume it."""
     settings = {name: value for name, value in describe(config).items() if name not in _FREE}
     return {"settings": settings, "images": checksum({"images": views.images, "angles": views.angles})}
 
@@ -141,7 +143,7 @@ def read_object(config: ReconstructConfig) -> ObjectImages:
 
 
 def held_out(count: int, share: float) -> list[int]:
-    """Numbers of the images that are only measured, evenly spread; at least two stay."""
+    """Numbers of the images that are left out of the fit, evenly spread; at least two images stay in it."""
     held = min(round(share * count), count - 2)
     return [int((number + 0.5) * count / held) for number in range(held)]
 
@@ -163,19 +165,19 @@ def _finish(
     textured = textured_mesh(meshes.split()[0], shapes.material(0), config.texture, config.faces)
     name = config.object.replace("/", "-")
     textured.save(config.out / f"{name}.{config.format}")
-    report = mesh_report(textured.mesh)
-    facts: dict[str, Any] = {
+    quality = mesh_report(textured.mesh)
+    report: dict[str, Any] = {
         "object": config.object,
         "steps": fit.step,
         "seconds": round(seconds, 1),
         "faces": len(textured.faces),
-        "watertight": report.watertight,
-        "components": report.components,
+        "watertight": quality.watertight,
+        "components": quality.components,
     }
     for title, rows in (("fitted", fit.fitted), ("held_out", torch.tensor(held, device=fit.device).long())):
         if len(rows):
             drawn, real = fit.drawn(rows), fit.views.real(rows)
-            facts[title] = {
+            report[title] = {
                 "images": len(rows),
                 "psnr": round(float(psnr(drawn, real).mean()), 2),
                 "iou": round(float(mask_iou(drawn, real).mean()), 4),
@@ -184,16 +186,16 @@ def _finish(
     if config.video != "none":
         frames = turning(shapes, fit.views.prior, max(fit.views.resolution, 128))
         write_video(config.out / f"turntable.{config.video}", (sheet(images, 1) for images in frames))
-    write_json(config.out / REPORT, facts)
-    console.print(_said(config.out / f"{name}.{config.format}", facts), highlight=False, markup=False, soft_wrap=True)
-    return facts
+    write_json(config.out / REPORT, report)
+    console.print(_said(config.out / f"{name}.{config.format}", report), highlight=False, markup=False, soft_wrap=True)
+    return report
 
 
-def _said(path: Path, facts: dict[str, Any]) -> str:
-    parts = [f"{facts['faces']:,} triangles"]
+def _said(path: Path, report: dict[str, Any]) -> str:
+    parts = [f"{report['faces']:,} triangles"]
     for name in ("fitted", "held_out"):
-        if name in facts:
+        if name in report:
             parts.append(
-                f"{name.replace('_', '-')} images PSNR {facts[name]['psnr']:.1f} dB, IoU {facts[name]['iou']:.3f}"
+                f"{name.replace('_', '-')} images PSNR {report[name]['psnr']:.1f} dB, IoU {report[name]['iou']:.3f}"
             )
     return f"{path}: {'; '.join(parts)}"

@@ -1,4 +1,4 @@
-"""Where a fit begins: objects of a model and cameras that look most like the photos."""
+"""The starts of a fit: objects of a model, and cameras, whose images are most similar to the photos."""
 
 import math
 from collections.abc import Sequence
@@ -22,10 +22,10 @@ from get3d.shapes import Shapes
 __all__ = ["Candidates", "best_starts", "orbit_angles"]
 
 _DRAWN, _COMPARED = 48, 32
-"""Sides in pixels of the images that are drawn, and of their windows that are compared."""
+"""Sides in pixels of the rendered images, and of the compared windows in them."""
 _AZIMUTHS, _POLARS, _SECTORS = 24, 3, 4
 _MASK, _COARSE = 5.0, 4
-"""Weight of the masks beside the colours, and the blocks in which they are compared besides pixels."""
+"""Weight of the masks relative to the colours, and side of the blocks in which masks are compared besides pixels."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def orbit_angles(prior: CameraPrior) -> Float[Tensor, "c 2"]:
 def best_starts(
     generator: Generator, styles: Styles, real: Float[Tensor, "v 4 r r"], known: Views | None, count: int
 ) -> Candidates:
-    """The objects among some, and for each the cameras, that look most like images.
+    """The objects, with cameras for each, whose images are most similar to given ones.
 
     Args:
         generator: the model.
@@ -140,13 +140,13 @@ def _cut(drawn: Images, windows: Sequence[Window]) -> Images:
     grid = affine_grid(
         torch.cat([scale, (2 * middle - 1)[..., None]], 2), [len(side), 4, _COMPARED, _COMPARED], align_corners=False
     )
-    # The background is black, as what lies beyond the image.
+    # The background is black, like the area outside the image.
     seen = grid_sample(torch.cat([drawn.rgb + 1, drawn.mask], 1), grid, align_corners=False)
     return Images(seen[:, :3] - 1, seen[:, 3:], drawn.empty)
 
 
 def _differences(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, " n"]:
-    """How much each image differs: the same for each alone, which the image losses are not."""
+    """The difference of each image, independent of the others; the image losses are means over all."""
     mask = drawn.mask - real[:, 3:]
     both = ((drawn.mask > 0.5) & (real[:, 3:] > 0.5)).to(mask.dtype)
     color = ((drawn.rgb - real[:, :3]) * both).abs().sum((1, 2, 3)) / (3 * both.sum((1, 2, 3)).clamp(min=1))

@@ -1,4 +1,4 @@
-"""Cameras of the windows of photos: known ones, or estimated ones, whose numbers are parameters."""
+"""Cameras of the windows of photos: known, or estimated with parameters."""
 
 import math
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from get3d.fitting.photos import Window
 __all__ = ["Views"]
 
 _STEEPEST = math.radians(3)
-"""Least angle between the direction of a camera and the vertical."""
+"""Minimum angle between the direction of a camera and the vertical."""
 
 
 class Views(nn.Module):
-    """Cameras that see square windows of larger images, around an object of a model.
+    """Cameras of square windows in larger images, around an object of a model.
 
-    The windows of images stretch them by `exp(zoom)`, and `pan` is where the optical axis meets them. A camera that
-    moves away, by the factor `exp(distance)`, has a longer lens, so that only its perspective changes.
+    A window enlarges the image by `exp(zoom)`, and `pan` is its principal point. A camera that moves away, by the
+    factor `exp(distance)`, gets a longer focal length, so that only the perspective changes.
 
     Attributes:
         angles: [n, 2] azimuth and polar angle in radians.

@@ -101,7 +101,7 @@ def _described(generator: Generator, shape_list: ShapeList, settings: Settings, 
     """The manifest of all shapes. Existing shapes must have been made with the same settings."""
     path = settings.out / MANIFEST
     weights = {name: tensor.cpu() for name, tensor in generator.state_dict().items()}
-    alike = {
+    common = {
         "model": settings.model,
         "weights": checksum(weights),
         "psi": shape_list.psi,
@@ -116,14 +116,14 @@ def _described(generator: Generator, shape_list: ShapeList, settings: Settings, 
     ]
     if path.exists():
         found = read_manifest(path)
-        for name, value in alike.items():
+        for name, value in common.items():
             there = found.get(name)
             if there != value:
                 raise InputError(
                     f"{path}: the shapes there have {name} {there}, requested is {value}; "
                     "choose another --out, or use the same settings to resume"
                 )
-    return alike | {"shapes": shapes}
+    return common | {"shapes": shapes}
 
 
 def _save(mesh: Mesh, path: Path) -> None:

@@ -69,7 +69,7 @@ def vary(config: VaryConfig, console: Console) -> list[Path]:
     """
     generator = open_generator(config)
     latents = generator.sample_latents(1, config.seed, config.label)
-    # The object itself was drawn from the seed alone.
+    # The object itself was drawn from only the seed.
     drawn_from = int(np.random.SeedSequence([config.seed, 1]).generate_state(1)[0])
     varied = near(
         latents,

@@ -31,14 +31,14 @@ PAGE = "index.html"
 _FOLDER = "page"
 """Folder next to the page with its objects as scripts."""
 _OBJECTS = f"{_FOLDER}/objects"
-_SHOWN = 200
+SHOWN = 200
 """Objects that a page shows at most: each takes its .glb's size by four thirds once more."""
 
 
 def page_files(names: Sequence[str]) -> list[str]:
     """All files of the page of objects of these names."""
     programs = [PAGE, f"{_FOLDER}/model-viewer.js", f"{_FOLDER}/LICENSE.txt"]
-    return [*programs, *(f"{_OBJECTS}/{name}.js" for name in names[:_SHOWN])]
+    return [*programs, *(f"{_OBJECTS}/{name}.js" for name in names[:SHOWN])]
 
 
 def write_page_object(out: Path, name: str, number: int, textured: TexturedMesh) -> None:
@@ -50,7 +50,7 @@ def write_page_object(out: Path, name: str, number: int, textured: TexturedMesh)
         number: its place among the objects.
         textured: the object.
     """
-    if number < _SHOWN:
+    if number < SHOWN:
         _write(out / _OBJECTS / f"{name}.js", data_file(f"objects/{name}", glb_bytes(textured)))
 
 
@@ -74,7 +74,7 @@ def write_page(
     """
     psi = description["psi"]
     found = [entry for entry in records if "file" in entry]
-    first = [entry for entry in records[:_SHOWN] if "file" in entry]
+    first = [entry for entry in records[:SHOWN] if "file" in entry]
     shown = [_object(entry, psi, channels) for entry in first]
     title = f"{len(found)} objects of {description['model']}"
     parts = [f"<h1>{html.escape(title)}</h1>", "<p>Drag an object to turn it.</p>"]

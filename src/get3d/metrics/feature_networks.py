@@ -41,7 +41,8 @@ class EfficientNetLite:
     """
 
     key = "efficientnet-lite1-77cc7160"
-    _SIDE = 240
+    SIDE = 240
+    """Side in pixels to which images are resized."""
 
     def __init__(self) -> None:
         """Reads the weights.
@@ -71,7 +72,7 @@ class EfficientNetLite:
         """Features of images of any size, which are resized to 240², as the network was trained on."""
         self._network.to(images.device)
         resized = nn.functional.interpolate(
-            images.float(), (self._SIDE, self._SIDE), mode="bilinear", align_corners=False, antialias=True
+            images.float(), (self.SIDE, self.SIDE), mode="bilinear", align_corners=False, antialias=True
         )
         found: Tensor = self._network.extract_features((resized - 127) / 128)
         return found.mean(dim=(2, 3))

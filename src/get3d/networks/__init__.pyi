@@ -11,4 +11,5 @@ from .fields import GeometryValues as GeometryValues
 from .fields import PlaneTexture as PlaneTexture
 from .fields import UnifiedSynthesis as UnifiedSynthesis
 from .mapping import MappingNetwork as MappingNetwork
+from .synthesis import build_synthesis as build_synthesis
 from .volume import SeparateSynthesis as SeparateSynthesis

@@ -1,17 +1,10 @@
 """Sizes of networks. This module imports nothing heavy, because options are made from it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, ClassVar, Generic, TypeVar
+from typing import Annotated, ClassVar
 
 from get3d.options import Option
 from get3d.ranges import Range
-
-if TYPE_CHECKING:
-    from get3d.networks.discriminator import Discriminator
-    from get3d.networks.fields import UnifiedSynthesis
-    from get3d.networks.volume import SeparateSynthesis
-
 
 __all__ = [
     "DiscriminatorConfig",
@@ -21,8 +14,6 @@ __all__ = [
     "VolumeConfig",
     "channels_per_resolution",
 ]
-
-Network = TypeVar("Network")
 
 
 def channels_per_resolution(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
@@ -59,7 +50,7 @@ class PlanesConfig:
 
 
 @dataclass(frozen=True)
-class _SynthesisConfig(Generic[Network]):
+class _SynthesisConfig:
     """What both generators have: tri-planes with a texture head."""
 
     planes: PlanesConfig = field(default_factory=PlanesConfig)
@@ -69,23 +60,9 @@ class _SynthesisConfig(Generic[Network]):
     memory_factor: ClassVar[int]
     """Memory of a shape on a grid, as a multiple of what tri-planes take."""
 
-    def build(self, *, style: int, size: float, cell_values: int) -> Network:
-        """The network, with random weights.
-
-        Args:
-            style: size of the style codes.
-            size: side of the cube that the fields fill.
-            cell_values: number of values that the isosurface needs for each cell of its grid; 0 for none.
-        """
-        return self._network()(self, style=style, size=size, cell_values=cell_values)
-
-    def _network(self) -> Callable[..., Network]:
-        """The class of the network, imported when it is needed."""
-        raise NotImplementedError
-
 
 @dataclass(frozen=True)
-class UnifiedConfig(_SynthesisConfig["UnifiedSynthesis"]):
+class UnifiedConfig(_SynthesisConfig):
     """One network for both kinds of tri-planes, as in the paper's improved generator and its published checkpoints.
 
     Attributes:
@@ -95,11 +72,6 @@ class UnifiedConfig(_SynthesisConfig["UnifiedSynthesis"]):
     """
 
     memory_factor: ClassVar[int] = 1
-
-    def _network(self) -> "type[UnifiedSynthesis]":
-        from get3d.networks.fields import UnifiedSynthesis
-
-        return UnifiedSynthesis
 
 
 @dataclass(frozen=True)
@@ -124,7 +96,7 @@ class VolumeConfig:
 
 
 @dataclass(frozen=True)
-class SeparateConfig(_SynthesisConfig["SeparateSynthesis"]):
+class SeparateConfig(_SynthesisConfig):
     """Volumes for geometry and tri-planes for texture, as in the paper's first generator.
 
     Attributes:
@@ -137,11 +109,6 @@ class SeparateConfig(_SynthesisConfig["SeparateSynthesis"]):
     volume: VolumeConfig = field(default_factory=VolumeConfig)
 
     memory_factor: ClassVar[int] = 5
-
-    def _network(self) -> "type[SeparateSynthesis]":
-        from get3d.networks.volume import SeparateSynthesis
-
-        return SeparateSynthesis
 
 
 @dataclass(frozen=True)
@@ -161,14 +128,3 @@ class DiscriminatorConfig:
     condition: Annotated[int, Range(1, 65_536)] = 512
     condition_layers: Annotated[int, Range(1, 64)] = 8
     group: Annotated[int, Range(1, 65_536)] = 4
-
-    def build(self, *, resolution: int, label_dim: int = 0) -> "Discriminator":
-        """The discriminator of images of a resolution, with random weights.
-
-        Args:
-            resolution: side of the images, a power of two, at least 4.
-            label_dim: number of classes; 0 for none.
-        """
-        from get3d.networks.discriminator import Discriminator
-
-        return Discriminator(self, resolution=resolution, label_dim=label_dim)

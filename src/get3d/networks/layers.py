@@ -40,7 +40,7 @@ __all__ = [
 
 
 class WeightCache:
-    """A value computed from weights alone. It is recomputed when they change or gradients are needed.
+    """A value computed from only the weights. It is recomputed when they change or gradients are needed.
 
     It is made of ordinary tensors whatever mode PyTorch is in, so that what is kept serves every later mode.
 

@@ -18,7 +18,7 @@ __all__ = ["convolve", "transformed", "worthwhile"]
 _LEAST_CHANNELS = 128
 """With fewer channels the transforms take longer than the convolution."""
 
-_STRIP = 65536
+STRIP = 65536
 """Approximate size of a strip per tile position: small enough for the cache, large enough for matrix products."""
 
 
@@ -71,7 +71,7 @@ def convolve(
     """
     (n, inputs, height, width), outputs = x.shape, filters.shape[2]
     pixels, y = x.permute(0, 2, 3, 1), x.new_empty(n, height, width, outputs)
-    together = max(1, _STRIP // (width // 4 * inputs))
+    together = max(1, STRIP // (width // 4 * inputs))
     for first in range(0, n, together):
         images = slice(first, min(first + together, n))
         _convolve(pixels[images], filters, scale[images], y[images], functools.partial(finish, images))
@@ -88,7 +88,7 @@ def _convolve(
     """Convolves a batch strip by strip; `finish` writes each strip to `y`."""
     (n, height, width, inputs), outputs = pixels.shape, filters.shape[2]
     across = width // 4
-    most = max(1, _STRIP // (n * across * inputs))
+    most = max(1, STRIP // (n * across * inputs))
     down = next(rows for rows in range(min(most, height // 4), 0, -1) if height // 4 % rows == 0)
     lines, tiles = 4 * down, n * down * across
     of_tiles, _, of_products = _transforms()

@@ -1,4 +1,4 @@
-"""Visual hulls: where an object can be, by its silhouettes alone, and a loss that holds an SDF against them.
+"""Visual hulls: where an object can be, by its silhouettes, and a loss that holds an SDF against them.
 
 The gradient of a silhouette moves surfaces that are there; it makes none. That of a hull also reaches points that no
 surface is near, so that thin parts can begin.

@@ -1,7 +1,7 @@
-"""First codes of objects, from principal components of what their images tell: similar objects begin side by side.
+"""Initial codes of objects: principal components of their visual hulls and colours.
 
-Codes drawn at random must first find out which objects are alike, one visit after the other. Visual hulls, and the
-colours that are seen through space, say so before the first step.
+Random codes do not say which objects are similar, so training must find out. Visual hulls and the colours seen in space
+say so before the first step: similar objects begin with similar codes.
 """
 
 import torch
@@ -17,10 +17,10 @@ from get3d.reconstruction.hulls import lattice, visual_hull
 __all__ = ["initial_styles", "principal_codes", "seen_colors"]
 
 SHAPE_STEPS, COLOR_STEPS = 12, 8
-"""Steps along a side of the lattices on which objects are compared."""
+"""Steps along each side of the lattices on which hulls and colours are computed."""
 
 MOST_VIEWS = 24
-"""Images of an object that are looked at, spread over all that it has."""
+"""Maximum number of images of an object that are used, spread evenly over all that it has."""
 
 SCALE = 0.3
 """Root mean square of the codes."""
@@ -47,7 +47,7 @@ def initial_styles(images: ImageDataset, size: float, w_dim: int) -> Float[Tenso
 
 
 def seen_colors(seen: Float[Tensor, "k 4 r r"], cameras: Cameras, points: Float[Tensor, "p 3"]) -> Float[Tensor, "p 3"]:
-    """The mean colour that the images of an object show where points are seen: a fog of its colours.
+    """The mean colour of the pixels that points project to, over the images of an object.
 
     Args:
         seen: colours and masks in [0, 1].
@@ -55,7 +55,7 @@ def seen_colors(seen: Float[Tensor, "k 4 r r"], cameras: Cameras, points: Float[
         points: in the world.
     """
     color, mask = seen[:, :3] * seen[:, 3:], seen[:, 3:]
-    # A point of a coarse lattice stands for what is around it.
+    # Each point of a coarse lattice represents the volume around it.
     block = max(seen.shape[-1] // (2 * COLOR_STEPS), 1)
     coarse = avg_pool2d(torch.cat([color, mask], 1), block)
     camera = torch.arange(len(seen), device=points.device).repeat_interleave(len(points))
@@ -63,22 +63,22 @@ def seen_colors(seen: Float[Tensor, "k 4 r r"], cameras: Cameras, points: Float[
     at = (screen[:, :2] - 1).view(len(seen), 1, -1, 2)
     found = grid_sample(coarse, at, align_corners=False)[:, :, 0].sum(0)
     mean = color.sum((0, 2, 3)) / mask.sum().clamp(min=1e-6)
-    # Where nothing of the object is seen, its mean colour stands.
-    little = 0.1
-    return ((found[:3] + little * mean[:, None]) / (found[3:] + little)).T
+    # Where no image shows the object, its mean colour is used.
+    weight = 0.1
+    return ((found[:3] + weight * mean[:, None]) / (found[3:] + weight)).T
 
 
 def principal_codes(features: Float[Tensor, "n f"], size: int) -> Float[Tensor, "n s"]:
-    """Coordinates along the principal axes of features, their root mean square SCALE.
+    """Coordinates along the principal axes of features, scaled so that their root mean square is SCALE.
 
-    Each is divided by the root of its standard deviation: fine differences would drown in the noise of codes, and all
-    of one size would make noise of what tells nothing.
+    Each coordinate is divided by the square root of its standard deviation. Undivided, fine differences would be
+    smaller than the noise of the codes; fully whitened, meaningless axes would be as large as the others.
 
     Args:
         features: of n objects.
-        size: of a code; what is beyond the axes is 0.
+        size: of a code; entries beyond the number of axes are 0.
     """
-    # In double precision, so that the signs and the order of axes do not hang on rounding.
+    # In double precision, so that the signs and the order of axes do not depend on rounding.
     centred = (features - features.mean(0)).double()
     count = min(size, len(features) - 1, features.shape[1])
     if len(features) <= features.shape[1]:

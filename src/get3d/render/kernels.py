@@ -2,7 +2,7 @@
 
 The loop walks over the rows through pixel centres. On such a row a triangle covers an interval, whose ends are the
 crossings of two of its edges; it covers the pixels with their centres in the interval, the left end included. A
-crossing is computed from its edge alone, always from the upper end to the lower, so that two triangles with a common
+crossing is computed from only its edge, always from the upper end to the lower, so that two triangles with a common
 edge get the same number: no pixel between them is left out, and none is drawn twice.
 """
 

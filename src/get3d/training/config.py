@@ -20,7 +20,7 @@ from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
 from get3d.files import InputError, require_writable
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.light_prior import LightPrior
-from get3d.networks import DiscriminatorConfig
+from get3d.networks import Discriminator, DiscriminatorConfig
 from get3d.ranges import Range, option_names, require_ranges
 from get3d.reconstruction.config import LOSS_WEIGHTS
 from get3d.reconstruction.hulls import Hulls
@@ -273,7 +273,7 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     sides = Range(8, 4096, power_of_two=True)
     _require(sides.holds(resolution), f"{path}: resolution", found, str(sides))
     classes = len(generator.classes)
-    build = partial(discriminator.build, resolution=resolution, label_dim=classes)
+    build = partial(Discriminator, discriminator, resolution=resolution, label_dim=classes)
     require_same_shapes(path, "discriminator.", build)
     planes = generator.synthesis.planes
     side = planes.resolution if config.grow_planes is None else config.grow_planes

@@ -38,7 +38,7 @@ __all__ = ["Needs", "dry_run", "measure"]
 _LARGE = 256
 """Side of images of which not even a group may fit, so that one image and two are measured."""
 
-_RESERVE = 0.03
+RESERVE = 0.03
 """Share of the machine's memory that must stay free while measuring."""
 
 _SAME = ("resolution", "batch", "grad_accum_steps", "generator", "discriminator", "precision", "compile", "device")
@@ -185,7 +185,7 @@ def _in_process(config: TrainConfig, images: int) -> _Measured:
     process = context.Process(target=_train_some, args=(small, theirs), daemon=True)
     process.start()
     theirs.close()
-    least = _RESERVE * psutil.virtual_memory().total
+    least = RESERVE * psutil.virtual_memory().total
     answer: Any = None
     try:
         while not ours.poll(0.05):
@@ -209,7 +209,7 @@ def _in_process(config: TrainConfig, images: int) -> _Measured:
 
 
 def _train_some(config: TrainConfig, connection: Connection) -> None:
-    """Sends what a few steps took; in a process of its own, whose peak is theirs alone."""
+    """Sends what a few steps took; in a process of its own, whose peak is only theirs."""
     # What a run has loaded, too.
     import torch.utils.tensorboard
 

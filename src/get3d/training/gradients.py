@@ -10,10 +10,10 @@ from torch.profiler import record_function
 
 from get3d.distributed.processes import Ranks
 
-__all__ = ["MEETING", "RECEIVING", "SENDING", "averaging", "buckets"]
+__all__ = ["BARRIER", "RECEIVING", "SENDING", "averaging", "buckets"]
 
-SENDING, MEETING, RECEIVING = "sending gradients", "meeting the other ranks", "receiving gradients"
-"""What a profile of a step calls them. All but meeting, which also waits for slower ranks, is communication."""
+SENDING, BARRIER, RECEIVING = "sending gradients", "barrier of the ranks", "receiving gradients"
+"""What a profile of a step calls them. All but the barrier, which also waits for slower ranks, is communication."""
 
 _BUCKET = 25 * 1024**2
 """Bytes of gradients that travel at once: large enough to fill a link, small enough to leave while others are made."""
@@ -41,7 +41,7 @@ def averaging(network: nn.Module, ranks: Ranks) -> Iterator[None]:
             hook.remove()
     with ranks.telling():
         sums.send_all()
-        with record_function(MEETING):
+        with record_function(BARRIER):
             ranks.barrier()
         with record_function(RECEIVING):
             sums.receive()

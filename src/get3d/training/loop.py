@@ -28,7 +28,7 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.generator import Generator, mix
 from get3d.isosurface import Surfaces
 from get3d.latents import Latents
-from get3d.networks import Logits
+from get3d.networks import Discriminator, Logits
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.training.checkpoint import TrainingState, resume, start_from
 from get3d.training.config import TrainConfig, cross_rank_fingerprint, prepare_run
@@ -297,7 +297,7 @@ def start(config: TrainConfig, objects: int = 0) -> TrainingState:
     torch.manual_seed(seed_of(config.seed))
     generator = Generator(config.generator).to(device)
     classes = len(config.generator.classes)
-    discriminator = config.discriminator.build(resolution=config.resolution, label_dim=classes).to(device)
+    discriminator = Discriminator(config.discriminator, resolution=config.resolution, label_dim=classes).to(device)
     ema = copy.deepcopy(generator).eval().requires_grad_(False)
     if config.compile:
         generator.synthesis.compile()

@@ -172,7 +172,7 @@ class TrainConfig:
 
     @property
     def generator_from(self) -> int:
-        """Real images after which the adversarial phase moves the generator; before, the discriminator alone."""
+        """Real images after which the adversarial phase moves the generator; before, only the discriminator moves."""
         return self.warmup_total + (round(self.warmup.discriminator_kimg * 1000) if self.warmup_total else 0)
 
     def autocast(self, device: "torch.device") -> "torch.autocast":

@@ -1,4 +1,4 @@
-"""Our cameras in the words of viser: unit quaternions, and axes right, down and forward."""
+"""Cameras in viser's convention: unit quaternions; axes right, down and forward."""
 
 import math
 
@@ -14,18 +14,18 @@ from get3d.cameras import Cameras
 __all__ = ["VIEW", "look_as_in_training", "quaternions"]
 
 VIEW = 30.0
-"""Azimuth in degrees of the first look."""
+"""Azimuth of the first view in degrees."""
 
 
 def quaternions(cameras: Cameras) -> Float[np.ndarray, "n 4"]:
-    """How cameras are turned: (w, x, y, z), from right, down and forward to the world."""
+    """Rotations of cameras as (w, x, y, z), from right, down and forward to the world."""
     axes = cameras.rotations * cameras.rotations.new_tensor([1.0, -1.0, -1.0])[:, None]
     turned: Float[np.ndarray, "n 4"] = viser.transforms.SO3.from_matrix(axes.mT.double().cpu().numpy()).wxyz
     return turned
 
 
 def look_as_in_training(client: viser.ClientHandle, prior: CameraPrior) -> None:
-    """Puts the camera of a window where images of training are seen from."""
+    """Moves the camera of a window to where training images are taken from."""
     angles = torch.tensor([[VIEW, sum(prior.polar) / 2]]).deg2rad()
     cameras: Cameras = Cameras.of_prior(prior, angles)
     with client.atomic():

@@ -1,4 +1,4 @@
-"""`get3d view`: which page is shown, until Ctrl-C."""
+"""`get3d view`: chooses a page and serves it until Ctrl-C."""
 
 import threading
 from collections.abc import Callable
@@ -52,7 +52,7 @@ def view(config: ViewConfig, console: Console) -> None:
 
 
 def open_page(config: ViewConfig, generator: "Generator | None" = None) -> Page:
-    """Loads what is to be seen, and starts to show it.
+    """Loads a model, dataset or mesh files, and starts to serve its page.
 
     Args:
         config: the options.

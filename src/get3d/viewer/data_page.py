@@ -23,14 +23,14 @@ from get3d.viewer.problems import objects_by_problem
 __all__ = ["DataPage", "is_dataset", "open_listing"]
 
 _FRUSTA = 48
-"""Cameras that are shown at most."""
+"""Maximum number of cameras that are shown."""
 _SIDE = 128
 _ALL = "all"
 _ANY = "with or without"
 
 
 def is_dataset(path: Path) -> bool:
-    """Whether a path is more like a dataset than like a model: a run has its configuration, a model its weights."""
+    """Whether a folder is a dataset: it has a description or images, which runs and models have not."""
     return path.is_dir() and any((path / name).exists() for name in ("dataset.json", "images", "img"))
 
 
@@ -50,7 +50,7 @@ class DataPage:
     """The windows of a dataset, each with an object of its own.
 
     Attributes:
-        problems: the objects with each kind of problem; None until somebody has looked for them.
+        problems: the objects with each kind of problem; None until the dataset was checked.
     """
 
     def __init__(self, server: viser.ViserServer, listing: Listing) -> None:
@@ -109,11 +109,11 @@ class Window:
     def _look_for_problems(self) -> None:
         self._find.disabled = True
         self._find.label = "Reading all images"
-        # Not in the thread of the page's events, which others wait for.
+        # Not in the thread of the page's events, because other events wait for it.
         threading.Thread(target=self._page.find_problems, name="problems", daemon=True).start()
 
     def _show(self) -> None:
-        """Everything of the chosen object anew."""
+        """Replaces everything that is shown by the chosen object."""
         listing, scene = self._listing, self._client.scene
         chosen = np.intersect1d(self._splits[self._split.value], self._problems[self._problem.value])
         if not len(chosen):
@@ -136,7 +136,7 @@ class Window:
         self._state.value = ", ".join(said)
 
     def _frusta(self, images: np.ndarray) -> list[str]:
-        """Shows cameras with what they see; names the images that cannot be read."""
+        """Shows cameras with their images; returns errors of images that cannot be read."""
         listing, problems = self._listing, []
         angles = torch.from_numpy(np.asarray(listing.angles)[images]).float()
         usable = angles.isfinite().all(dim=1)

@@ -115,7 +115,7 @@ def renamed(directions: Sequence[Direction], number: int, name: str) -> list[Dir
 
 
 def directions_file(model: str, out: Path) -> Path:
-    """Where the names are stored: beside the model; for a bundled model in the folder of saved objects."""
+    """Where the names are stored: next to the model; for a bundled model, in the folder of saved objects."""
     path = model_file(model)
     return (out if path in bundled().values() else path.parent) / DIRECTIONS
 

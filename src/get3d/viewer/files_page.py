@@ -1,4 +1,4 @@
-"""The page of mesh files: all of them, side by side, each as large as the others."""
+"""The page of mesh files: all of them, side by side, scaled to the same size."""
 
 import tempfile
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from get3d.viewer.lamps import Lamps
 __all__ = ["FilesPage", "Mesh", "load"]
 
 _APART = 1.1
-"""From the middle of one object to the next; their longest side is 0.9."""
+"""Distance between the centres of neighbouring objects; their longest side is 0.9."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +24,17 @@ class Mesh:
 
     Attributes:
         name: of the file.
-        glb: what is shown.
-        said: about it.
+        glb: content of a .glb file.
+        note: number of triangles, and files that were not found.
     """
 
     name: str
     glb: bytes
-    said: str
+    note: str
 
 
 def load(paths: Sequence[str]) -> list[Mesh]:
-    """Reads mesh files, with the care that files of strangers need.
+    """Reads mesh files, with the care that untrusted files need.
 
     Raises:
         InputError: one cannot be read.
@@ -45,14 +45,14 @@ def load(paths: Sequence[str]) -> list[Mesh]:
         with tempfile.TemporaryDirectory() as folder:
             loaded.asset.save(Path(folder) / "mesh.glb")
             content = (Path(folder) / "mesh.glb").read_bytes()
-        said = f"{len(loaded.asset.faces):,} triangles"
-        said += f", not found: {', '.join(loaded.missing)}" if loaded.missing else ""
-        found.append(Mesh(path.name, content, said))
+        note = f"{len(loaded.asset.faces):,} triangles"
+        note += f", not found: {', '.join(loaded.missing)}" if loaded.missing else ""
+        found.append(Mesh(path.name, content, note))
     return found
 
 
 class FilesPage:
-    """What all windows show in the same way."""
+    """The page, which is the same in all windows."""
 
     def __init__(self, server: viser.ViserServer, meshes: Sequence[Mesh]) -> None:
         Lamps(server.scene, "warehouse")
@@ -60,6 +60,6 @@ class FilesPage:
         for number, mesh in enumerate(meshes):
             place = ((number - middle) * _APART, 0.0, 0.0)
             server.scene.add_glb(f"/meshes/{number}", mesh.glb, position=place)
-            server.gui.add_text(f"{number + 1}", f"{mesh.name}: {mesh.said}", disabled=True)
+            server.gui.add_text(f"{number + 1}", f"{mesh.name}: {mesh.note}", disabled=True)
         reach = max(1.0, _APART * len(meshes) / 1.2)
         server.on_client_connect(lambda client: look_as_in_training(client, CameraPrior(radius=1.2 * reach)))

@@ -1,4 +1,4 @@
-"""The light of a page: the studio of the built-in renderer, as near as a browser's lamps come to it, or a panorama."""
+"""The light of a page: the built-in renderer's studio, approximated by a browser's lamps, or a panorama."""
 
 import math
 
@@ -12,7 +12,7 @@ __all__ = ["LIGHTS", "Lamps"]
 
 LAMPS = "lamps"
 PANORAMAS = ("apartment", "city", "dawn", "forest", "lobby", "night", "park", "studio", "sunset", "warehouse")
-"""Those that come with viser. Metal mirrors them, while it is dark between lamps."""
+"""Panoramas of viser. Metal reflects them; with lamps only, it is dark."""
 LIGHTS = (LAMPS, *PANORAMAS)
 _GROUND = int(unit_to_bytes(linear_to_srgb(torch.tensor(STUDIO.ground / STUDIO.sky))))
 """Colours of lamps are sRGB."""
@@ -21,8 +21,8 @@ _GROUND = int(unit_to_bytes(linear_to_srgb(torch.tensor(STUDIO.ground / STUDIO.s
 class Lamps:
     """The light of a scene.
 
-    Its lamps are a key light, and light from sky and ground. A white matte surface reflects of them what it does of
-    `STUDIO`, except that the key light ends at the terminator.
+    The lamps are a key light, and light from sky and ground. A white matte surface looks as under `STUDIO`, except that
+    the key light ends at the terminator.
     """
 
     def __init__(self, scene: viser.SceneApi, light: str = LAMPS) -> None:
@@ -40,7 +40,7 @@ class Lamps:
         Args:
             light: one of `LIGHTS`.
             turn: angle about +Y in degrees.
-            strength: factor; 1 gives that of `STUDIO`, or of the panorama.
+            strength: factor on the light of `STUDIO` or the panorama.
         """
         x, y, z = STUDIO.key_direction
         angle = math.radians(turn)

@@ -1,4 +1,4 @@
-"""A worker for requests that grow old: of each asker only the latest is done."""
+"""A worker that runs only the latest request of each client."""
 
 import sys
 import threading
@@ -10,7 +10,7 @@ __all__ = ["Latest"]
 
 
 class Latest:
-    """Does one thing at a time in a thread of its own; what an asker asked before is dropped unless it has begun."""
+    """Runs one job at a time in a thread of its own. A new job replaces a waiting one of the same client."""
 
     def __init__(self, name: str) -> None:
         self._jobs: dict[Hashable, tuple[float, Callable[[], None]]] = {}
@@ -19,19 +19,19 @@ class Latest:
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
-    def ask(self, asker: Hashable, job: Callable[[], None], delay: float = 0.0) -> None:
-        """Does something in so many seconds, unless the asker asks for something else before."""
+    def ask(self, client: Hashable, job: Callable[[], None], delay: float = 0.0) -> None:
+        """Runs a job after a delay in seconds, unless the client asks for another one before."""
         with self._changed:
-            self._jobs[asker] = (time.monotonic() + delay, job)
+            self._jobs[client] = (time.monotonic() + delay, job)
             self._changed.notify()
 
-    def forget(self, asker: Hashable) -> None:
-        """Drops what an asker has asked for."""
+    def forget(self, client: Hashable) -> None:
+        """Drops a client's waiting job."""
         with self._changed:
-            self._jobs.pop(asker, None)
+            self._jobs.pop(client, None)
 
     def stop(self) -> None:
-        """Ends the thread after what it is doing."""
+        """Ends the thread after the job that is running."""
         with self._changed:
             self._stopped = True
             self._changed.notify()
@@ -41,7 +41,7 @@ class Latest:
         while (job := self._next()) is not None:
             try:
                 job()
-            except Exception:  # One request that failed must not end the page for all windows.
+            except Exception:  # A failed request must not stop the page for all windows.
                 sys.stderr.write(traceback.format_exc())
 
     def _next(self) -> Callable[[], None] | None:
@@ -50,11 +50,11 @@ class Latest:
                 if not self._jobs:
                     self._changed.wait()
                     continue
-                asker = min(self._jobs, key=lambda each: self._jobs[each][0])
-                due, job = self._jobs[asker]
+                client = min(self._jobs, key=lambda each: self._jobs[each][0])
+                due, job = self._jobs[client]
                 left = due - time.monotonic()
                 if left <= 0:
-                    del self._jobs[asker]
+                    del self._jobs[client]
                     return job
                 self._changed.wait(left)
         return None

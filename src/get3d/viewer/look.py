@@ -1,4 +1,4 @@
-"""How an object is shown: lit, or one of its maps or its normals without light; with or without its edges."""
+"""How an object is displayed: lit, or one of its maps or its normals without light; with or without edges."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,13 +24,13 @@ _UNLIT = "KHR_materials_unlit"
 
 @dataclass(frozen=True)
 class Look:
-    """What a window asks for beside the object itself.
+    """Display settings of a window.
 
     Attributes:
         grid: resolution of the grid.
         faces: maximum number of triangles; None keeps all.
         view: one of `views_of`.
-        wireframe: whether edges are shown.
+        wireframe: whether to draw edges.
     """
 
     grid: int
@@ -41,11 +41,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Shown:
-    """What is sent to a browser.
+    """An object as it is sent to a browser.
 
     Attributes:
         glb: the object.
-        edges: [e, 2, 3] the ends of its edges; None without a wireframe.
+        edges: [e, 2, 3] end points of its edges; None without a wireframe.
     """
 
     glb: bytes
@@ -53,7 +53,7 @@ class Shown:
 
 
 def views_of(channels: Sequence[str]) -> dict[str, str]:
-    """The views of an object with these material channels, and what each is called."""
+    """The views of an object with these material channels, and the title of each."""
     maps = {name: CHANNELS[name].name.replace("_", " ").capitalize() for name in channels}
     return {LIT: "Lit", **maps, NORMALS: "Normals"}
 
@@ -91,19 +91,19 @@ def preview_of(mesh: MeshBatch, values: Mapping[str, Float[Tensor, "v _"]], look
     return Shown(_colored(mesh, normals, color, unlit=look.view != LIT), edges)
 
 
-# What a browser page of viser does to light before it is shown: three.js' filmic tone curve (ACES, fitted by Stephen
-# Hill), of which maps and normals, which are data, must not be a part.
+# A page of viser applies three.js' filmic tone curve (ACES, fitted by Stephen Hill). Maps and normals are data, so the
+# curve is undone for them.
 _TO_ACES = ((0.59719, 0.35458, 0.04823), (0.076, 0.90834, 0.01566), (0.0284, 0.13383, 0.83777))
 _FROM_ACES = ((1.60475, -0.53108, -0.07367), (-0.10208, 1.10813, -0.00605), (-0.00327, -0.07276, 1.07602))
 _EXPOSURE = 1 / 0.6
 _BRIGHTEST = 0.95
-"""The curve comes near 1 only for boundless light."""
+"""The curve reaches 1 only in the limit of infinite light."""
 _GAIN = 5.0
-"""The light that stands for white in what is sent, so that all of the curve can be undone."""
+"""Factor on the light of colours in files, so that the whole range of the curve can be undone."""
 
 
 def untoned(color: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
-    """Colours (sRGB, 0 to 1) that a page shows as the given ones if it multiplies their light by `_GAIN`."""
+    """Colours (sRGB, 0 to 1) that a page displays as the given ones if it multiplies their light by `_GAIN`."""
     light = srgb_to_linear(color.double()).clamp(max=_BRIGHTEST)
     y = (light @ torch.linalg.inv(light.new_tensor(_FROM_ACES)).T).clamp(0, 1)
     # y = (v (v + a) - b) / (v (c v + d) + e), solved for v.
@@ -115,12 +115,12 @@ def untoned(color: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
 
 
 def _as_color(normals: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
-    """The usual colours of normals: (n + 1) / 2, as seen on the screen."""
+    """The usual colours of normals, (n + 1) / 2 in sRGB."""
     return (normals + 1) / 2
 
 
 def _set_unlit(tree: dict[str, Any]) -> None:
-    """Shows a material without light, with `_GAIN` times its colour: more than files may have, but pages take it."""
+    """Makes a material unlit, with `_GAIN` times its colour: above the range of glTF, but viser takes it."""
     material = tree["materials"][0]
     material["extensions"] = {_UNLIT: {}}
     material["pbrMetallicRoughness"]["baseColorFactor"] = [_GAIN, _GAIN, _GAIN, 1.0]
@@ -128,7 +128,7 @@ def _set_unlit(tree: dict[str, Any]) -> None:
 
 
 def _colored(mesh: Mesh | MeshBatch, normals: Tensor, color: Float[Tensor, "v 3"], *, unlit: bool) -> bytes:
-    """A .glb with colours at its vertices, given as they are seen: in glTF they are linear."""
+    """A .glb with vertex colours, given in sRGB and stored linear, as in glTF."""
     body = trimesh.Trimesh(
         mesh.vertices.cpu().numpy(),
         mesh.faces.cpu().numpy(),

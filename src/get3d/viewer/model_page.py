@@ -1,4 +1,4 @@
-"""The page of a model: each window that is open has an object of its own, and sliders for it."""
+"""The page of a model: each open window has an object of its own, with sliders."""
 
 import shlex
 from collections.abc import Callable
@@ -25,14 +25,14 @@ SEEDS = 9999
 FINEST = 128
 """The finest grid of the slider."""
 REST = 0.3
-"""Seconds without a change until the textured object is made."""
+"""Seconds without a change before the textured object is made."""
 _STEPS = 100
-"""Of the history, at most."""
+"""Maximum length of the history."""
 _NOTHING = "nothing kept yet"
 
 
 class ModelPage:
-    """The windows of a model, and the two threads that work for them: previews never wait for textures."""
+    """The windows of a model, and two worker threads, so that previews never wait for textures."""
 
     def __init__(self, server: viser.ViserServer, studio: Studio) -> None:
         self.studio = studio
@@ -156,14 +156,14 @@ class Window:
         self._on(camera, partial(look_as_in_training, self._client, studio.generator.config.cameras))
 
     def _look(self) -> Look:
-        """What the controls of the view say."""
+        """The settings of the view controls."""
         view = next(name for name, title in self._views.items() if title == self._view.value)
         # Fewer than four triangles close no surface.
         faces = max(4, int(self._faces.value)) if self._faces.value else None
         return Look(int(self._grid.value), faces, view, self._wireframe.value)
 
     def _on(self, handle: Any, act: Callable[[], None]) -> None:
-        """Lets a control do something when somebody, and not this program, has used it."""
+        """Calls a function when a user, not this program, has used a control."""
 
         def used(event: Any) -> None:
             if event.client is None:
@@ -175,14 +175,14 @@ class Window:
 
         (handle.on_click if hasattr(handle, "on_click") else handle.on_update)(used)
 
-    # What is asked for
+    # Requests
 
     def _from_sliders(self) -> Pick:
         label = self._label.value if self._label else None
         return self._studio.pick(self._geometry.value, self._texture.value, self._psi.value, label)
 
     def _slid(self, slider: Any) -> None:
-        """Changes what a slider says, and leaves the rest, which may be of no seed."""
+        """Changes only what a slider stands for; the rest may not come from a seed."""
         new, old = self._from_sliders(), self._pick
         if slider is self._geometry:
             pick = self._studio.mixed(replace(new, psi=old.psi), old)
@@ -269,7 +269,7 @@ class Window:
         self._client.add_notification("Saved", str(settings.out / entry["file"]), color="green")
         self._name.value = _next(name)
 
-    # What is shown
+    # Display
 
     def _change(self, pick: Pick) -> None:
         self._past = [*self._past[-_STEPS:], self._pick]
@@ -296,14 +296,14 @@ class Window:
         self._page.objects.ask(asker, lambda: self._put(version, "ready", lambda: self._textured(pick, look)), REST)
 
     def _textured(self, pick: Pick, look: Look) -> Shown | None:
-        """The object; it is not made again where only the way to show it has changed."""
+        """The object. It is not made again if only the display settings have changed."""
         made = self._made
         if made is None or made.pick is not pick or (made.grid, made.faces) != (look.grid, look.faces):
             made = self._made = _Made(pick, look.grid, look.faces, self._studio.textured(pick, look))
         return None if made.textured is None else shown(made.textured, look)
 
     def _put(self, version: int, state: str, make: Callable[[], Shown | None]) -> None:
-        """Makes something and shows it, if nothing else was asked for meanwhile and nothing better is there."""
+        """Makes an object and shows it, unless there was another request meanwhile, or a better version is shown."""
         try:
             made = make()
         except InputError as error:

@@ -1,4 +1,4 @@
-"""The objects of a dataset by what `get3d check` says of them."""
+"""The objects of a dataset, grouped by the problems that `get3d check` finds."""
 
 import numpy as np
 from jaxtyping import Int

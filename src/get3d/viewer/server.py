@@ -1,4 +1,4 @@
-"""The web server of the live page: viser, that answers only who may ask."""
+"""The web server of the live page: viser with access control."""
 
 import http
 import io
@@ -23,12 +23,12 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address."""
+    """Whether an address can be reached only from this machine."""
     return host in _LOOPBACK
 
 
 class Server(viser.ViserServer):
-    """A server without viser's way to share a page through a machine of its makers.
+    """A server without viser's option to share a page through its makers' servers.
 
     Attributes:
         address: what to open in a browser.
@@ -37,22 +37,22 @@ class Server(viser.ViserServer):
     address: str
 
     def request_share_url(self, verbose: bool = True) -> str | None:
-        """Does nothing: what is seen here stays here."""
+        """Does nothing; pages are not shared."""
         return None
 
 
 class Gate:
-    """Who may ask: pages of this server alone, and, where others reach it, only who knows its token.
+    """Access control: only this server's own pages, and, if other machines can reach it, only with its token.
 
-    Any page that a browser has open can call an address of the browser's own machine, by its name or through a name
-    that it has made to mean that address. So the address that was asked for and the page that asks are compared.
+    Any open page of a browser can call addresses of the browser's machine, by name or through a DNS name that points to
+    it (DNS rebinding). So the requested host and the origin of the request are compared.
     """
 
     def __init__(self, host: str) -> None:
         self.token = None if is_loopback(host) else secrets.token_urlsafe(16)
 
     def refusal(self, request: Request) -> str | None:
-        """Why a request is not answered; None where it is."""
+        """Why a request is refused; None if it is answered."""
         host = request.headers.get("Host", "")
         if self.token is None and urlsplit(f"//{host}").hostname not in _LOOPBACK:
             return "This page is only for the machine that it runs on."
@@ -66,7 +66,7 @@ class Gate:
         return None
 
     def cookie(self, request: Request) -> str | None:
-        """What the browser is to remember, so that the page's own requests carry the token."""
+        """The cookie with which the page's own requests carry the token."""
         if self.token is None or self.token not in _in_query(request):
             return None
         return f"{_COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/"
@@ -85,12 +85,12 @@ def start_server(host: str, port: int, title: str) -> Server:
     """Starts to listen.
 
     Args:
-        host: address.
-        port: first that is tried.
+        host: address to listen on.
+        port: first port that is tried.
         title: of the page's panel.
 
     Raises:
-        InputError: the address is none of this machine.
+        InputError: the address is not one of this machine.
     """
     try:
         # viser would try a thousand ports of an address that has none.
@@ -117,7 +117,7 @@ def _in_query(request: Request) -> list[str]:
 
 @contextmanager
 def _gated(gate: Gate) -> Iterator[None]:
-    """Lets servers of websockets that are started meanwhile ask the gate first; viser leaves no other way to do it."""
+    """Servers of websockets that are started meanwhile ask the gate first; viser has no option for this."""
     module: Any = websockets.asyncio.server
     original: Callable[..., Any] = module.serve
 

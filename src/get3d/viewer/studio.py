@@ -1,4 +1,4 @@
-"""What the page of a model makes: previews, textured objects, variations, and files to keep."""
+"""Work of the page of a model: previews, textured objects, variations, and saved files."""
 
 import copy
 import threading
@@ -27,21 +27,21 @@ from get3d.viewer.look import Look, Shown, preview_of
 __all__ = ["NEIGHBOURS", "Neighbours", "Pick", "Studio"]
 
 COARSE = 48
-"""Steps along a side of the grid of previews, which are made while a slider moves."""
+"""Resolution of the grid of previews, which are made while a slider moves."""
 NEIGHBOURS = 8
 _THUMBNAIL = 128
 
 
 @dataclass(frozen=True)
 class Pick:
-    """An object that somebody looks at.
+    """An object that is shown in a window.
 
     Attributes:
-        latents: of the one shape.
-        psi: their truncation.
-        geometry_seed: the seed that its geometry is of; None where it is of none.
-        texture_seed: the same of its texture.
-        steps: how far it is moved along each of the model's directions, in standard deviations; none where empty.
+        latents: of one shape.
+        psi: truncation of the latents.
+        geometry_seed: seed of the geometry; None if it does not come from a seed.
+        texture_seed: seed of the texture, likewise.
+        steps: distance along each of the model's directions in standard deviations; empty if it was not moved.
     """
 
     latents: Latents
@@ -52,7 +52,7 @@ class Pick:
 
     @property
     def title(self) -> str:
-        """What it is called where several are told apart."""
+        """A title that tells objects apart."""
         parts = [
             f"{what} {'varied' if seed is None else seed}"
             for what, seed in (("geometry", self.geometry_seed), ("texture", self.texture_seed))
@@ -74,7 +74,7 @@ class Neighbours:
 
 
 class Studio:
-    """A model that several windows use at once; each call takes its turn."""
+    """A model that several windows use; calls run one after the other."""
 
     def __init__(self, settings: Settings, generator: Generator | None = None) -> None:
         """Loads the model.
@@ -131,10 +131,10 @@ class Studio:
         return Pick(latents, geometry.psi, geometry.geometry_seed, texture.texture_seed, steps)
 
     def between(self, start: Pick, end: Pick, share: float) -> Pick:
-        """What lies between two of a class.
+        """An interpolation between two objects of the same class.
 
         Raises:
-            ValueError: they are of two classes.
+            ValueError: they are of different classes.
         """
         if share in (0.0, 1.0):
             return end if share else start
@@ -213,7 +213,7 @@ class Studio:
             look: its grid and its number of triangles.
 
         Returns:
-            What shapes.json says of it.
+            Its entry in shapes.json.
 
         Raises:
             InputError: the name cannot be a file's, or there is such a file; the shape has no surface; or the objects

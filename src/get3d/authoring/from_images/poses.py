@@ -165,7 +165,7 @@ def fit_orbit(
     if radius <= 0:
         raise InputError(f"{poses.file}: the cameras are at the object's centre; set the centre with --centre")
     outward = arms / np.maximum(distance, 1e-12 * radius)[:, None]
-    # The sine and the cosine both, since the cosine alone tells small angles only roughly.
+    # The sine and the cosine both, since only a cosine tells small angles only roughly.
     aim = np.arctan2(np.linalg.norm(np.cross(outward, backward), axis=1), (outward * backward).sum(axis=1))
     level = np.cross(axis, backward)
     roll = np.arctan2((right * np.cross(backward, level)).sum(axis=1), (right * level).sum(axis=1))

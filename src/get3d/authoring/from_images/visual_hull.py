@@ -8,6 +8,7 @@ from jaxtyping import Float, UInt8
 from torch.nn.functional import adaptive_max_pool2d, grid_sample
 
 from get3d.cameras import Cameras
+from get3d.color import bytes_to_unit
 
 __all__ = ["hull_size"]
 
@@ -40,7 +41,7 @@ def hull_size(alpha: UInt8[np.ndarray, "v r r"], degrees: Float[np.ndarray, "v 2
     angles = torch.from_numpy(np.radians(degrees)).float()
     cameras = Cameras.orbit(angles[:, 0], angles[:, 1], radius, math.radians(fov))
     for view in range(len(alpha)):
-        silhouette = torch.from_numpy(alpha[view])[None, None].float() / 255
+        silhouette = bytes_to_unit(torch.from_numpy(alpha[view])[None, None])
         silhouette = adaptive_max_pool2d(silhouette, min(_SILHOUETTE, alpha.shape[-1]))
         screen = cameras.project(points, torch.full((len(points),), view), 2) - 1
         points = points[grid_sample(silhouette, screen[None, None, :, :2], align_corners=False)[0, 0, 0] > _FAINT]

@@ -33,7 +33,7 @@ class RenderConfig:
         light: "studio" is a soft lamp and the sky; "even" shows the colours of the textures unchanged; "published"
             (Blender only) has the lamps, tones and bounces of the paper's script, which does not centre objects.
             "random" turns the studio about +Y by another angle in each image, which `cameras.csv` records.
-        shading: "matte" shows the base colour alone; "pbr" also roughness, metallic, normals and emission of .gltf,
+        shading: "matte" shows only the base colour; "pbr" also roughness, metallic, normals and emission of .gltf,
             .glb, .obj and .usdz files.
         renderer: "builtin" is fast; "blender" uses Cycles with 32 denoised samples.
         blender: the Blender program, or a Python with the module bpy; by default the installed Blender. It also reads
