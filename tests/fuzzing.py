@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -64,7 +65,10 @@ def fuzz(strategy: st.SearchStrategy[T], check: Callable[[T], object]) -> None:
                     failed = True  # Now it is shrunk, for as long as that takes.
                     raise
 
-        round_of_examples()
+        with warnings.catch_warnings():
+            # A failing file of many bytes is shown whole, however long that is.
+            warnings.filterwarnings("ignore", "Generating overly large repr")
+            round_of_examples()
         if time.monotonic() >= end:
             return
 

@@ -326,6 +326,34 @@ def test_vertices_that_are_not_numbers(tmp_path):
     assert "1 of its 3 vertices" in refusal(tmp_path / "a.obj")
 
 
+@pytest.mark.parametrize("number", ["1e300", "-1e39", "3.4028235e38", "1e12", "inf", "nan"])
+def test_places_in_a_texture_beyond_single_precision_count_as_none(tmp_path, number):
+    write_obj(tmp_path)
+    text = (tmp_path / "model.obj").read_text()
+    first = next(line for line in text.splitlines() if line.startswith("vt "))
+    other = text.replace(first, "vt 0 0", 1)
+    (tmp_path / "model.obj").write_text(text.replace(first, f"vt {number} {number}", 1))
+    (tmp_path / "other.obj").write_text(other)
+    asset, expected = load(tmp_path / "model.obj").asset, load(tmp_path / "other.obj").asset
+    assert asset.uv.isfinite().all()
+    assert np.array_equal(seen(asset), seen(expected))
+
+
+@pytest.mark.parametrize("far", ["1e300", "1.7e308", "-1e30", "1e6"])
+def test_a_model_far_from_the_origin_that_is_kept(tmp_path, far):
+    (tmp_path / "a.obj").write_text(f"v {far} 0 0\nv {far} 1 0\nv {far} 0 1\nv 0 0 0\nf 1 2 3\n")
+    assert load(tmp_path / "a.obj").asset.vertices.abs().max() <= 0.45 + 1e-6
+    with pytest.raises(InputError, match="it lies more than 10,000 of its own lengths from the origin; move it there"):
+        load(tmp_path / "a.obj", centred=False)
+
+
+@pytest.mark.parametrize("axis", ["", "W", "\0"])
+def test_an_up_axis_that_is_none(tmp_path, axis):
+    path = write_usdz(tmp_path / "a.usdz", SHEETS, up=axis)
+    with pytest.raises(InputError, match=r"its up axis is .*, not x, y or z; .*give --up"):
+        load(path)
+
+
 def test_vertices_that_no_face_uses_do_not_count(tmp_path):
     (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nv 9 9 nan\nf 1 2 3\n")
     assert len(load(tmp_path / "a.obj").asset.faces) == 1

@@ -21,8 +21,11 @@ from get3d.authoring.from_images.colmap import read_colmap
 from get3d.authoring.from_images.crop import Window, read_head, write_image
 from get3d.authoring.from_images.tables import read_csv
 from get3d.authoring.from_images.transforms import read_transforms
+from get3d.checkpoints.published import load_published
 from get3d.datasets.check import check
+from get3d.datasets.ground_truth import read_mesh
 from get3d.files import InputError, open_file, read_text, text_lines
+from get3d.storage import load_tensors
 
 CASES = Path(__file__).parent / "fixtures" / "cases"
 QUIET = Console(quiet=True)
@@ -212,7 +215,7 @@ def test_the_images_of_a_table_are_in_a_column_of_any_of_three_names(tmp_path, c
 
 def test_the_reason_is_that_of_images_with_a_camera(tmp_path):
     case = CASES / "reason_hidden_by_no_camera"
-    with pytest.raises(InputError, match=r"not one of 3 .* 3 are left out for 'image', .* has no alpha channel"):
+    with pytest.raises(InputError, match=r"not one of 3 .* 3 are left out like images/r_000\.png: has no alpha"):
         imported(tmp_path / "out", case, case / "transforms.json")
     for number in range(5):
         shutil.copyfile(case / "images" / "r_000.png", tmp_path / f"other_{number}.png")
@@ -299,6 +302,12 @@ def test_nothing_waits_for_what_is_no_file(tmp_path, kind):
             read_lines(path, 5)
         with pytest.raises(InputError, match="is not a readable image"):
             read_head(path, None)
+        with pytest.raises(InputError, match=r"a\.png: is truncated or not a safetensors file"):
+            load_tensors(path)
+        with pytest.raises(InputError, match=r"a\.png: is truncated or not a PyTorch checkpoint"):
+            load_published(path)
+        with pytest.raises(InputError, match=r"a\.png: is not a readable mesh"):
+            read_mesh(path)
 
 
 @pytest.mark.parametrize("name", ["images/000001/001.png", "images/000001/new.png", ".folder.npz", "cameras.csv"])

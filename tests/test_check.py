@@ -88,6 +88,10 @@ def infinite(root: Path) -> None:
     rewrite_cameras(root, lambda a, p: f"inf,{p}")
 
 
+def too_large(root: Path) -> None:
+    rewrite_cameras(root, lambda a, p: f"1e300,{p}")
+
+
 def narrow_prior(root: Path) -> None:
     path = root / "dataset.json"
     values = json.loads(path.read_text())
@@ -119,6 +123,7 @@ QUICK = [
     (radians, r"cameras\.csv: no azimuth is larger than 6\.\d+, so the angles seem to be radians; write .* degrees"),
     (elevation, r"cameras\.csv: the camera of 000000/000\.png has azimuth .* outside azimuth 0° to 360°, polar"),
     (infinite, r"cameras\.csv: the camera of 000000/000\.png has azimuth inf"),
+    (too_large, r"cameras\.csv: the camera of 000000/000\.png has azimuth 1e\+300"),
     (narrow_prior, r"outside azimuth 0° to 180°"),
     (leak, r"the object '000000' is in the splits test and train"),
     (odd_resolution, r"dataset\.json: the resolution is 24; it must be a power of two"),
@@ -182,7 +187,7 @@ def test_objects_at_the_border_are_counted_but_usable(tmp_path):
     report = check(root)
     assert report.usable
     assert report.touching == 1
-    assert "1 images (3.3 %)" in str(report)
+    assert "1 image (3.3 %) shows" in str(report)
 
 
 def test_repeated_images_and_those_in_two_splits_are_told(tmp_path):
@@ -193,7 +198,7 @@ def test_repeated_images_and_those_in_two_splits_are_told(tmp_path):
     assert report.usable
     assert report.details.repeated == [[0, 1, 11]]
     assert "3 images equal another one, pixel by pixel, for example 000000/000.png and 000000/001.png" in str(report)
-    assert "1 images are in two splits, for example 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
+    assert "1 image is in two splits, for example 000000/000.png and 000000/001.png and 000003/002.png" in str(report)
 
 
 def test_parts_of_the_range_without_cameras_are_told(tmp_path):
@@ -307,6 +312,19 @@ def test_descriptions_that_nothing_can_be_trained_by(tmp_path, changes, text):
         ImageDataset(tmp_path, "train")
 
 
+@pytest.mark.parametrize("turn", ["nan", "inf", "1e300"])
+def test_turns_of_the_light_are_finite(tmp_path, turn):
+    root = make_dataset(tmp_path)
+    described(root, light={"kind": "studio", "turned": True, "shading": "matte"})
+    lines = (root / "cameras.csv").read_text().splitlines()
+    lines = [f"{lines[0]},light", *(f"{line},{turn if number == 4 else 30}" for number, line in enumerate(lines[1:]))]
+    (root / "cameras.csv").write_text("\n".join(lines) + "\n")
+    found = r"cameras\.csv: the light of 000001/001\.png is turned by (nan|inf|1\.7\d*e\+298) radians; correct it"
+    assert re.search(found, str(check(root)))
+    with pytest.raises(InputError, match=found):
+        ImageDataset(root, "train")
+
+
 @pytest.mark.parametrize("scale", [math.nan, -1.0, 0.0, 1e300])
 def test_what_is_assumed_must_be_possible(tmp_path, scale):
     with pytest.raises(InputError, match="--assumed: scale is"):
@@ -317,7 +335,7 @@ def test_sets_without_held_out_objects_are_told(tmp_path):
     report = described(make_dataset(tmp_path), splits={"train": ["000000"], "val": [], "test": []})
     assert report.usable
     assert "no object is in the split 'val': training measures its snapshots on the images that" in str(report)
-    assert "no object is in the split 'test': `get3d evaluate` needs --split" in str(report)
+    assert "no object is in the split 'test': `get3d evaluate` needs --split train\n" in f"{report}\n"
 
 
 def test_an_object_that_fills_an_image_is_no_forgotten_mask(tmp_path):

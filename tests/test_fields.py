@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from get3d.networks import fields
+from get3d.networks import fields, lookup
 from get3d.networks.fields import GeometryField, Head, TriPlanes, UnifiedConfig
 from get3d.networks.planes import PlanesConfig
 from get3d.networks.synthesis import build_synthesis
@@ -69,8 +69,13 @@ def test_values_at_points_are_the_heads_of_the_features() -> None:
     )
 
 
+@pytest.mark.parametrize("slab", [1, 1200, 2**18], ids=["layer by layer", "a few layers", "all at once"])
 @pytest.mark.parametrize("axis", [torch.linspace(-0.5, 0.5, 7), torch.linspace(-0.4, 0.3, 4), torch.zeros(1)])
-def test_a_lattice_gives_what_its_points_give(axis: Tensor, device: torch.device) -> None:
+def test_a_lattice_gives_what_its_points_give(
+    axis: Tensor, slab: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SLAB", "GPU_SLAB"):
+        monkeypatch.setattr(lookup, name, slab)
     network, _ = random_fields(CONFIG)
     network, axis = network.to(device), SIZE * axis.to(device)
     counts = (network.num_geometry_styles, network.num_texture_styles)

@@ -1,5 +1,6 @@
 """Fits of a model to images: objects of the model itself come back, and bad input is refused in a sentence."""
 
+import copy
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from PIL import Image, ImageDraw
 from rich.console import Console
 
 from get3d.cameras import Cameras
+from get3d.checkpoints import model as model_files
 from get3d.checkpoints.model import WEIGHTS, load, load_weights
 from get3d.checkpoints.release import ReleaseConfig, release
 from get3d.color import signed_to_bytes, unit_to_bytes
@@ -30,7 +32,7 @@ from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Styles
 from get3d.reconstruction.losses import IMAGE_LOSSES
-from get3d.storage import describe, save_tensors, with_prefix
+from get3d.storage import checksum, describe, save_tensors, with_prefix
 from tiny import GENERATOR, seeded
 
 QUIET = Console(quiet=True)
@@ -157,9 +159,10 @@ def test_every_image_loss_has_a_weight_in_a_fit():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:IoU")
-def test_tuning_brings_an_object_nearer_and_its_model_is_a_change_of_the_first(
-    generator: Generator, model: Path, tmp_path: Path
+def test_tuning_brings_an_object_nearer_and_its_model_is_a_change_of_a_bundled_one(
+    generator: Generator, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(model_files, "bundled", lambda: {"box": model / "model.safetensors"})
     angles = torch.tensor([[0.7, 1.2]])
     styles = generator.styles(generator.sample_latents(1, 18), 1.0)
     drawn = generator.shapes(styles).draw(Cameras.of_prior(PRIOR, angles), 32)
@@ -167,7 +170,7 @@ def test_tuning_brings_an_object_nearer_and_its_model_is_a_change_of_the_first(
     drawn.rgb[:, :, ::4] = -drawn.rgb[:, :, ::4]
     photo = _photo(tmp_path / "0.png", drawn)
     write_cameras(tmp_path, ["0.png"], np.degrees(angles.numpy()))
-    config = FitConfig(str(model), images=(photo,), cameras=tmp_path / "cameras.csv", starts=2, steps=16, **SMALL)
+    config = FitConfig("box", images=(photo,), cameras=tmp_path / "cameras.csv", starts=2, steps=16, **SMALL)
     plain = fit(replace(config, out=tmp_path / "plain"), QUIET)
     tuned = fit(replace(config, out=tmp_path / "tuned", tune=True), QUIET)
     assert tuned["psnr"][0] > plain["psnr"][0]
@@ -187,11 +190,31 @@ def test_tuning_brings_an_object_nearer_and_its_model_is_a_change_of_the_first(
     whole = load(tmp_path / "whole", "cpu").state_dict()
     assert all(torch.equal(whole[name], value) for name, value in weights.items())
     save_tensors(model / "model.safetensors", with_prefix(WEIGHTS, whole), {"generator": describe(changed.config)})
-    with pytest.raises(InputError, match=r"was tuned from other weights than those of .*; restore that model"):
+    with pytest.raises(InputError, match=r"was tuned from other weights than those of .*; tune it again"):
         load(out, "cpu")
+
+
+def test_a_model_tuned_from_one_that_is_not_bundled_needs_no_other_file(
+    generator: Generator, model: Path, tmp_path: Path
+):
+    tuned = copy.deepcopy(generator)
+    with torch.no_grad():
+        next(tuned.synthesis.parameters()).add_(0.25)
+    model_files.save_tuned(tmp_path / "tuned.safetensors", model, tuned)
     (model / "model.safetensors").unlink()
-    with pytest.raises(InputError, match=r"was tuned from .*, which is not there; restore it"):
-        load(out, "cpu")
+    found = load(tmp_path / "tuned.safetensors", "cpu").state_dict()
+    assert all(torch.equal(found[name], value) for name, value in tuned.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["model", "../model", "model/model.safetensors", "", None, 5, ["chair"]])
+def test_a_tuned_model_leads_to_no_file(generator: Generator, model: Path, tmp_path: Path, name: object, monkeypatch):
+    """Not in its own folder either, and wherever the command is typed."""
+    monkeypatch.chdir(tmp_path)
+    for named in (name, str((tmp_path / name).resolve()) if isinstance(name, str) else name):
+        description = {"tuned_from": {"model": named, "weights": checksum(generator.state_dict())}}
+        save_tensors(tmp_path / "a.safetensors", {}, description | {"generator": describe(generator.config)})
+        with pytest.raises(InputError, match=r"a\.safetensors: was tuned from .*, which is no bundled model"):
+            load(tmp_path / "a.safetensors", "cpu")
 
 
 def test_a_window_is_around_the_object():

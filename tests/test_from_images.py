@@ -189,7 +189,7 @@ def test_images_with_masks_are_cropped_and_padded(chair, tmp_path):
     matrices = blender_matrices(chair.degrees, 4.0)
     lens = {"fl_x": focal, "fl_y": focal, "cx": 52.0, "cy": 42.0, "w": 96, "h": 80}
     cameras = write_transforms(tmp_path / "transforms.json", matrices, names(chair), **lens)
-    with pytest.raises(InputError, match=r"for 'size', as 000\.png: is 96 × 80, not square; --fit crop or pad"):
+    with pytest.raises(InputError, match=r"16 are left out like 000\.png: is 96 × 80, not square; --fit crop or pad"):
         import_images(ImportConfig(shots, cameras, tmp_path / "out", masks=masks), QUIET)
     out = tmp_path / "cropped"
     with pytest.raises(InputError, match=r"76 to 76 pixels wide.* --resolution 64"):

@@ -4,6 +4,7 @@ GET3D_FUZZ_SECONDS is how long each reader is tried.
 """
 
 import json
+import time
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from get3d.authoring.from_images.colmap import read_colmap
 from get3d.authoring.from_images.sources import Present
 from get3d.authoring.from_images.tables import read_csv, read_pair
 from get3d.authoring.from_images.transforms import read_transforms
+from get3d.datasets import cache as folder_cache
 from get3d.datasets.check import check
 from get3d.datasets.index import read
 from get3d.datasets.pack import PackConfig, pack
@@ -147,6 +149,18 @@ def test_splits(tmp_path):
         (tmp_path / f"{split}.txt").write_text("000000\n000001\n")
     path = tmp_path / "val.txt"
     fuzz(odd_text(path.read_bytes()), checked(root, path, tmp_path))
+
+
+def test_kept_listings(tmp_path, monkeypatch):
+    monkeypatch.setattr(folder_cache, "LARGE_FOLDER", 1)
+    root = make_dataset(tmp_path / "data", objects=3)
+    began = time.time() + 60
+    listing = read(root)
+    tables = ["dataset.json", "cameras.csv"]
+    folder_cache.remember(root, "images", tables, folder_cache.Found(list(listing.images), listing.angles), began)
+    path = root / ".folder.npz"
+    assert read(root).seen
+    fuzz(cut_and_changed(path.read_bytes()), checked(root, path))
 
 
 @pytest.mark.parametrize("file", ["shards.json", "index.npy", "images-000000.tar", "dataset.json"])

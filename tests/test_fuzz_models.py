@@ -70,7 +70,6 @@ def changed_heads(draw: st.DrawFn, whole: bytes) -> bytes:
     return struct.pack("<Q", claimed) + text + whole[8 + length :]
 
 
-@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 def test_model_heads(tmp_path):
     path = tmp_path / "model.safetensors"
     whole = saved(path)

@@ -143,7 +143,7 @@ def _saved(folder: Path, checkpoint: object) -> Path:
 def test_conversion_there_and_back_changes_no_bit(tmp_path: Path, kind: str, isosurface: str) -> None:
     checkpoint = _checkpoint(kind, isosurface)
     model = conversion.convert(_saved(tmp_path, checkpoint), tmp_path / "model", grid_resolution=GRID)
-    conversion.convert_back(model, tmp_path / "back.pt")
+    conversion.convert_back(model.parent, tmp_path / "back.pt")
     back = torch.load(tmp_path / "back.pt", weights_only=True)
     assert back.keys() == checkpoint.keys()
     for part, tensors in checkpoint.items():
@@ -281,6 +281,16 @@ def test_files_that_are_missing_or_folders_are_named(tmp_path: Path) -> None:
         conversion.load_published(tmp_path / "nothing.pt")
     with pytest.raises(InputError, match=tmp_path.name):
         conversion.load_published(tmp_path)
+
+
+@pytest.mark.parametrize("pickled", [b"\x80\x02}q\x00(X\x01", b"\x80\x02G\x00", b"", b"\x80\x02h\x05.", b"\x80\x02K"])
+def test_a_pickle_that_is_cut_or_wrong_is_refused(tmp_path: Path, pickled: bytes) -> None:
+    path, changed = _saved(tmp_path, _checkpoint()), tmp_path / "changed.pt"
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(changed, "w") as archive:
+        for name in whole.namelist():
+            archive.writestr(name, pickled if name.endswith("data.pkl") else whole.read(name))
+    with pytest.raises(InputError, match=r"changed\.pt: (is truncated or not a PyTorch checkpoint|refused)"):
+        conversion.load_published(changed)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.9, 0.999])

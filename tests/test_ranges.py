@@ -17,7 +17,7 @@ from get3d.evaluation.evaluator import EvaluateConfig
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.options import Option
-from get3d.ranges import Range, _fields, require_ranges
+from get3d.ranges import Range, _fields, require_ranges, whole
 from get3d.training.config import TrainConfig, prepare_run
 
 
@@ -144,3 +144,12 @@ def test_training_out_of_range_is_refused(path, value, message):
 
     with pytest.raises(InputError, match=message):
         prepare_run(changed(TrainConfig(), path.split(".")))
+
+
+def test_an_integer_of_a_file_is_one_and_in_its_range():
+    assert whole(7, "seed", Range(0, 7)) == 7
+    for odd in (7.0, 1e300, "7", True, None, [7], math.nan):
+        with pytest.raises(ValueError, match=r"^seed is .*, not an integer from 0 to 7$"):
+            whole(odd, "seed", Range(0, 7))
+    with pytest.raises(ValueError, match="seed is 8, not an integer from 0 to 7"):
+        whole(8, "seed", Range(0, 7))

@@ -98,7 +98,12 @@ def test_a_command_that_was_stopped_resumes(data: Path, tmp_path: Path, monkeypa
         reconstruct(config, QUIET)
     with pytest.raises(InputError, match="other settings; choose another --out"):
         reconstruct(replace(config, steps=7), QUIET)
+    # As a kill in the middle of writing leaves them, and a file of somebody else.
+    left = [tmp_path / name for name in (".unfinished.k3jx0a9q.safetensors", ".tmpA1b2C3", ".model.safetensors")]
+    for path in left:
+        path.write_bytes(b"half")
     found = reconstruct(config, QUIET)
+    assert [path.exists() for path in left] == [False, False, True]
     assert {**found, "seconds": 0} == {**expected, "seconds": 0}
     assert not (tmp_path / command.UNFINISHED).exists()
     assert (tmp_path / "box.glb").read_bytes() == (tmp_path / "whole" / "box.glb").read_bytes()

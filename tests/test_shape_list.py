@@ -126,6 +126,17 @@ def test_styles_that_cannot_be_used_are_said(generator, tmp_path, changes, messa
     assert str(path) in str(error.value)
 
 
+@pytest.mark.parametrize("odd", [1e300, 2.0, "2", True, -1, 2**63])
+@pytest.mark.parametrize("name", ["seed", "grid"])
+def test_seeds_and_grids_are_integers(generator, tmp_path, name, odd):
+    path = tmp_path / "shapes.json"
+    values = {"format": 1, "psi": 0.7, "grid": 8, "shapes": [{"name": "a", "seed": 2}]}
+    (values if name == "grid" else values["shapes"][0])[name] = odd
+    path.write_text(json.dumps(values))
+    with pytest.raises(InputError, match=rf"shapes\.json: .*{name} is .*, not an integer"):
+        read_shape_list(path, generator)
+
+
 def test_what_cannot_be_made_again_is_not_written(generator, tmp_path):
     path, styles = tmp_path / "shapes.json", generator.styles(generator.sample_latents(2, 0))
     with pytest.raises(InputError, match="cannot be a name"):

@@ -131,10 +131,14 @@ def test_an_index_that_cannot_be_is_refused(root, change, message):
     ("change", "message"),
     [
         ({"format": 2}, "format is 2, this version reads 1"),
-        ({"shards": [{"name": "images-000000.tar"}]}, "is damaged .*images"),
+        ({"shards": [{"name": "images-000000.tar"}]}, r"is not a Manifest .*shards\[0\]\.images.*repeat `get3d pack`"),
         (
             {"shards": [{"name": "../x.tar", "images": 30, "size": 1, "sha256": ""}]},
             r"names the file '\.\./x\.tar' instead of 'images-000000\.tar'",
+        ),
+        *(
+            ({"shards": [{"name": "images-000000.tar", "images": odd, "size": 1, "sha256": ""}]}, r"images")
+            for odd in (1e300, 30.0, "30", True, None, -1, 2**63, [30])
         ),
     ],
 )

@@ -17,6 +17,7 @@ from get3d.files import (
 from get3d.networks import DiscriminatorConfig
 from get3d.storage import (
     checksum,
+    describe,
     load_tensors,
     read_description,
     read_shapes,
@@ -270,3 +271,11 @@ def test_checksums_that_are_no_texts_are_refused(saved):
     save_file(tensors, saved, metadata=metadata)
     with pytest.raises(InputError, match="its checksums are no table of texts"):
         load_tensors(saved)
+
+
+@pytest.mark.parametrize("odd", [1e300, 1.0, "1", True, None, [1], 2**63])
+def test_an_integer_is_made_of_nothing_else(odd):
+    described = describe(DiscriminatorConfig())
+    name = next(name for name, value in described.items() if type(value) is int)
+    with pytest.raises(InputError, match=rf"^a file: .*{name}"):
+        restore(DiscriminatorConfig, described | {name: odd}, "a file")

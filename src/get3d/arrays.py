@@ -27,13 +27,12 @@ def map_array(path: Path) -> np.ndarray:
     try:
         # Where the size overflows, NumPy warns and goes on with what is left of it.
         with np.errstate(over="raise"):
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            # `np.load` would take an archive, too, and leave it open.
+            array: np.ndarray = np.lib.format.open_memmap(path, mode="r")
     except OSError:
         raise
     except Exception as error:  # NumPy has Python's own tokenizer and parser read the head, with all their errors.
         raise ValueError(f"is damaged ({_line(error)})") from error
-    if not isinstance(array, np.ndarray):
-        raise ValueError("is an archive of arrays")
     return array
 
 
@@ -67,21 +66,21 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file, by name.
 
     Raises:
-        OSError, ValueError, zipfile.BadZipFile: it cannot be read, is damaged, unpacks to far more than its size, or
+        OSError, ValueError: it cannot be read, is damaged, unpacks to far more than its size, or
             holds Python objects.
     """
     with open_file(path) as file:
-        with zipfile.ZipFile(file) as members:
-            unpacked = sum(member.file_size for member in members.infolist())
-        if unpacked > _FREE + _RATIO * path.stat().st_size:
-            raise ValueError(f"unpacks to {unpacked} bytes")
-        file.seek(0)
         try:
+            with zipfile.ZipFile(file) as members:
+                unpacked = sum(member.file_size for member in members.infolist())
+            if unpacked > _FREE + _RATIO * path.stat().st_size:
+                raise ValueError(f"it unpacks to {unpacked} bytes")
+            file.seek(0)
             with np.load(file, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except OSError:
             raise
-        except Exception as error:
+        except Exception as error:  # Python reads archives, and NumPy arrays, with all the errors of that.
             raise ValueError(f"is damaged ({_line(error)})") from error
 
 

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from get3d.files import InputError
 from get3d.options import Option
 
-__all__ = ["SEED", "Range", "option_names", "require_ranges"]
+__all__ = ["SEED", "Range", "option_names", "require_ranges", "whole"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,22 @@ class Range:
 
 SEED = Range(0, 2**62)
 """Range of seeds: numbers can be added to them, and every random number generator accepts the sum."""
+
+
+def whole(value: Any, name: str, allowed: Range) -> int:
+    """Returns a value of an untrusted JSON file after checking that it is an integer in a range.
+
+    Args:
+        value: the value; 1e300, 2.0, true and "2" are no integers.
+        name: what it is called, for the message.
+        allowed: the range.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if type(value) is not int or not allowed.holds(value):
+        raise ValueError(f"{name} is {value!r:.40}, not an integer {allowed}")
+    return value
 
 
 def require_ranges(config: Any, where: object | None = None) -> None:

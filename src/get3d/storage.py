@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from get3d.files import FORMAT, InputError, not_written, parse_json, require_format, writing
+from get3d.files import FORMAT, InputError, not_written, open_file, parse_json, require_format, writing
 from get3d.ranges import require_ranges
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "load_tensors",
     "read_description",
     "read_shapes",
+    "remove_half_written",
     "require_same_shapes",
     "restore",
     "save_tensors",
@@ -35,6 +36,18 @@ __all__ = [
 
 Config = TypeVar("Config")
 _converter = make_converter(forbid_extra_keys=True)
+
+
+def _exactly(value: Any, kind: type, *, wider: tuple[type, ...] = ()) -> Any:
+    """A JSON value of this type: nothing is rounded, nor made of a text."""
+    if type(value) not in (kind, *wider):
+        raise TypeError(f"{value!r:.40} is not of type {kind.__name__}")
+    return kind(value)
+
+
+_converter.register_structure_hook(int, lambda value, _: _exactly(value, int))
+_converter.register_structure_hook(bool, lambda value, _: _exactly(value, bool))
+_converter.register_structure_hook(float, lambda value, _: _exactly(value, float, wider=(int,)))
 
 
 @dataclass(frozen=True)
@@ -65,6 +78,15 @@ def save_tensors(path: Path | str, tensors: Mapping[str, Tensor], description: M
             save_file(ready, temporary, metadata=metadata)
         except SafetensorError as error:
             raise not_written(path, str(error)) from error
+
+
+def remove_half_written(folder: Path, name: str = "*.safetensors") -> None:
+    """Removes what commands that were killed while they wrote have left of the files of a name in a folder."""
+    stem, suffix = Path(name).stem, Path(name).suffix
+    # What `writing` and safetensors call a file until they have all of it.
+    for pattern in (f".{stem}.*{suffix}", ".tmp??????"):
+        for left in folder.glob(pattern):
+            left.unlink(missing_ok=True)
 
 
 def load_tensors(path: Path | str, prefix: str = "") -> Stored:
@@ -148,6 +170,7 @@ class _Opened:
 def _opened(path: Path) -> Iterator[_Opened]:
     """Opens a file; reads no tensor, so that nothing takes more memory than its head. The reader checks all sizes."""
     try:
+        open_file(path).close()  # It must be a regular file: the library would wait for a pipe.
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if "description" not in metadata:
@@ -167,7 +190,8 @@ def _opened(path: Path) -> Iterator[_Opened]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path}: is truncated or not a safetensors file ({error}); use another copy") from error
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: is truncated or not a safetensors file ({why}); use another copy") from error
 
 
 def checksum(tensors: Mapping[str, Tensor], text: str = "") -> str:

@@ -46,6 +46,11 @@ _UP = {
 _STEPS = 2**20
 """When normals are computed, vertices closer than the bounding box's longest side over this are merged."""
 
+_FARTHEST_UV = 2.0**24
+"""From here on, single precision has no place within a texture, only its repetitions."""
+_FARTHEST = 10_000.0
+"""Largest distance of a model from its own origin, in its lengths: farther away, single precision has no details."""
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -96,7 +101,8 @@ def load_asset(
         # Untrusted numbers can overflow; the result is checked below.
         with careful_images(), np.errstate(all="ignore"):
             placed = _scene(path, suffix, resolver, max_faces, texture, blender)
-            asset = _assembled(placed, resolver, max_faces, texture)
+            fields = _assembled(placed, resolver, max_faces, texture)
+            asset = _placed(fields, _turn(_up(path) if up == "file" else up), scale, centred)
     except InputError:
         raise
     except Exception as error:  # The readers raise whatever their parsers do.
@@ -104,8 +110,7 @@ def load_asset(
         said = " ".join(str(error).split())[:200]
         raise InputError(f"it cannot be read ({type(error).__name__}: {said}); get or export it again") from error
     _require_contained(resolver, root)
-    turn = np.array(_UP[_up(path) if up == "file" else up], dtype=np.float64)
-    return Loaded(_placed(asset, turn, scale, centred), tuple(dict.fromkeys(resolver.missing)))
+    return Loaded(asset, tuple(dict.fromkeys(resolver.missing)))
 
 
 def _require_contained(resolver: FolderResolver, root: Path) -> None:
@@ -139,6 +144,12 @@ def _up(path: Path) -> str:
         if found:
             return found[1].decode().lower()
     return "y"
+
+
+def _turn(up: str) -> Float[np.ndarray, "3 3"]:
+    if up not in _UP:
+        raise InputError(f"its up axis is {up!r:.40}, not x, y or z; export it again, or give --up")
+    return np.array(_UP[up], dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -230,7 +241,7 @@ def _part(
         vertices=points,
         faces=faces,
         normals=normals,
-        uv=np.nan_to_num(uv, nan=0.0, posinf=0.0, neginf=0.0),
+        uv=np.where(np.abs(uv) < _FARTHEST_UV, uv, 0.0),
         colors=np.ones_like(points) if colors is None else colors,
         material=number,
     )
@@ -291,16 +302,18 @@ def _placed(fields: dict[str, Any], turn: Float[np.ndarray, "3 3"], scale: float
     """The asset, rotated, optionally centred, and scaled.
 
     Raises:
-        InputError: it has no extent.
+        InputError: it has no extent, or lies too far from the origin that is kept.
     """
     points = fields["vertices"] @ turn.T
     low, high = points.min(axis=0), points.max(axis=0)
     extent = float((high - low).max())
-    middle = (low + high) / 2 if centred else np.zeros(3)
+    middle = low + (high - low) / 2 if centred else np.zeros(3)
     points = (points - middle) * (scale / extent) if 0 < extent < np.inf else points
     a, b, c = points[fields["faces"]].transpose(1, 0, 2)
     if not (0 < extent < np.inf and np.linalg.norm(np.cross(b - a, c - a), axis=1).sum() > 1e-9 * scale**2):
         raise InputError(f"it has no extent: its longest side is {extent:g} and no face has an area; export it again")
+    if np.abs(points).max() > _FARTHEST * scale:
+        raise InputError(f"it lies more than {_FARTHEST:,.0f} of its own lengths from the origin; move it there")
     materials = fields["materials"]
     return Asset(
         vertices=_tensor(points),

@@ -98,7 +98,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     """The weights of a model by name: those in its file, or of a tuned model those of its base with its changes.
 
     Raises:
-        InputError: the file cannot be read, or is of a tuned model whose base is missing or has other weights.
+        InputError: the file cannot be read, or is of a tuned model whose base is no bundled model or has other weights.
     """
     description = read_description(path)
     if _TUNED not in description:
@@ -106,7 +106,7 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     base = _base(path, description)
     weights = load_weights(base)
     if checksum(weights) != description[_TUNED].get("weights"):
-        raise InputError(f"{path}: was tuned from other weights than those of {base}; restore that model")
+        raise InputError(f"{path}: was tuned from other weights than those of {base}; tune it again")
     for name, change in without_prefix(_CHANGES, load_tensors(path, prefix=_CHANGES).tensors).items():
         if name not in weights or weights[name].shape != change.shape or not change.is_floating_point():
             raise InputError(f"{path}: its change of {name} does not fit {base}; use another copy")
@@ -115,9 +115,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
 
 
 def save_tuned(path: Path, base: str | Path, generator: Generator) -> None:
-    """Writes what differs between a generator and the model that it was tuned from, and rounds the generator to it.
+    """Writes a tuned model, which `load` reads, and rounds the generator to what is in the file.
 
-    The file is a model for `load`, which reads the base as well.
+    Of one that was tuned from a bundled model, only what differs is written. Others are written whole: a file names no
+    other file, since whoever gave it could name any.
 
     Args:
         path: file of the tuned model.
@@ -128,31 +129,32 @@ def save_tuned(path: Path, base: str | Path, generator: Generator) -> None:
         InputError: the file cannot be written.
     """
     source = model_file(base)
-    described = read_description(source).get(_TUNED)
-    if described is not None:
-        source = _base(source, read_description(source))
+    described = read_description(source)
+    if _TUNED in described:
+        source = _base(source, described)
+    name = next((name for name, file in bundled().items() if file.resolve() == source.resolve()), None)
+    if name is None:
+        tensors = {name: tensor.cpu() for name, tensor in generator.state_dict().items()}
+        save_tensors(path, with_prefix(WEIGHTS, tensors), {"generator": describe(generator.config)})
+        return
     known, weights = load_weights(source), generator.state_dict()
     # Half precision: changes are small, and so is their file.
     changes = {name: (weights[name].cpu() - value).half() for name, value in known.items() if name in weights}
     changes = {name: change for name, change in changes.items() if bool(change.any())}
-    name = next((name for name, file in bundled().items() if file == source), str(source.resolve()))
     description = {_TUNED: {"model": name, "weights": checksum(known)}, "generator": describe(generator.config)}
     save_tensors(path, with_prefix(_CHANGES, changes), description)
     generator.load_state_dict(load_weights(path))
 
 
 def _base(path: Path, description: dict[str, Any]) -> Path:
-    """The file of the model that a model was tuned from."""
-    tuned = description[_TUNED]
-    if not isinstance(tuned, dict) or not isinstance(tuned.get("model"), str):
-        raise InputError(f"{path}: does not say which model it was tuned from; use another copy")
-    try:
-        base = model_file(tuned["model"])
-    except InputError as error:
-        raise InputError(f"{path}: was tuned from {tuned['model']}, which is not there; restore it") from error
-    if _TUNED in read_description(base):
-        raise InputError(f"{path}: was tuned from {base}, which is itself a tuned model; use another copy")
-    return base
+    """The file of the bundled model that a model was tuned from."""
+    tuned, known = description[_TUNED], bundled()
+    name = tuned.get("model") if isinstance(tuned, dict) else None
+    if not isinstance(name, str) or name not in known:
+        raise InputError(
+            f"{path}: was tuned from {name!r:.200}, which is no bundled model ({', '.join(known)}); tune it again"
+        )
+    return known[name]
 
 
 def training_objects(path_or_name: str | Path) -> list[str]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from get3d.bundled import MODEL_FILE
-from get3d.checkpoints.model import WEIGHTS
+from get3d.checkpoints.model import WEIGHTS, model_file
 from get3d.checkpoints.published_config import ConvertConfig, PublishedClass
 from get3d.checkpoints.published_file import read_parts
 from get3d.checkpoints.published_names import SEPARATE, UNIFIED, discriminator_names, generator_names
@@ -24,7 +24,7 @@ from get3d.files import InputError, writing
 from get3d.generator import Generator, GeneratorConfig
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.networks import Discriminator, DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
-from get3d.ranges import Range, require_ranges
+from get3d.ranges import Range, require_ranges, whole
 from get3d.storage import describe, load_tensors, restore, save_tensors, with_prefix, without_prefix
 
 __all__ = [
@@ -143,20 +143,24 @@ def convert_back(model: Path | str, path: Path | str) -> None:
     """Converts a get3d model, with its training generator and discriminator, to a published checkpoint.
 
     Args:
-        model: a model file or checkpoint with all three networks.
+        model: a model or checkpoint with all three networks, as `load` takes it.
         path: the file to write.
 
     Raises:
         InputError: the model cannot be read, has only an averaged generator, or has parts without a published
             counterpart; the file cannot be written.
     """
+    model = model_file(model)
     stored = load_tensors(model)
     absent = [key for key in ("generator", "discriminator", "resolution") if key not in stored.description]
     if absent:
         raise InputError(f"{model}: describes no {absent[0]}; give a complete checkpoint, not only a generator")
     config = restore(GeneratorConfig, stored.description["generator"], model)
     judge = restore(DiscriminatorConfig, stored.description["discriminator"], model)
-    resolution = int(stored.description["resolution"])
+    try:
+        resolution = whole(stored.description["resolution"], "resolution", Range(4, _LARGEST))
+    except ValueError as error:
+        raise InputError(f"{model}: {error}; use another copy") from error
     tensors = stored.tensors | without_prefix(STORED_MEAN, stored.tensors)
     names = generator_names(config)
     parts = {

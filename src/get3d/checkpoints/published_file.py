@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from get3d.files import InputError
+from get3d.files import InputError, open_file
 
 __all__ = ["PARTS", "read_parts"]
 
@@ -32,7 +32,7 @@ def read_parts(path: Path) -> dict[str, dict[str, Tensor]]:
     except pickle.UnpicklingError as error:
         problem = "refused: it contains code or objects besides tensors, or is not a checkpoint"
         raise InputError(f"{path}: {problem}; nothing in it was run; give a published .pt file") from error
-    except (OSError, RuntimeError, EOFError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except Exception as error:  # PyTorch reads a damaged file as it comes, with all the errors of that.
         raise InputError(f"{path}: is truncated or not a PyTorch checkpoint; download it again") from error
     parts: dict[str, dict[str, Tensor]] = {}
     for name in PARTS:
@@ -55,13 +55,13 @@ def _is_named_tensor(name: object, tensor: object) -> bool:
 def _size_of(path: Path) -> int:
     """Bytes of a file, which PyTorch has written and which does not unpack to more."""
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             whole = file.read(4) == b"PK\x03\x04" and zipfile.is_zipfile(file)
             members = zipfile.ZipFile(file).infolist() if whole else []
             size = file.seek(0, os.SEEK_END)
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
-    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile) as error:
+    except Exception as error:  # So does Python with the directory of an archive.
         raise InputError(f"{path}: is truncated or not a PyTorch checkpoint; download it again") from error
     if not whole:
         problem = "is truncated, or not a checkpoint of PyTorch 1.6 or later"

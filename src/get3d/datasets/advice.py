@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from get3d.camera_prior import CameraPrior
+from get3d.console import counted
 from get3d.datasets.alpha import Framing
 from get3d.datasets.index import Listing
 from get3d.datasets.silhouette_consistency import Comparison
@@ -44,7 +45,8 @@ def border_advice(framings: Sequence[Framing], prior: CameraPrior) -> list[str]:
     if not touching:
         return []
     share = touching / len(framings)
-    text = f"{touching} images ({100 * share:.1f} %) show an object that touches the border"
+    shows = "shows" if touching == 1 else "show"
+    text = f"{counted(touching, 'image')} ({100 * share:.1f} %) {shows} an object that touches the border"
     if share > _MANY:
         # The sphere about a cube of this side just fits between the borders.
         fits = 2 * prior.radius * math.sin(math.radians(prior.fov) / 2) / math.sqrt(3)
@@ -123,7 +125,8 @@ def repeated_advice(listing: Listing, repeated: Sequence[Sequence[int]]) -> list
             leaks.append(group)
     if leaks:
         advice.append(
-            f"{len(leaks)} images are in two splits, for example {named(leaks[0])}: "
+            f"{counted(len(leaks), 'image')} {'is' if len(leaks) == 1 else 'are'} in two splits, for example "
+            f"{named(leaks[0])}: "
             "what is measured on one split is not new to a model trained on the other"
         )
     return advice
@@ -131,9 +134,10 @@ def repeated_advice(listing: Listing, repeated: Sequence[Sequence[int]]) -> list
 
 def split_advice(listing: Listing) -> list[str]:
     """Splits without objects, and the consequences."""
+    others = [split for split in ("train", "val") if len(listing.splits.get(split, ()))]
     uses = {
         "val": "training measures its snapshots on the images that it learns from",
-        "test": "`get3d evaluate` needs --split train or --split val",
+        "test": f"`get3d evaluate` needs {' or '.join(f'--split {split}' for split in others) or 'one with objects'}",
     }
     return [
         f"no object is in the split {split!r}: {use}"

@@ -7,7 +7,6 @@ is read again.
 
 import hashlib
 import os
-import zipfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -63,9 +62,11 @@ def recall(root: Path, folder: str) -> Found | None:
                 continue
             tracked, stamps = _names(arrays["tracked"]), arrays["stamps"]
             found = Found(_names(arrays["images"]), arrays["angles"])
+            if found.angles.dtype != np.float64 or found.angles.shape not in ((len(found.images), k) for k in (2, 3)):
+                continue
             # Everything in a dataset is untrusted, including this file. An InputError is a ValueError.
             require_names([*found.images, *tracked], place)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, AttributeError):
             continue
         if np.array_equal(stamps_of(root, tracked), stamps):
             return found

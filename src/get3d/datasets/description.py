@@ -8,12 +8,12 @@ from typing import Annotated, Any, get_args
 from get3d.camera_prior import CameraPrior
 from get3d.files import FORMAT, InputError, read_json, require_format, require_name, require_names, write_json
 from get3d.light_prior import LightName, LightPrior, ShadingName
-from get3d.ranges import Range
+from get3d.ranges import Range, whole
 
-__all__ = ["SPLITS", "Assumed", "Description", "require_prior", "require_scale", "split_of"]
+__all__ = ["LARGEST", "SPLITS", "Assumed", "Description", "require_prior", "require_scale", "split_of"]
 
 SPLITS = ("train", "val", "test")
-_LARGEST = 1e6
+LARGEST = 1e6
 """Largest length or angle, for single precision."""
 _PATTERN = ("train", "train", "train", "test", "train", "train", "val", "train", "train", "test")
 
@@ -101,7 +101,7 @@ class Description:
             require_names(list(labels), f"{path}: labels")
             return cls(
                 kind=require_name(str(values["kind"]), f"{path}: kind"),
-                resolution=_whole(values["resolution"]),
+                resolution=whole(values["resolution"], "the resolution", Range(1)),
                 scale=require_scale(float(values["scale"])),
                 prior=_prior(values["camera"]),
                 splits=_splits(values["splits"]),
@@ -133,20 +133,14 @@ def _splits(values: Any) -> dict[str, list[str]]:
     return {split: splits.get(split, []) for split in SPLITS}
 
 
-def _whole(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"the resolution is {value!r}, not an integer")
-    return value
-
-
 def require_scale(scale: float) -> float:
     """Returns a scale after checking it.
 
     Raises:
         ValueError: objects cannot have this length.
     """
-    if not 0 < scale <= _LARGEST:
-        raise ValueError(f"scale is {scale:g}, not the longest side of the objects: above 0, at most {_LARGEST:g}")
+    if not 0 < scale <= LARGEST:
+        raise ValueError(f"scale is {scale:g}, not the longest side of the objects: above 0, at most {LARGEST:g}")
     return scale
 
 
@@ -158,12 +152,12 @@ def require_prior(prior: CameraPrior) -> CameraPrior:
     """
     for name in ("azimuth", "polar"):
         low, high = getattr(prior, name)
-        if not -_LARGEST <= low < high <= _LARGEST:
+        if not -LARGEST <= low < high <= LARGEST:
             raise ValueError(f"{name} is {low:g} to {high:g}, not a lower and a higher bound in degrees")
     low, high = prior.polar
     if low < 0 or high > 180 or high <= math.pi:
         raise ValueError(f"polar is {low:g} to {high:g}, not an angle in degrees from straight above (0 to 180)")
-    if not (0 < prior.radius <= _LARGEST and 1 < prior.fov < 179):
+    if not (0 < prior.radius <= LARGEST and 1 < prior.fov < 179):
         raise ValueError(f"radius is {prior.radius:g} and fov {prior.fov:g}, not a distance and an angle in degrees")
     return prior
 

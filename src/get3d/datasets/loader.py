@@ -65,7 +65,7 @@ def _decoded(content: bytes, path: Path, resolution: int) -> UInt8[np.ndarray, "
     try:
         with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
             return np.ascontiguousarray(np.asarray(image).transpose(2, 0, 1))
-    except (OSError, SyntaxError, ValueError) as error:
+    except Exception as error:  # Decoders of damaged images raise whatever they do.
         raise InputError(f"{path}: is damaged ({error}); restore it or make the dataset again") from error
 
 

@@ -12,7 +12,6 @@ import math
 import os
 import shutil
 import tarfile
-import zipfile
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -222,7 +221,7 @@ def _shard(plan: _Plan, number: int, key: str, out: Path) -> tuple[Shard, Shaped
         shard = Shard(path.name, len(rows), int(stored["size"]), str(stored["sha256"]))
         if str(stored["key"]) == key and path.stat().st_size == shard.size:
             return shard, rows
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError):
         pass  # There is no such note, or it is damaged: the shard is made.
     rows = write_shard(plan, number, path)
     shard = Shard(path.name, len(rows), path.stat().st_size, file_checksum(path))

@@ -11,13 +11,15 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import Annotated, SupportsIndex, overload
 
 import numpy as np
 from jaxtyping import Shaped
 
 from get3d.arrays import map_array
 from get3d.files import InputError, open_file, read_json, require_format, require_names
+from get3d.ranges import Range
+from get3d.storage import restore
 
 __all__ = [
     "FORMAT",
@@ -98,8 +100,8 @@ class Shard:
     """
 
     name: str
-    images: int
-    size: int
+    images: Annotated[int, Range(0, 2**53)]
+    size: Annotated[int, Range(0, 2**53)]
     sha256: str
 
 
@@ -158,7 +160,7 @@ class Shards:
         """
         self.root = root
         manifest = _read_manifest(root / MANIFEST)
-        self.files = manifest.files
+        self.files = manifest.shards
         for shard in (*self.files, manifest.index):
             _require_size(root / shard.name, shard.size)
         self.index = _read_index(root / INDEX, self.files)
@@ -205,27 +207,30 @@ class Shards:
 
 
 @dataclass(frozen=True)
-class _Manifest:
-    files: tuple[Shard, ...]
+class Manifest:
+    """What `shards.json` says of the files.
+
+    Attributes:
+        shards: the tar files, in order.
+        index: the index of their images.
+    """
+
+    shards: tuple[Shard, ...]
     index: Shard
 
 
-def _read_manifest(path: Path) -> _Manifest:
+def _read_manifest(path: Path) -> Manifest:
     values = require_format(read_json(path), path, "pack the dataset again", FORMAT)
     try:
-        found = _Manifest(tuple(_shard(value) for value in values["shards"]), _shard(values["index"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{path}: is damaged ({type(error).__name__}: {error}); {_AGAIN}") from error
-    names = [shard.name for shard in (*found.files, found.index)]
-    expected = [*map(shard_name, range(len(found.files))), INDEX]
+        found = restore(Manifest, {name: values.get(name) for name in ("shards", "index")}, path)
+    except InputError as error:
+        raise InputError(f"{error}; {_AGAIN}") from error
+    names = [shard.name for shard in (*found.shards, found.index)]
+    expected = [*map(shard_name, range(len(found.shards))), INDEX]
     for name, right in zip(names, expected, strict=True):
         if name != right:
             raise InputError(f"{path}: names the file {name!r} instead of {right!r}; {_AGAIN}")
     return found
-
-
-def _shard(value: Any) -> Shard:
-    return Shard(str(value["name"]), int(value["images"]), int(value["size"]), str(value["sha256"]))
 
 
 def _require_size(path: Path, size: int) -> None:
@@ -255,10 +260,10 @@ def _read_index(path: Path, files: Sequence[Shard]) -> Shaped[np.ndarray, " n"]:
         )
     ):
         raise InputError(f"{path}: has rows of another kind ({index.dtype}); {_AGAIN}")
-    images = np.array([shard.images for shard in files], dtype=np.int64)
+    images = sum(shard.images for shard in files)
     sizes = np.array([shard.size for shard in files], dtype=np.int64)
-    if not len(index) or len(index) != images.sum():
-        raise InputError(f"{path}: has {len(index)} rows for {images.sum()} images in the shards; {_AGAIN}")
+    if not len(index) or len(index) != images:
+        raise InputError(f"{path}: has {len(index)} rows for {images} images in the shards; {_AGAIN}")
     for part in in_parts(len(index)):
         shard, offset, size, thing = (index[name][part] for name in ("shard", "offset", "size", "object"))
         known = (shard >= 0) & (shard < len(files))

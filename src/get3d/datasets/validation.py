@@ -14,6 +14,7 @@ import numpy as np
 
 from get3d.datasets.cache import evenly
 from get3d.datasets.config import RESOLUTIONS
+from get3d.datasets.description import LARGEST
 from get3d.datasets.index import Listing
 from get3d.datasets.shards import INDEX, in_parts
 from get3d.files import InputError, open_file
@@ -66,7 +67,7 @@ def quick_problems(listing: Listing) -> tuple[int, list[Problem]]:
         )
     files, ends = ([], []) if listing.seen else (_file_problems(listing), _ends_problems(listing, resolution))
     described = _scale_problems(listing) + _split_problems(listing)
-    return resolution, problems + files + described + _angle_problems(listing) + ends
+    return resolution, problems + files + described + _angle_problems(listing) + _turn_problems(listing) + ends
 
 
 def head_problem(path: Path, head: bytes, resolution: int) -> Problem | None:
@@ -189,19 +190,40 @@ def _split_problems(listing: Listing) -> list[Problem]:
     return problems
 
 
+def _turn_problems(listing: Listing) -> list[Problem]:
+    """Turns of the light that are not finite, or too large for single precision."""
+    if listing.turns is None:
+        return []
+    table = listing.root / (INDEX if listing.shards is not None else "cameras.csv")
+    wrong: list[int] = []
+    for part in in_parts(len(listing.turns)):
+        wrong += (part.start + np.flatnonzero(~(np.abs(listing.turns[part]) <= math.radians(LARGEST)))).tolist()
+    return [
+        Problem.found(
+            table,
+            f"the light of {listing.images[number]} is turned by {listing.turns[number]:g} radians",
+            f"correct it: at most {LARGEST:g}°",
+        )
+        for number in wrong
+    ]
+
+
 def _angle_problems(listing: Listing) -> list[Problem]:
     """Angles that are not finite, in the wrong unit, or outside the prior."""
     parts = in_parts(len(listing.angles))
     (low, high), (top, bottom) = listing.prior.azimuth, listing.prior.polar
     table = listing.root / {"images": "cameras.csv", "img": "camera"}.get(listing.folder, INDEX)
-    largest = np.max([np.abs(np.degrees(listing.angles[part, 0])).max() for part in parts])
+    with np.errstate(over="ignore"):
+        largest = np.max([np.abs(np.degrees(listing.angles[part, 0])).max() for part in parts])
     if len(listing.angles) >= 8 and high - low > 20 and largest <= 2 * math.pi + 1e-3:
         what = f"no azimuth is larger than {largest:.3f}, so the angles seem to be radians"
         return [Problem.found(table, what, "write angles in degrees")]
     wrong: list[int] = []
     for part in parts:
-        azimuth, polar = np.degrees(listing.angles[part]).T
-        finite = np.isfinite(azimuth) & np.isfinite(polar)
+        with np.errstate(over="ignore"):
+            azimuth, polar = np.degrees(listing.angles[part]).T
+        # An angle that is far larger has no meaning in single precision, or is not finite there.
+        finite = np.abs(azimuth) <= LARGEST
         turned = np.where(finite, azimuth - low + _TOLERANCE, 0.0) % 360
         inside = (turned <= high - low + 2 * _TOLERANCE) | (high - low >= 360)
         inside &= (polar >= top - _TOLERANCE) & (polar <= bottom + _TOLERANCE)
@@ -214,5 +236,6 @@ def _angle_problems(listing: Listing) -> list[Problem]:
             f"{polar:g}° from straight above, {prior}",
             "correct it, or the range in dataset.json (`camera`)",
         )
-        for number, (azimuth, polar) in zip(wrong, np.degrees(listing.angles[wrong]).tolist(), strict=True)
+        for number in wrong
+        for azimuth, polar in [map(math.degrees, listing.angles[number].tolist())]
     ]

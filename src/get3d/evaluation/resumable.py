@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +49,7 @@ def read_arrays(path: Path, key: str) -> Arrays | None:
     """The arrays of a file; None if it is missing, damaged or has another key, so that they must be computed again."""
     try:
         stored = read_npz(path)
-    except (OSError, ValueError, zipfile.BadZipFile):
+    except (OSError, ValueError):
         return None
     return None if str(stored.pop(_KEY, "")) != key else stored
 

@@ -1,5 +1,6 @@
 """`get3d fit`: an object of a model that looks like photos."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import Progress as Bar
@@ -15,6 +17,7 @@ from torch import Tensor
 from get3d.bundled import MODEL_FILE
 from get3d.checkpoints.model import save_tuned, training_objects, training_styles
 from get3d.datasets.camera_table import read_cameras
+from get3d.datasets.description import LARGEST
 from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr, write_comparison
 from get3d.fitting.config import FitConfig
@@ -106,7 +109,12 @@ def _angles(table: Path, paths: list[Path]) -> Tensor:
             said = "no line" if not found else f"{len(found)} lines"
             raise InputError(f"{table}: has {said} for the image {path}; give each image one, with its name or path")
         rows += found
-    return torch.from_numpy(angles[rows, :2]).float()
+    chosen = angles[rows, :2]
+    usable = (np.abs(chosen) <= math.radians(LARGEST)).all(axis=1)
+    if not usable.all():
+        name = names[rows[int(np.argmin(usable))]]
+        raise InputError(f"{table}: an angle of the camera of {name} is above {LARGEST:g}° or not finite; correct it")
+    return torch.from_numpy(chosen).float()
 
 
 def _fitted(

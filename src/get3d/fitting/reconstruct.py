@@ -24,7 +24,7 @@ from get3d.fitting.config import ReconstructConfig
 from get3d.fitting.optimisation import ObjectImages, Reconstruction
 from get3d.generation.turntable import sheet, turning, write_video
 from get3d.ranges import require_ranges
-from get3d.storage import Stored, checksum, describe, load_tensors, save_tensors
+from get3d.storage import Stored, checksum, describe, load_tensors, remove_half_written, save_tensors
 
 __all__ = ["ObjectImages", "ReconstructConfig", "read_object", "reconstruct"]
 
@@ -55,7 +55,7 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
         raise InputError("--grids is empty; give one or several resolutions, from coarse to fine")
     views = read_object(config)
     device = device_named(config.device)
-    require_writable(config.out)
+    remove_half_written(require_writable(config.out), UNFINISHED)
     keep_memory()
     held = held_out(len(views), config.held_out)
     fitted = torch.tensor([row for row in range(len(views)) if row not in held])

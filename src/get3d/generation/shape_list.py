@@ -23,6 +23,7 @@ from get3d.generation.manifest import read_manifest
 from get3d.generation.settings import PSI
 from get3d.generator import Generator
 from get3d.latents import Latents, Styles, joined
+from get3d.ranges import SEED, Range, whole
 
 __all__ = [
     "ShapeList",
@@ -146,7 +147,7 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
     """
     values = read_manifest(path, "give a shapes.json of this version")
     try:
-        own, grid = float(values["psi"]), int(values["grid"])
+        own, grid = float(values["psi"]), whole(values["grid"], "grid", Range(4, 1024))
         entries = list(values["shapes"])
         names = [str(entry["name"]) for entry in entries]
         parts = [_codes(generator, entry, f"{path}: the shape {entry['name']}") for entry in entries]
@@ -224,7 +225,7 @@ def _latents(generator: Generator, entry: dict[str, Any], source: str) -> Latent
     config, device = generator.config, generator.device
     label = entry.get("label")
     if "latents" not in entry:
-        return generator.sample_latents(1, int(entry["seed"]), label)
+        return generator.sample_latents(1, whole(entry["seed"], "seed", SEED), label)
     codes = [torch.tensor([entry["latents"][kind]], dtype=torch.float32) for kind in ("geometry", "texture")]
     for code in codes:
         if code.shape != (1, config.z_dim):

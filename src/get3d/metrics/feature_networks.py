@@ -61,7 +61,7 @@ class EfficientNetLite:
             weights = torch.load(path, map_location="cpu", weights_only=True)
             network = EfficientNet.from_name("efficientnet-lite1")
             network.load_state_dict(weights)
-        except (OSError, RuntimeError, EOFError) as error:
+        except Exception as error:  # PyTorch reads a damaged file as it comes, with all the errors of that.
             raise InputError(
                 f"{path}: cannot be read ({error}); pip install --force-reinstall {_PACKAGES[1]}"
             ) from error

@@ -5,6 +5,7 @@ go towards +Z: as Blender shows such a map around an object of a .glb, and as `<
 """
 
 import math
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import grid_sample, interpolate
 
-from get3d.files import InputError
+from get3d.files import InputError, open_file
 
 __all__ = ["LIGHT_SUFFIXES", "EnvironmentMap", "directions_of", "read_environment"]
 
@@ -147,7 +148,8 @@ def read_environment(path: Path) -> EnvironmentMap:
     if find_spec(reader.module) is None:
         raise InputError(f"{path}: reading {suffix} needs another package; pip install 'get3d[light]'")
     try:
-        size = path.stat().st_size
+        with open_file(path) as file:
+            size = file.seek(0, os.SEEK_END)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give another file") from error
     if size > _MOST_BYTES:

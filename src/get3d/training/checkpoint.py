@@ -26,7 +26,7 @@ from get3d.files import InputError, writing
 from get3d.generator import Generator
 from get3d.networks import Discriminator
 from get3d.reconstruction.codes import ObjectCodes
-from get3d.storage import Stored, load_tensors, save_tensors, with_prefix, without_prefix
+from get3d.storage import Stored, load_tensors, remove_half_written, save_tensors, with_prefix, without_prefix
 from get3d.training.growing import grown
 
 __all__ = [
@@ -43,9 +43,6 @@ __all__ = [
 
 BEST = "best.safetensors"
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
-
-_HALF = ".tmp??????"
-"""What safetensors calls a file until it has all of it."""
 
 
 @dataclass
@@ -124,9 +121,7 @@ class CheckpointWriter:
 
     def __enter__(self) -> "CheckpointWriter":
         """Removes what a run that was killed while it wrote has left."""
-        for pattern in (".*.safetensors", _HALF):
-            for unfinished in self._folder.glob(pattern):
-                unfinished.unlink(missing_ok=True)
+        remove_half_written(self._folder)
         return self
 
     def __exit__(

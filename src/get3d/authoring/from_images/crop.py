@@ -30,7 +30,6 @@ _COLOURED = 32
 """Channels of a mask that differ by more than this are colours, not the noise of JPEG."""
 _VOID = 255
 """The label of Pascal VOC and its followers for the border of objects."""
-_DAMAGE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError, Image.DecompressionBombWarning)
 Made = Literal["copied", "written anew", "resampled"]
 
 
@@ -137,12 +136,12 @@ def _stored(path: Path) -> _Stored:
             # Pillow turns a TIFF itself. Of a PNG, it would decode all to look for EXIF data at its end; see `_read`.
             has_exif = image.format != "TIFF" and {"exif", "Raw profile type exif"} & set(image.info)
             return _Stored(*image.size, image.mode, alpha, _orientation(image) if has_exif else _UPRIGHT)
-    except _DAMAGE as error:
+    except Exception as error:  # Decoders of damaged images raise whatever they do.
         raise UnusableImageError(f"is not a readable image ({_why(error)})") from error
 
 
 def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _orientation(image: Image.Image) -> int:
@@ -189,14 +188,16 @@ def read_rgba(head: Head) -> Image.Image:
             late = not head.turned and head.plain and _orientation(image) != _UPRIGHT
             # Without its EXIF data, so that no program turns once more what is written.
             rgba = (ImageOps.exif_transpose(image) if head.turned else image).convert("RGBA")
-    except _DAMAGE as error:
+    except Exception as error:  # As above.
         raise UnusableImageError(f"is damaged ({_why(error)})") from error
     if late:
         raise UnusableImageError("has its orientation stored after the pixels; save it again")
     if head.mask is not None:
         try:
             rgba.putalpha(Image.fromarray(_read_mask(head.mask, rgba.size)))
-        except _DAMAGE as error:
+        except UnusableImageError:
+            raise
+        except Exception as error:  # As above.
             raise UnusableImageError(f"its mask {head.mask} is damaged ({_why(error)})") from error
     rgba.info.pop("exif", None)
     return rgba

@@ -111,6 +111,6 @@ def nothing_left(cameras: Path, left: Sequence[Left]) -> str:
     elif most == "roll":
         hint = ". Another axis may be up: set it, for example with --up=-z or --up=cameras"
     return (
-        f"{cameras}: not one of {len(telling)} images can be used; {reasons.count(most)} are left out for {most!r}, "
-        f"as {example.image}: {example.text}{hint}"
+        f"{cameras}: not one of {counted(len(telling), 'image')} can be used; {reasons.count(most)} are left out like "
+        f"{example.image}: {example.text}{hint}"
     )
