@@ -145,7 +145,7 @@ def test_a_run_that_starts_from_another_can_warm_up_again(data: Path, tmp_path: 
         pytest.param(replace(GENERATOR, synthesis=SEPARATE), id="separate", marks=pytest.mark.slow),
     ],
 )
-def test_the_adversarial_phase_can_be_of_textures_alone(data: Path, tmp_path: Path, generator):
+def test_the_adversarial_phase_can_change_textures_only(data: Path, tmp_path: Path, generator):
     config = _config(data, tmp_path, generator=generator, kimg=0.072)
     config = replace(config, objective=replace(config.objective, adversarial="texture"), keep=100, snapshot_kimg=0.004)
     train(config, QUIET)
@@ -163,7 +163,7 @@ def test_the_adversarial_phase_can_be_of_textures_alone(data: Path, tmp_path: Pa
     assert "logits/mask_fake" not in line
 
 
-def test_textures_alone_need_shapes(data: Path, tmp_path: Path):
+def test_textures_only_need_shapes(data: Path, tmp_path: Path):
     config = run_config(data, tmp_path / "run")
     config = replace(config, objective=replace(config.objective, adversarial="texture"))
     with pytest.raises(InputError, match=r"--objective\.adversarial is texture"):
