@@ -106,6 +106,16 @@ def test_networks_of_other_sizes_are_named(config, tmp_path):
         resume(tmp_path, start(other), describe(other), Console())
 
 
+@pytest.mark.parametrize("progress", [None, {"best": None, "nonfinite_steps": 0}, {"cur_nimg": -4}, {"cur_nimg": "4"}])
+def test_progress_that_is_none_of_a_run_is_named(config, tmp_path, progress):
+    state = start(config)
+    path = save_checkpoint(tmp_path, state, describe(config), keep=2, best=False)
+    stored = storage.load_tensors(path)
+    storage.save_tensors(path, stored.tensors, stored.description | {"progress": progress})
+    with pytest.raises(InputError, match=str(tmp_path)):
+        resume(tmp_path, state, describe(config), Console())
+
+
 def test_an_empty_folder_has_nothing_to_go_on_with(config, tmp_path):
     assert not resume(tmp_path / "none", start(config), describe(config), Console())
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Annotated, Any
 
 from rich.console import Console
 from torch import Tensor, nn
@@ -25,8 +25,18 @@ from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
 from get3d.generator import Generator
 from get3d.networks import Discriminator
+from get3d.ranges import Range
 from get3d.reconstruction.codes import ObjectCodes
-from get3d.storage import Stored, load_tensors, remove_half_written, save_tensors, with_prefix, without_prefix
+from get3d.storage import (
+    Stored,
+    describe,
+    load_tensors,
+    remove_half_written,
+    restore,
+    save_tensors,
+    with_prefix,
+    without_prefix,
+)
 from get3d.training.growing import grown
 
 __all__ = [
@@ -87,6 +97,15 @@ class TrainingState:
         return (
             optimizers if self.warmup_optimizer is None else optimizers | {"warmup_optimizer.": self.warmup_optimizer}
         )
+
+
+@dataclass(frozen=True)
+class _Progress:
+    """What a checkpoint says of how far a run is, as `TrainingState` has it."""
+
+    cur_nimg: Annotated[int, Range(0)]
+    best: float | None
+    nonfinite_steps: Annotated[int, Range(0)]
 
 
 def save_checkpoint(folder: Path, state: TrainingState, description: dict[str, Any], *, keep: int, best: bool) -> Path:
@@ -174,7 +193,7 @@ def _copied(state: TrainingState, description: dict[str, Any]) -> Stored:
     for prefix, optimizer in state._optimizers().items():
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= with_prefix(f"{prefix}{number}.", moments)
-    progress = {"cur_nimg": state.cur_nimg, "best": state.best, "nonfinite_steps": state.nonfinite_steps}
+    progress = describe(_Progress(state.cur_nimg, state.best, state.nonfinite_steps))
     copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
     return Stored(copies, description | {"progress": progress})
 
@@ -243,7 +262,7 @@ def resume(
     stored = ranks.from_first(lambda: _newest(folder, description, console))
     if stored is None:
         return False
-    _restore(state, stored.tensors, stored.description["progress"])
+    _restore(state, stored.tensors, restore(_Progress, stored.description.get("progress"), folder))
     return True
 
 
@@ -284,7 +303,7 @@ def _require_same(path: Path, whose: str, saved: Any, wanted: dict[str, Any]) ->
         )
 
 
-def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: dict[str, Any]) -> None:
+def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: "_Progress") -> None:
     device = next(state.generator.parameters()).device
     for prefix, module in state._modules().items():
         module.load_state_dict(without_prefix(prefix, tensors))
@@ -295,8 +314,4 @@ def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: dict[st
             moments.setdefault(int(number), {})[key] = tensor
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     state.sums = {name: tensor.to(device) for name, tensor in without_prefix("sums.", tensors).items()}
-    state.cur_nimg, state.best, state.nonfinite_steps = (
-        progress["cur_nimg"],
-        progress["best"],
-        progress["nonfinite_steps"],
-    )
+    state.cur_nimg, state.best, state.nonfinite_steps = progress.cur_nimg, progress.best, progress.nonfinite_steps
