@@ -14,7 +14,8 @@ BPY = 5.0.1
 demo: .venv/.installed
 	.venv/bin/get3d generate car --num 8 --out demo/cars
 	.venv/bin/get3d generate chair --num 8 --out demo/chairs
-	@echo "Open demo/cars/index.html and demo/chairs/index.html in a browser; the .glb files lie beside them."
+	.venv/bin/get3d generate vase --num 8 --out demo/vases
+	@echo "Open index.html in demo/cars, demo/chairs and demo/vases in a browser; the .glb files lie beside it."
 
 # The whole way, from images to a model of one's own.
 demo-train: .venv/.installed
