@@ -103,7 +103,8 @@ def test_a_mapping_network_learns_a_prior(classes: int):
     mapping = MappingNetwork(z_dim=8, w_dim=16, layers=2, label_dim=classes)
     random = seeded(0)
     priors = [
-        CodePrior(torch.randn(16, generator=random), torch.randn(3, 16, generator=random)) for _ in range(classes or 1)
+        CodePrior(torch.randn(16, generator=random), torch.randn(3, 16, generator=random), torch.zeros(1, 3), 1.0)
+        for _ in range(classes or 1)
     ]
     before = {name: value.clone() for name, value in mapping.state_dict().items()}
     missed = teach_mapping(mapping, priors, seeded(1), 600)

@@ -75,8 +75,10 @@ class CodePrior:
     def __call__(self, latents: Float[Tensor, "n z"]) -> Float[Tensor, "n w"]:
         """The styles that latents stand for: their first k numbers begin the flow, the others say nothing."""
         count = min(latents.shape[1], len(self.directions))
-        flowed = transport(latents[:, :count], self.centers[:, :count], self.bandwidth)
-        return self.mean + flowed @ self.directions[:count]
+        x = latents[:, :count]
+        if self.bandwidth < 1:
+            x = transport(x, self.centers[:, :count], self.bandwidth)
+        return self.mean + x @ self.directions[:count]
 
 
 def transport(
