@@ -100,7 +100,8 @@ def changed_headers(draw: st.DrawFn, whole: Glb) -> bytes:
         if draw(st.booleans()) and isinstance(holder, dict):
             del holder[key]
         else:
-            holder[key] = draw(HOSTILE)
+            # A copy: hypothesis gives the same list again, which would come to hold itself.
+            holder[key] = copy.deepcopy(draw(HOSTILE))
     return glb.bytes()
 
 

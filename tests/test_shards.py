@@ -80,6 +80,15 @@ def test_changed_bytes_are_found_by_the_checksum_and_when_they_are_read(root):
     assert (found, what) == (path, "cannot be read (No such file or directory)")
 
 
+def test_a_checksum_of_several_lines_is_told_in_one(root):
+    values = json.loads((root / "shards.json").read_text())
+    values["shards"][0]["sha256"] = "a\nb"
+    (root / "shards.json").write_text(json.dumps(values))
+    ((_, what, _),) = Shards(root).changed()
+    assert r"packed as 'a\nb'" in what
+    assert len(what.splitlines()) == 1
+
+
 def edited(root: Path, change) -> None:
     """Replaces the index by a changed one, and tells the manifest its size."""
     index = change(np.load(root / "index.npy"))

@@ -201,7 +201,8 @@ class Shards:
                 found.append((path, f"cannot be read ({error.strerror})", _AGAIN))
                 continue
             if checksum != shard.sha256:
-                what = f"has changed since it was packed (SHA-256 {checksum[:12]}…, packed as {shard.sha256[:12]}…)"
+                # The list is a file from elsewhere, so its checksum may be any text.
+                what = f"has changed since it was packed (SHA-256 {checksum[:12]!r}…, packed as {shard.sha256[:12]!r}…)"
                 found.append((path, what, _AGAIN))
         return found
 
