@@ -90,6 +90,7 @@ def test_measures_every_row(small: None, tmp_path: Path):
     text = console.export_text()
     assert all(name in text for name in stages)
     assert "goal" in text
+    assert text.startswith("medians of 1; ")
 
 
 COMPILED = """

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from get3d.latents import Styles
 from get3d.networks import MappingNetwork
+from get3d.networks.mapping import normalized
 
 __all__ = ["CodePrior", "ObjectCodes", "teach_mapping", "transport"]
 
@@ -134,7 +135,7 @@ def teach_mapping(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     variance = sum(float(prior.directions.square().sum()) for prior in priors) / len(priors)
     latents = torch.randn(TEACHING_LATENTS, mapping.z_dim, generator=generator).to(device)
-    parts = (latents * latents.square().mean(1, keepdim=True).rsqrt()).split(_FLOW_BATCH)
+    parts = normalized(latents).split(_FLOW_BATCH)
     styles = torch.stack([torch.cat([prior(part) for part in parts]) for prior in priors])
     missed = 1.0
     for _ in range(steps):

@@ -88,9 +88,9 @@ def principal_codes(features: Float[Tensor, "n f"], size: int) -> Float[Tensor, 
     else:
         squares, axes = torch.linalg.eigh(centred.T @ centred)
         along = centred @ axes
-    variances, along = squares.flip(0)[:count] / max(len(features) - 1, 1), along.flip(1)[:, :count]
-    known = variances > 1e-9 * squares.sum() / max(len(features) - 1, 1)
-    scale = torch.where(known, variances, 1.0).pow(-0.25) * known
+    variances, along = squares.flip(0) / max(len(features) - 1, 1), along.flip(1)[:, :count]
+    known = variances[:count] > 1e-9 * variances.sum()
+    scale = torch.where(known, variances[:count], 1.0).pow(-0.25) * known
     codes = torch.zeros(len(features), size, dtype=torch.float64)
     codes[:, :count] = along * scale
     return (SCALE * codes / codes.square().mean().sqrt().clamp(min=1e-12)).float()

@@ -303,7 +303,7 @@ def _require_same(path: Path, whose: str, saved: Any, wanted: dict[str, Any]) ->
         )
 
 
-def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: "_Progress") -> None:
+def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: _Progress) -> None:
     device = next(state.generator.parameters()).device
     for prefix, module in state._modules().items():
         module.load_state_dict(without_prefix(prefix, tensors))

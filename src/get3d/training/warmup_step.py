@@ -176,16 +176,15 @@ def teach_prior(generator: Generator, codes: ObjectCodes | None, config: TrainCo
     They are made anew each time, so that nothing depends on when a snapshot was taken.
     """
     assert codes is not None
-    classes = max(len(config.generator.classes), 1)
+    warmup, classes = config.warmup, max(len(config.generator.classes), 1)
     for number, (name, mapping) in enumerate(_mappings(generator).items()):
         random = torch.Generator().manual_seed(seed_of(config.seed, name))
         styles = codes.styles.detach()[:, number]
-        warmup = config.warmup
         priors = [
             CodePrior.fitted(styles[labels == label], warmup.components, warmup.bandwidth) for label in range(classes)
         ]
         _reset(mapping, seed_of(config.seed, "mapping", name))
-        teach_mapping(mapping, priors, random, config.warmup.teaching_steps)
+        teach_mapping(mapping, priors, random, warmup.teaching_steps)
 
 
 def _mappings(generator: Generator) -> dict[str, MappingNetwork]:
