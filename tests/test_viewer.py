@@ -23,6 +23,7 @@ from get3d.viewer.camera import quaternions
 from get3d.viewer.command import open_page
 from get3d.viewer.config import ViewConfig
 from get3d.viewer.latest import Latest
+from get3d.viewer.studio import Studio
 
 QUIET = Console(quiet=True)
 SMALL = {"faces": 1500, "texture": 32, "device": "cpu"}
@@ -139,6 +140,20 @@ def test_windows_have_objects_of_their_own_and_outlive_the_server(browser, tmp_p
         wait_for_field(one.page, "^ready: geometry 0, texture 4")
     finally:
         shown.stop()
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_control_that_is_used_while_another_still_works_keeps_its_value(browser, shown, monkeypatch):
+    found = _open(browser, shown)
+    mixed = Studio.mixed
+    monkeypatch.setattr(Studio, "mixed", lambda *args: (time.sleep(1), mixed(*args))[1])
+    for place, value in ((0, "9"), (1, "8"), (2, "0.5")):
+        enter(found.page, place, value)
+    wait_for_field(found.page, r"^ready: geometry 9, texture 8, ψ 0\.5$")
+    fields = found.page.locator("input[inputmode=decimal]")
+    assert [fields.nth(place).input_value() for place in range(3)] == ["9", "8", "0.5"]
+    assert found.errors == []
 
 
 @needs_chromium

@@ -77,6 +77,7 @@ class Window:
     def __init__(self, client: viser.ClientHandle, page: DataPage) -> None:
         listing = page.listing
         self._client, self._listing, self._page = client, listing, page
+        self._lock = threading.Lock()
         gui = client.gui
         everything = np.arange(len(listing.objects))
         self._splits = {_ALL: everything, **listing.splits}
@@ -114,6 +115,11 @@ class Window:
 
     def _show(self) -> None:
         """Replaces everything that is shown by the chosen object."""
+        # Controls call this in threads of their own; the last one shows what they then say.
+        with self._lock:
+            self._replace()
+
+    def _replace(self) -> None:
         listing, scene = self._listing, self._client.scene
         chosen = np.intersect1d(self._splits[self._split.value], self._problems[self._problem.value])
         if not len(chosen):

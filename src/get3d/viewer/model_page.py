@@ -1,6 +1,7 @@
 """The page of a model: each open window has an object of its own, with sliders."""
 
 import shlex
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -64,7 +65,12 @@ class _Made:
 
 
 class Window:
-    """One browser window."""
+    """One browser window.
+
+    The server calls what a control does in a thread of its own, and may do so before the control before it is done.
+    So what is shown is changed under a lock, from what is then shown, and a control is written only where that changes
+    what it stands for: the user may be using another one.
+    """
 
     def __init__(self, client: viser.ClientHandle, page: ModelPage) -> None:
         self._client, self._page, self._studio = client, page, page.studio
@@ -77,10 +83,12 @@ class Window:
         self._ready = False
         self._made: _Made | None = None
         self._lamps = Lamps(client.scene)
-        self._build(client.gui)
-        look_as_in_training(client, self._studio.generator.config.cameras)
-        self._pick = self._from_sliders()
-        self._show(self._pick)
+        self._lock = threading.Lock()
+        with self._lock:
+            self._build(client.gui)
+            look_as_in_training(client, self._studio.generator.config.cameras)
+            self._pick = self._from_sliders()
+            self._show()
 
     def _build(self, gui: viser.GuiApi) -> None:
         self._state = gui.add_text("State", "starting", disabled=True)
@@ -149,7 +157,7 @@ class Window:
             "Triangles", look.faces or 0, min=0, max=10_000_000, step=1000, hint="At most; 0 keeps all"
         )
         for control in (self._view, self._wireframe, self._grid, self._faces):
-            self._on(control, lambda: self._show(self._pick))
+            self._on(control, self._redraw)
         for control in (self._light, self._turn, self._brightness):
             self._on(control, self._relight)
         camera = gui.add_button("Camera as in training")
@@ -177,28 +185,35 @@ class Window:
 
     # Requests
 
-    def _from_sliders(self) -> Pick:
+    def _drawn(self, geometry_seed: int, texture_seed: int) -> Pick:
         label = self._label.value if self._label else None
-        return self._studio.pick(self._geometry.value, self._texture.value, self._psi.value, label)
+        return self._studio.pick(geometry_seed, texture_seed, self._psi.value, label)
+
+    def _from_sliders(self) -> Pick:
+        return self._drawn(self._geometry.value, self._texture.value)
 
     def _slid(self, slider: Any) -> None:
         """Changes only what a slider stands for; the rest may not come from a seed."""
-        new, old = self._from_sliders(), self._pick
-        if slider is self._geometry:
-            pick = self._studio.mixed(replace(new, psi=old.psi), old)
-        elif slider is self._texture:
-            pick = self._studio.mixed(old, new)
-        elif slider is self._psi:
-            pick = replace(old, psi=new.psi)
-        else:
-            pick = new
-        self._change(pick)
+
+        def edit(old: Pick) -> Pick:
+            new = self._from_sliders()
+            if slider is self._geometry:
+                return self._studio.mixed(replace(new, psi=old.psi), old)
+            if slider is self._texture:
+                return self._studio.mixed(old, new)
+            return replace(old, psi=new.psi) if slider is self._psi else new
+
+        self._change(edit)
+
+    def _redraw(self) -> None:
+        with self._lock:
+            self._show()
 
     def _relight(self) -> None:
         self._lamps.set(self._light.value, float(self._turn.value), float(self._brightness.value))
 
     def _moved(self) -> None:
-        self._change(replace(self._pick, steps=tuple(float(slider.value) for slider in self._steps)))
+        self._change(lambda old: replace(old, steps=tuple(float(slider.value) for slider in self._steps)))
 
     def _rename(self) -> None:
         names = [direction.name for direction in self._studio.directions]
@@ -211,8 +226,7 @@ class Window:
 
     def _random(self) -> None:
         seed = int(np.random.default_rng().integers(SEEDS + 1))
-        self._geometry.value = self._texture.value = seed
-        self._change(self._from_sliders())
+        self._change(lambda _: self._drawn(seed, seed))
 
     def _more(self) -> None:
         self._draws += 1
@@ -222,7 +236,8 @@ class Window:
         self._image.visible = self._take.visible = True
 
     def _take_one(self) -> None:
-        self._change(self._near[int(self._take.value) - 1])
+        pick = self._near[int(self._take.value) - 1]
+        self._change(lambda _: pick)
 
     def _keep(self) -> None:
         title = f"{len(self._kept) + 1}: {self._pick.title}"
@@ -238,16 +253,17 @@ class Window:
         return self._kept[self._first.value], self._kept[self._second.value]
 
     def _mix(self) -> None:
-        self._change(self._studio.mixed(*self._chosen()))
+        self._change(lambda _: self._studio.mixed(*self._chosen()))
 
     def _go_between(self) -> None:
-        self._change(self._studio.between(*self._chosen(), self._share.value))
+        self._change(lambda _: self._studio.between(*self._chosen(), self._share.value))
 
     def _step(self, *, forward: bool) -> None:
-        here, there = (self._past, self._future) if forward else (self._future, self._past)
-        if there:
-            here.append(self._pick)
-            self._set(there.pop())
+        with self._lock:
+            here, there = (self._past, self._future) if forward else (self._future, self._past)
+            if there:
+                here.append(self._pick)
+                self._set(there.pop())
 
     def _save(self) -> None:
         settings, name, look = self._studio.settings, self._name.value, self._look()
@@ -256,8 +272,9 @@ class Window:
         try:
             entry = self._studio.save(self._pick, name, look)
         finally:
-            if version == self._version:
-                self._state.value = state
+            with self._lock:
+                if version == self._version:
+                    self._state.value = state
         options = {
             "--faces": look.faces,
             "--texture": settings.texture,
@@ -271,27 +288,30 @@ class Window:
 
     # Display
 
-    def _change(self, pick: Pick) -> None:
-        self._past = [*self._past[-_STEPS:], self._pick]
-        self._future = []
-        self._set(pick)
+    def _change(self, edit: Callable[[Pick], Pick]) -> None:
+        """Shows what a function makes of the object that is shown."""
+        with self._lock:
+            pick = edit(self._pick)
+            self._past, self._future = [*self._past[-_STEPS:], self._pick], []
+            self._set(pick)
 
     def _set(self, pick: Pick) -> None:
-        self._pick = pick
-        for slider, value in ((self._geometry, pick.geometry_seed), (self._texture, pick.texture_seed)):
-            if value is not None:
-                slider.value = value
-        self._psi.value = pick.psi
-        for slider, step in zip(self._steps, pick.steps or (0.0,) * len(self._steps), strict=True):
-            slider.value = step
+        old, self._pick = self._pick, pick
+        still = (0.0,) * len(self._steps)
+        before, after = ((one.geometry_seed, one.texture_seed, one.psi, *(one.steps or still)) for one in (old, pick))
+        for slider, was, now in zip(
+            (self._geometry, self._texture, self._psi, *self._steps), before, after, strict=True
+        ):
+            if now is not None and now != was:
+                slider.value = now
         self._undo.disabled, self._redo.disabled = not self._past, not self._future
-        self._show(pick)
+        self._show()
 
-    def _show(self, pick: Pick) -> None:
+    def _show(self) -> None:
         self._version += 1
         self._ready = False
         self._say("waiting")
-        asker, version, look = self._client.client_id, self._version, self._look()
+        asker, version, pick, look = self._client.client_id, self._version, self._pick, self._look()
         self._page.previews.ask(asker, lambda: self._put(version, "preview", lambda: self._studio.preview(pick, look)))
         self._page.objects.ask(asker, lambda: self._put(version, "ready", lambda: self._textured(pick, look)), REST)
 
@@ -309,11 +329,15 @@ class Window:
         except InputError as error:
             self._client.add_notification("Not done", str(error), color="red")
             return
-        if version != self._version or (state == "preview" and self._ready):
-            return
-        self._ready = state == "ready"
+        with self._lock:
+            if version != self._version or (state == "preview" and self._ready):
+                return
+            self._ready = state == "ready"
+            self._draw(made)
+            self._say("no surface" if made is None else state)
+
+    def _draw(self, made: Shown | None) -> None:
         if made is None:
-            self._say("no surface")
             return
         scene = self._client.scene
         scene.add_glb("/object", made.glb)
@@ -321,7 +345,6 @@ class Window:
         scene.add_line_segments(
             "/edges", edges, (40, 40, 40), thickness=1.0, thickness_units="screen", visible=made.edges is not None
         )
-        self._say(state)
 
     def _say(self, state: str) -> None:
         self._state.value = f"{state}: {self._pick.title}"
