@@ -25,8 +25,9 @@ from get3d.fitting.inversion import Objective, along_axes, refine, style_model
 from get3d.fitting.photos import SHARE, Photo, Window, read_photo, targets, window_of
 from get3d.fitting.search import best_starts
 from get3d.fitting.views import Views
-from get3d.generation.config import GenerateConfig
+from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.generation.generate import generate
+from get3d.generation.interpolation import interpolate, vary
 from get3d.generation.shape_list import read_shape_list
 from get3d.generator import Generator
 from get3d.images import Images
@@ -108,6 +109,12 @@ def test_an_object_of_the_model_comes_back_and_other_commands_go_on_from_it(
     assert mask_iou(again, real).min() > 0.85
     generate(GenerateConfig(str(model), tmp_path / "again", latents=out / "shapes.json", **SMALL), QUIET)
     assert (tmp_path / "again" / "it.glb").read_bytes() == (out / "it.glb").read_bytes()
+    listed = {"latents": out / "shapes.json"}
+    vary(VaryConfig(str(model), tmp_path / "varied", **listed, num=1, **SMALL), QUIET)
+    assert (tmp_path / "varied" / "it-000.glb").read_bytes() == (out / "it.glb").read_bytes()
+    listed = {"latents": (out / "shapes.json",)}
+    interpolate(InterpolateConfig(str(model), tmp_path / "way", **listed, num=2, frames=2, swaps=0, **SMALL), QUIET)
+    assert (tmp_path / "way" / "000.glb").read_bytes() == (out / "it.glb").read_bytes()
 
 
 def test_a_camera_is_estimated(generator: Generator):
