@@ -128,7 +128,7 @@ def test_a_camera_is_estimated(generator: Generator):
     found = best_starts(generator, styles, real, None, 4)
     objective = Objective(real, FIT_LOSSES, prior=0.0, layer_prior=0.0)
     free = along_axes(style_model(generator, None), found.styles, objective)
-    options = {"estimate": True, "steps": 25, "progress": lambda images: None}
+    options = {"estimate": True, "steps": 25, "progress": lambda step: None}
     fitted = refine(generator, free, found, objective, **options).best(1)
     error = (fitted.views.angles[0] - angles[0]).abs()
     assert error.max() < np.radians(8)

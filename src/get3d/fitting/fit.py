@@ -4,7 +4,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from get3d.datasets.description import LARGEST
 from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr, write_comparison
 from get3d.fitting.config import FitConfig
-from get3d.fitting.inversion import Objective, StyleModel, along_axes, per_layer, refine, style_model, tune
+from get3d.fitting.inversion import Objective, Step, StyleModel, along_axes, per_layer, refine, style_model, tune
 from get3d.fitting.photos import Photo, read_photo, targets
 from get3d.fitting.search import Candidates, best_starts
 from get3d.fitting.views import Views
@@ -30,11 +30,10 @@ from get3d.generation.objects import write_objects
 from get3d.generation.settings import PSI, Settings, open_generator
 from get3d.generation.shape_list import ShapeList, require_plain_names
 from get3d.generator import Generator
-from get3d.images import Images
 from get3d.latents import Styles
 from get3d.ranges import require_ranges
 
-__all__ = ["FitConfig", "fit"]
+__all__ = ["FitConfig", "Stage", "fit", "invert"]
 
 COMPARISON = "comparison.png"
 STARTS = 6
@@ -45,6 +44,24 @@ _STRANGE = 0.7
 """Intersection over union below which the model may not know such objects."""
 _REFRESH = 3.0
 """Seconds between updates of the comparison."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How far a fit is.
+
+    Attributes:
+        name: of what is done.
+        done: steps done, of all stages.
+        total: steps of all stages.
+    """
+
+    name: str
+    done: int
+    total: int
+
+
+Progress = Callable[[Stage, Step | None], None]
 
 
 def fit(config: FitConfig, console: Console) -> dict[str, Any]:
@@ -64,7 +81,11 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     others = [COMPARISON, MODEL_FILE] if config.tune else [COMPARISON]
     begin_manifest(config.out, others)
     began = time.perf_counter()
-    found, generator, objective = _fitted(generator, config, photos, angles, console)
+    with Bar(console=console, transient=True) as bar:
+        shown = _Shown(config.out / COMPARISON, bar)
+        found, generator, objective = invert(
+            generator, config, photos, angles, _trained(config, generator.device), shown
+        )
     settings: Settings = config
     if config.tune:
         save_tuned(config.out / MODEL_FILE, config.model, generator)
@@ -117,62 +138,88 @@ def _angles(table: Path, paths: list[Path]) -> Tensor:
     return torch.from_numpy(chosen).float()
 
 
-def _fitted(
-    generator: Generator, config: FitConfig, photos: list[Photo], angles: Tensor | None, console: Console
+def invert(
+    generator: Generator,
+    config: FitConfig,
+    photos: list[Photo],
+    angles: Tensor | None,
+    trained: Styles | None,
+    progress: Progress,
 ) -> tuple[Candidates, Generator, Objective]:
-    """The object and its cameras, the generator that makes it, and what it was compared with."""
+    """Searches, refines and, with `--tune`, tunes.
+
+    Args:
+        generator: the model.
+        config: the options.
+        photos: of one object.
+        angles: [v, 2] azimuth and polar angle of their cameras in radians; None if they are to be estimated.
+        trained: styles (W) of training objects, among which starts are searched, too.
+        progress: called before the search with no step, and after each step; may end the fit by an exception.
+
+    Returns:
+        The object and its cameras, the generator that makes it, and what it was compared with.
+    """
     device, windows = generator.device, [photo.window() for photo in photos]
     pixels = max(window.side * len(photo.rgba) for window, photo in zip(windows, photos, strict=True))
     resolution = min(config.image_resolution, max(16, 8 * round(pixels / 8)))
     real, coarse = (targets(photos, windows, max(16, side)).to(device) for side in (resolution, resolution // 2))
     known = None if angles is None else Views.of_windows(generator.config.cameras, angles.to(device), windows)
     objective = Objective(real, config.losses, config.prior, config.layer_prior)
-    model = style_model(generator, config.label)
     stages = {"all starts in W": config.steps // 3, "W": config.steps // 2, "W+": config.steps}
     stages |= {"tuning": config.steps // 2} if config.tune else {}
-    with Bar(console=console, transient=True) as bar:
-        task = bar.add_task("search", total=sum(stages.values()))
-        shown = _Shown(config.out / COMPARISON, real, lambda: bar.advance(task))
-        how: dict[str, Any] = {"estimate": known is None, "progress": shown}
-        found = best_starts(generator, _candidate_styles(generator, model, config), real, known, STARTS)
-        for stage, steps in stages.items():
-            bar.update(task, description=stage)
-            if stage == "tuning":
-                generator = tune(generator, model, found, objective, steps=steps, seed=config.seed, progress=shown)
-            elif stage == "W+":
-                styles = per_layer(model, generator.require_styles(found.styles), objective)
-                found = refine(generator, styles, found, objective, steps=steps, **how)
-            else:
-                compared = replace(objective, real=coarse) if stage == "all starts in W" else objective
-                styles = along_axes(model, found.styles, objective)
-                found = refine(generator, styles, found, compared, steps=steps, **how).best(1)
+    total, done = sum(stages.values()), 0
+    progress(Stage("search", 0, total), None)
+    model = style_model(generator, config.label)
+    found = best_starts(generator, _candidate_styles(generator, model, config, trained), real, known, STARTS)
+    for stage, steps in stages.items():
+
+        def shown(step: Step, stage: str = stage) -> None:
+            nonlocal done
+            done += 1
+            progress(Stage(stage, done, total), step)
+
+        how: dict[str, Any] = {"estimate": known is None, "steps": steps, "progress": shown}
+        if stage == "tuning":
+            generator = tune(generator, model, found, objective, steps=steps, seed=config.seed, progress=shown)
+        elif stage == "W+":
+            styles = per_layer(model, generator.require_styles(found.styles), objective)
+            found = refine(generator, styles, found, objective, **how)
+        else:
+            compared = replace(objective, real=coarse) if stage == "all starts in W" else objective
+            styles = along_axes(model, found.styles, objective)
+            found = refine(generator, styles, found, compared, **how).best(1)
     return found, generator, objective
 
 
 class _Shown:
-    """Updates the comparison at intervals while a fit runs."""
+    """Shows a fit on a bar, and updates the comparison at intervals."""
 
-    def __init__(self, path: Path, real: Tensor, advance: Callable[[], None]) -> None:
-        self._path, self._real, self._advance, self._last = path, real, advance, time.monotonic()
+    def __init__(self, path: Path, bar: Bar) -> None:
+        self._path, self._bar, self._last = path, bar, time.monotonic()
+        self._task = bar.add_task("")
 
-    def __call__(self, drawn: Images) -> None:
-        """Counts a step. Several objects, or images of another size, are not written."""
-        self._advance()
-        if drawn.rgb.shape == self._real[:, :3].shape and time.monotonic() - self._last > _REFRESH:
-            write_comparison(self._path, drawn, self._real)
+    def __call__(self, stage: Stage, step: Step | None) -> None:
+        self._bar.update(self._task, description=stage.name, completed=stage.done, total=stage.total)
+        if step is not None and time.monotonic() - self._last > _REFRESH:
+            best = step.best()
+            write_comparison(self._path, best.drawn, best.real)
             self._last = time.monotonic()
 
 
-def _candidate_styles(generator: Generator, model: StyleModel, config: FitConfig) -> Styles:
+def _trained(config: FitConfig, device: torch.device) -> Styles | None:
+    """The styles (W) of some training objects, of a run that has them."""
+    names = training_objects(config.model)
+    return training_styles(config.model, names[:: -(-len(names) // _TRAINED)], device) if names else None
+
+
+def _candidate_styles(generator: Generator, model: StyleModel, config: FitConfig, trained: Styles | None) -> Styles:
     """The styles (W) among which starts are searched: the mean, random ones, and those of training objects, if any."""
     parts = [model.mean]
     if config.starts:
         latents = generator.sample_latents(config.starts, config.seed, config.label)
         parts.append(generator.styles(latents, PSI if config.psi is None else config.psi, per_layer=False))
-    names = training_objects(config.model)
-    if names:
-        chosen = names[:: -(-len(names) // _TRAINED)]
-        parts.append(training_styles(config.model, chosen, generator.device))
+    if trained is not None:
+        parts.append(trained)
     return Styles(torch.cat([p.geometry for p in parts]), torch.cat([p.texture for p in parts]))
 
 

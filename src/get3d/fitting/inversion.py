@@ -23,10 +23,31 @@ from get3d.materials import BASE_COLOR
 from get3d.reconstruction.codes import CodePrior
 from get3d.reconstruction.losses import image_losses
 
-__all__ = ["FreeStyles", "Objective", "StyleModel", "along_axes", "per_layer", "refine", "style_model", "tune"]
+__all__ = ["FreeStyles", "Objective", "Step", "StyleModel", "along_axes", "per_layer", "refine", "style_model", "tune"]
 
-Progress = Callable[[Images], None]
-"""Called with the rendered images after each step."""
+
+@dataclass(frozen=True)
+class Step:
+    """A fit as it is in a step.
+
+    Attributes:
+        found: the objects, with their losses.
+        drawn: their images, those of the first object first.
+        real: the photos that each object's images are compared with.
+    """
+
+    found: Candidates
+    drawn: Images
+    real: Float[Tensor, "v 4 r r"]
+
+    def best(self) -> "Step":
+        """That of the object with the smallest loss."""
+        number, views = int(self.found.losses.argmin()), len(self.real)
+        return Step(self.found.best(1), self.drawn[number * views : (number + 1) * views], self.real)
+
+
+Progress = Callable[[Step], None]
+"""Called after each step; may end the fit by an exception."""
 
 SAMPLES, COMPONENTS = 4096, 64
 """Number of random styles from which the principal axes are computed, and number of axes."""
@@ -173,13 +194,13 @@ def refine(
     """
     views, losses = start.views[slice(None)], start.losses
     for _ in _steps([(free.parameters, free.rate), *_camera_groups(views, estimate)], steps):
-        drawn = generator.shapes(free.styles()).draw(views(), objective.real.shape[-1], through_positions=True)
+        found = free.styles()
+        drawn = generator.shapes(found).draw(views(), objective.real.shape[-1], through_positions=True)
         losses = objective.of_objects(drawn)
         spread = sum(parameter.square().mean() for parameter in free.parameters)
         (losses.sum() + free.weight * len(losses) * spread + _distance_loss(views, estimate)).backward()
-        progress(drawn)
-    found = free.styles()
-    return Candidates(Styles(found.geometry.detach(), found.texture.detach()), views, losses.detach())
+        progress(Step(_detached(found, views, losses), drawn, objective.real))
+    return _detached(free.styles(), views, losses)
 
 
 def tune(
@@ -210,9 +231,14 @@ def tune(
         held, moved = generator.fields(other), tuned.fields(other)
         change = (held.geometry.at(points).sdf - moved.geometry.at(points).sdf).square().mean()
         colors = held.texture.at(points)[BASE_COLOR] - moved.texture.at(points)[BASE_COLOR]
-        (objective.of_objects(drawn).sum() + HELD_WEIGHT * (change + colors.square().mean())).backward()
-        progress(drawn)
+        losses = objective.of_objects(drawn)
+        (losses.sum() + HELD_WEIGHT * (change + colors.square().mean())).backward()
+        progress(Step(_detached(styles, start.views, losses), drawn, objective.real))
     return tuned.requires_grad_(False)
+
+
+def _detached(styles: Styles, views: Views, losses: Float[Tensor, " m"]) -> Candidates:
+    return Candidates(Styles(styles.geometry.detach(), styles.texture.detach()), views, losses.detach())
 
 
 @torch.no_grad()
