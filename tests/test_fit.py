@@ -245,10 +245,13 @@ def test_a_photo_is_cut_at_its_window_and_clear_beyond_its_border(tmp_path: Path
 
 def test_a_plain_background_is_removed_with_a_warning(tmp_path: Path):
     path = _disc(tmp_path / "disc.png", mode="RGB")
-    with pytest.warns(UserWarning, match=r"has no alpha channel; its background, about rgb\(250, 240, 230\)"):
-        photo = read_photo(path, None)
-    exact = read_photo(_disc(tmp_path / "masked.png"), None)
+    photo, exact = read_photo(path, None), read_photo(_disc(tmp_path / "masked.png"), None)
+    assert exact.removed is None
     assert ((photo.rgba[..., 3] > 127) == (exact.rgba[..., 3] > 127)).all()
+    config = FitConfig("no-model", images=(path,), name="a/b")
+    warned = pytest.warns(UserWarning, match=r"has no alpha channel; its background, about rgb\(250, 240, 230\)")
+    with warned, pytest.raises(InputError):
+        fit(config, QUIET)
 
 
 def test_a_mask_replaces_alpha(tmp_path: Path):

@@ -30,10 +30,11 @@ from get3d.generation.objects import write_objects
 from get3d.generation.settings import PSI, Settings, open_generator
 from get3d.generation.shape_list import ShapeList, require_plain_names
 from get3d.generator import Generator
+from get3d.images import Images
 from get3d.latents import Styles
 from get3d.ranges import require_ranges
 
-__all__ = ["FitConfig", "Stage", "fit", "invert"]
+__all__ = ["FitConfig", "Stage", "doubt", "drawn_as_fitted", "fit", "invert", "numbers", "training_starts"]
 
 COMPARISON = "comparison.png"
 STARTS = 6
@@ -84,7 +85,7 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
     with Bar(console=console, transient=True) as bar:
         shown = _Shown(config.out / COMPARISON, bar)
         found, generator, objective = invert(
-            generator, config, photos, angles, _trained(config, generator.device), shown
+            generator, config, photos, angles, training_starts(config.model, generator.device), shown
         )
     settings: Settings = config
     if config.tune:
@@ -94,7 +95,9 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
         "images": [str(photo.path) for photo in photos],
         "cameras": "estimated" if angles is None else "known",
     }
-    entry |= _numbers(generator, found, objective, config.out / COMPARISON)
+    drawn = drawn_as_fitted(generator, found, objective)
+    write_comparison(config.out / COMPARISON, drawn, objective.real)
+    entry |= numbers(drawn, found, objective)
     entry["seconds"] = round(time.perf_counter() - began, 1)
     _say(entry, console)
     write_objects(generator, ShapeList([name], found.styles, [entry]), settings, console, others=others)
@@ -109,6 +112,9 @@ def _read(config: FitConfig) -> tuple[list[Photo], Tensor | None]:
         raise InputError(f"--mask: {len(config.mask)} masks for {len(config.images)} images; give one for each")
     masks = config.mask or (None,) * len(config.images)
     photos = [read_photo(path, mask) for path, mask in zip(config.images, masks, strict=True)]
+    for photo in photos:
+        if photo.removed is not None:
+            warnings.warn(photo.removed, stacklevel=3)
     if config.cameras is None:
         return photos, None
     for photo in photos:
@@ -206,10 +212,10 @@ class _Shown:
             self._last = time.monotonic()
 
 
-def _trained(config: FitConfig, device: torch.device) -> Styles | None:
+def training_starts(model: str, device: torch.device) -> Styles | None:
     """The styles (W) of some training objects, of a run that has them."""
-    names = training_objects(config.model)
-    return training_styles(config.model, names[:: -(-len(names) // _TRAINED)], device) if names else None
+    names = training_objects(model)
+    return training_styles(model, names[:: -(-len(names) // _TRAINED)], device) if names else None
 
 
 def _candidate_styles(generator: Generator, model: StyleModel, config: FitConfig, trained: Styles | None) -> Styles:
@@ -224,16 +230,25 @@ def _candidate_styles(generator: Generator, model: StyleModel, config: FitConfig
 
 
 @torch.no_grad()
-def _numbers(generator: Generator, fitted: Candidates, objective: Objective, path: Path) -> dict[str, Any]:
-    """The measurements of a fit; also writes its final comparison."""
-    drawn = generator.shapes(fitted.styles).draw(fitted.views(), objective.real.shape[-1])
-    write_comparison(path, drawn, objective.real)
-    degrees = fitted.views().angles.rad2deg()
+def drawn_as_fitted(generator: Generator, found: Candidates, objective: Objective) -> Images:
+    """The images of an object by its cameras, as they are compared with the photos."""
+    return generator.shapes(found.styles).draw(found.views(), objective.real.shape[-1])
+
+
+@torch.no_grad()
+def numbers(drawn: Images, found: Candidates, objective: Objective) -> dict[str, Any]:
+    """How similar images are to the photos, and their cameras' angles in degrees, as `shapes.json` has them."""
+    degrees = found.views().angles.rad2deg()
     return {
         "iou": [round(value, 4) for value in mask_iou(drawn, objective.real).tolist()],
         "psnr": [round(value, 2) for value in psnr(drawn, objective.real).tolist()],
         "angles": [[round(value, 2) for value in row] for row in degrees.tolist()],
     }
+
+
+def doubt(iou: float) -> str | None:
+    """What a small intersection over union means; None for a large one."""
+    return f"IoU {iou:.2f} after fitting: this model may not know such objects" if iou < _STRANGE else None
 
 
 def _say(entry: dict[str, Any], console: Console) -> None:
@@ -242,6 +257,6 @@ def _say(entry: dict[str, Any], console: Console) -> None:
     ):
         text = f"{path}: IoU {iou:.2f}, PSNR {psnr_:.1f} dB, azimuth {azimuth:.0f}°, polar angle {polar:.0f}°"
         console.print(text, highlight=False, markup=False, soft_wrap=True)
-    worst = min(entry["iou"])
-    if worst < _STRANGE:
-        warnings.warn(f"IoU {worst:.2f} after fitting: this model may not know such objects", stacklevel=2)
+    said = doubt(min(entry["iou"]))
+    if said is not None:
+        warnings.warn(said, stacklevel=2)

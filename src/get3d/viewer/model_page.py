@@ -17,6 +17,7 @@ from get3d.viewer.camera import look_as_in_training
 from get3d.viewer.lamps import LIGHTS, Lamps
 from get3d.viewer.latest import Latest
 from get3d.viewer.look import Look, Shown, shown, views_of
+from get3d.viewer.photo_fit import Fits, PhotoFit
 from get3d.viewer.studio import NEIGHBOURS, Pick, Studio
 from get3d.viewer.windows import Windows, on_press, on_use
 
@@ -34,17 +35,17 @@ _NOTHING = "nothing kept yet"
 
 
 class ModelPage:
-    """The windows of a model, and two worker threads, so that previews never wait for textures."""
+    """The windows of a model, and worker threads, so that previews never wait for textures, nor these for fits."""
 
     def __init__(self, server: viser.ViserServer, studio: Studio) -> None:
         self.studio = studio
-        self.previews, self.objects = Latest("previews"), Latest("objects")
+        self.previews, self.objects, self.fits = Latest("previews"), Latest("objects"), Fits()
         self._windows = Windows(server, lambda client: Window(client, self))
 
     def stop(self) -> None:
         """Ends the threads."""
-        self.previews.stop()
-        self.objects.stop()
+        for worker in (self.fits, self.previews, self.objects):
+            worker.stop()
 
     def rename(self, number: int, name: str) -> None:
         """Gives a direction a name in all windows.
@@ -99,7 +100,8 @@ class Window:
         with self._lock:
             self._closed = True
             self._version += 1
-        for worker in (self._page.previews, self._page.objects):
+        self._photo.cancel()
+        for worker in (self._page.previews, self._page.objects, self._page.fits):
             worker.forget(self._client.client_id)
 
     def _build(self, gui: viser.GuiApi) -> None:
@@ -136,6 +138,7 @@ class Window:
             on_use(self._client, gui.add_button("Geometry of the first, texture of the second"), self._mix)
             self._share = gui.add_slider("From first to second", 0.0, 1.0, 0.01, 0.0)
             on_use(self._client, self._share, self._go_between)
+        self._photo = PhotoFit(self._client, self._page.fits, self._studio, self._class, self._watched, self._fitted)
         with gui.add_folder("History"):
             self._undo = gui.add_button("Undo", disabled=True)
             on_use(self._client, self._undo, partial(self._step, forward=False))
@@ -181,9 +184,11 @@ class Window:
 
     # Requests
 
+    def _class(self) -> str | None:
+        return self._label.value if self._label else None
+
     def _drawn(self, geometry_seed: int, texture_seed: int) -> Pick:
-        label = self._label.value if self._label else None
-        return self._studio.pick(geometry_seed, texture_seed, self._psi.value, label)
+        return self._studio.pick(geometry_seed, texture_seed, self._psi.value, self._class())
 
     def _from_sliders(self) -> Pick:
         return self._drawn(self._geometry.value, self._texture.value)
@@ -250,6 +255,9 @@ class Window:
 
     def _take_one(self) -> None:
         self._change(lambda _: self._near[int(self._take.value) - 1])
+
+    def _fitted(self, pick: Pick | None) -> None:
+        self._redraw() if pick is None else self._change(lambda _: pick)
 
     def _keep(self) -> None:
         with self._lock:
@@ -364,6 +372,19 @@ class Window:
             self._ready = state == "ready"
             self._draw(made)
             self._say("no surface" if made is None else state)
+
+    def _watched(self) -> Callable[[Pick], None]:
+        """What shows objects that are not the window's own, until the user looks at another one."""
+        with self._lock:
+            version, look = self._version, self._look()
+
+        def show(pick: Pick) -> None:
+            made = self._studio.preview(pick, look)
+            with self._lock:
+                if version == self._version:
+                    self._draw(made)
+
+        return show
 
     def _draw(self, made: Shown | None) -> None:
         if made is None:
