@@ -18,7 +18,7 @@ from get3d.color import signed_to_bytes, unit_to_bytes
 from get3d.files import read_json
 from get3d.fitting.config import FitConfig
 from get3d.generation.config import Settings
-from get3d.generation.shape_list import read_shape_list
+from get3d.generation.shape_list import read_shape_list, write_shape_list
 from get3d.latents import Styles
 from get3d.viewer import model_page, photo_fit
 from get3d.viewer.command import open_page
@@ -204,6 +204,30 @@ def test_styles_are_truncated_mixed_and_interpolated_as_latents_are(live):
     mean = generator.mapping_texture.w_avg
     truncated = studio._styles(photo_fit.Pick(fitted.latents, 0.25, styles=styles))
     torch.testing.assert_close(truncated.texture, mean + 0.25 * (styles.texture - mean))
+
+
+def test_windows_begin_with_the_shapes_of_a_file(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(model_page, "Latest", Worker)
+    generator = load(model)
+    styles = generator.styles(generator.sample_latents(1, 9), 0.5)
+    write_shape_list(tmp_path / "one.json", generator, styles, ["mine"])
+    write_shape_list(tmp_path / "two.json", generator, generator.sample_latents(2, 7), psi=0.4)
+    settings = Settings(model, out=tmp_path / "out", faces=60, texture=16, device="cpu")
+    for listed, state, kept in (
+        ("one.json", "geometry fitted, texture fitted, ψ 1", ["1: mine"]),
+        ("two.json", "geometry varied, texture varied, ψ 0.4", ["1: 000000", "2: 000001"]),
+    ):
+        server = Server()
+        studio = Studio(settings, listed=tmp_path / listed)
+        page = ModelPage(server, studio)
+        client = server.open()
+        page.objects.work()
+        assert client.gui["State"].value == f"ready: {state}"
+        assert list(client.gui["First"].options) == kept
+        page.fits.stop()
+    client.gui["Keep this one"].use()
+    assert list(client.gui["First"].options) == kept
+    assert torch.equal(Studio(settings, listed=tmp_path / "one.json").listed["mine"].styles.texture, styles.texture)
 
 
 @needs_chromium

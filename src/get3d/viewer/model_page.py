@@ -16,7 +16,7 @@ from get3d.generation.manifest import MANIFEST
 from get3d.viewer.camera import look_as_in_training
 from get3d.viewer.lamps import LIGHTS, Lamps
 from get3d.viewer.latest import Latest
-from get3d.viewer.look import Look, Shown, shown, views_of
+from get3d.viewer.look import Look, Shown, draw, shown, views_of
 from get3d.viewer.photo_fit import Fits, PhotoFit
 from get3d.viewer.studio import NEIGHBOURS, Pick, Studio
 from get3d.viewer.windows import Windows, on_press, on_use
@@ -93,7 +93,9 @@ class Window:
             self._build(client.gui)
             look_as_in_training(client, self._studio.generator.config.cameras)
             self._pick = self._from_sliders()
-            self._show()
+            for title, pick in self._studio.listed.items():
+                self._hold(title, pick)
+            self._set(next(iter(self._studio.listed.values()), self._pick))
 
     def close(self) -> None:
         """Drops what was asked for and is not shown yet."""
@@ -263,12 +265,15 @@ class Window:
         with self._lock:
             if any(kept is self._pick for kept in self._kept.values()):
                 return
-            title = f"{len(self._kept) + 1}: {self._pick.title}"
-            self._kept[title] = self._pick
-            for dropdown in (self._first, self._second):
-                chosen = dropdown.value
-                dropdown.options = list(self._kept)
-                dropdown.value = title if dropdown is self._second or chosen == _NOTHING else chosen
+            self._hold(self._pick.title, self._pick)
+
+    def _hold(self, title: str, pick: Pick) -> None:
+        title = f"{len(self._kept) + 1}: {title}"
+        self._kept[title] = pick
+        for dropdown in (self._first, self._second):
+            chosen = dropdown.value
+            dropdown.options = list(self._kept)
+            dropdown.value = title if dropdown is self._second or chosen == _NOTHING else chosen
 
     def _chosen(self) -> tuple[Pick, Pick]:
         if not self._kept:
@@ -370,7 +375,8 @@ class Window:
             if version != self._version or (state == "preview" and self._ready):
                 return
             self._ready = state == "ready"
-            self._draw(made)
+            if made is not None:
+                draw(self._client.scene, made)
             self._say("no surface" if made is None else state)
 
     def _watched(self) -> Callable[[Pick], None]:
@@ -381,20 +387,10 @@ class Window:
         def show(pick: Pick) -> None:
             made = self._studio.preview(pick, look)
             with self._lock:
-                if version == self._version:
-                    self._draw(made)
+                if version == self._version and made is not None:
+                    draw(self._client.scene, made)
 
         return show
-
-    def _draw(self, made: Shown | None) -> None:
-        if made is None:
-            return
-        scene = self._client.scene
-        scene.add_glb("/object", made.glb)
-        edges = np.zeros((1, 2, 3), np.float32) if made.edges is None else made.edges
-        scene.add_line_segments(
-            "/edges", edges, (40, 40, 40), thickness=1.0, thickness_units="screen", visible=made.edges is not None
-        )
 
     def _say(self, state: str) -> None:
         self._state.value = f"{state}: {self._pick.title}"

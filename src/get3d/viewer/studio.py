@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from get3d.generation.config import PSI, Settings
 from get3d.generation.interpolation import variations
 from get3d.generation.objects import add_object, is_taken, require_addable, shapes_of, textured_object
 from get3d.generation.settings import open_generator, set_grid
-from get3d.generation.shape_list import ShapeList
+from get3d.generation.shape_list import ShapeList, read_shapes
 from get3d.generation.turntable import columns_for, seen_from, sheet
 from get3d.generator import Generator
 from get3d.latents import Latents, Styles, between, between_styles
@@ -81,12 +82,13 @@ class Neighbours:
 class Studio:
     """A model that several windows use; calls run one after the other."""
 
-    def __init__(self, settings: Settings, generator: Generator | None = None) -> None:
+    def __init__(self, settings: Settings, generator: Generator | None = None, listed: Path | None = None) -> None:
         """Loads the model.
 
         Args:
             settings: how objects are made.
             generator: the model, of which a copy is used; None loads that of `settings`.
+            listed: a shapes.json whose shapes windows begin with.
 
         Raises:
             InputError: as `get3d generate`.
@@ -105,6 +107,8 @@ class Studio:
         require_addable(self.generator, settings)
         self.look = Look(self.generator.isosurface.grid.resolution, settings.faces)
         self.directions = read_directions(self._names, self.generator)
+        shapes = [] if listed is None else read_shapes([listed], [], self.generator)
+        self.listed = {one.names[0]: self._of_list(one) for one in shapes}
         # Their own grid, and no waiting for textures.
         self._coarse: Generator = copy.deepcopy(self.generator)
         self._coarse.use_grid(min(COARSE, self.look.grid))
@@ -158,6 +162,13 @@ class Studio:
         if start.styles is None and end.styles is None:
             return pick
         return replace(pick, psi=1.0, styles=between_styles(self._still(start), self._still(end), share, share))
+
+    def _of_list(self, one: ShapeList) -> Pick:
+        """A shape of a shapes.json."""
+        if isinstance(one.latents, Styles):
+            return self.of_styles(one.latents)
+        seed = one.metadata[0].get("seed")
+        return Pick(one.latents, one.psi, seed, seed)
 
     @torch.no_grad()
     def of_styles(self, styles: Styles, label: str | None = None) -> Pick:
