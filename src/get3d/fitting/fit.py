@@ -33,6 +33,7 @@ from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Styles
 from get3d.ranges import require_ranges
+from get3d.reconstruction.losses import require_losses
 
 __all__ = ["FitConfig", "Stage", "doubt", "drawn_as_fitted", "fit", "invert", "numbers", "training_starts"]
 
@@ -75,6 +76,7 @@ def fit(config: FitConfig, console: Console) -> dict[str, Any]:
         InputError: an option is out of range, or the model, an image, a mask or a camera cannot be used.
     """
     require_ranges(config)
+    require_losses(config.losses)
     photos, angles = _read(config)
     name = config.name if config.name is not None else photos[0].path.stem
     require_plain_names("--name", [name])
