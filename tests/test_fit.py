@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image, ImageDraw
 from rich.console import Console
 
@@ -21,7 +22,7 @@ from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr
 from get3d.fitting.config import FIT_LOSSES, FitConfig
 from get3d.fitting.fit import fit
-from get3d.fitting.inversion import Objective, along_axes, refine, style_model
+from get3d.fitting.inversion import Objective, along_axes, refine, style_model, symmetry
 from get3d.fitting.photos import SHARE, Photo, Window, read_photo, targets, window_of
 from get3d.fitting.search import best_starts
 from get3d.fitting.views import Views
@@ -32,8 +33,10 @@ from get3d.generation.shape_list import read_shape_list
 from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Styles
+from get3d.meshes import Mesh
 from get3d.reconstruction.losses import IMAGE_LOSSES
 from get3d.storage import checksum, describe, save_tensors, with_prefix
+from photographed import images_of
 from tiny import GENERATOR, seeded
 
 QUIET = Console(quiet=True)
@@ -158,6 +161,46 @@ def test_a_camera_that_moves_away_keeps_the_size_of_the_middle():
     none = torch.zeros(1, dtype=torch.long)
     torch.testing.assert_close(near().project(points, none, 64)[:, :2], far().project(points, none, 64)[:, :2])
     assert far().positions.norm() > 1.6 * near().positions.norm()
+
+
+def test_mirrored_cameras_see_the_mirror_image_of_a_symmetric_object():
+    views = Views.of_windows(
+        PRIOR, torch.tensor([[0.7, 1.2], [2.9, 1.0]]), [Window(0.55, 0.4, 0.7), Window(0.4, 0.6, 0.9)]
+    )
+    views.distance.data += torch.tensor([0.2, -0.1])
+    # Symmetric to x = 0, and to no other plane.
+    mesh = trimesh.convex.convex_hull(
+        [[x, 0.1 * x * x - 0.2, z] for x in (-0.2, -0.1, 0.1, 0.2) for z in (-0.1, 0.2)] + [[0, 0.3, 0.1]]
+    )
+    prism = Mesh(torch.tensor(mesh.vertices, dtype=torch.float32), torch.tensor(mesh.faces))
+    seen, mirrored = (images_of(prism, views(mirrored=which), 64)[:, 3:] for which in (False, True))
+    assert (seen != seen.flip(3)).float().mean() > 0.02
+    assert (seen.float() - mirrored.flip(3)).abs().mean() < 0.5
+    views(mirrored=True).positions.sum().backward()
+    assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in (views.angles, views.distance))
+
+
+def test_the_symmetry_of_a_model_is_that_of_its_images(generator: Generator):
+    styles = generator.styles(generator.sample_latents(2, 0), 0.7, per_layer=False)
+    middle = np.radians(sum(PRIOR.polar) / 2)
+    found = []
+    for number in range(2):
+        for azimuth in np.radians([40, 130]):
+            angles = torch.tensor([[azimuth, middle], [-azimuth, middle]], dtype=torch.float32)
+            drawn = generator.shapes(styles[number]).draw(Cameras.of_prior(PRIOR, angles), 64)
+            a, b = drawn.mask[0, 0] > 0.5, drawn.mask[1, 0].flip(1) > 0.5
+            found.append(float((a & b).sum() / (a | b).sum()))
+    assert symmetry(generator, styles) == pytest.approx(np.mean(found), abs=0.01)
+
+
+def test_the_loss_of_mirrored_images_is_that_of_their_masks():
+    rgb, mask = 2 * torch.rand(4, 3, 8, 8, generator=seeded()) - 1, torch.rand(4, 1, 8, 8, generator=seeded(1))
+    real, drawn = torch.cat([rgb, mask], 1)[:1], Images(rgb[1:3], mask[1:3], torch.tensor([False, False]))
+    objective = Objective(real, {"color": 1.0, "mask": 2.0}, prior=0.0, layer_prior=0.0, symmetry=0.5)
+    mirror = Images(drawn.rgb.flip(3), drawn.mask.flip(3), drawn.empty)
+    expected = [IMAGE_LOSSES["mask"](mirror[number], real) for number in range(2)]
+    torch.testing.assert_close(objective.mirrored(drawn), torch.stack(expected))
+    assert (replace(objective, losses={"color": 1.0}).mirrored(drawn) == 0).all()
 
 
 def test_every_image_loss_has_a_weight_in_a_fit():

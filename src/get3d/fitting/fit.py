@@ -21,7 +21,17 @@ from get3d.datasets.description import LARGEST
 from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr, write_comparison
 from get3d.fitting.config import FitConfig
-from get3d.fitting.inversion import Objective, Step, StyleModel, along_axes, per_layer, refine, style_model, tune
+from get3d.fitting.inversion import (
+    Objective,
+    Step,
+    StyleModel,
+    along_axes,
+    per_layer,
+    refine,
+    style_model,
+    symmetry,
+    tune,
+)
 from get3d.fitting.photos import Photo, read_photo, targets
 from get3d.fitting.search import Candidates, best_starts
 from get3d.fitting.views import Views
@@ -42,6 +52,9 @@ STARTS = 6
 """Starts that are refined together."""
 _TRAINED = 48
 """Maximum number of training objects among the candidates for starts."""
+_COMPARED, _SYMMETRIC = 8, 0.8
+"""Candidates whose symmetry is measured, and the mean above which objects are symmetric: thin legs that are a pixel off
+already cost a tenth."""
 _STRANGE = 0.7
 """Intersection over union below which the model may not know such objects."""
 _REFRESH = 3.0
@@ -178,7 +191,10 @@ def invert(
     total, done = sum(stages.values()), 0
     progress(Stage("search", 0, total), None)
     model = style_model(generator, config.label)
-    found = best_starts(generator, _candidate_styles(generator, model, config, trained), real, known, STARTS)
+    candidates = _candidate_styles(generator, model, config, trained)
+    if config.symmetry and symmetry(generator, candidates[-_COMPARED:]) > _SYMMETRIC:
+        objective = replace(objective, symmetry=config.symmetry)
+    found = best_starts(generator, candidates, real, known, STARTS)
     for stage, steps in stages.items():
 
         def shown(step: Step, stage: str = stage) -> None:
