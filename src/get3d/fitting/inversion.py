@@ -22,7 +22,7 @@ from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Styles
 from get3d.materials import BASE_COLOR
-from get3d.reconstruction.codes import CodePrior
+from get3d.networks import StylePrior
 from get3d.reconstruction.losses import image_losses
 
 __all__ = [
@@ -82,8 +82,8 @@ _NEUTRAL_DISTANCE = 0.3
 class StyleModel:
     """The distribution of a model's random styles, for geometry and texture."""
 
-    geometry: CodePrior
-    texture: CodePrior
+    geometry: StylePrior
+    texture: StylePrior
 
     @property
     def mean(self) -> Styles:
@@ -91,7 +91,7 @@ class StyleModel:
         return Styles(self.geometry.mean[None], self.texture.mean[None])
 
     @property
-    def priors(self) -> tuple[CodePrior, CodePrior]:
+    def priors(self) -> tuple[StylePrior, StylePrior]:
         """Both."""
         return self.geometry, self.texture
 
@@ -100,7 +100,7 @@ class StyleModel:
 def style_model(generator: Generator, label: str | None) -> StyleModel:
     """The distribution of the styles (W) of random latents of a class."""
     styles = generator.styles(generator.sample_latents(SAMPLES, 0, label), per_layer=False)
-    return StyleModel(*(CodePrior.fitted(part, COMPONENTS) for part in (styles.geometry, styles.texture)))
+    return StyleModel(*(StylePrior.fitted(part, COMPONENTS) for part in (styles.geometry, styles.texture)))
 
 
 @dataclass(frozen=True)
@@ -297,7 +297,7 @@ def _between(generator: Generator, styles: Styles, model: StyleModel, random: to
     mixed = []
     for kind, prior in zip(("geometry", "texture"), model.priors, strict=True):
         own = getattr(styles, kind)
-        drawn = prior(torch.randn(1, len(prior.directions), generator=random).to(own))
+        drawn = prior.mean + torch.randn(1, len(prior.directions), generator=random).to(own) @ prior.directions
         mixed.append(torch.lerp(own, drawn[:, None].expand_as(own), share))
     return Styles(*mixed)
 

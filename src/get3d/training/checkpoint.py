@@ -243,8 +243,13 @@ def start_from(path: Path, state: TrainingState) -> None:
     """
     tensors = load_tensors(path).tensors
     for prefix, network in state._networks().items():
+        own = without_prefix(prefix, tensors)
+        if state.codes is not None:
+            # Random styles will be around the codes of this run.
+            kept = {name: tensor for name, tensor in network.state_dict().items() if name.startswith("mapping_")}
+            own = {name: tensor for name, tensor in own.items() if not name.startswith("mapping_")} | kept
         try:
-            network.load_state_dict(grown(network, without_prefix(prefix, tensors)))
+            network.load_state_dict(grown(network, own))
         except RuntimeError as error:
             raise InputError(f"{path}: its networks do not fit this run ({error}); give another --init-from") from error
 
@@ -277,8 +282,6 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             text = f"{error}; using the previous checkpoint"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue
-        for part in ("generator", "discriminator"):
-            _require_same(path, f"its {part} has", stored.description.get(part), description[part])
         # The rates of the warm-up depend on its length, and only runs that begin with one have codes.
         same = {"resolution": None, "seed": None, "dataset": None, "warmup_kimg": 0.0}
         saved, wanted = (
@@ -286,6 +289,8 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             for values in (stored.description, description)
         )
         _require_same(path, "its run has", saved, wanted)
+        for part in ("generator", "discriminator"):
+            _require_same(path, f"its {part} has", stored.description.get(part), description[part])
         return stored
     if problems:
         raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start a new run. {problems[0]}")
