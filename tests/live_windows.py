@@ -83,7 +83,7 @@ class Client(viser.ClientHandle):
 
     def __init__(self, number):
         self.client_id, self.gui, self.scene, self.camera = number, Gui(), _scene(), MagicMock()
-        self.camera.position, self.camera.aspect = (0.0, 0.0, 1.0), 1.5
+        self.camera.position, self.camera.image_width, self.camera.image_height = (0.0, 0.0, 1.0), 600, 400
         self.notes = []
 
     def atomic(self):

@@ -13,7 +13,7 @@ import viser
 from get3d.export import TexturedMesh
 from get3d.files import InputError
 from get3d.generation.manifest import MANIFEST
-from get3d.viewer.camera import look_as_in_training
+from get3d.viewer.camera import look_as_in_training, open_as_in_training
 from get3d.viewer.lamps import LIGHTS, Lamps
 from get3d.viewer.latest import Latest
 from get3d.viewer.look import Look, Shown, shown, views_of
@@ -90,7 +90,7 @@ class Window:
         self._lock = threading.Lock()
         with self._lock:
             self._build(client.gui)
-            look_as_in_training(client, self._studio.generator.config.cameras)
+            open_as_in_training(client, self._studio.generator.config.cameras)
             self._pick = self._from_sliders()
             self._show()
 
