@@ -61,4 +61,4 @@ class FilesPage:
             place = ((number - middle) * _APART, 0.0, 0.0)
             server.scene.add_glb(f"/meshes/{number}", mesh.glb, position=place)
             server.gui.add_text(f"{number + 1}", f"{mesh.name}: {mesh.note}", disabled=True)
-        server.on_client_connect(lambda client: open_as_in_training(client, CameraPrior(), width=len(meshes)))
+        server.on_client_connect(lambda client: open_as_in_training(client, CameraPrior(), width=float(len(meshes))))
