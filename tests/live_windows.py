@@ -68,7 +68,7 @@ class Gui(viser.GuiApi):
         return self._add(name, Control(value))
 
     def add_dropdown(self, name, choices, **options):
-        return self._add(name, Control(choices[0], choices))
+        return self._add(name, Control(options.get("initial_value", choices[0]), choices))
 
     def add_image(self, image, label, **options):
         return self._add(label, Control())

@@ -55,10 +55,11 @@ class FilesPage:
     """The page, which is the same in all windows."""
 
     def __init__(self, server: viser.ViserServer, meshes: Sequence[Mesh]) -> None:
-        Lamps(server.scene, "warehouse")
+        lamps = Lamps(server.scene, "warehouse")
         middle = (len(meshes) - 1) / 2
         for number, mesh in enumerate(meshes):
             place = ((number - middle) * _APART, 0.0, 0.0)
             server.scene.add_glb(f"/meshes/{number}", mesh.glb, position=place)
             server.gui.add_text(f"{number + 1}", f"{mesh.name}: {mesh.note}", disabled=True)
+        lamps.add_controls(server.gui)
         server.on_client_connect(lambda client: open_as_in_training(client, CameraPrior(), width=float(len(meshes))))
