@@ -84,7 +84,7 @@ class Gui(viser.GuiApi):
         return self._add(name, Control(value))
 
     def add_dropdown(self, name, choices, **options):
-        return self._add(name, Control(choices[0], choices))
+        return self._add(name, Control(options.get("initial_value", choices[0]), choices))
 
     def add_image(self, image, label, **options):
         return self._add(label, Control())
@@ -99,7 +99,7 @@ class Client(viser.ClientHandle):
 
     def __init__(self, number):
         self.client_id, self.gui, self.scene, self.camera = number, Gui(), _scene(), MagicMock()
-        self.camera.position, self.camera.aspect = (0.0, 0.0, 1.0), 1.5
+        self.camera.position, self.camera.image_width, self.camera.image_height = (0.0, 0.0, 1.0), 600, 400
         self.notes = []
 
     def atomic(self):

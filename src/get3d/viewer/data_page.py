@@ -16,7 +16,7 @@ from get3d.datasets.index import Listing, read
 from get3d.datasets.loader import decode_listed
 from get3d.files import InputError
 from get3d.html import embeddable
-from get3d.viewer.camera import look_as_in_training, quaternions
+from get3d.viewer.camera import open_as_in_training, quaternions
 from get3d.viewer.lamps import Lamps
 from get3d.viewer.problems import objects_by_problem
 from get3d.viewer.windows import Windows, on_press, on_use
@@ -26,6 +26,8 @@ __all__ = ["DataPage", "is_dataset", "open_listing"]
 _FRUSTA = 48
 """Maximum number of cameras that are shown."""
 _SIDE = 128
+_SEEN = 2.5
+"""What is seen of the surroundings of an object, as a multiple of what its images show."""
 _ALL = "all"
 _ANY = "with or without"
 
@@ -101,8 +103,7 @@ class Window:
         on_press(client, self._find, "Reading all images …", page.find_problems)
         if page.problems is not None:
             self.show_problems(page.problems)
-        look_as_in_training(client, listing.prior)
-        client.camera.position = 2.5 * np.asarray(client.camera.position)
+        open_as_in_training(client, listing.prior, _SEEN, _SEEN)
         self._show()
 
     def close(self) -> None:

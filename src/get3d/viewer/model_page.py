@@ -13,8 +13,8 @@ import viser
 from get3d.export import TexturedMesh
 from get3d.files import InputError
 from get3d.generation.manifest import MANIFEST
-from get3d.viewer.camera import look_as_in_training
-from get3d.viewer.lamps import LIGHTS, Lamps
+from get3d.viewer.camera import look_as_in_training, open_as_in_training
+from get3d.viewer.lamps import Lamps
 from get3d.viewer.latest import Latest
 from get3d.viewer.look import Look, Shown, draw, shown, views_of
 from get3d.viewer.photo_fit import Fits, PhotoFit
@@ -87,11 +87,10 @@ class Window:
         self._version = 0
         self._ready = self._closed = False
         self._made: _Made | None = None
-        self._lamps = Lamps(client.scene)
         self._lock = threading.Lock()
         with self._lock:
             self._build(client.gui)
-            look_as_in_training(client, self._studio.generator.config.cameras)
+            open_as_in_training(client, self._studio.generator.config.cameras)
             self._pick = self._from_sliders()
             for title, pick in self._studio.listed.items():
                 self._hold(title, pick)
@@ -163,17 +162,13 @@ class Window:
         self._views = views_of(studio.generator.config.channels)
         self._view = gui.add_dropdown("Show", list(self._views.values()))
         self._wireframe = gui.add_checkbox("Wireframe", False)
-        self._light = gui.add_dropdown("Light", LIGHTS)
-        self._turn = gui.add_slider("Light turned", 0, 360, 5, 0, hint="In degrees")
-        self._brightness = gui.add_slider("Brightness", 0.0, 3.0, 0.1, 1.0)
+        Lamps(self._client.scene).add_controls(gui)
         self._grid = gui.add_slider("Grid", 8, max(FINEST, look.grid), 1, look.grid, hint="Finer: more detail, slower")
         self._faces = gui.add_number(
             "Triangles", look.faces or 0, min=0, max=10_000_000, step=1000, hint="At most; 0 keeps all"
         )
         for control in (self._view, self._wireframe, self._grid, self._faces):
             on_use(self._client, control, self._redraw)
-        for control in (self._light, self._turn, self._brightness):
-            on_use(self._client, control, self._relight)
         camera = gui.add_button("Camera as in training")
         on_use(self._client, camera, partial(look_as_in_training, self._client, studio.generator.config.cameras))
 
@@ -212,10 +207,6 @@ class Window:
         with self._lock:
             self._used = None
             self._show()
-
-    def _relight(self) -> None:
-        with self._lock:
-            self._lamps.set(self._light.value, float(self._turn.value), float(self._brightness.value))
 
     def _moved(self, slider: Any) -> None:
         self._change(lambda old: replace(old, steps=tuple(float(each.value) for each in self._steps)), slider)
