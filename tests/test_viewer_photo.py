@@ -232,24 +232,34 @@ def test_windows_begin_with_the_shapes_of_a_file(model, tmp_path, monkeypatch):
 
 @needs_chromium
 @pytest.mark.slow
-def test_a_photo_is_sent_from_a_browser(tmp_path, monkeypatch):
+def test_a_photo_is_dropped_on_a_browser(tmp_path, monkeypatch):
     monkeypatch.setattr(photo_fit, "FitConfig", partial(FitConfig, steps=12, starts=2))
     config = ViewConfig(("chair",), out=tmp_path / "viewed", port=0, faces=1500, texture=32, device="cpu")
     shown = open_page(config)
-    (tmp_path / "seen.png").write_bytes(_photo(load("chair", "cpu"))[0])
+    (tmp_path / "no-image.png").write_bytes(b"no image")
     try:
         with chromium() as browser:
             found = watched(browser, viewport={"width": 1000, "height": 800}, offline=False)
             found.page.goto(shown.server.address)
             wait_for_field(found.page, "^ready: geometry 0")
-            found.page.get_by_text("From a photo").click()
-            with found.page.expect_file_chooser() as chooser:
-                found.page.get_by_role("button", name="Fit to a photo").click()
-            chooser.value.set_files(tmp_path / "seen.png")
+            page = found.page
+            dropped = page.evaluate_handle(
+                """content => {
+                    const data = new DataTransfer();
+                    data.items.add(new File([Uint8Array.from(content)], "seen.png", { type: "image/png" }));
+                    return data;
+                }""",
+                list(_photo(load("chair", "cpu"))[0]),
+            )
+            page.dispatch_event("canvas", "drop", {"dataTransfer": dropped})
             wait_for_field(found.page, "^fitted: IoU")
             wait_for_field(found.page, "^ready: geometry fitted, texture fitted, ψ 1$")
-            found.page.get_by_text("Photo, fit, difference").wait_for()
+            page.get_by_text("From a photo").click()
+            page.get_by_text("Photo, fit, difference").wait_for()
+            with page.expect_file_chooser() as chooser:
+                page.get_by_role("button", name="Fit to a photo").click()
+            chooser.value.set_files(tmp_path / "no-image.png")
+            wait_for_field(page, "^no-image.png: is not a readable image")
             assert found.errors == []
-            found.page.screenshot(path=tmp_path / "page.png")
     finally:
         shown.stop()
