@@ -193,14 +193,16 @@ def test_the_symmetry_of_a_model_is_that_of_its_images(generator: Generator):
     assert symmetry(generator, styles) == pytest.approx(np.mean(found), abs=0.01)
 
 
-def test_the_loss_of_mirrored_images_is_that_of_their_masks():
-    rgb, mask = 2 * torch.rand(4, 3, 8, 8, generator=seeded()) - 1, torch.rand(4, 1, 8, 8, generator=seeded(1))
-    real, drawn = torch.cat([rgb, mask], 1)[:1], Images(rgb[1:3], mask[1:3], torch.tensor([False, False]))
+def test_the_loss_of_mirrored_images_is_that_of_mirrored_photos():
+    rgb, mask = 2 * torch.rand(3, 3, 8, 8, generator=seeded()) - 1, torch.rand(3, 1, 8, 8, generator=seeded(1))
+    real, drawn = torch.cat([rgb, mask], 1)[:1], Images(rgb[1:], mask[1:], torch.tensor([False, False]))
     objective = Objective(real, {"color": 1.0, "mask": 2.0}, prior=0.0, layer_prior=0.0, symmetry=0.5)
     mirror = Images(drawn.rgb.flip(3), drawn.mask.flip(3), drawn.empty)
-    expected = [IMAGE_LOSSES["mask"](mirror[number], real) for number in range(2)]
+    expected = [
+        0.5 * IMAGE_LOSSES["color"](mirror[number], real) + IMAGE_LOSSES["mask"](mirror[number], real)
+        for number in range(2)
+    ]
     torch.testing.assert_close(objective.mirrored(drawn), torch.stack(expected))
-    assert (replace(objective, losses={"color": 1.0}).mirrored(drawn) == 0).all()
 
 
 def test_every_image_loss_has_a_weight_in_a_fit():
@@ -341,6 +343,20 @@ def test_bad_input_is_refused_in_a_sentence(model: Path, tmp_path: Path, make, c
     with pytest.raises(InputError, match=message):
         fit(config, QUIET)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_camera_that_does_not_see_the_object_is_refused(model: Path, tmp_path: Path):
+    image = Image.new("RGBA", (200, 200), (0, 0, 0, 0))
+    ImageDraw.Draw(image).rectangle((0, 0, 11, 11), fill=(200, 30, 20, 255))
+    image.save(tmp_path / "corner.png")
+    write_cameras(tmp_path, ["corner.png"], np.array([[30.0, 70.0]]))
+    config = FitConfig(
+        str(model), tmp_path / "out", images=(tmp_path / "corner.png",), cameras=tmp_path / "cameras.csv", **SMALL
+    )
+    with pytest.raises(
+        InputError, match=r"corner.png: its camera does not see the model's objects .* \(IoU 0.00 before"
+    ):
+        fit(replace(config, starts=3), QUIET)
 
 
 def test_images_of_another_kind_are_said_to_be(model: Path, tmp_path: Path):

@@ -55,6 +55,8 @@ _TRAINED = 48
 _COMPARED, _SYMMETRIC = 8, 0.8
 """Candidates whose symmetry is measured, and the mean above which objects are symmetric: thin legs that are a pixel off
 already cost a tenth."""
+_IN_SIGHT = 0.02
+"""Minimum intersection over union before fitting if the cameras are right."""
 _STRANGE = 0.7
 """Intersection over union below which the model may not know such objects."""
 _REFRESH = 3.0
@@ -195,6 +197,8 @@ def invert(
     if config.symmetry and symmetry(generator, candidates[-_COMPARED:]) > _SYMMETRIC:
         objective = replace(objective, symmetry=config.symmetry)
     found = best_starts(generator, candidates, real, known, STARTS)
+    if known is not None:
+        _require_in_sight(drawn_as_fitted(generator, found.best(1), objective), real, photos)
     for stage, steps in stages.items():
 
         def shown(step: Step, stage: str = stage) -> None:
@@ -213,6 +217,16 @@ def invert(
             styles = along_axes(model, found.styles, objective)
             found = refine(generator, styles, found, compared, **how).best(1)
     return found, generator, objective
+
+
+def _require_in_sight(drawn: Images, real: Tensor, photos: list[Photo]) -> None:
+    """Sees to it that known cameras see an object of the model about where the photos show theirs."""
+    for photo, iou in zip(photos, mask_iou(drawn, real).tolist(), strict=True):
+        if iou < _IN_SIGHT:
+            raise InputError(
+                f"{photo.path}: its camera does not see the model's objects where the image shows one (IoU {iou:.2f} "
+                "before fitting); check --cameras, or leave it out to estimate them"
+            )
 
 
 class _Shown:

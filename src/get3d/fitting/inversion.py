@@ -112,7 +112,7 @@ class Objective:
         losses: weights of the image losses.
         prior: weight of the mean square of styles in standard deviations.
         layer_prior: weight of the mean square of the layers' differences from their common style, likewise.
-        symmetry: factor of the mask loss of what mirrored cameras see, relative to that of the photos; 0 leaves it out.
+        symmetry: factor of the losses of what mirrored cameras see, relative to those of the photos; 0 leaves them out.
     """
 
     real: Float[Tensor, "v 4 r r"]
@@ -126,16 +126,13 @@ class Objective:
         return self._losses(drawn, self.real, self.losses)
 
     def mirrored(self, drawn: Images) -> Float[Tensor, " m"]:
-        """The loss of m objects, each drawn by v mirrored cameras.
-
-        Only of masks: how colours are lit is not symmetric.
-        """
-        weight = self.symmetry * self.losses.get("mask", 0.0)
-        return self._losses(drawn, self.real.flip(3), {"mask": weight} if weight else {})
+        """The image losses of m objects, each drawn by v mirrored cameras."""
+        weights = {name: self.symmetry * weight for name, weight in self.losses.items()}
+        return self._losses(drawn, self.real.flip(3), weights)
 
     def _losses(self, drawn: Images, real: Float[Tensor, "v 4 r r"], weights: dict[str, float]) -> Float[Tensor, " m"]:
         parts = [drawn[start : start + len(real)] for start in range(0, len(drawn), len(real))]
-        return torch.stack([sum(image_losses(part, real, weights).values(), drawn.rgb.new_zeros(())) for part in parts])
+        return torch.stack([torch.stack(list(image_losses(part, real, weights).values())).sum() for part in parts])
 
 
 @dataclass(frozen=True)
