@@ -13,7 +13,7 @@ import torch
 import trimesh
 from rich.console import Console
 
-from browser import chromium, enter, needs_chromium, wait_for_field, watched
+from browser import chromium, enter, needs_chromium, still, wait_for_field, watched
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.cameras import Cameras
 from get3d.files import InputError, read_json
@@ -186,6 +186,34 @@ def test_a_name_that_is_no_plain_name_is_refused_and_nothing_is_written(browser,
         found.page.get_by_role("button", name="Save", exact=True).click()
         found.page.get_by_text("Not done").nth(count).wait_for()
     assert not list(tmp_path.rglob("*.glb"))
+    assert found.errors == []
+
+
+@needs_chromium
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_the_object_is_above_the_controls_and_all_of_it_is_seen(browser, shown, scheme):
+    found = watched(browser, viewport={"width": 390, "height": 844}, color_scheme=scheme, offline=False)
+    page = found.page
+    page.goto(shown.server.address)
+    wait_for_field(page, "^ready: geometry 0, texture 0")
+    page.get_by_role("alert").get_by_role("button").dispatch_event("click")  # WebGL in software.
+    assert page.evaluate("document.documentElement.dataset.mantineColorScheme") == scheme
+    canvas = page.locator("canvas").first
+    panel = page.locator(".mantine-Paper-root", has=page.get_by_role("button", name="Save", exact=True)).first
+    page.wait_for_function("[...document.querySelectorAll('canvas')].every(each => each.clientHeight < 0.45 * 844)")
+    above, below = canvas.bounding_box(), panel.bounding_box()
+    assert above["y"] + above["height"] <= below["y"] + 1
+    assert (below["x"], below["width"]) == (0, 390)
+    save = page.get_by_role("button", name="Save", exact=True).bounding_box()
+    assert save["y"] + save["height"] < 844
+    image = still(canvas)
+    background = image[0, 0]
+    assert (background.mean() > 200) == (scheme == "light")
+    there = np.abs(image.astype(int) - background).max(2) > 30
+    rows, columns = there.any(1), there.any(0)
+    assert not rows[[0, -1]].any() and not columns[[0, -1]].any()
+    assert rows.mean() > 0.5
     assert found.errors == []
 
 

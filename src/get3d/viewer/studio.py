@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 from get3d.export import TexturedMesh
 from get3d.files import require_writable
 from get3d.generation.config import Settings
-from get3d.generation.objects import add_object, require_addable, shapes_of, textured_object
+from get3d.generation.objects import add_object, is_taken, require_addable, shapes_of, textured_object
 from get3d.generation.settings import open_generator, set_grid
 from get3d.generation.shape_list import ShapeList
 from get3d.generation.turntable import columns_for, seen_from, sheet
@@ -103,7 +103,12 @@ class Studio:
         # Their own grid, and no waiting for textures.
         self._coarse: Generator = copy.deepcopy(self.generator)
         self._coarse.use_grid(min(COARSE, self.look.grid))
-        self._turn, self._coarse_turn = threading.Lock(), threading.Lock()
+        self._turn, self._coarse_turn, self._naming = threading.Lock(), threading.Lock(), threading.Lock()
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the directions."""
+        return [direction.name for direction in self.directions]
 
     def pick(self, geometry_seed: int, texture_seed: int, psi: float, label: str | None = None) -> Pick:
         """The geometry of one seed with the texture of another; of one seed, the shape of `get3d generate`.
@@ -149,9 +154,10 @@ class Studio:
         Raises:
             InputError: the name cannot be used, or the file cannot be written.
         """
-        directions = renamed(self.directions, number, name)
-        write_directions(self._names, directions)
-        self.directions = directions
+        with self._naming:
+            directions = renamed(self.directions, number, name)
+            write_directions(self._names, directions)
+            self.directions = directions
 
     @torch.no_grad()
     def preview(self, pick: Pick, look: Look | None = None) -> Shown | None:
@@ -204,13 +210,14 @@ class Studio:
         return Neighbours(picks, np.asarray(sheet(torch.cat(images), columns_for(4)).convert("RGB")))
 
     @torch.no_grad()
-    def save(self, pick: Pick, name: str, look: Look | None = None) -> dict[str, Any]:
+    def save(self, pick: Pick, name: str, look: Look | None = None, *, numbered: bool = False) -> dict[str, Any]:
         """Writes the object to the folder of `settings`, and to the shapes.json there.
 
         Args:
             pick: the object.
             name: of its file, without suffix.
             look: its grid and its number of triangles.
+            numbered: whether to take the next number at the end of a name that is taken.
 
         Returns:
             Its entry in shapes.json.
@@ -221,7 +228,15 @@ class Studio:
         """
         look = look or self.look
         with self._on(look.grid):
+            name = self.unused(name) if numbered else name
             return add_object(self.generator, self._shape_list(pick, name), replace(self.settings, faces=look.faces))
+
+    def unused(self, name: str) -> str:
+        """A name of which there is no object in the folder yet: this one, or the next with a number at its end."""
+        while is_taken(name, self.generator, self.settings):
+            stem = name.rstrip("0123456789")
+            name = f"{stem}{int(name[len(stem) :] or 1) + 1}" if stem != name else f"{name}-2"
+        return name
 
     @contextmanager
     def _on(self, grid: int) -> Iterator[None]:
