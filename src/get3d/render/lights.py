@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from get3d.light_prior import LightName
+from get3d.light_prior import LightKind
 from get3d.tensors import TensorDataclass
 
 __all__ = ["EVEN", "LIGHTS", "STUDIO", "Even", "Light", "SphericalGaussians", "Studio", "turned"]
@@ -190,5 +190,5 @@ def _clamped_cosine() -> tuple[float, ...]:
 
 
 EVEN, STUDIO = Even(), Studio()
-LIGHTS: dict[LightName, Light] = {"studio": STUDIO, "even": EVEN}
+LIGHTS: dict[LightKind, Light] = {"studio": STUDIO, "even": EVEN}
 """The lights that have a name."""
