@@ -239,8 +239,12 @@ def test_a_run_keeps_its_warm_up(data: Path, tmp_path: Path, lengths: tuple[floa
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "generator",
-    [replace(GENERATOR, isosurface="flexicubes"), replace(GENERATOR, synthesis=SEPARATE)],
-    ids=["flexicubes", "separate"],
+    [
+        replace(GENERATOR, isosurface="flexicubes"),
+        replace(GENERATOR, synthesis=SEPARATE),
+        replace(GENERATOR, materials="pbr"),
+    ],
+    ids=["flexicubes", "separate", "pbr"],
 )
 def test_any_generator_warms_up(data: Path, tmp_path: Path, generator):
     train(_config(data, tmp_path, generator=generator, kimg=0.028), QUIET)

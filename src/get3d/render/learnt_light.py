@@ -3,11 +3,10 @@
 import math
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
-from get3d.render.lights import SphericalGaussians
+from get3d.render.lights import SphericalGaussians, even_directions
 
 __all__ = ["LOBES", "LearntLight"]
 
@@ -37,10 +36,10 @@ class LearntLight(nn.Module):
 
     def __init__(self, lobes: int = LOBES) -> None:
         super().__init__()
-        self.axes = nn.Parameter(_even_directions(lobes))
+        self.axes = nn.Parameter(even_directions(lobes).float())
         self.log_sharpness = nn.Parameter(torch.full((lobes,), math.log(_SHARPNESS)))
         self.log_amplitude = nn.Parameter(torch.zeros(lobes, 3))
-        self.register_buffer("normals", _even_directions(_NORMALS), persistent=False)
+        self.register_buffer("normals", even_directions(_NORMALS).float(), persistent=False)
 
     def forward(self) -> SphericalGaussians:
         """The light; differentiable in the parameters."""
@@ -50,11 +49,3 @@ class LearntLight(nn.Module):
         light = SphericalGaussians(normalize(self.axes, dim=1), self.log_sharpness.clamp(low, high).exp(), relative)
         brightest = light.diffuse(self.normals).amax(0)
         return SphericalGaussians(light.axes, light.sharpness, relative / brightest)
-
-
-def _even_directions(count: int) -> Float[Tensor, "{count} 3"]:
-    """Unit vectors, one for each of as many equal parts of the sphere (a Fibonacci lattice)."""
-    step = torch.arange(count, dtype=torch.float64) + 0.5
-    height, turn = 1 - 2 * step / count, step * math.pi * (3 - math.sqrt(5))
-    across = (1 - height.square()).sqrt()
-    return torch.stack([across * turn.cos(), height, across * turn.sin()], dim=1).float()
