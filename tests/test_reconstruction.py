@@ -87,13 +87,18 @@ def test_a_prior_of_all_components_has_the_mean_and_the_covariance_of_the_codes(
     torch.testing.assert_close(prior(latents), prior.mean + latents[:, :6] @ prior.directions)
 
 
-def test_codes_are_styles_of_geometry_and_texture_with_noise_added():
+def test_codes_are_styles_of_geometry_and_texture_with_noise_as_a_share_of_their_spread():
     codes = ObjectCodes(5, 4)
     codes.styles.data.copy_(torch.randn(5, 2, 4, generator=seeded(0)))
-    objects, noise = torch.tensor([3, 1]), torch.ones(2, 2, 4)
+    codes.styles.data[:, 1] *= 10
+    objects, noise = torch.tensor([3, 1]), torch.full((2, 2, 4), 0.5)
     styles = codes(objects, noise)
-    torch.testing.assert_close(styles.geometry, codes.styles[[3, 1], 0] + 1)
-    torch.testing.assert_close(styles.texture, codes.styles[[3, 1], 1] + 1)
+    for number, given in enumerate((styles.geometry, styles.texture)):
+        known = codes.styles.detach()[:, number]
+        share = 0.5 * (sum(float(value) ** 2 for value in known.flatten()) / known.numel()) ** 0.5
+        torch.testing.assert_close(given.detach(), known[[3, 1]] + share)
+    styles.texture.sum().backward()
+    assert codes.styles.grad.sum() == 8  # The noise has no part in the gradient.
 
 
 @pytest.mark.parametrize("classes", [0, 2])

@@ -38,9 +38,15 @@ class ObjectCodes(nn.Module):
         self.styles = nn.Parameter(torch.zeros(objects, 2, w_dim))
 
     def forward(self, objects: Int[Tensor, " m"], noise: Float[Tensor, "m 2 w"] | None = None) -> Styles:
-        """The styles (W) of objects by their numbers, with noise added."""
+        """The styles (W) of objects by their numbers, with noise added.
+
+        Args:
+            objects: their numbers.
+            noise: as a share of the root mean square of all objects' styles, of geometry and of texture.
+        """
         styles = self.styles[objects]
-        styles = styles if noise is None else styles + noise
+        if noise is not None:
+            styles = styles + self.styles.detach().square().mean((0, 2))[:, None].sqrt() * noise
         return Styles(styles[:, 0], styles[:, 1])
 
 

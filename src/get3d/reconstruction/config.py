@@ -41,8 +41,8 @@ class WarmupConfig:
         losses: weights of the image losses.
         hull: how shapes are compared with the visual hulls of objects.
         code_prior: weight of the mean square of the codes.
-        code_noise: standard deviation of the noise added to a code in each step, so that nearby codes give similar
-            shapes.
+        code_noise: standard deviation of the noise added to a code in each step, as a share of the root mean square of
+            all codes, so that nearby codes give similar shapes, however far codes move apart.
         learning_rate: learning rate of the synthesis network; over the second half of the phase it falls to a tenth.
         code_learning_rate: learning rate of the codes, which falls in the same way.
         light_learning_rate: learning rate of a light that is learnt, which falls in the same way.
@@ -58,7 +58,7 @@ class WarmupConfig:
     losses: Annotated[dict[str, float], Range(0)] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
     hull: HullConfig = field(default_factory=HullConfig)
     code_prior: Annotated[float, Range(0)] = 1e-3
-    code_noise: Annotated[float, Range(0)] = 0.05
+    code_noise: Annotated[float, Range(0)] = 0.2
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.004
     code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
     light_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
