@@ -114,16 +114,25 @@ def lights(models: list[Path]) -> list[dict]:
     return rows
 
 
-def maps(model: Path, data: Path, image: Path | None, light: Path | None) -> list[dict]:
-    generator, names = load(model, "cpu"), training_objects(model)
+def maps(model: Path, data: Path, objects: int, image: Path | None, light: Path | None) -> list[dict]:
+    generator, names = load(model, "cpu"), training_objects(model)[:objects]
     cameras = views(generator.config.cameras)
     pairs: dict[str, list[Tensor]] = {}
     means: dict[str, list[tuple[float, float]]] = {}
     shown: list[list[Tensor]] = []
+    baked: list[list[float]] = []
     for name in names:
         styles = training_styles(model, [name], generator.device)
         shapes = generator.shapes(styles)
-        learnt, true = learnt_maps(shapes, cameras), true_maps(true_asset(data, name), cameras)
+        asset = true_asset(data, name)
+        learnt, true = learnt_maps(shapes, cameras), true_maps(asset, cameras)
+        meshes = (shapes.meshes, MeshBatch.from_meshes([Mesh(asset.vertices, asset.faces)]))
+        normals = [fragments.scatter(of, 0.0) for fragments, _, of in (seen(mesh, cameras) for mesh in meshes)]
+        there = (learnt["base_color"] >= 0).all(1) & (true["base_color"] >= 0).all(1)
+        colors = [found["base_color"].movedim(1, -1)[there] for found in (learnt, true)]
+        own, real = (of.movedim(1, -1)[there] for of in normals)
+        pairings = ((colors[0], own), (colors[0], real), (colors[1], real))
+        baked.append([light_correlation(color, of, lamp(generator)) for color, of in pairings])
         for channel, values in learnt.items():
             both = ((values >= 0) & (true[channel] >= 0)).all(1)
             a, b = (part.movedim(1, -1)[both] for part in (values, true[channel]))
@@ -131,7 +140,11 @@ def maps(model: Path, data: Path, image: Path | None, light: Path | None) -> lis
             means.setdefault(channel, []).append((float(a.mean()), float(b.mean())))
         if len(shown) < SHOWN and image is not None:
             shown.append(relit(shapes, true, learnt, cameras[0], light))
-    rows = []
+    mean, error = np.mean(baked, axis=0).tolist(), (np.std(baked, axis=0) / math.sqrt(len(baked))).tolist()
+    titles = ("light by own normals", "light by true normals", "of the true base colour")
+    rows = [{"channel": "base_color"}]
+    for title, value, spread in zip(titles, mean, error, strict=True):
+        rows[0] |= {title: value, f"± {title}": spread}
     for channel, parts in pairs.items():
         a, b = torch.cat(parts, dim=1).unbind()
         row = {
@@ -308,7 +321,7 @@ def main() -> None:
             if args.what == "light":
                 rows = lights(args.model)
             elif args.what == "maps":
-                rows = maps(args.model[0], args.data, args.image, args.light)
+                rows = maps(args.model[0], args.data, args.objects, args.image, args.light)
             else:
                 rows = samples(args.model, args.data, args.objects)
     for row in rows:
