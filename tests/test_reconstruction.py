@@ -1,8 +1,12 @@
 import pytest
 import torch
 
+from get3d.files import InputError
 from get3d.images import Images
+from get3d.metrics import feature_networks
+from get3d.metrics.feature_networks import EfficientNetLite
 from get3d.networks import StylePrior
+from get3d.reconstruction import losses
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.reconstruction.config import LOSS_WEIGHTS
 from get3d.reconstruction.losses import IMAGE_LOSSES, color_loss, image_losses, mask_loss
@@ -63,7 +67,32 @@ def test_a_loss_is_a_mean_over_images_and_has_the_gradient_of_finite_differences
         return IMAGE_LOSSES[name](Images(rgb, mask, drawn.empty[:1]), real[:1])
 
     inputs = (drawn.rgb[:1].clone().requires_grad_(True), drawn.mask[:1].clone().requires_grad_(True))
-    assert torch.autograd.gradcheck(loss, inputs)
+    # Along random directions where each of many inputs would take a trained network.
+    assert torch.autograd.gradcheck(loss, inputs, fast_mode=name == "perceptual")
+
+
+def test_features_are_compared_by_their_directions():
+    drawn, real = _images(2, 64, 5, torch.float32)
+    network = EfficientNetLite()
+    same = Images(real[:, :3], real[:, 3:], drawn.empty)
+    assert losses.perceptual_loss(same, real) < 1e-6
+    found, scales = 0.0, []
+    for image, other in zip(drawn.rgb * drawn.mask, real[:, :3] * real[:, 3:], strict=True):
+        for a, b in zip(network.maps(image[None], 4), network.maps(other[None], 4), strict=True):
+            cosine = torch.nn.functional.cosine_similarity(a, b)
+            found, scales = found + (2 - 2 * cosine).mean() / 8, [*scales, a.shape[-1]]
+    assert scales == [32, 16, 8, 4] * 2
+    torch.testing.assert_close(losses.perceptual_loss(drawn, real), found, rtol=1e-3, atol=1e-4)
+
+
+def test_a_loss_that_cannot_be_computed_is_refused(monkeypatch: pytest.MonkeyPatch):
+    losses.require_losses({"color": 1.0, "perceptual": 0.0})
+    with pytest.raises(InputError, match="--losses is colour; it must be of color, mask, structure, perceptual"):
+        losses.require_losses({"colour": 1.0})
+    losses._network.cache_clear()
+    monkeypatch.setattr(feature_networks, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="the perceptual loss need the package efficientnet_lite_pytorch; pip install"):
+        losses.require_losses({"perceptual": 0.1})
 
 
 def test_losses_are_weighted_and_those_of_no_weight_left_out():

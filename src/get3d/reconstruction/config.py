@@ -7,7 +7,7 @@ from get3d.ranges import Range
 
 __all__ = ["LOSS_WEIGHTS", "HullConfig", "WarmupConfig"]
 
-LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0, "structure": 0.0}
+LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0, "structure": 0.0, "perceptual": 0.0}
 """The image losses by name, with their default weights; `get3d.reconstruction.losses` computes them."""
 
 

@@ -22,9 +22,9 @@ from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.light_prior import LightPrior
 from get3d.networks import Discriminator, DiscriminatorConfig, PriorConfig
 from get3d.ranges import Range, option_names, require_ranges
-from get3d.reconstruction.config import LOSS_WEIGHTS
 from get3d.reconstruction.hulls import Hulls
 from get3d.reconstruction.initial import initial_styles
+from get3d.reconstruction.losses import require_losses
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
@@ -182,8 +182,7 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
         return left_out, (f"no warm-up: {source} has no codes of the objects of {config.data}",)
     if int(images.object.bincount().max()) < 2:
         return left_out, (f"no warm-up: {config.data} has one image of each object",)
-    unknown = sorted(config.warmup.losses.keys() - LOSS_WEIGHTS.keys())
-    _require(not unknown, "--warmup.losses", ", ".join(unknown), f"of {', '.join(LOSS_WEIGHTS)}")
+    require_losses(config.warmup.losses, "--warmup.losses")
     whole = config.warmup.views * world * config.grad_accum_steps
     shared = (
         f" × processes ({world}) × --grad-accum-steps ({config.grad_accum_steps})"
