@@ -9,12 +9,9 @@ import numpy as np
 import pytest
 
 import tiny
-from get3d.checkpoints.model import WEIGHTS
 from get3d.datasets.index import read
 from get3d.files import InputError, read_json
 from get3d.generation.config import Settings
-from get3d.generator import Generator
-from get3d.storage import describe, save_tensors, with_prefix
 from get3d.viewer import data_page, model_page
 from get3d.viewer.data_page import DataPage
 from get3d.viewer.model_page import ModelPage
@@ -275,13 +272,7 @@ def test_an_object_that_cannot_be_made_is_said(live, monkeypatch):
 @pytest.fixture(scope="module")
 def classes(tmp_path_factory):
     path = tmp_path_factory.mktemp("classes") / "model.safetensors"
-    generator = Generator(replace(tiny.GENERATOR, classes=("cup", "jug"))).requires_grad_(False)
-    generator.estimate_mean_styles(samples=100)
-    points = generator.isosurface.grid.vertices.expand(8, -1, -1)
-    sdf = generator.field(generator.sample_latents(8, 0)).sdf(points)
-    generator.synthesis.sdf_head.layers[-1].bias -= sdf[..., 0].median()
-    save_tensors(path, with_prefix(WEIGHTS, generator.state_dict()), {"generator": describe(generator.config)})
-    return str(path)
+    return tiny.write_model(path, replace(tiny.GENERATOR, classes=("cup", "jug")))
 
 
 def test_the_class_is_chosen_saved_and_undone(classes, tmp_path, monkeypatch):

@@ -27,10 +27,12 @@ from get3d.latents import Latents, Styles, mix
 from get3d.materials import BASE_COLOR
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields, Mapping, MappingNetwork, PriorMapping, build_synthesis
-from get3d.render.lights import Light
+from get3d.render.learnt_light import LearntLight
+from get3d.render.lights import LIGHTS, Light
 from get3d.shapes import Shapes
 
 __all__ = [
+    "LIGHT",
     "PSI",
     "Field",
     "Generator",
@@ -40,6 +42,9 @@ __all__ = [
     "Styles",
     "mix",
 ]
+
+LIGHT = "learnt_light."
+"""What the names of the parameters of a learnt light begin with."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +96,7 @@ class Generator(nn.Module):
             size=config.grid_size,
             cell_values=self.isosurface.cell_values,
         )
+        self.learnt_light = LearntLight() if config.light.kind == "learnt" else None
 
     @torch.inference_mode(False)
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Generator":
@@ -101,6 +107,11 @@ class Generator(nn.Module):
     def device(self) -> torch.device:
         """Device of the generator; arguments must be on it."""
         return self.mapping_geometry.w_avg.device
+
+    @property
+    def light(self) -> Light:
+        """The light of the training images; differentiable in its parameters if it is learnt."""
+        return LIGHTS[self.config.light.kind] if self.learnt_light is None else self.learnt_light()
 
     @torch.inference_mode(False)
     def use_grid(self, resolution: int) -> None:
@@ -199,8 +210,7 @@ class Generator(nn.Module):
     @record_function(spans.EXTRACTION)
     def extract(self, fields: Fields) -> Shapes:
         """Fields with their surfaces; differentiable."""
-        config = self.config
-        return Shapes(self.isosurface(fields.geometry), fields, config.materials, config.light.kind)
+        return Shapes(self.isosurface(fields.geometry), fields, self.config.materials, self.light)
 
     def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
         """Shapes as functions of space; differentiable."""

@@ -41,7 +41,8 @@ class GeneratorConfig:
         prior: the distribution of random styles that a warm-up leaves instead. Training sets it.
         synthesis: the synthesis network and its sizes.
         materials: what a texture contains: "color" as in the images, including their light; "base_color" without the
-            light, which the dataset must name; "pbr" also learns roughness and metallic, from images drawn with them.
+            light, which the dataset names or which is learnt; "pbr" also learns roughness and metallic, from images
+            that show them.
         isosurface: method for extracting surfaces: marching tetrahedra, or FlexiCubes.
         grid_resolution: resolution of the grid in training.
         grid_size: side of the cube that contains the shapes. Training sets it from the dataset.

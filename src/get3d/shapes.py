@@ -15,12 +15,11 @@ from get3d.color import linear_to_srgb, signed_to_unit, srgb_to_linear, unit_to_
 from get3d.generator_config import MaterialsName
 from get3d.images import Images
 from get3d.isosurface import Surfaces
-from get3d.light_prior import LightName
 from get3d.materials import BASE_COLOR, Material
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields
 from get3d.render import Fragments, interpolate, mask_of, rasterize
-from get3d.render.lights import LIGHTS, Light
+from get3d.render.lights import STUDIO, Light
 from get3d.render.shade import Surface, seen_normals, shade, views_of
 
 __all__ = ["BACKGROUND", "Shapes"]
@@ -43,7 +42,7 @@ class Shapes:
     surfaces: Surfaces
     fields: Fields
     materials: MaterialsName = "color"
-    light: LightName = "studio"
+    light: Light = STUDIO
 
     def __len__(self) -> int:
         return len(self.surfaces.meshes)
@@ -139,7 +138,7 @@ class Shapes:
         if light is None:
             if self.materials == "color":
                 return base
-            light = LIGHTS[self.light]
+            light = self.light
         surface = Surface(srgb_to_linear(signed_to_unit(base)))
         if self.materials == "pbr":
             rest = {name: signed_to_unit(values[name]).clamp(0, 1) for name in ("roughness", "metallic")}

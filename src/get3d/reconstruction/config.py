@@ -45,6 +45,7 @@ class WarmupConfig:
             all codes, so that nearby codes give similar shapes, however far codes move apart.
         learning_rate: learning rate of the synthesis network; over the second half of the phase it falls to a tenth.
         code_learning_rate: learning rate of the codes, which falls in the same way.
+        light_learning_rate: learning rate of a light that is learnt, which falls in the same way.
         betas: Adam's betas.
         components: maximum number of principal components of the codes along which random shapes vary.
         bandwidth: how far random shapes may be from training objects, as a share of the spread of these: 1 for a
@@ -59,6 +60,7 @@ class WarmupConfig:
     code_noise: Annotated[float, Range(0)] = 0.2
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.004
     code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
+    light_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
     betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
     components: Annotated[int, Range(1, 4096)] = 40
     bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.6

@@ -75,7 +75,8 @@ def shade(
     facing = (normals * views).sum(1, keepdim=True).clamp(1e-4, 1)
     lobes = _Lobes.of(facing, roughness)
     mirrored = light.specular(lobes.directions(normals, views, facing), lobes.sharpness)
-    ahead = DIELECTRIC * (1 - metallic) + surface.base_color * metallic
+    # A network's colours may lie outside of [0, 1], where reflections between facets have a pole.
+    ahead = DIELECTRIC * (1 - metallic) + surface.base_color.clamp(0, 1) * metallic
     once = ahead * lobes.scale + lobes.bias
     lost = 1 - lobes.scale - lobes.bias
     average = ahead + (1 - ahead) / 21

@@ -212,25 +212,28 @@ def _prior_of(config: TrainConfig, images: ImageDataset) -> PriorConfig:
 
 
 def _light_for(config: TrainConfig, images: ImageDataset) -> LightPrior:
-    """The light of the images, if the materials that are asked for can be learnt in it.
+    """The light of the images, if the materials that are asked for can be learnt in it; learnt if it is not known.
 
     Raises:
         InputError: they cannot.
     """
     materials, option = config.generator.materials, "--generator.materials"
+    known = images.light
     if materials == "color":
-        return LightPrior() if images.light is None else images.light
-    if images.light is None:
-        raise InputError(
-            f"{option} is {materials}, but {config.data / 'dataset.json'} does not say what lights its images; take "
-            "--generator.materials color, or images made with `get3d render` or `get3d synth`"
-        )
-    if materials == "pbr" and images.light != replace(images.light, shading="pbr"):
+        if config.light == "learnt":
+            raise InputError(
+                f"--light is learnt, but with {option} color the light is in the texture; take base_color or pbr, or "
+                "leave out --light"
+            )
+        return LightPrior() if known is None else known
+    if known is None:
+        return LightPrior("learnt", shading="pbr" if materials == "pbr" else "matte")
+    if materials == "pbr" and known.shading != "pbr":
         raise InputError(
             f"{option} is pbr, but the images of {config.data} are matte, so nothing shows roughness and metallic; "
             "take base_color, or make the dataset with --shading pbr"
         )
-    return images.light
+    return replace(known, kind="learnt") if config.light == "learnt" else known
 
 
 def _known_by(images: ImageDataset) -> str:

@@ -58,7 +58,7 @@ def warmup_step(
         add_statistic(state.sums, name, value, 1 / len(parts))
 
     _set_rates(state, config)
-    learners = nn.ModuleList([generator.synthesis, state.codes])
+    learners = nn.ModuleList(state.warmup_learners)
     for part in parts:
         styles = state.codes(part.objects, part.noise)
         with config.autocast(device):
@@ -152,7 +152,10 @@ def _set_rates(state: TrainingState, config: TrainConfig) -> None:
     assert state.warmup_optimizer is not None
     progress = min(max(2 * state.cur_nimg / config.warmup_total - 1, 0.0), 1.0)
     left = LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * progress))
-    rates = (config.warmup.learning_rate, config.warmup.code_learning_rate)
+    warmup = config.warmup
+    rates = [warmup.learning_rate, warmup.code_learning_rate]
+    if state.generator.learnt_light is not None:
+        rates.append(warmup.light_learning_rate)
     for group, rate in zip(state.warmup_optimizer.param_groups, rates, strict=True):
         group["lr"] = rate * left
 
