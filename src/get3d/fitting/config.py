@@ -39,8 +39,8 @@ class FitConfig(Settings):
         losses: weights of the image losses.
         prior: weight of the mean square of the styles, in standard deviations of the model's random styles.
         layer_prior: weight of the mean square of the layers' deviations from their common style.
-        symmetry: factor of the losses of mirrored images, if the objects of the model are symmetric: what is seen of
-            one side tells of the other. Choose 0 for an object that is not.
+        symmetry: factor of the losses of mirrored images, with known cameras and if the objects of the model are
+            symmetric: what is seen of one side tells of the other. Choose 0 for an object that is not.
         seed: seed of the random objects.
     """
 

@@ -194,7 +194,8 @@ def invert(
     progress(Stage("search", 0, total), None)
     model = style_model(generator, config.label)
     candidates = _candidate_styles(generator, model, config, trained)
-    if config.symmetry and symmetry(generator, candidates[-_COMPARED:]) > _SYMMETRIC:
+    # Around an estimated camera, the plane of the symmetry is not known well enough.
+    if known is not None and config.symmetry and symmetry(generator, candidates[-_COMPARED:]) > _SYMMETRIC:
         objective = replace(objective, symmetry=config.symmetry)
     found = best_starts(generator, candidates, real, known, STARTS)
     if known is not None:
