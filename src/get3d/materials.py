@@ -21,7 +21,6 @@ __all__ = [
     "Material",
     "MtlSlot",
     "initial_outputs",
-    "outputs",
     "require_channels",
     "split",
 ]
@@ -146,16 +145,6 @@ def require_channels(names: Sequence[str], where: object) -> None:
         raise InputError(f"{where}: there is no channel {unknown[0]!r}; the channels are {', '.join(known)}")
     if not names or names[0] != BASE_COLOR or len(set(names)) < len(names):
         raise InputError(f"{where}: the channels are {list(names)}; name each once, {BASE_COLOR} first")
-
-
-def outputs(names: Sequence[str]) -> int:
-    """Number of network outputs per point for these channels.
-
-    Raises:
-        InputError: as `require_channels`.
-    """
-    require_channels(names, "channels")
-    return sum(CHANNELS[name].components for name in names)
 
 
 def initial_outputs(names: Sequence[str]) -> list[float]:
