@@ -1,13 +1,16 @@
 """A real browser for tests: Debian's Chromium, without a network, its errors and requests kept."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
 CHROMIUM = Path("/usr/bin/chromium")
 
@@ -75,6 +78,15 @@ def wait_for_field(page: Page, pattern: str) -> str:
         arg=pattern,
     )
     return found.json_value()
+
+
+def still(element: Locator) -> np.ndarray:
+    """What is drawn in an element once it does not change any more, as [h, w, 3] bytes."""
+    before = b""
+    while (content := element.screenshot()) != before:
+        before = content
+        element.page.wait_for_timeout(300)
+    return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 
 def enter(page: Page, place: int, value: str) -> None:

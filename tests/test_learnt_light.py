@@ -94,7 +94,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def config_of(data: Path, out: Path, **changes: object) -> TrainConfig:
     """20 images of warm-up, 4 of the discriminator alone, 16 of both."""
     config = tiny.run_config(data, out, warmup_kimg=0.020, generator=BASE_COLOR, **changes)
-    return replace(config, warmup=replace(config.warmup, teaching_steps=20, discriminator_kimg=0.004))
+    return replace(config, warmup=replace(config.warmup, discriminator_kimg=0.004))
 
 
 def tensors_of(out: Path, cur_nimg: int) -> dict[str, torch.Tensor]:

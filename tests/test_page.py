@@ -4,6 +4,7 @@ import base64
 import io
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+import tiny
 from browser import chromium, needs_chromium, wait_for_objects, watched
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.cameras import Cameras
@@ -20,8 +22,11 @@ from get3d.datasets.check_html import write_page
 from get3d.evaluation.report import EvaluateConfig, evaluate
 from get3d.export import TexturedMesh
 from get3d.files import read_json
-from get3d.generation.config import GenerateConfig
+from get3d.fitting.config import FitConfig
+from get3d.fitting.fit import fit
+from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.generation.generate import generate
+from get3d.generation.interpolation import interpolate, vary
 from get3d.generation.page import first_view
 from get3d.generation.shape_list import write_shape_list
 from get3d.html import PageObject, embedded_objects
@@ -141,6 +146,42 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(browser, objects, scheme):
     assert found.errors == []
 
 
+@pytest.fixture(scope="module")
+def glossy(tmp_path_factory):
+    """A model with roughness and metallic textures."""
+    config = replace(tiny.GENERATOR, materials="pbr")
+    return tiny.write_model(tmp_path_factory.mktemp("model") / "model.safetensors", config)
+
+
+@pytest.mark.filterwarnings("ignore:IoU")
+def test_other_commands_write_a_page_too_with_all_maps_of_a_material(browser, glossy, tmp_path):
+    small = SMALL | {"texture": 16, "faces": 60}
+    quiet = Console(quiet=True)
+    between = InterpolateConfig(glossy, out=tmp_path / "between", start=0, end=1, num=3, frames=2, swaps=0, **small)
+    interpolate(between, quiet)
+    vary(VaryConfig(glossy, out=tmp_path / "like", seed=2, num=2, **small), quiet)
+    disc = np.zeros((32, 32, 4), np.uint8)
+    disc[8:24, 8:24] = (200, 30, 20, 255)
+    Image.fromarray(disc).save(tmp_path / "<b>photo.png")
+    fitted = FitConfig(
+        glossy, out=tmp_path / "fitted", images=(tmp_path / "<b>photo.png",), starts=2, steps=3, name="it", **small
+    )
+    fit(fitted, quiet)
+    said = {"between": "50% of the way from seed 0 to seed 1", "like": "variation of seed 2", "fitted": "it\nψ"}
+    for folder, count in (("between", 3), ("like", 3), ("fitted", 1)):
+        found = _open(browser, tmp_path / folder, viewport={"width": 1300, "height": 1000})
+        wait_for_objects(found.page, count)
+        assert said[folder] in found.page.inner_text("body")
+        maps = "all => all.map(one => one.model.materials[0].pbrMetallicRoughness.metallicRoughnessTexture.texture)"
+        assert None not in found.page.locator("model-viewer").evaluate_all(maps)
+        assert found.page.locator("img").count() >= 1
+        assert found.page.locator("img").evaluate_all("all => all.every(image => image.src.startsWith('file:'))")
+        with found.page.expect_download():
+            found.page.get_by_role("link", name="glb file").first.click()
+        assert found.errors == []
+        assert {request.partition(":")[0] for request in found.requests} <= {"file", "blob"}
+
+
 def test_names_are_only_names(browser, tmp_path):
     generator = load("chair", "cpu")
     write_shape_list(tmp_path / "list.json", generator, generator.sample_latents(len(HOSTILE), 4), HOSTILE, grid=16)
@@ -202,14 +243,24 @@ def test_an_object_that_is_shown_twice_is_held_once():
     assert page.count('<script type="text/plain"') == 2
 
 
-def test_reports_hold_objects_to_turn(browser, tmp_path):
+def test_reports_hold_objects_to_turn(browser, tmp_path, monkeypatch):
     quiet = Console(quiet=True)
     data = synthesize(SynthConfig("vase", tmp_path / "data", shapes=6, views=3, resolution=32, workers=1), quiet)
+    monkeypatch.setattr("sys.argv", ["get3d", "check", "<data>", "--report", "check.html"])
     write_page(check(data), tmp_path / "check.html")
     found = watched(browser)
     found.page.goto((tmp_path / "check.html").as_uri())
     found.page.locator(".objects").scroll_into_view_if_needed()
     wait_for_objects(found.page, 1)
+    # What was found first; the meshes that agree least with their images; how it was made, folded.
+    text = found.page.inner_text("body")
+    assert text.index("usable") < text.index("6 objects") < text.index("those that agree least first")
+    overlaps = [float(each) for each in re.findall("overlap with its worst image: (.*)", text)]
+    assert len(overlaps) == 6
+    assert overlaps == sorted(overlaps)
+    assert not found.page.get_by_text("get3d check '<data>'").is_visible()
+    found.page.get_by_text("Settings").click()
+    assert found.page.get_by_text("get3d check '<data>'").is_visible()
     wanted = {"references": 1, "ratio": 4, "points": 64, "train_objects": 2, "images": 0, "textures": 0}
     config = EvaluateConfig(models=("chair",), data=data, out=tmp_path, device="cpu", distances=("cd",), **wanted)
     evaluate(config, quiet)
@@ -217,7 +268,13 @@ def test_reports_hold_objects_to_turn(browser, tmp_path):
     found.page.locator(".objects").first.scroll_into_view_if_needed()
     wait_for_objects(found.page, 4)
     assert "seed 0" in found.page.locator(".objects").first.inner_text()
-    assert "training object" in found.page.locator(".objects").nth(1).inner_text()
+    assert "training object, near seed 0" in found.page.locator(".objects").nth(1).inner_text()
+    headings = ["Samples, not chosen", "nearest to it", "Worst cases: farthest from every training object"]
+    for heading, text in zip(headings, found.page.locator("h3").all_inner_texts(), strict=True):
+        assert heading in text
+    worst = found.page.locator(".objects").nth(2)
+    worst.scroll_into_view_if_needed()
+    worst.locator("model-viewer").first.wait_for()
     # Results first; the settings are there, folded.
     assert found.page.locator("h2").all_inner_texts()[:2] == ["Numbers", "Objects to turn"]
     assert not found.page.get_by_text('"psi": ').is_visible()

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import torch
 import trimesh
 from rich.console import Console
 
-from browser import chromium, enter, needs_chromium, wait_for_field, watched
+from browser import chromium, enter, needs_chromium, still, wait_for_field, watched
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.cameras import Cameras
 from get3d.files import InputError, read_json
@@ -191,6 +192,34 @@ def test_a_name_that_is_no_plain_name_is_refused_and_nothing_is_written(browser,
 
 @needs_chromium
 @pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_on_a_phone_the_object_is_above_the_controls_and_all_of_it_is_seen(browser, shown, scheme):
+    found = watched(browser, viewport={"width": 390, "height": 844}, color_scheme=scheme, offline=False)
+    page = found.page
+    page.goto(shown.server.address)
+    wait_for_field(page, "^ready: geometry 0, texture 0")
+    page.get_by_role("alert").get_by_role("button").dispatch_event("click")  # WebGL in software.
+    assert page.evaluate("document.documentElement.dataset.mantineColorScheme") == scheme
+    canvas = page.locator("canvas").first
+    panel = page.locator(".mantine-Paper-root", has=page.get_by_role("button", name="Save", exact=True)).first
+    page.wait_for_function("[...document.querySelectorAll('canvas')].every(each => each.clientHeight < 0.45 * 844)")
+    above, below = canvas.bounding_box(), panel.bounding_box()
+    assert above["y"] + above["height"] <= below["y"] + 1
+    assert (below["x"], below["width"]) == (0, 390)
+    save = page.get_by_role("button", name="Save", exact=True).bounding_box()
+    assert save["y"] + save["height"] < 844
+    image = still(canvas)
+    background = image[0, 0]
+    assert (background.mean() > 200) == (scheme == "light")
+    there = np.abs(image.astype(int) - background).max(2) > 30
+    rows, columns = there.any(1), there.any(0)
+    assert not rows[[0, -1]].any() and not columns[[0, -1]].any()
+    assert rows.mean() > 0.5
+    assert found.errors == []
+
+
+@needs_chromium
+@pytest.mark.slow
 def test_a_dataset_is_shown_with_its_cameras_and_meshes(browser, tmp_path):
     data = synthesize(SynthConfig("vase", tmp_path / "data", shapes=4, views=5, resolution=32, workers=1), QUIET)
     shown = open_page(ViewConfig((str(data),), port=0))
@@ -288,6 +317,7 @@ def test_from_other_machines_only_who_knows_the_token_may_ask(ball):
         ({"targets": ("chair", "vase")}, "only of mesh files"),
         ({"targets": ("nowhere.glb",)}, r"nowhere\.glb"),
         ({"targets": ("nosuchmodel",)}, "nosuchmodel"),
+        ({"latents": Path("a.json")}, r"--latents a.json: has shapes of a model, and .*ball.ply is none; leave it out"),
         ({"host": "203.0.113.7"}, "--host is 203.0.113.7"),
         ({"psi": 3.0}, "--psi is 3"),
     ],

@@ -12,7 +12,7 @@ from PIL import Image
 from rich.console import Console
 
 import tiny
-from browser import choose, chromium, enter, needs_chromium, wait_for_field, watched
+from browser import choose, chromium, enter, needs_chromium, still, wait_for_field, watched
 from get3d import view
 from get3d.assets.shading import shade
 from get3d.authoring.procedural import SynthConfig, synthesize
@@ -49,14 +49,9 @@ def browser():
 
 def _canvas(page) -> torch.Tensor:
     """What is drawn, as [3, h, h] bytes: the middle of the canvas, which stands still."""
-    before = b""
-    while (content := page.locator("canvas").first.screenshot()) != before:
-        before = content
-        page.wait_for_timeout(300)
-    image = Image.open(io.BytesIO(content)).convert("RGB")
-    left = (image.width - image.height) // 2
-    square = image.crop((left, 0, left + image.height, image.height))
-    return torch.from_numpy(np.array(square)).permute(2, 0, 1)
+    image = still(page.locator("canvas").first)
+    left = (image.shape[1] - image.shape[0]) // 2
+    return torch.from_numpy(image[:, left : left + len(image)].copy()).permute(2, 0, 1)
 
 
 def _expected(mesh: TexturedMesh, prior) -> tuple[torch.Tensor, torch.Tensor]:

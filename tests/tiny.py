@@ -58,10 +58,10 @@ def write_dataset(root: Path, *, resolution: int = 16, objects: int = 10, views:
     return root
 
 
-def write_model(path: Path) -> str:
+def write_model(path: Path, config: GeneratorConfig = GENERATOR) -> str:
     """A generator whose random fields have both signs."""
     torch.manual_seed(3)
-    generator = Generator(GENERATOR).requires_grad_(False)
+    generator = Generator(config).requires_grad_(False)
     generator.estimate_mean_styles(samples=100)
     points = generator.isosurface.grid.vertices.expand(8, -1, -1)
     sdf = generator.field(generator.sample_latents(8, 0)).sdf(points)

@@ -26,7 +26,7 @@ from get3d.isosurface import ISOSURFACES
 from get3d.latents import Latents, Styles, mix
 from get3d.materials import BASE_COLOR
 from get3d.meshes import MeshBatch
-from get3d.networks import Fields, MappingNetwork, build_synthesis
+from get3d.networks import Fields, Mapping, MappingNetwork, PriorMapping, build_synthesis
 from get3d.render.learnt_light import LearntLight
 from get3d.render.lights import LIGHTS, Light
 from get3d.shapes import Shapes
@@ -70,6 +70,13 @@ class Field:
         return self.fields.texture.at(points)[BASE_COLOR]
 
 
+def _mapping(config: GeneratorConfig) -> Mapping:
+    sizes = {"z_dim": config.z_dim, "w_dim": config.w_dim, "label_dim": len(config.classes)}
+    if config.prior.styles:
+        return PriorMapping(**sizes, prior=config.prior)
+    return MappingNetwork(**sizes, layers=config.mapping_layers)
+
+
 class Generator(nn.Module):
     """Makes textured shapes from latents (GET3D, section 3).
 
@@ -81,9 +88,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = {"z_dim": config.z_dim, "w_dim": config.w_dim, "layers": config.mapping_layers}
-        self.mapping_geometry = MappingNetwork(**sizes, label_dim=len(config.classes))
-        self.mapping_texture = MappingNetwork(**sizes, label_dim=len(config.classes))
+        self.mapping_geometry, self.mapping_texture = _mapping(config), _mapping(config)
         self.use_grid(config.grid_resolution)
         self.synthesis = build_synthesis(
             replace(config.synthesis, channels=config.channels),

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from get3d.color import bytes_to_unit, unit_to_bytes
+from get3d.console import command_line
 from get3d.datasets.advice import AXES, in_range
 from get3d.datasets.check import Details, Report
 from get3d.datasets.ground_truth import read_mesh
@@ -19,7 +20,18 @@ from get3d.datasets.index import Listing
 from get3d.datasets.loader import decode_listed
 from get3d.datasets.silhouette_consistency import silhouettes
 from get3d.files import writing
-from get3d.html import COLORS, PageObject, Series, document, embeddable, embedded_objects, figure, histogram, key
+from get3d.html import (
+    COLORS,
+    PageObject,
+    Series,
+    document,
+    embeddable,
+    embedded_objects,
+    figure,
+    folded,
+    histogram,
+    key,
+)
 from get3d.images import contact_sheet
 
 __all__ = ["camera_diagram", "check_page", "write_page"]
@@ -63,6 +75,9 @@ def check_page(report: Report) -> str:
     parts += ["<ul>", *(f"<li>{html.escape(line)}</li>" for line in report.summary), "</ul>"]
     if report.details is not None:
         parts += _images(report.details, report.resolution) + _cameras(report.details)
+    command = command_line()
+    if command is not None:
+        parts.append(folded("Settings", f"<pre>{html.escape(command)}</pre>"))
     return document(title, "\n".join(parts))
 
 

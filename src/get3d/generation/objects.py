@@ -30,6 +30,7 @@ from get3d.shapes import Shapes
 __all__ = [
     "add_object",
     "first_to_last",
+    "is_taken",
     "made_together",
     "require_addable",
     "shapes_of",
@@ -120,10 +121,9 @@ def require_addable(generator: Generator, settings: Settings) -> dict[str, Any]:
     Raises:
         InputError: it is of another grid or of another version, and so are the objects in it.
     """
-    path = settings.out / MANIFEST
-    there = read_manifest(path) if path.exists() else {}
+    path, there = settings.out / MANIFEST, _there(settings.out)
     grid = generator.isosurface.grid.resolution
-    if there.get("grid", grid) != grid or not isinstance(there.get("shapes", []), list):
+    if there.get("grid", grid) != grid:
         raise InputError(
             f"{path}: its shapes are on a grid of {there.get('grid')}, and the page's on {grid}; choose another --out"
         )
@@ -141,6 +141,22 @@ def _shared(settings: Settings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in ("faces", "texture", "small_components")}
 
 
+def _there(out: Path) -> dict[str, Any]:
+    path = out / MANIFEST
+    there = read_manifest(path) if path.exists() else {}
+    shapes = there.get("shapes", [])
+    if not isinstance(shapes, list) or not all(isinstance(entry, dict) and "name" in entry for entry in shapes):
+        raise InputError(f"{path}: its `shapes` is not a list of shapes; choose another --out, or move it away")
+    return there
+
+
+def is_taken(name: str, generator: Generator, settings: Settings) -> bool:
+    """Whether there is an object of a name in the folder of `settings`, or a file that it would have."""
+    others = _there(settings.out).get("shapes", [])
+    files = files_of(name, settings.format, generator.config.synthesis.channels)
+    return any(entry["name"] == name for entry in others) or any((settings.out / file).exists() for file in files)
+
+
 def add_object(generator: Generator, shape_list: ShapeList, settings: Settings) -> dict[str, Any]:
     """Writes the one object of a shape list beside those that are in a folder, to its `shapes.json` and to its page.
 
@@ -155,7 +171,7 @@ def add_object(generator: Generator, shape_list: ShapeList, settings: Settings) 
     others = there.get("shapes", [])
     require_plain_names("the name", [name])
     own = files_of(name, settings.format, channels)
-    if any(entry.get("name") == name for entry in others) or any((out / file).exists() for file in own):
+    if is_taken(name, generator, settings):
         raise InputError(f"{out}: {name!r} is there already; choose another name")
     shapes = shapes_of(generator, shape_list, range(1), settings.small_components)
     # Before anything is written: what has no surface leaves no trace.

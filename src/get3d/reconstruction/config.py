@@ -7,7 +7,7 @@ from get3d.ranges import Range
 
 __all__ = ["LOSS_WEIGHTS", "HullConfig", "WarmupConfig"]
 
-LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0, "structure": 0.0}
+LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0, "structure": 0.0, "perceptual": 0.0}
 """The image losses by name, with their default weights; `get3d.reconstruction.losses` computes them."""
 
 
@@ -50,7 +50,6 @@ class WarmupConfig:
         components: maximum number of principal components of the codes along which random shapes vary.
         bandwidth: how far random shapes may be from training objects, as a share of the spread of these: 1 for a
             Gaussian of all codes, less for many small ones around them.
-        teaching_steps: steps of the regression that teaches the mapping networks this distribution of the codes.
         discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
     """
 
@@ -65,5 +64,4 @@ class WarmupConfig:
     betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
     components: Annotated[int, Range(1, 4096)] = 40
     bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.6
-    teaching_steps: Annotated[int, Range(1, 1_000_000)] = 3000
     discriminator_kimg: Annotated[float, Range(0)] = 2.0

@@ -251,11 +251,17 @@ def start_from(path: Path, state: TrainingState) -> None:
     """
     tensors = load_tensors(path).tensors
     for prefix, network in state._networks().items():
+        own, anew = network.state_dict(), (() if state.codes is None else ("mapping_",))
         try:
             found = grown(network, without_prefix(prefix, tensors))
-            light = {name: value for name, value in network.state_dict().items() if name.startswith(LIGHT)}
-            rest = {name: value for name, value in found.items() if name in light or not name.startswith(LIGHT)}
-            network.load_state_dict(light | rest)
+            # Random styles of a warm-up are around its own codes. Of light, what both have is taken.
+            own = {name: value for name, value in own.items() if name.startswith((*anew, LIGHT))}
+            found = {
+                name: value
+                for name, value in found.items()
+                if not name.startswith(anew) and (name in own or not name.startswith(LIGHT))
+            }
+            network.load_state_dict(own | found)
         except RuntimeError as error:
             raise InputError(f"{path}: its networks do not fit this run ({error}); give another --init-from") from error
 
@@ -288,8 +294,6 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             text = f"{error}; using the previous checkpoint"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue
-        for part in ("generator", "discriminator"):
-            _require_same(path, f"its {part} has", stored.description.get(part), description[part])
         # The rates of the warm-up depend on its length, and only runs that begin with one have codes.
         same = {"resolution": None, "seed": None, "dataset": None, "warmup_kimg": 0.0}
         saved, wanted = (
@@ -297,6 +301,8 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             for values in (stored.description, description)
         )
         _require_same(path, "its run has", saved, wanted)
+        for part in ("generator", "discriminator"):
+            _require_same(path, f"its {part} has", stored.description.get(part), description[part])
         return stored
     if problems:
         raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start a new run. {problems[0]}")

@@ -94,7 +94,7 @@ def train(config: TrainConfig, console: Console) -> Path:
                     else:
                         warmup_step(state, next(known), config, ranks, hulls)
                         if state.cur_nimg >= config.warmup_total:
-                            end_warmup(state, config, labels)
+                            end_warmup(state, labels)
                     stopped, late = ranks.any(stop.signal is not None, logger.late)
                     finished = stopped or state.cur_nimg >= config.total
                     logger.log_step(state, finished=finished, late=late)

@@ -16,15 +16,18 @@ from get3d.datasets.index import Listing, read
 from get3d.datasets.loader import decode_listed
 from get3d.files import InputError
 from get3d.html import embeddable
-from get3d.viewer.camera import look_as_in_training, quaternions
+from get3d.viewer.camera import open_as_in_training, quaternions
 from get3d.viewer.lamps import Lamps
 from get3d.viewer.problems import objects_by_problem
+from get3d.viewer.windows import Windows, on_press, on_use
 
 __all__ = ["DataPage", "is_dataset", "open_listing"]
 
 _FRUSTA = 48
 """Maximum number of cameras that are shown."""
 _SIDE = 128
+_SEEN = 2.5
+"""What is seen of the surroundings of an object, as a multiple of what its images show."""
 _ALL = "all"
 _ANY = "with or without"
 
@@ -56,19 +59,24 @@ class DataPage:
     def __init__(self, server: viser.ViserServer, listing: Listing) -> None:
         self.listing = listing
         self.problems: dict[str, Int[np.ndarray, " k"]] | None = None
-        self.windows: dict[int, Window] = {}
         self._checking = threading.Lock()
         Lamps(server.scene)
-        server.on_client_connect(lambda client: self.windows.update({client.client_id: Window(client, self)}))
-        server.on_client_disconnect(lambda client: self.windows.pop(client.client_id, None) and None)
+        self._windows = Windows(server, lambda client: Window(client, self))
 
     def find_problems(self) -> None:
-        """Checks the dataset, once, and shows the result in all windows. It reads every image."""
+        """Checks the dataset, once, and shows the result in all windows. It reads every image.
+
+        Raises:
+            InputError: the dataset cannot be read any more.
+        """
         with self._checking:
-            if self.problems is None:
-                self.problems = objects_by_problem(check(self.listing.root), self.listing)
-        for window in list(self.windows.values()):
-            window.show_problems(self.problems)
+            found = self.problems
+            if found is None:
+                found = objects_by_problem(check(self.listing.root), self.listing)
+        with self._windows.held() as windows:
+            self.problems = found
+        for window in windows:
+            window.show_problems(found)
 
 
 class Window:
@@ -76,8 +84,8 @@ class Window:
 
     def __init__(self, client: viser.ClientHandle, page: DataPage) -> None:
         listing = page.listing
-        self._client, self._listing, self._page = client, listing, page
-        self._lock = threading.Lock()
+        self._client, self._listing = client, listing
+        self._lock, self._closed = threading.Lock(), False
         gui = client.gui
         everything = np.arange(len(listing.objects))
         self._splits = {_ALL: everything, **listing.splits}
@@ -91,33 +99,32 @@ class Window:
         self._cameras = gui.add_checkbox("Cameras and images", True)
         self._size = gui.add_slider("Size of the images", 0.05, 0.6, 0.01, 0.2)
         for control in (self._split, self._problem, self._number, self._mesh, self._cameras, self._size):
-            control.on_update(lambda event: self._show() if event.client is not None else None)
-        self._find.on_click(lambda event: self._look_for_problems())
+            on_use(client, control, self._show)
+        on_press(client, self._find, "Reading all images …", page.find_problems)
         if page.problems is not None:
             self.show_problems(page.problems)
-        look_as_in_training(client, listing.prior)
-        client.camera.position = 2.5 * np.asarray(client.camera.position)
+        open_as_in_training(client, listing.prior, _SEEN, _SEEN)
         self._show()
+
+    def close(self) -> None:
+        """Shows nothing more."""
+        self._closed = True
 
     def show_problems(self, problems: Mapping[str, Int[np.ndarray, " k"]]) -> None:
         """Offers the kinds of problems that there are."""
-        self._problems = {_ANY: self._splits[_ALL]}
-        self._problems |= {f"{kind} ({len(objects)})": objects for kind, objects in problems.items()}
-        self._problem.options = list(self._problems)
-        self._find.disabled = True
-        self._find.label = "Problems are found" if problems else "No problem is found"
-
-    def _look_for_problems(self) -> None:
-        self._find.disabled = True
-        self._find.label = "Reading all images"
-        # Not in the thread of the page's events, because other events wait for it.
-        threading.Thread(target=self._page.find_problems, name="problems", daemon=True).start()
+        with self._lock:
+            self._problems = {_ANY: self._splits[_ALL]}
+            self._problems |= {f"{kind} ({len(objects)})": objects for kind, objects in problems.items()}
+            self._problem.options = list(self._problems)
+            self._find.disabled = True
+            self._find.label = "Problems are found" if problems else "No problem is found"
 
     def _show(self) -> None:
         """Replaces everything that is shown by the chosen object."""
         # Controls call this in threads of their own; the last one shows what they then say.
         with self._lock:
-            self._replace()
+            if not self._closed:
+                self._replace()
 
     def _replace(self) -> None:
         listing, scene = self._listing, self._client.scene

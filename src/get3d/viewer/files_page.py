@@ -9,13 +9,13 @@ import viser
 
 from get3d.assets.loading import load_asset
 from get3d.camera_prior import CameraPrior
-from get3d.viewer.camera import look_as_in_training
+from get3d.viewer.camera import open_as_in_training
 from get3d.viewer.lamps import Lamps
 
 __all__ = ["FilesPage", "Mesh", "load"]
 
 _APART = 1.1
-"""Distance between the centres of neighbouring objects; their longest side is 0.9."""
+"""Distance between the centres of neighbouring objects, what a training image shows; their longest side is 0.9."""
 
 
 @dataclass(frozen=True)
@@ -55,11 +55,11 @@ class FilesPage:
     """The page, which is the same in all windows."""
 
     def __init__(self, server: viser.ViserServer, meshes: Sequence[Mesh]) -> None:
-        Lamps(server.scene, "warehouse")
+        lamps = Lamps(server.scene, "warehouse")
         middle = (len(meshes) - 1) / 2
         for number, mesh in enumerate(meshes):
             place = ((number - middle) * _APART, 0.0, 0.0)
             server.scene.add_glb(f"/meshes/{number}", mesh.glb, position=place)
             server.gui.add_text(f"{number + 1}", f"{mesh.name}: {mesh.note}", disabled=True)
-        reach = max(1.0, _APART * len(meshes) / 1.2)
-        server.on_client_connect(lambda client: look_as_in_training(client, CameraPrior(radius=1.2 * reach)))
+        lamps.add_controls(server.gui)
+        server.on_client_connect(lambda client: open_as_in_training(client, CameraPrior(), width=float(len(meshes))))

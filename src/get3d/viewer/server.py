@@ -15,6 +15,7 @@ import websockets.asyncio.server
 from websockets.http11 import Request, Response
 
 from get3d.files import InputError
+from get3d.viewer.client import adapted
 
 __all__ = ["Gate", "Server", "is_loopback", "start_server"]
 
@@ -115,6 +116,18 @@ def _in_query(request: Request) -> list[str]:
     return parse_qs(urlsplit(request.path).query).get("token", [])
 
 
+def _answered(response: Response, cookie: str | None) -> Response:
+    """What viser answers, with a cookie, and its page with what is added to it."""
+    headers = response.headers
+    if headers.get("Content-Type", "").startswith("text/html"):
+        response.body = adapted(bytes(response.body), gzipped=headers["Content-Encoding"] == "gzip")
+        del headers["Content-Length"]
+        headers["Content-Length"] = str(len(response.body))
+    if cookie is not None:
+        headers["Set-Cookie"] = cookie
+    return response
+
+
 @contextmanager
 def _gated(gate: Gate) -> Iterator[None]:
     """Servers of websockets that are started meanwhile ask the gate first; viser has no option for this."""
@@ -127,10 +140,8 @@ def _gated(gate: Gate) -> Iterator[None]:
             if why is not None:
                 refused: Response = connection.respond(http.HTTPStatus.FORBIDDEN, f"{why}\n")
                 return refused
-            response, cookie = process_request(connection, request), gate.cookie(request)
-            if response is not None and cookie is not None:
-                response.headers["Set-Cookie"] = cookie
-            return response
+            response = process_request(connection, request)
+            return None if response is None else _answered(response, gate.cookie(request))
 
         return original(*arguments, process_request=checked, **options)
 
