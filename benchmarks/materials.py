@@ -41,7 +41,7 @@ from get3d.metrics.quality import mesh_quality
 from get3d.presets import PRESETS
 from get3d.render import Fragments, interpolate, rasterize
 from get3d.render.environment import read_environment
-from get3d.render.lights import EVEN, STUDIO, Light, even_directions
+from get3d.render.lights import STUDIO, Light, even_directions
 from get3d.render.shade import seen_normals, views_of
 from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train, train_step
@@ -119,7 +119,7 @@ def maps(model: Path, data: Path, objects: int, image: Path | None, light: Path 
     cameras = views(generator.config.cameras)
     pairs: dict[str, list[Tensor]] = {}
     means: dict[str, list[tuple[float, float]]] = {}
-    shown: list[list[Tensor]] = []
+    shown: list[dict[str, Tensor]] = []
     baked: list[list[float]] = []
     for name in names:
         styles = training_styles(model, [name], generator.device)
@@ -159,26 +159,30 @@ def maps(model: Path, data: Path, objects: int, image: Path | None, light: Path 
             row |= {"learnt on glaze": float(a[b < 0.35].mean()), "learnt on clay": float(a[b > 0.6].mean())}
         rows.append(row)
     if image is not None:
-        write_sheet(image, torch.stack([part for row in zip(*shown, strict=True) for part in row]), SHOWN)
+        white, titles = torch.full((3, SIDE, SIDE), 255, dtype=torch.uint8), list(shown[0])
+        tiles = [tile for title in titles for tile in (white, *(column[title] for column in shown))]
+        labels = [label for title in titles for label in (title, *("" for _ in shown))]
+        write_sheet(image, torch.stack(tiles), len(shown) + 1, labels)
     return rows
 
 
-def relit(shapes: Shapes, true: dict[str, Tensor], learnt: dict[str, Tensor], camera: Cameras, light: Path | None):
-    """One column of the image: true and learnt maps, then the shape in three lights; [3, r, r] bytes each, on white."""
+def relit(
+    shapes: Shapes, true: dict[str, Tensor], learnt: dict[str, Tensor], camera: Cameras, light: Path | None
+) -> dict[str, Tensor]:
+    """One column of the image, by title: true and learnt maps, then the shape in lights; [3, r, r] bytes, on white."""
 
     def on_white(colors: Tensor, where: Tensor) -> Tensor:
         return torch.where(where, unit_to_bytes(colors.expand(3, -1, -1)), torch.tensor(255, dtype=torch.uint8))
 
-    column = []
-    for found in (true, learnt):
-        for name in ("base_color", "roughness", "metallic"):
-            if name in found:
-                values = found[name][0]
-                colors = linear_to_srgb(values) if name == "base_color" else values
-                column.append(on_white(colors, (values >= 0).all(0)))
-    for one in (EVEN, STUDIO, *([] if light is None else [read_environment(light)])):
+    column = {}
+    for kind, found in (("true", true), ("learnt", learnt)):
+        for name in learnt:
+            values = found[name][0]
+            colors = linear_to_srgb(values) if name == "base_color" else values
+            column[f"{kind}\n{name}"] = on_white(colors, (values >= 0).all(0))
+    for name, one in {"studio": STUDIO, **({} if light is None else {"a map": read_environment(light)})}.items():
         images = shapes.draw(camera, SIDE, light=one)
-        column.append(on_white(signed_to_unit(images.rgb[0]), images.mask[0] > 0.5))
+        column[f"in\n{name}"] = on_white(signed_to_unit(images.rgb[0]), images.mask[0] > 0.5)
     return column
 
 

@@ -13,23 +13,17 @@ from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
-from get3d.networks import SeparateConfig, VolumeConfig
 from get3d.storage import load_tensors, save_tensors
 from get3d.training.checkpoint import checkpoints_in
 from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train
 from get3d.training.warmup_step import warmup_step
 from ranks import Ranks, statistics
-from tiny import GENERATOR, run_config, write_dataset
+from tiny import GENERATOR, SEPARATE, run_config, write_dataset
 
 QUIET = Console(quiet=True)
 LIT = replace(GENERATOR, materials="base_color")
 """Learns the light, too: the images do not say theirs."""
-SEPARATE = SeparateConfig(
-    volume=VolumeConfig(resolution=8, channel_base=64, channel_max=8, hidden=8),
-    planes=GENERATOR.synthesis.planes,
-    texture_features=4,
-)
 
 
 @pytest.fixture(scope="module")
