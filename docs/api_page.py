@@ -26,6 +26,7 @@ MODULES = (
     "get3d.reconstruction.config",
     "get3d.reconstruction.losses",
     "get3d.render.environment",
+    "get3d.render.learnt_light",
     "get3d.render.lights",
     "get3d.render.shade",
 )

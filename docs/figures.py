@@ -84,7 +84,7 @@ def house(layers: Sequence[Sequence[str]], arrows: Mapping[str, set[str]], texts
 
 
 FLOW = (
-    (("latents, z", ""), ("mapping networks", "networks/mapping.py"), ("styles, w", "")),
+    (("latents, z", ""), ("mapping", "networks/mapping.py, style_prior.py"), ("styles, w", "")),
     (("styles, w", ""), ("synthesis network", "networks/planes.py, volume.py"), ("tri-planes", "")),
     (("tri-planes", ""), ("heads", "networks/fields.py"), ("SDF, deformation, colour fields", "")),
     (("SDF, deformation", ""), ("isosurface", "isosurface/"), ("MeshBatch", "")),

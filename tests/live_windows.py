@@ -31,6 +31,16 @@ class Button(Control):
         self.act = act
 
 
+class Upload(Control):
+    def send(self, name, content):
+        """What viser does when a user has chosen a file."""
+        self.value = viser.UploadedFile(name, content)
+        self.act(SimpleNamespace(client="a browser"))
+
+    def on_upload(self, act):
+        self.act = act
+
+
 class Gui(viser.GuiApi):
     """Controls by their names."""
 
@@ -51,6 +61,12 @@ class Gui(viser.GuiApi):
 
     def add_button(self, name, **options):
         return self._add(name, Button())
+
+    def add_upload_button(self, name, **options):
+        return self._add(name, Upload())
+
+    def add_progress_bar(self, value, **options):
+        return self._add("progress", Control(value))
 
     def add_button_group(self, name, choices, **options):
         return self._add(name, Button(options=choices))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import trimesh
 from PIL import Image, ImageDraw
 from rich.console import Console
 
@@ -21,18 +22,21 @@ from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou, psnr
 from get3d.fitting.config import FIT_LOSSES, FitConfig
 from get3d.fitting.fit import fit
-from get3d.fitting.inversion import Objective, along_axes, refine, style_model
+from get3d.fitting.inversion import Objective, along_axes, refine, style_model, symmetry
 from get3d.fitting.photos import SHARE, Photo, Window, read_photo, targets, window_of
 from get3d.fitting.search import best_starts
 from get3d.fitting.views import Views
-from get3d.generation.config import GenerateConfig
+from get3d.generation.config import GenerateConfig, InterpolateConfig, VaryConfig
 from get3d.generation.generate import generate
+from get3d.generation.interpolation import interpolate, vary
 from get3d.generation.shape_list import read_shape_list
 from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Styles
+from get3d.meshes import Mesh
 from get3d.reconstruction.losses import IMAGE_LOSSES
 from get3d.storage import checksum, describe, save_tensors, with_prefix
+from photographed import images_of
 from tiny import GENERATOR, seeded
 
 QUIET = Console(quiet=True)
@@ -108,6 +112,12 @@ def test_an_object_of_the_model_comes_back_and_other_commands_go_on_from_it(
     assert mask_iou(again, real).min() > 0.85
     generate(GenerateConfig(str(model), tmp_path / "again", latents=out / "shapes.json", **SMALL), QUIET)
     assert (tmp_path / "again" / "it.glb").read_bytes() == (out / "it.glb").read_bytes()
+    listed = {"latents": out / "shapes.json"}
+    vary(VaryConfig(str(model), tmp_path / "varied", **listed, num=1, **SMALL), QUIET)
+    assert (tmp_path / "varied" / "it-000.glb").read_bytes() == (out / "it.glb").read_bytes()
+    listed = {"latents": (out / "shapes.json",)}
+    interpolate(InterpolateConfig(str(model), tmp_path / "way", **listed, num=2, frames=2, swaps=0, **SMALL), QUIET)
+    assert (tmp_path / "way" / "000.glb").read_bytes() == (out / "it.glb").read_bytes()
 
 
 def test_a_camera_is_estimated(generator: Generator):
@@ -121,7 +131,7 @@ def test_a_camera_is_estimated(generator: Generator):
     found = best_starts(generator, styles, real, None, 4)
     objective = Objective(real, FIT_LOSSES, prior=0.0, layer_prior=0.0)
     free = along_axes(style_model(generator, None), found.styles, objective)
-    options = {"estimate": True, "steps": 25, "progress": lambda images: None}
+    options = {"estimate": True, "steps": 25, "progress": lambda step: None}
     fitted = refine(generator, free, found, objective, **options).best(1)
     error = (fitted.views.angles[0] - angles[0]).abs()
     assert error.max() < np.radians(8)
@@ -151,6 +161,48 @@ def test_a_camera_that_moves_away_keeps_the_size_of_the_middle():
     none = torch.zeros(1, dtype=torch.long)
     torch.testing.assert_close(near().project(points, none, 64)[:, :2], far().project(points, none, 64)[:, :2])
     assert far().positions.norm() > 1.6 * near().positions.norm()
+
+
+def test_mirrored_cameras_see_the_mirror_image_of_a_symmetric_object():
+    views = Views.of_windows(
+        PRIOR, torch.tensor([[0.7, 1.2], [2.9, 1.0]]), [Window(0.55, 0.4, 0.7), Window(0.4, 0.6, 0.9)]
+    )
+    views.distance.data += torch.tensor([0.2, -0.1])
+    # Symmetric to x = 0, and to no other plane.
+    mesh = trimesh.convex.convex_hull(
+        [[x, 0.1 * x * x - 0.2, z] for x in (-0.2, -0.1, 0.1, 0.2) for z in (-0.1, 0.2)] + [[0, 0.3, 0.1]]
+    )
+    prism = Mesh(torch.tensor(mesh.vertices, dtype=torch.float32), torch.tensor(mesh.faces))
+    seen, mirrored = (images_of(prism, views(mirrored=which), 64)[:, 3:] for which in (False, True))
+    assert (seen != seen.flip(3)).float().mean() > 0.02
+    assert (seen.float() - mirrored.flip(3)).abs().mean() < 0.5
+    views(mirrored=True).positions.sum().backward()
+    assert all(part.grad is not None and part.grad.abs().sum() > 0 for part in (views.angles, views.distance))
+
+
+def test_the_symmetry_of_a_model_is_that_of_its_images(generator: Generator):
+    styles = generator.styles(generator.sample_latents(2, 0), 0.7, per_layer=False)
+    middle = np.radians(sum(PRIOR.polar) / 2)
+    found = []
+    for number in range(2):
+        for azimuth in np.radians([40, 130]):
+            angles = torch.tensor([[azimuth, middle], [-azimuth, middle]], dtype=torch.float32)
+            drawn = generator.shapes(styles[number]).draw(Cameras.of_prior(PRIOR, angles), 64)
+            a, b = drawn.mask[0, 0] > 0.5, drawn.mask[1, 0].flip(1) > 0.5
+            found.append(float((a & b).sum() / (a | b).sum()))
+    assert symmetry(generator, styles) == pytest.approx(np.mean(found), abs=0.01)
+
+
+def test_the_loss_of_mirrored_images_is_that_of_mirrored_photos():
+    rgb, mask = 2 * torch.rand(3, 3, 8, 8, generator=seeded()) - 1, torch.rand(3, 1, 8, 8, generator=seeded(1))
+    real, drawn = torch.cat([rgb, mask], 1)[:1], Images(rgb[1:], mask[1:], torch.tensor([False, False]))
+    objective = Objective(real, {"color": 1.0, "mask": 2.0}, prior=0.0, layer_prior=0.0, symmetry=0.5)
+    mirror = Images(drawn.rgb.flip(3), drawn.mask.flip(3), drawn.empty)
+    expected = [
+        0.5 * IMAGE_LOSSES["color"](mirror[number], real) + IMAGE_LOSSES["mask"](mirror[number], real)
+        for number in range(2)
+    ]
+    torch.testing.assert_close(objective.mirrored(drawn), torch.stack(expected))
 
 
 def test_every_image_loss_has_a_weight_in_a_fit():
@@ -238,10 +290,28 @@ def test_a_photo_is_cut_at_its_window_and_clear_beyond_its_border(tmp_path: Path
 
 def test_a_plain_background_is_removed_with_a_warning(tmp_path: Path):
     path = _disc(tmp_path / "disc.png", mode="RGB")
-    with pytest.warns(UserWarning, match=r"has no alpha channel; its background, about rgb\(250, 240, 230\)"):
-        photo = read_photo(path, None)
-    exact = read_photo(_disc(tmp_path / "masked.png"), None)
+    photo, exact = read_photo(path, None), read_photo(_disc(tmp_path / "masked.png"), None)
+    assert exact.removed is None
     assert ((photo.rgba[..., 3] > 127) == (exact.rgba[..., 3] > 127)).all()
+    config = FitConfig("no-model", images=(path,), name="a/b")
+    warned = pytest.warns(UserWarning, match=r"has no alpha channel; its background, about rgb\(250, 240, 230\)")
+    with warned, pytest.raises(InputError):
+        fit(config, QUIET)
+
+
+@pytest.mark.parametrize(("alpha", "joined"), [(60, True), (20, False)])
+def test_parts_that_a_thin_leg_joins_are_one_object(tmp_path: Path, alpha: int, joined: bool):
+    path = _disc(tmp_path / "a.png", discs=2)
+    image = Image.open(path)
+    # From the middle of one to that of the other, where nothing is covered by half.
+    for column in range(19, 22):
+        image.putpixel((column, 15 + column % 2), (200, 30, 20, alpha))
+    image.save(path)
+    if joined:
+        assert (read_photo(path, None).rgba[..., 3] > 127).sum() > 300
+    else:
+        with pytest.raises(InputError, match="2 separate objects"):
+            read_photo(path, None)
 
 
 def test_a_mask_replaces_alpha(tmp_path: Path):
@@ -288,6 +358,20 @@ def test_bad_input_is_refused_in_a_sentence(model: Path, tmp_path: Path, make, c
     with pytest.raises(InputError, match=message):
         fit(config, QUIET)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_camera_that_does_not_see_the_object_is_refused(model: Path, tmp_path: Path):
+    image = Image.new("RGBA", (200, 200), (0, 0, 0, 0))
+    ImageDraw.Draw(image).rectangle((0, 0, 11, 11), fill=(200, 30, 20, 255))
+    image.save(tmp_path / "corner.png")
+    write_cameras(tmp_path, ["corner.png"], np.array([[30.0, 70.0]]))
+    config = FitConfig(
+        str(model), tmp_path / "out", images=(tmp_path / "corner.png",), cameras=tmp_path / "cameras.csv", **SMALL
+    )
+    with pytest.raises(
+        InputError, match=r"corner.png: its camera does not see the model's objects .* \(IoU 0.00 before"
+    ):
+        fit(replace(config, starts=3), QUIET)
 
 
 def test_images_of_another_kind_are_said_to_be(model: Path, tmp_path: Path):

@@ -24,8 +24,9 @@ from get3d.files import InputError
 from get3d.generation.config import GenerateConfig, InterpolateConfig, Settings, VaryConfig
 from get3d.generation.generate import generate
 from get3d.generation.interpolation import interpolate, vary
-from get3d.generation.shape_list import _decoded
+from get3d.generation.shape_list import _decoded, write_shape_list
 from get3d.generator import Generator
+from get3d.latents import Styles
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.loop import train
 
@@ -264,6 +265,119 @@ def test_variations_begin_with_the_object_and_change_what_is_asked(model, tmp_pa
         assert distinct == (3 if change in (code, "both") else 1)
     again = generate(GenerateConfig(model, out=tmp_path / "b", latents=tmp_path / "shapes.json", **QUICK), said)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in paths]
+
+
+def _listed(model, path, names):
+    """A shapes.json with styles that no latent gives, and these styles."""
+    generator = load(model)
+    layers = generator.require_styles(generator.styles(generator.sample_latents(len(names), 20), 1.0))
+    noise = torch.Generator().manual_seed(1)
+    styles = Styles(*(w + 0.1 * torch.randn(w.shape, generator=noise) for w in (layers.geometry, layers.texture)))
+    write_shape_list(path, generator, styles, names)
+    return generator, styles
+
+
+def _styles(entry):
+    return [_decoded(entry["styles"][kind], kind) for kind in ("geometry", "texture")]
+
+
+@pytest.mark.parametrize(("change", "strength"), [("both", 0.6), ("geometry", 0.6), ("both", 0.0), ("both", 1.0)])
+def test_variations_of_styles_are_spread_about_the_mean_style_as_those_of_latents(
+    model, tmp_path, said, change, strength
+):
+    generator, styles = _listed(model, tmp_path / "fitted.json", ["a", "b"])
+    config = VaryConfig(
+        model, out=tmp_path / "out", latents=tmp_path / "fitted.json", shape="b", num=2, strength=strength, **QUICK
+    )
+    paths = vary(replace(config, change=change), said)
+    assert [path.name for path in paths] == ["b-000.glb", "b-001.glb", "b-002.glb"]
+    own, *varied = _shapes(tmp_path / "out")["shapes"]
+    assert [entry["of"] for entry in varied] == ["b", "b"]
+    assert "variation of b, strength" in (tmp_path / "out/index.html").read_text()
+    noise = torch.Generator().manual_seed(int(np.random.SeedSequence([0, 1]).generate_state(1)[0]))
+    drawn = torch.randn(2, 2, generator.config.z_dim, generator=noise)
+    mappings = (generator.mapping_geometry, generator.mapping_texture)
+    for kind, mapping, codes in zip(("geometry", "texture"), mappings, drawn, strict=True):
+        part = 0 if kind == "geometry" else 1
+        fitted, mean = getattr(styles, kind)[1:], mapping.w_avg
+        torch.testing.assert_close(_styles(own)[part], fitted, rtol=0, atol=0)
+        for number, entry in enumerate(varied):
+            share = strength if change in (kind, "both") else 0.0
+            away = 0.7 * (mapping(codes)[number] - mean)
+            expected = mean + (1 - share**2) ** 0.5 * (fitted - mean) + share * away
+            torch.testing.assert_close(_styles(entry)[part], expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_way_leads_from_listed_styles_to_a_seed_or_to_others(model, tmp_path, said):
+    generator, styles = _listed(model, tmp_path / "fitted.json", ["a", "b"])
+    config = InterpolateConfig(
+        model, out=tmp_path / "out", latents=(tmp_path / "fitted.json",), shape=("b",), end=9, num=3, frames=2, swaps=2
+    )
+    interpolate(replace(config, **QUICK), said)
+    seed = generator.styles(generator.sample_latents(1, 9), 0.7)
+    entries = _shapes(tmp_path / "out")["shapes"]
+    assert [(entry["from"], entry["to"], entry["space"]) for entry in entries] == [("b", 9, "w")] * 3
+    for share, entry in zip((0, 0.5, 1), entries, strict=True):
+        expected = styles.geometry[1:] + share * (seed.geometry - styles.geometry[1:])
+        torch.testing.assert_close(_styles(entry)[0], expected, rtol=1e-5, atol=1e-6)
+    assert (tmp_path / "out/swaps.png").exists()
+    # The other way round by names, and from two files.
+    for latents, shape in (
+        ((tmp_path / "fitted.json",), ("b", "a")),
+        ((tmp_path / "out/shapes.json", tmp_path / "fitted.json"), ("000", "a")),
+    ):
+        options = {"latents": latents, "shape": shape, "out": tmp_path / "two", "num": 2}
+        interpolate(replace(config, **options | QUICK), said)
+        first, last = _shapes(tmp_path / "two")["shapes"]
+        torch.testing.assert_close(_styles(first)[1], styles.texture[1:], rtol=0, atol=1e-6)
+        torch.testing.assert_close(_styles(last)[1], styles.texture[:1], rtol=0, atol=1e-6)
+
+
+def test_listed_latents_are_varied_and_interpolated_as_their_seeds(model, tmp_path, said):
+    generate(GenerateConfig(model, out=tmp_path / "two", num=2, seed=4, **QUICK), said)
+    of_seed = VaryConfig(model, out=tmp_path / "seed", seed=4, num=1, **QUICK)
+    vary(of_seed, said)
+    listed = {"latents": tmp_path / "two/shapes.json", "shape": "000004"}
+    vary(replace(of_seed, out=tmp_path / "listed", **listed), said)
+    for name in ("000004-000.glb", "000004-001.glb"):
+        assert (tmp_path / "listed" / name).read_bytes() == (tmp_path / "seed" / name).read_bytes()
+    way = InterpolateConfig(model, out=tmp_path / "a", start=4, end=5, num=2, frames=2, swaps=0, **QUICK)
+    interpolate(way, said)
+    interpolate(replace(way, out=tmp_path / "b", start=0, end=1, latents=(tmp_path / "two/shapes.json",)), said)
+    for name in ("000.glb", "001.glb"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "message"),
+    [
+        (vary, {}, r"fitted.json: has 3 shapes; name one of them with --shape"),
+        (vary, {"shape": "d"}, r"--shape d: no shape of this name in .*fitted.json; the shapes are a, b, c"),
+        (vary, {"latents": None, "shape": "a"}, "--shape a: names a shape of a shapes.json; give it with --latents"),
+        (interpolate, {}, "--latents: has 3 shapes; name one or two of them with --shape"),
+        (interpolate, {"latents": 2, "shape": ("a",)}, "--shape a: 2 shapes of this name"),
+    ],
+)
+def test_which_listed_shapes_are_meant_must_be_clear(model, tmp_path, said, command, changes, message):
+    path = tmp_path / "fitted.json"
+    _listed(model, path, ["a", "b", "c"])
+    many = command is interpolate
+    kind = InterpolateConfig if many else VaryConfig
+    changes = {"latents": 1 if many else path, **changes}
+    if many:
+        changes["latents"] = (path,) * changes["latents"]
+    with pytest.raises(InputError, match=message):
+        command(kind(model, out=tmp_path / "out", **changes, **QUICK), said)
+
+
+def test_styles_are_varied_only_if_their_class_is_known(classes, tmp_path, said):
+    _listed(classes, tmp_path / "fitted.json", ["a"])
+    config = VaryConfig(classes, out=tmp_path / "out", latents=tmp_path / "fitted.json", num=1, **QUICK)
+    with pytest.raises(
+        InputError, match="--label is None: styles do not say the class of their object; it is cup, jug"
+    ):
+        vary(config, said)
+    vary(replace(config, label="jug"), said)
 
 
 def _files(folder):

@@ -67,6 +67,32 @@ def test_images_are_the_materials_in_the_datasets_light(materials):
     assert not torch.allclose(turned[1], drawn[1], atol=1e-2)
 
 
+@pytest.mark.parametrize("synthesis", [tiny.GENERATOR.synthesis, tiny.SEPARATE], ids=["unified", "separate"])
+def test_materials_begin_as_those_of_a_file_that_names_none(synthesis):
+    generator = Generator(replace(tiny.GENERATOR, synthesis=synthesis, materials="pbr"))
+    assert generator.synthesis.to_rgb.bias.tolist() == pytest.approx([0, 0, 0, 0.2, -1])
+    plain = Generator(replace(tiny.GENERATOR, synthesis=synthesis))
+    assert not plain.synthesis.to_rgb.bias.any()
+
+
+def test_a_material_outside_of_its_range_is_only_led_back():
+    generator, views = made("pbr"), cameras(1)
+    bias = generator.synthesis.to_rgb.bias.requires_grad_(True)
+    codes = generator.sample_latents(1, 0)
+    for value, sign in ((-60.0, 1), (60.0, -1)):
+        with torch.no_grad():
+            # Roughness: outside for all points.
+            bias[3] = value
+        shapes = generator.shapes(codes)
+        rgb = shapes.draw(views, 16).rgb
+        for wanted in (1, -1):
+            (gradient,) = torch.autograd.grad((wanted * rgb).sum(), bias, retain_graph=True)
+            # Descent changes it against the gradient: not at all, or towards the range.
+            assert float(-gradient[3] * sign) >= 0
+        moved = [torch.autograd.grad((w * rgb).sum(), bias, retain_graph=True)[0][3] != 0 for w in (1, -1)]
+        assert any(moved)
+
+
 def test_shading_gives_normals_a_gradient_and_colour_alone_does_not():
     for materials, expected in (("color", False), ("base_color", True)):
         generator = made(materials).requires_grad_(True)
@@ -108,16 +134,9 @@ def test_training_goes_through_the_light_of_the_dataset(tmp_path, materials):
 
 
 def test_materials_that_the_images_cannot_show_are_refused(tmp_path):
-    tiny.write_dataset(tmp_path / "unknown")
-    config = tiny.run_config(tmp_path / "unknown", tmp_path / "out")
-    for materials in ("base_color", "pbr"):
-        asked = replace(config, generator=replace(config.generator, materials=materials))
-        with pytest.raises(InputError, match="does not say what lights its images"):
-            prepare_run(asked)
-    lit(tmp_path / "matte", LightPrior())
-    asked = replace(asked, data=tmp_path / "matte")
+    config = tiny.run_config(lit(tmp_path / "matte", LightPrior()), tmp_path / "out")
     with pytest.raises(InputError, match="are matte, so nothing shows roughness"):
-        prepare_run(asked)
+        prepare_run(replace(config, generator=replace(config.generator, materials="pbr")))
 
 
 def test_a_models_materials_and_light_come_back_from_its_file(tmp_path):

@@ -197,7 +197,7 @@ def test_hulls_of_a_dataset_are_kept_while_there_is_room(data: Path):
 def _config(data: Path, out: Path, **changes: object) -> TrainConfig:
     config = run_config(data, out, warmup_kimg=0.020, kimg=0.020, **changes)
     hull = replace(config.warmup.hull, points=6, resolution=8, objects=2)
-    return replace(config, warmup=replace(config.warmup, views=2, teaching_steps=20, hull=hull))
+    return replace(config, warmup=replace(config.warmup, views=2, hull=hull))
 
 
 SEPARATE = SeparateConfig(

@@ -63,6 +63,18 @@ def test_two_steps_of_every_preset(data, tmp_path, preset, isosurface):
     assert all(torch.isfinite(pair).all() for pair in state.sums.values())
 
 
+@pytest.mark.parametrize("materials", ["base_color", "pbr"])
+@pytest.mark.parametrize("preset", ["small", "paper", "car-separate"])
+def test_presets_learn_materials(data, tmp_path, preset, materials):
+    run = prepare_run(_overridden(preset, data=data, out=tmp_path, generator__materials=materials))
+    state = start(run.config)
+    before = [value.clone() for value in state.generator.learnt_light.parameters()]
+    train_step(state, next(run.images.batches(run.config.batch, seed=0)), run.config)
+    assert state.nonfinite_steps == 0
+    assert all(torch.isfinite(pair).all() for pair in state.sums.values())
+    assert not any(map(torch.equal, state.generator.learnt_light.parameters(), before))
+
+
 def test_the_published_numbers():
     """R1's weight, the grid's size, the lowest polar angle, as the paper and its checkpoints have them; and views."""
     expected = {

@@ -28,6 +28,7 @@ from get3d.networks import (
     DiscriminatorConfig,
     Fields,
     PlanesConfig,
+    PriorConfig,
     SeparateConfig,
     UnifiedConfig,
     VolumeConfig,
@@ -345,5 +346,8 @@ def test_only_whole_models_of_published_kinds_convert_back(tmp_path: Path) -> No
     shiny = replace(config, synthesis=replace(SMALL["unified"], channels=("base_color", "roughness")))
     with pytest.raises(InputError, match="no published model makes the channels base_color, roughness"):
         generator_names(shiny)
+    warmed = replace(config, synthesis=SMALL["unified"], prior=PriorConfig(styles=3))
+    with pytest.raises(InputError, match="no published model has the random styles of a warm-up"):
+        generator_names(warmed)
     unified = replace(config, synthesis=SMALL["unified"])
     assert any("mlp_synthesis_weight" in name for name in generator_names(unified))

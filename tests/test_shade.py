@@ -15,7 +15,7 @@ from get3d.files import InputError
 from get3d.meshes import Mesh, MeshBatch
 from get3d.render import interpolate, rasterize
 from get3d.render.environment import EnvironmentMap, directions_of, read_environment
-from get3d.render.lights import EVEN, STUDIO, SphericalGaussians, turned
+from get3d.render.lights import EVEN, STUDIO, SphericalGaussians, even_directions, turned
 from get3d.render.shade import Surface, seen_normals, shade, views_of
 
 HERE = Path(__file__).parent
@@ -30,14 +30,6 @@ def lobes(count: int, seed: int = 0, sharpest: float = 20.0) -> SphericalGaussia
     draw = torch.rand(count, 4, generator=generator, dtype=torch.float64)
     axes = normalize(torch.randn(count, 3, generator=generator, dtype=torch.float64), dim=1)
     return SphericalGaussians(axes, 3 + sharpest * draw[:, 0], draw[:, 1:])
-
-
-def evenly(count: int) -> torch.Tensor:
-    """Directions, one for each equal part of the sphere."""
-    step = torch.arange(count, dtype=torch.float64) + 0.5
-    height, turn = 1 - 2 * step / count, step * math.pi * (3 - math.sqrt(5))
-    across = (1 - height.square()).sqrt()
-    return torch.stack([across * turn.cos(), height, across * turn.sin()], dim=1)
 
 
 def map_of(light: SphericalGaussians, rows: int = 64) -> EnvironmentMap:
@@ -65,9 +57,9 @@ def frames(facing: list[float]) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize("sharpness", [1e-3, 0.3, 4.0, 60.0, 400.0])
 def test_diffuse_light_of_a_lobe_is_its_integral(sharpness):
     light = SphericalGaussians(
-        evenly(7)[2:3], torch.tensor([sharpness], dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)
+        even_directions(7)[2:3], torch.tensor([sharpness], dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)
     )
-    normals, sphere = evenly(40), evenly(100_000)
+    normals, sphere = even_directions(40), even_directions(100_000)
     cosine = (sphere @ normals.T).clamp(min=0)
     exact = 4 / len(sphere) * cosine.T @ light.radiance(sphere)
     assert (light.diffuse(normals) - exact).abs().max() < 0.006 * exact.max()
@@ -75,7 +67,7 @@ def test_diffuse_light_of_a_lobe_is_its_integral(sharpness):
 
 @pytest.mark.parametrize("lobe", [5000.0, 40.0, 5.0])
 def test_specular_light_is_the_mean_over_the_lobe(lobe):
-    light, directions, sphere = lobes(5), evenly(20), evenly(200_000)
+    light, directions, sphere = lobes(5), even_directions(20), even_directions(200_000)
     weight = torch.exp(lobe * (sphere @ directions.T - 1))
     exact = (weight / weight.sum(0)).T @ light.radiance(sphere)
     found = light.specular(directions, torch.full((20, 1), lobe, dtype=torch.float64))
@@ -84,7 +76,7 @@ def test_specular_light_is_the_mean_over_the_lobe(lobe):
 
 @pytest.mark.slow
 def test_a_map_says_the_same_as_the_lobes_that_it_shows():
-    light, directions = lobes(6), evenly(300)
+    light, directions = lobes(6), even_directions(300)
     shown = map_of(light, 128)
     torch.testing.assert_close(shown.diffuse(directions), light.diffuse(directions), rtol=0, atol=0.01)
     for sharpness in (2.3, 8.0, 40.0, 1000.0, 20_000.0):
@@ -116,7 +108,9 @@ def test_a_white_furnace_stays_white(white):
         None if roughness is None else one * ("metal" in white),
     )
     wide = SphericalGaussians(
-        evenly(32), torch.full((32,), 1e-4, dtype=torch.float64), torch.full((32, 3), 1 / 32, dtype=torch.float64)
+        even_directions(32),
+        torch.full((32,), 1e-4, dtype=torch.float64),
+        torch.full((32, 3), 1 / 32, dtype=torch.float64),
     )
     for light in (EVEN, wide, EnvironmentMap.of(torch.ones(16, 32, 3))):
         seen = shade(surface, normals, views, light)
@@ -127,7 +121,7 @@ def slow_cook_torrance(
     normals: torch.Tensor, views: torch.Tensor, roughness: float, light: SphericalGaussians
 ) -> torch.Tensor:
     """What a metal that mirrors all colours mirrors once: the integral over the sphere, as the papers have it."""
-    sphere = evenly(150_000)
+    sphere = even_directions(150_000)
     radiance, alpha = light.radiance(sphere), roughness**2
     seen = []
     for normal, view in zip(normals, views, strict=True):
@@ -156,7 +150,7 @@ def test_a_metal_mirrors_what_the_integral_of_cook_and_torrance_says(roughness):
 def shade_again(roughness: float, normals: torch.Tensor, views: torch.Tensor) -> torch.Tensor:
     """The share that a white metal does not mirror at once, by the slow integral."""
     white = SphericalGaussians(
-        evenly(1), torch.full((1,), 1e-4, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)
+        even_directions(1), torch.full((1,), 1e-4, dtype=torch.float64), torch.ones(1, 3, dtype=torch.float64)
     )
     return 1 - slow_cook_torrance(normals, views, roughness, white)
 
@@ -241,8 +235,20 @@ def test_the_gradient_of_shaded_images_is_that_of_finite_differences():
         assert abs(float((gradient * direction).sum() / exact) - 1) < 1e-3, name
 
 
+def test_colours_that_a_network_may_give_outside_of_0_to_1_have_no_pole():
+    normals, views = frames([0.9, 0.5, 0.2])
+    one = torch.ones(3, 1, dtype=torch.float64)
+    for color in (-0.5, 1.5, 3.0, 10.0):
+        for metallic in (0.0, 0.5, 1.0):
+            base = torch.full((3, 3), color, dtype=torch.float64, requires_grad=True)
+            seen = shade(Surface(base, 0.8 * one, metallic * one), normals, views, STUDIO)
+            (gradient,) = torch.autograd.grad(seen.sum(), base)
+            assert seen.abs().max() <= max(abs(color), 1)
+            assert gradient.abs().max() <= 1
+
+
 def test_studio_is_mirrored_as_bright_as_it_lights():
-    normals = evenly(2000)
+    normals = even_directions(2000)
     wide = STUDIO.specular(normals, torch.full((2000, 1), 1.0, dtype=torch.float64)).mean()
     assert abs(wide / STUDIO.diffuse(normals).mean() - 1) < 0.15
     up, down = STUDIO.specular(

@@ -6,6 +6,7 @@ import re
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -316,6 +317,7 @@ def test_from_other_machines_only_who_knows_the_token_may_ask(ball):
         ({"targets": ("chair", "vase")}, "only of mesh files"),
         ({"targets": ("nowhere.glb",)}, r"nowhere\.glb"),
         ({"targets": ("nosuchmodel",)}, "nosuchmodel"),
+        ({"latents": Path("a.json")}, r"--latents a.json: has shapes of a model, and .*ball.ply is none; leave it out"),
         ({"host": "203.0.113.7"}, "--host is 203.0.113.7"),
         ({"psi": 3.0}, "--psi is 3"),
     ],

@@ -12,7 +12,7 @@ from get3d.checkpoints.model import WEIGHTS
 from get3d.datasets.camera_table import write_cameras
 from get3d.datasets.index import Description
 from get3d.generator import Generator, GeneratorConfig
-from get3d.networks import DiscriminatorConfig, PlanesConfig, UnifiedConfig
+from get3d.networks import DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.config import TrainConfig
 
@@ -25,6 +25,11 @@ GENERATOR = GeneratorConfig(
     ),
     grid_resolution=8,
     grid_size=0.8,
+)
+SEPARATE = SeparateConfig(
+    volume=VolumeConfig(resolution=8, channel_base=64, channel_max=8, hidden=8),
+    planes=GENERATOR.synthesis.planes,
+    texture_features=4,
 )
 DISCRIMINATOR = DiscriminatorConfig(channel_base=128, channel_max=8, condition=8, condition_layers=1, group=2)
 

@@ -35,8 +35,8 @@ from get3d.datasets.loader import ImageDataset, to_network
 from get3d.generator import Generator
 from get3d.latents import Latents, Styles
 from get3d.metrics.sliced_wasserstein import sliced_wasserstein_distance
+from get3d.networks import StylePrior
 from get3d.presets import PRESETS
-from get3d.reconstruction.codes import CodePrior
 from get3d.reconstruction.hulls import hull_loss, lattice_sdf
 
 
@@ -158,8 +158,11 @@ def random_codes(kind: str, codes: TrialCodes, n: int, seed: int) -> Tensor:
     z = torch.randn(n, 2, codes.mean.shape[2], generator=torch.Generator().manual_seed(seed))
     if kind != "w":
         return z
-    priors = [CodePrior.fitted(codes.mean[:, i], 40) for i in range(2)]
-    return torch.stack([prior(0.8 * z[:, i]) for i, prior in enumerate(priors)], dim=1)
+    priors = [StylePrior.fitted(codes.mean[:, i], 40) for i in range(2)]
+    return torch.stack(
+        [prior.mean + 0.8 * z[:, i, : len(prior.directions)] @ prior.directions for i, prior in enumerate(priors)],
+        dim=1,
+    )
 
 
 def styles_of(generator: Generator, kind: str, code: Tensor) -> Styles:

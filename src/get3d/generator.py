@@ -26,11 +26,13 @@ from get3d.isosurface import ISOSURFACES
 from get3d.latents import Latents, Styles, mix
 from get3d.materials import BASE_COLOR
 from get3d.meshes import MeshBatch
-from get3d.networks import Fields, MappingNetwork, build_synthesis
-from get3d.render.lights import Light
+from get3d.networks import Fields, Mapping, MappingNetwork, PriorMapping, build_synthesis
+from get3d.render.learnt_light import LearntLight
+from get3d.render.lights import LIGHTS, Light
 from get3d.shapes import Shapes
 
 __all__ = [
+    "LIGHT",
     "PSI",
     "Field",
     "Generator",
@@ -40,6 +42,9 @@ __all__ = [
     "Styles",
     "mix",
 ]
+
+LIGHT = "learnt_light."
+"""What the names of the parameters of a learnt light begin with."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,13 @@ class Field:
         return self.fields.texture.at(points)[BASE_COLOR]
 
 
+def _mapping(config: GeneratorConfig) -> Mapping:
+    sizes = {"z_dim": config.z_dim, "w_dim": config.w_dim, "label_dim": len(config.classes)}
+    if config.prior.styles:
+        return PriorMapping(**sizes, prior=config.prior)
+    return MappingNetwork(**sizes, layers=config.mapping_layers)
+
+
 class Generator(nn.Module):
     """Makes textured shapes from latents (GET3D, section 3).
 
@@ -76,9 +88,7 @@ class Generator(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = {"z_dim": config.z_dim, "w_dim": config.w_dim, "layers": config.mapping_layers}
-        self.mapping_geometry = MappingNetwork(**sizes, label_dim=len(config.classes))
-        self.mapping_texture = MappingNetwork(**sizes, label_dim=len(config.classes))
+        self.mapping_geometry, self.mapping_texture = _mapping(config), _mapping(config)
         self.use_grid(config.grid_resolution)
         self.synthesis = build_synthesis(
             replace(config.synthesis, channels=config.channels),
@@ -86,6 +96,7 @@ class Generator(nn.Module):
             size=config.grid_size,
             cell_values=self.isosurface.cell_values,
         )
+        self.learnt_light = LearntLight() if config.light.kind == "learnt" else None
 
     @torch.inference_mode(False)
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "Generator":
@@ -96,6 +107,11 @@ class Generator(nn.Module):
     def device(self) -> torch.device:
         """Device of the generator; arguments must be on it."""
         return self.mapping_geometry.w_avg.device
+
+    @property
+    def light(self) -> Light:
+        """The light of the training images; differentiable in its parameters if it is learnt."""
+        return LIGHTS[self.config.light.kind] if self.learnt_light is None else self.learnt_light()
 
     @torch.inference_mode(False)
     def use_grid(self, resolution: int) -> None:
@@ -194,8 +210,7 @@ class Generator(nn.Module):
     @record_function(spans.EXTRACTION)
     def extract(self, fields: Fields) -> Shapes:
         """Fields with their surfaces; differentiable."""
-        config = self.config
-        return Shapes(self.isosurface(fields.geometry), fields, config.materials, config.light.kind)
+        return Shapes(self.isosurface(fields.geometry), fields, self.config.materials, self.light)
 
     def field(self, codes: Latents | Styles, psi: float | None = None) -> Field:
         """Shapes as functions of space; differentiable."""

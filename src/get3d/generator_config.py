@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from get3d.camera_prior import CameraPrior
 from get3d.light_prior import LightPrior
-from get3d.networks.config import SeparateConfig, UnifiedConfig
+from get3d.networks.config import PriorConfig, SeparateConfig, UnifiedConfig
 from get3d.options import Option
 from get3d.ranges import Range
 
@@ -37,10 +37,12 @@ class GeneratorConfig:
     Attributes:
         z_dim: size of a latent, for geometry and for texture.
         w_dim: size of a style.
-        mapping_layers: number of dense layers from latent to style.
+        mapping_layers: number of dense layers from latent to style. A run that begins with a warm-up has none.
+        prior: the distribution of random styles that a warm-up leaves instead. Training sets it.
         synthesis: the synthesis network and its sizes.
         materials: what a texture contains: "color" as in the images, including their light; "base_color" without the
-            light, which the dataset must name; "pbr" also learns roughness and metallic, from images drawn with them.
+            light, which the dataset names or which is learnt; "pbr" also learns roughness and metallic, from images
+            that show them.
         isosurface: method for extracting surfaces: marching tetrahedra, or FlexiCubes.
         grid_resolution: resolution of the grid in training.
         grid_size: side of the cube that contains the shapes. Training sets it from the dataset.
@@ -52,6 +54,7 @@ class GeneratorConfig:
     z_dim: Annotated[int, Range(1, 65_536)] = 512
     w_dim: Annotated[int, Range(1, 65_536)] = 512
     mapping_layers: Annotated[int, Range(1, 64)] = 8
+    prior: Annotated[PriorConfig, Option(hidden=True)] = field(default_factory=PriorConfig)
     synthesis: Annotated[UnifiedConfig | SeparateConfig, Option(fixed=True)] = field(default_factory=UnifiedConfig)
     materials: MaterialsName = "color"
     isosurface: IsosurfaceName = "tetrahedra"

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from get3d.tensors import TensorDataclass
 
-__all__ = ["Latents", "Styles", "between", "joined", "mix", "near"]
+__all__ = ["Latents", "Styles", "between", "between_styles", "joined", "mix", "near", "near_styles"]
 
 
 @dataclass(frozen=True)
@@ -123,4 +123,40 @@ def near(latents: Latents, count: int, *, geometry: float, texture: float, gener
         (1 - geometry**2) ** 0.5 * latents.geometry + geometry * noise[0],
         (1 - texture**2) ** 0.5 * latents.texture + texture * noise[1],
         None if latents.label is None else latents.label.expand(count),
+    )
+
+
+def between_styles(
+    start: Styles, end: Styles, geometry: Float[Tensor, " s"] | float, texture: Float[Tensor, " s"] | float
+) -> Styles:
+    """Interpolates between the styles of two shapes along a straight line, as the paper does.
+
+    Args:
+        start: styles of one shape, for every layer.
+        end: styles of one shape, for every layer.
+        geometry: [s] positions of the geometry styles, 0 at the start and 1 at the end; a float applies to all.
+        texture: [s] the same for the texture styles.
+    """
+    shares = torch.broadcast_tensors(*torch.atleast_1d(torch.as_tensor(geometry), torch.as_tensor(texture)))
+    down, right = (share.to(start.geometry)[:, None, None] for share in shares)
+    return Styles(torch.lerp(start.geometry, end.geometry, down), torch.lerp(start.texture, end.texture, right))
+
+
+def near_styles(styles: Styles, drawn: Styles, mean: Styles, *, geometry: float, texture: float) -> Styles:
+    """Variations of styles that no latent gives: w̄ + √(1 − σ²)·(w − w̄) + σ·(v − w̄), as `near` does it with latents.
+
+    Args:
+        styles: w of one shape, for every layer.
+        drawn: v of n random shapes, for every layer.
+        mean: w̄ of the model, for every layer.
+        geometry: σ of the geometry styles; 0 keeps them, 1 takes the random ones.
+        texture: σ of the texture styles.
+    """
+
+    def varied(w: Tensor, v: Tensor, middle: Tensor, sigma: float) -> Tensor:
+        return middle + (1 - sigma**2) ** 0.5 * (w - middle) + sigma * (v - middle)
+
+    return Styles(
+        varied(styles.geometry, drawn.geometry, mean.geometry, geometry),
+        varied(styles.texture, drawn.texture, mean.texture, texture),
     )

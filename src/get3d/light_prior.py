@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["LightChoice", "LightName", "LightPrior", "ShadingName"]
+__all__ = ["LightChoice", "LightKind", "LightName", "LightPrior", "ShadingName"]
 
 LightName = Literal["studio", "even"]
 """A key light and the sky, or equal light from all sides, in which colours are those of the texture."""
+
+LightKind = Literal[LightName, "learnt"]
+"""What lights the images of a model: those, or a light that it has learnt with the objects."""
 
 LightChoice = Literal[LightName, "random"]
 """What a dataset can be drawn in: those, and the studio turned by an angle of its own in each image."""
@@ -17,7 +20,7 @@ ShadingName = Literal["matte", "pbr"]
 
 @dataclass(frozen=True)
 class LightPrior:
-    """What lights the objects of a dataset.
+    """What lights the objects of a dataset, or of a model; only a model's light can be learnt.
 
     Attributes:
         kind: the light.
@@ -25,7 +28,7 @@ class LightPrior:
         shading: how surfaces answer it.
     """
 
-    kind: LightName = "studio"
+    kind: LightKind = "studio"
     turned: bool = False
     shading: ShadingName = "matte"
 

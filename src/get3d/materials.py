@@ -20,7 +20,7 @@ __all__ = [
     "GltfSlot",
     "Material",
     "MtlSlot",
-    "outputs",
+    "initial_outputs",
     "require_channels",
     "split",
 ]
@@ -147,14 +147,21 @@ def require_channels(names: Sequence[str], where: object) -> None:
         raise InputError(f"{where}: the channels are {list(names)}; name each once, {BASE_COLOR} first")
 
 
-def outputs(names: Sequence[str]) -> int:
-    """Number of network outputs per point for these channels.
+def initial_outputs(names: Sequence[str]) -> list[float]:
+    """What an untrained network gives for these channels: grey, and of all others the default.
+
+    Images explain a new channel poorly at first. From a metallic of one half, training would not find back to 0.
 
     Raises:
         InputError: as `require_channels`.
     """
     require_channels(names, "channels")
-    return sum(CHANNELS[name].components for name in names)
+    found: list[float] = []
+    for channel in (CHANNELS[name] for name in names):
+        low, high = channel.network_range
+        values = (0.5,) * channel.components if channel.name == BASE_COLOR else channel.default
+        found += [low + (high - low) * value for value in values]
+    return found
 
 
 def split(values: Tensor, names: Sequence[str]) -> dict[str, Tensor]:

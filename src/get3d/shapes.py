@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.profiler import record_function
 
 from get3d import spans
@@ -15,18 +17,36 @@ from get3d.color import linear_to_srgb, signed_to_unit, srgb_to_linear, unit_to_
 from get3d.generator_config import MaterialsName
 from get3d.images import Images
 from get3d.isosurface import Surfaces
-from get3d.light_prior import LightName
 from get3d.materials import BASE_COLOR, Material
 from get3d.meshes import MeshBatch
 from get3d.networks import Fields
 from get3d.render import Fragments, interpolate, mask_of, rasterize
-from get3d.render.lights import LIGHTS, Light
-from get3d.render.shade import Surface, seen_normals, shade, views_of
+from get3d.render.lights import STUDIO, Light
+from get3d.render.shade import SMOOTHEST, Surface, seen_normals, shade, views_of
 
 __all__ = ["BACKGROUND", "Shapes"]
 
 BACKGROUND = -1.0
 """Colour where nothing is seen: black."""
+
+
+class _Bounded(torch.autograd.Function):
+    """A lower bound to 1, with a gradient outside as well that leads back: a clamp would keep values there."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, low: float) -> Tensor:
+        """The values, clamped."""
+        ctx.save_for_backward(values)
+        ctx.low = low
+        return values.clamp(low, 1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        """Descent goes against the gradient."""
+        (values,) = ctx.saved_tensors
+        away = ((values > 1) & (gradient < 0)) | ((values < ctx.low) & (gradient > 0))
+        return gradient.masked_fill(away, 0), None
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,7 @@ class Shapes:
     surfaces: Surfaces
     fields: Fields
     materials: MaterialsName = "color"
-    light: LightName = "studio"
+    light: Light = STUDIO
 
     def __len__(self) -> int:
         return len(self.surfaces.meshes)
@@ -139,10 +159,11 @@ class Shapes:
         if light is None:
             if self.materials == "color":
                 return base
-            light = LIGHTS[self.light]
+            light = self.light
         surface = Surface(srgb_to_linear(signed_to_unit(base)))
         if self.materials == "pbr":
-            rest = {name: signed_to_unit(values[name]).clamp(0, 1) for name in ("roughness", "metallic")}
+            lowest = {"roughness": SMOOTHEST, "metallic": 0.0}
+            rest = {name: _Bounded.apply(signed_to_unit(values[name]), low) for name, low in lowest.items()}
             surface = replace(surface, **rest)
         views = views_of(points, cameras, fragments)
         normals = seen_normals(meshes, fragments, views)

@@ -32,6 +32,7 @@ from get3d.datasets.config import SynthConfig
 from get3d.datasets.index import SPLITS, Description, split_of
 from get3d.export.write import TexturedMesh
 from get3d.light_prior import LightPrior
+from get3d.render.lights import LIGHTS
 from get3d.synthetic.assemble import assemble
 from get3d.synthetic.cars import car
 from get3d.synthetic.chairs import chair
@@ -173,7 +174,7 @@ def _render(config: SynthConfig, item: _Object) -> _Object:
         mesh,
         Cameras.of_prior(config.prior, _angles(config, item)),
         config.resolution,
-        light=LightPrior.of(config.light, config.shading).kind,
+        light=LIGHTS[LightPrior.of(config.light, config.shading).kind],
         shading=config.shading,
         turns=_turns(config, item) if config.light == "random" else None,
     )

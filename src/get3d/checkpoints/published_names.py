@@ -26,6 +26,8 @@ def generator_names(config: GeneratorConfig) -> dict[str, str | None]:
         InputError: no published generator is like that.
     """
     synthesis, cells = config.synthesis, ISOSURFACES[config.isosurface].cell_values > 0
+    if config.prior.styles:
+        raise InputError("no published model has the random styles of a warm-up; keep this one in our format")
     if synthesis.channels != (BASE_COLOR,):
         channels = ", ".join(synthesis.channels)
         raise InputError(f"no published model makes the channels {channels}; keep this one in our format")

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Float
+from PIL import Image
 from torch import Tensor
 
 from get3d.color import signed_to_unit, unit_to_signed
 from get3d.files import writing
 from get3d.images import Images, contact_sheet
 
-__all__ = ["mask_iou", "on_white", "psnr", "write_comparison"]
+__all__ = ["comparison", "mask_iou", "on_white", "psnr", "write_comparison"]
 
 SHOWN = 128
 """Least side of an image in a comparison in pixels."""
@@ -35,11 +36,16 @@ def psnr(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, " n"]:
     return -10 * difference.square().mean((1, 2, 3)).clamp(min=1e-10).log10()
 
 
-def write_comparison(path: Path, drawn: Images, real: Float[Tensor, "n 4 r r"]) -> None:
-    """Writes a PNG with a row for each image: target, fit, and their absolute difference, from white to black."""
+def comparison(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Image.Image:
+    """A row for each image: target, fit, and their absolute difference, from white to black."""
     a, b = on_white(real[:, :3], real[:, 3:]), on_white(drawn.rgb, drawn.mask)
     shown = torch.stack([a, b, 1 - (a - b).abs()], dim=1).flatten(0, 1)
     scale = math.ceil(SHOWN / shown.shape[-1])
     shown = shown.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    return contact_sheet(unit_to_signed(shown), columns=3)
+
+
+def write_comparison(path: Path, drawn: Images, real: Float[Tensor, "n 4 r r"]) -> None:
+    """Writes a comparison as PNG."""
     with writing(path) as temporary:
-        contact_sheet(unit_to_signed(shown), columns=3).save(temporary)
+        comparison(drawn, real).save(temporary)

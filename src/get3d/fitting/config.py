@@ -39,6 +39,8 @@ class FitConfig(Settings):
         losses: weights of the image losses.
         prior: weight of the mean square of the styles, in standard deviations of the model's random styles.
         layer_prior: weight of the mean square of the layers' deviations from their common style.
+        symmetry: factor of the losses of mirrored images, if the objects of the model are symmetric: what is seen of
+            one side tells of the other. Choose 0 for an object that is not.
         seed: seed of the random objects.
     """
 
@@ -51,8 +53,9 @@ class FitConfig(Settings):
     tune: Annotated[bool, Option(common=True)] = False
     image_resolution: Annotated[int, Range(16, 2048)] = 128
     losses: Annotated[dict[str, float], Range(0)] = field(default_factory=lambda: dict(FIT_LOSSES))
-    prior: Annotated[float, Range(0)] = 0.01
-    layer_prior: Annotated[float, Range(0)] = 0.1
+    prior: Annotated[float, Range(0)] = 0.05
+    layer_prior: Annotated[float, Range(0)] = 0.5
+    symmetry: Annotated[float, Range(0)] = 1.0
     seed: Annotated[int, SEED] = 0
 
 

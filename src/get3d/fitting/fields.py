@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 
 from get3d.isosurface import Isosurface
-from get3d.materials import outputs
+from get3d.materials import initial_outputs
 from get3d.networks import Fields, GeometryValues
 from get3d.networks.fields import Head, PlaneTexture, TriPlanes
 from get3d.networks.layers import Linear
@@ -117,8 +117,9 @@ class FreeTexture(nn.Module):
         self.planes = drawn(1, 3, FEATURES, resolution, resolution, scale=0.1)
         self.hidden = drawn(1, HIDDEN, FEATURES, scale=math.sqrt(2 / FEATURES))
         self.features = drawn(1, HIDDEN, HIDDEN, scale=math.sqrt(2 / HIDDEN))
-        self.output = drawn(1, outputs(channels), HIDDEN, scale=0.1)
-        self.biases = nn.ParameterList([torch.zeros(HIDDEN), torch.zeros(HIDDEN), torch.zeros(outputs(channels))])
+        last = torch.tensor(initial_outputs(channels))
+        self.output = drawn(1, len(last), HIDDEN, scale=0.1)
+        self.biases = nn.ParameterList([torch.zeros(HIDDEN), torch.zeros(HIDDEN), last])
 
     def forward(self) -> PlaneTexture:
         """The field."""

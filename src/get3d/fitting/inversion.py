@@ -14,19 +14,53 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from get3d.cameras import Cameras
+from get3d.fitting.comparison import mask_iou
 from get3d.fitting.search import Candidates
 from get3d.fitting.views import Views
 from get3d.generator import Generator
 from get3d.images import Images
 from get3d.latents import Styles
 from get3d.materials import BASE_COLOR
-from get3d.reconstruction.codes import CodePrior
+from get3d.networks import StylePrior
 from get3d.reconstruction.losses import image_losses
 
-__all__ = ["FreeStyles", "Objective", "StyleModel", "along_axes", "per_layer", "refine", "style_model", "tune"]
+__all__ = [
+    "FreeStyles",
+    "Objective",
+    "Step",
+    "StyleModel",
+    "along_axes",
+    "per_layer",
+    "refine",
+    "style_model",
+    "symmetry",
+    "tune",
+]
 
-Progress = Callable[[Images], None]
-"""Called with the rendered images after each step."""
+
+@dataclass(frozen=True)
+class Step:
+    """A fit as it is in a step.
+
+    Attributes:
+        found: the objects, with their losses.
+        drawn: their images, those of the first object first.
+        real: the photos that each object's images are compared with.
+    """
+
+    found: Candidates
+    drawn: Images
+    real: Float[Tensor, "v 4 r r"]
+
+    def best(self) -> "Step":
+        """That of the object with the smallest loss."""
+        number, views = int(self.found.losses.argmin()), len(self.real)
+        return Step(self.found.best(1), self.drawn[number * views : (number + 1) * views], self.real)
+
+
+Progress = Callable[[Step], None]
+"""Called after each step; may end the fit by an exception."""
 
 SAMPLES, COMPONENTS = 4096, 64
 """Number of random styles from which the principal axes are computed, and number of axes."""
@@ -38,6 +72,7 @@ ANGLE_RATE, FRAME_RATE = 0.02, 0.004
 HELD, HELD_WEIGHT = 4096, 1.0
 """Points at which tuning keeps other objects unchanged, and the weight of this term."""
 
+_SYMMETRY_SIDE = 64
 _LAST_RATE = 0.1
 _NEUTRAL_DISTANCE = 0.3
 """Standard deviation of the logarithm of the distance around that of the model's images."""
@@ -47,8 +82,8 @@ _NEUTRAL_DISTANCE = 0.3
 class StyleModel:
     """The distribution of a model's random styles, for geometry and texture."""
 
-    geometry: CodePrior
-    texture: CodePrior
+    geometry: StylePrior
+    texture: StylePrior
 
     @property
     def mean(self) -> Styles:
@@ -56,7 +91,7 @@ class StyleModel:
         return Styles(self.geometry.mean[None], self.texture.mean[None])
 
     @property
-    def priors(self) -> tuple[CodePrior, CodePrior]:
+    def priors(self) -> tuple[StylePrior, StylePrior]:
         """Both."""
         return self.geometry, self.texture
 
@@ -65,7 +100,7 @@ class StyleModel:
 def style_model(generator: Generator, label: str | None) -> StyleModel:
     """The distribution of the styles (W) of random latents of a class."""
     styles = generator.styles(generator.sample_latents(SAMPLES, 0, label), per_layer=False)
-    return StyleModel(*(CodePrior.fitted(part, COMPONENTS) for part in (styles.geometry, styles.texture)))
+    return StyleModel(*(StylePrior.fitted(part, COMPONENTS) for part in (styles.geometry, styles.texture)))
 
 
 @dataclass(frozen=True)
@@ -77,18 +112,27 @@ class Objective:
         losses: weights of the image losses.
         prior: weight of the mean square of styles in standard deviations.
         layer_prior: weight of the mean square of the layers' differences from their common style, likewise.
+        symmetry: factor of the losses of what mirrored cameras see, relative to those of the photos; 0 leaves them out.
     """
 
     real: Float[Tensor, "v 4 r r"]
     losses: dict[str, float]
     prior: float
     layer_prior: float
+    symmetry: float = 0.0
 
     def of_objects(self, drawn: Images) -> Float[Tensor, " m"]:
         """The image losses of m objects, each drawn by v cameras."""
-        views = len(self.real)
-        parts = [drawn[start : start + views] for start in range(0, len(drawn), views)]
-        return torch.stack([torch.stack(list(image_losses(p, self.real, self.losses).values())).sum() for p in parts])
+        return self._losses(drawn, self.real, self.losses)
+
+    def mirrored(self, drawn: Images) -> Float[Tensor, " m"]:
+        """The image losses of m objects, each drawn by v mirrored cameras."""
+        weights = {name: self.symmetry * weight for name, weight in self.losses.items()}
+        return self._losses(drawn, self.real.flip(3), weights)
+
+    def _losses(self, drawn: Images, real: Float[Tensor, "v 4 r r"], weights: dict[str, float]) -> Float[Tensor, " m"]:
+        parts = [drawn[start : start + len(real)] for start in range(0, len(drawn), len(real))]
+        return torch.stack([torch.stack(list(image_losses(part, real, weights).values())).sum() for part in parts])
 
 
 @dataclass(frozen=True)
@@ -150,6 +194,26 @@ def per_layer(model: StyleModel, start: Styles, objective: Objective) -> FreeSty
     return FreeStyles(moves, LAYER_RATE, objective.layer_prior, styles)
 
 
+@torch.no_grad()
+def symmetry(generator: Generator, styles: Styles) -> float:
+    """How symmetric a model's objects are to the plane x = 0: the mean IoU of images and those of mirrored cameras.
+
+    Args:
+        generator: the model.
+        styles: of some of its objects.
+    """
+    prior = generator.config.cameras
+    middle = sum(prior.polar) / 2
+    angles = torch.deg2rad(torch.tensor([[40.0, middle], [130.0, middle], [-40.0, middle], [-130.0, middle]]))
+    cameras = Cameras.of_prior(prior, angles.to(generator.device))
+    found = []
+    for number in range(len(styles)):
+        drawn = generator.shapes(styles[number]).draw(cameras, _SYMMETRY_SIDE)
+        other = torch.cat([drawn.rgb, drawn.mask], 1)[2:].flip(3)
+        found.append(mask_iou(drawn[:2], other).mean())
+    return float(torch.stack(found).mean())
+
+
 def refine(
     generator: Generator,
     free: FreeStyles,
@@ -173,13 +237,16 @@ def refine(
     """
     views, losses = start.views[slice(None)], start.losses
     for _ in _steps([(free.parameters, free.rate), *_camera_groups(views, estimate)], steps):
-        drawn = generator.shapes(free.styles()).draw(views(), objective.real.shape[-1], through_positions=True)
+        found = free.styles()
+        shapes, side = generator.shapes(found), objective.real.shape[-1]
+        drawn = shapes.draw(views(), side, through_positions=True)
         losses = objective.of_objects(drawn)
+        if objective.symmetry:
+            losses = losses + objective.mirrored(shapes.draw(views(mirrored=True), side, through_positions=True))
         spread = sum(parameter.square().mean() for parameter in free.parameters)
         (losses.sum() + free.weight * len(losses) * spread + _distance_loss(views, estimate)).backward()
-        progress(drawn)
-    found = free.styles()
-    return Candidates(Styles(found.geometry.detach(), found.texture.detach()), views, losses.detach())
+        progress(Step(_detached(found, views, losses), drawn, objective.real))
+    return _detached(free.styles(), views, losses)
 
 
 def tune(
@@ -210,9 +277,14 @@ def tune(
         held, moved = generator.fields(other), tuned.fields(other)
         change = (held.geometry.at(points).sdf - moved.geometry.at(points).sdf).square().mean()
         colors = held.texture.at(points)[BASE_COLOR] - moved.texture.at(points)[BASE_COLOR]
-        (objective.of_objects(drawn).sum() + HELD_WEIGHT * (change + colors.square().mean())).backward()
-        progress(drawn)
+        losses = objective.of_objects(drawn)
+        (losses.sum() + HELD_WEIGHT * (change + colors.square().mean())).backward()
+        progress(Step(_detached(styles, start.views, losses), drawn, objective.real))
     return tuned.requires_grad_(False)
+
+
+def _detached(styles: Styles, views: Views, losses: Float[Tensor, " m"]) -> Candidates:
+    return Candidates(Styles(styles.geometry.detach(), styles.texture.detach()), views, losses.detach())
 
 
 @torch.no_grad()
@@ -222,7 +294,7 @@ def _between(generator: Generator, styles: Styles, model: StyleModel, random: to
     mixed = []
     for kind, prior in zip(("geometry", "texture"), model.priors, strict=True):
         own = getattr(styles, kind)
-        drawn = prior(torch.randn(1, len(prior.directions), generator=random).to(own))
+        drawn = prior.mean + torch.randn(1, len(prior.directions), generator=random).to(own) @ prior.directions
         mixed.append(torch.lerp(own, drawn[:, None].expand_as(own), share))
     return Styles(*mixed)
 

@@ -26,6 +26,7 @@ from get3d.light_prior import LightPrior
 from get3d.materials import BASE_COLOR
 from get3d.reconstruction.hulls import thin_voxels, visual_hull
 from get3d.reconstruction.losses import image_losses
+from get3d.render.lights import LIGHTS, STUDIO
 from get3d.shapes import Shapes
 from get3d.storage import Stored, without_prefix
 
@@ -224,7 +225,7 @@ class Reconstruction:
             self.isosurface(self.geometry),
             fields_of(self.geometry, self.texture),
             self.config.materials,
-            "studio" if light is None else light.kind,
+            STUDIO if light is None else LIGHTS[light.kind],
         )
 
     def advance(self) -> dict[str, float]:

@@ -1,12 +1,11 @@
 """Photos of an object: reading, masking, and cropping around the object, which changes the camera."""
 
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Bool, Float, Float64, UInt8
 from PIL import Image
 from scipy import ndimage
 from torch import Tensor
@@ -23,6 +22,9 @@ SHARE = 0.85
 
 _SECOND = 0.2
 """A second component of a mask with at least this share of the largest one's area is another object."""
+
+_JOINING = 32
+"""Minimum alpha of pixels that join two parts of an object."""
 
 _PLAIN, _FOREGROUND = 24, 40
 """Maximum difference of a border's colours from their median, and minimum difference of the object's pixels from it."""
@@ -44,10 +46,12 @@ class Photo:
     Attributes:
         path: its file.
         rgba: its pixels; alpha is the mask.
+        removed: what was removed by colour, as a sentence that warns of it; None if nothing was.
     """
 
     path: Path
     rgba: UInt8[np.ndarray, "h w 4"]
+    removed: str | None = None
 
     @property
     def square(self) -> bool:
@@ -85,15 +89,22 @@ def read_photo(path: Path, mask: Path | None) -> Photo:
         image = read_rgba(read_head(path, mask, needs_alpha=False))
     except UnusableImageError as error:
         raise InputError(f"{path}: {error}") from error
-    rgba = np.array(image)
+    rgba, removed = np.array(image), None
     if mask is None and rgba[..., 3].min() == 255:
-        rgba[..., 3] = _without_background(path, rgba[..., :3])
+        colour = _background(path, rgba[..., :3])
+        rgba[..., 3] = _without(colour, rgba[..., :3])
+        removed = (
+            f"{path}: has no alpha channel; its background, about rgb({', '.join(f'{part:.0f}' for part in colour)}), "
+            "was removed by colour, which leaves holes where the object has this colour; --mask avoids this"
+        )
     of = f"{path}" if mask is None else f"{path}: its mask {mask}"
     fault = alpha_fault(rgba[..., 3])
     if fault is not None:
         raise InputError(f"{path}: {fault if mask is None else fault.replace('its alpha', f'its mask {mask}')}")
-    parts, count = ndimage.label(rgba[..., 3] > 127)
-    areas = np.sort(np.bincount(parts.ravel())[1:])[::-1] if count else np.zeros(1)
+    # Legs that are thinner than a pixel join the parts of a chair.
+    parts, count = ndimage.label(rgba[..., 3] > _JOINING, np.ones((3, 3)))
+    covered = parts[rgba[..., 3] > 127]
+    areas = np.sort(np.bincount(covered, minlength=count + 1)[1:])[::-1] if count else np.zeros(1)
     if not areas[0]:
         raise InputError(f"{of} shows no object, no pixel is more than half covered; give another image or --mask")
     others = areas[1:][areas[1:] >= _SECOND * areas[0]]
@@ -102,11 +113,11 @@ def read_photo(path: Path, mask: Path | None) -> Photo:
         raise InputError(
             f"{of} shows {1 + len(others)} separate objects ({sizes} pixels); cut the image, or give a --mask of one"
         )
-    return Photo(path, rgba)
+    return Photo(path, rgba, removed)
 
 
-def _without_background(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
-    """A mask of what differs from the colour along the border."""
+def _background(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> Float64[np.ndarray, " 3"]:
+    """The colour along the border."""
     border = np.concatenate([rgb[0], rgb[-1], rgb[:, 0], rgb[:, -1]]).astype(np.int32)
     colour = np.median(border, axis=0)
     spread = np.percentile(np.abs(border - colour).max(axis=1), 95)
@@ -115,12 +126,11 @@ def _without_background(path: Path, rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np
             f"{path}: has no alpha channel, and its background is not of one colour (it differs by {spread:.0f} of "
             "255 along the border); give a --mask"
         )
-    named = ", ".join(f"{part:.0f}" for part in colour)
-    warnings.warn(
-        f"{path}: has no alpha channel; its background, about rgb({named}), was removed by colour, which leaves holes "
-        "where the object has this colour; --mask avoids this",
-        stacklevel=2,
-    )
+    return colour
+
+
+def _without(colour: Float64[np.ndarray, " 3"], rgb: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
+    """A mask of what differs from a colour."""
     difference = np.abs(rgb.astype(np.int32) - colour).max(axis=2)
     return np.clip(difference * (255 / _FOREGROUND), 0, 255).astype(np.uint8)
 

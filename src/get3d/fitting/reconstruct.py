@@ -24,6 +24,7 @@ from get3d.fitting.config import ReconstructConfig
 from get3d.fitting.optimisation import ObjectImages, Reconstruction
 from get3d.generation.turntable import sheet, turning, write_video
 from get3d.ranges import require_ranges
+from get3d.reconstruction.losses import require_losses
 from get3d.storage import Stored, checksum, describe, load_tensors, remove_half_written, save_tensors
 
 __all__ = ["ObjectImages", "ReconstructConfig", "read_object", "reconstruct"]
@@ -51,6 +52,7 @@ def reconstruct(config: ReconstructConfig, console: Console) -> dict[str, Any]:
         InputError: an option is out of range, or the dataset, the object or its images cannot be used.
     """
     require_ranges(config)
+    require_losses(config.losses)
     if not config.grids:
         raise InputError("--grids is empty; give one or several resolutions, from coarse to fine")
     views = read_object(config)

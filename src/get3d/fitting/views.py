@@ -59,11 +59,18 @@ class Views(nn.Module):
         parts = (self.angles, self.zoom, self.pan, self.distance)
         return Views(self.prior, *(part.detach()[rows].clone() for part in parts))
 
-    def forward(self) -> Cameras:
-        """The cameras; differentiable in all parameters."""
+    def forward(self, *, mirrored: bool = False) -> Cameras:
+        """The cameras; differentiable in all parameters.
+
+        Args:
+            mirrored: give those on the other side of the plane x = 0. What they see of an object that is symmetric to
+                this plane, are the images of the others with left and right exchanged.
+        """
         azimuth, polar = self.angles.unbind(1)
         polar = polar.clamp(_STEEPEST, math.pi - _STEEPEST)
         away = self.distance.exp()
-        cameras = Cameras.orbit(azimuth, polar, self.prior.radius * away, math.radians(self.prior.fov))
+        side = -1 if mirrored else 1
+        cameras = Cameras.orbit(side * azimuth, polar, self.prior.radius * away, math.radians(self.prior.fov))
         focal = cameras.focal_lengths * (away * self.zoom.exp())[:, None]
-        return replace(cameras, focal_lengths=focal, principal_points=self.pan)
+        pan = torch.stack([1 - self.pan[:, 0], self.pan[:, 1]], dim=1) if mirrored else self.pan
+        return replace(cameras, focal_lengths=focal, principal_points=pan)

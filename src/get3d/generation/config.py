@@ -94,8 +94,12 @@ class InterpolateConfig(Settings):
     Attributes:
         start: seed of the first object.
         end: seed of the last object.
+        latents: one or two shapes.json, as `fit` and `generate` write them: one shape of them replaces --from, two
+            replace --from and --to.
+        shape: names of these shapes, if the files have others, too.
         change: what changes; the rest stays as in the first object.
-        space: "z" follows great circles of the latents; "w" straight lines of the styles, as the paper does.
+        space: "z" follows great circles of the latents; "w" straight lines of the styles, as the paper does. Shapes
+            that are known by their styles only, as those of `fit`, are always interpolated in "w".
         num: number of objects that are written as meshes, including both ends.
         frames: number of video frames from one end to the other; the video then runs back.
         swaps: rows and columns of `swaps.png`: geometry changes downwards, texture to the right; 0 for none.
@@ -103,6 +107,8 @@ class InterpolateConfig(Settings):
 
     start: Annotated[int, Option(flag="from", common=True), SEED] = 0
     end: Annotated[int, Option(flag="to", common=True), SEED] = 1
+    latents: tuple[Path, ...] = ()
+    shape: tuple[str, ...] = ()
     change: Code = "both"
     space: Literal["z", "w"] = "z"
     num: Annotated[int, Option(common=True), Range(2, 1000)] = 5
@@ -116,12 +122,16 @@ class VaryConfig(Settings):
 
     Attributes:
         seed: seed of the object.
+        latents: a shapes.json, as `fit` and `generate` write it, with the object; --seed is then that of the changes.
+        shape: name of the object, if the file has others, too.
         strength: how much changes, from 0 (nothing) to 1 (another object).
         change: what changes.
         num: number of variations; the object itself comes first.
     """
 
     seed: Annotated[int, Option(common=True), SEED] = 0
+    latents: Path | None = None
+    shape: str | None = None
     strength: Annotated[float, Option(common=True), Range(0, 1)] = 0.3
     change: Code = "both"
     num: Annotated[int, Option(common=True), Range(1, 1000)] = 7

@@ -127,12 +127,15 @@ def _origin(entry: Mapping[str, Any]) -> list[str]:
     if "label" in entry:
         lines.append(entry["label"])
     if "of" in entry:
-        lines.append(f"variation of seed {entry['of']}, strength {entry['strength']:g}, of {_changed(entry)}")
+        lines.append(f"variation of {_named(entry['of'])}, strength {entry['strength']:g}, of {_changed(entry)}")
     if "share" in entry:
-        lines.append(
-            f"{entry['share']:.0%} of the way from seed {entry['from']} to seed {entry['to']}, {_changed(entry)}"
-        )
+        start, end = _named(entry["from"]), _named(entry["to"])
+        lines.append(f"{entry['share']:.0%} of the way from {start} to {end}, {_changed(entry)}")
     return lines
+
+
+def _named(object_: int | str) -> str:
+    return f"seed {object_}" if isinstance(object_, int) else object_
 
 
 def _changed(entry: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import base64
 import binascii
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ __all__ = [
     "of_seeds",
     "of_training_objects",
     "read_shape_list",
+    "read_shapes",
     "require_plain_names",
     "shape_entry",
     "write_shape_list",
@@ -168,6 +169,38 @@ def read_shape_list(path: Path, generator: Generator, psi: float | None = None) 
     styles = [part if isinstance(part, Styles) else generator.styles(part, psi) for part in parts]
     geometry, texture = torch.cat([part.geometry for part in styles]), torch.cat([part.texture for part in styles])
     return ShapeList(names, Styles(geometry, texture), metadata, psi, grid)
+
+
+def read_shapes(paths: Sequence[Path], names: Sequence[str], generator: Generator) -> list[ShapeList]:
+    """The shapes of some `shapes.json`, each as a list of its own.
+
+    Args:
+        paths: of the files.
+        names: of the shapes that are wanted, in this order; empty for all.
+        generator: the model of the files.
+
+    Raises:
+        InputError: as `read_shape_list`, or no file has a shape of such a name, or more than one.
+    """
+    found: list[ShapeList] = []
+    for path in paths:
+        whole = read_shape_list(path, generator)
+        found += [
+            replace(whole, names=[name], latents=whole.latents[number], metadata=[whole.metadata[number]])
+            for number, name in enumerate(whole.names)
+        ]
+    if not names:
+        return found
+    files = ", ".join(map(str, paths)) or "no file of --latents"
+    chosen = []
+    for name in names:
+        same = [one for one in found if one.names == [name]]
+        if len(same) != 1:
+            known = ", ".join(one.names[0] for one in found[:8]) + (", …" if len(found) > 8 else "") or "none"
+            said = "no shape" if not same else f"{len(same)} shapes"
+            raise InputError(f"--shape {name}: {said} of this name in {files}; the shapes are {known}")
+        chosen += same
+    return chosen
 
 
 def require_plain_names(path: Path | str, names: list[str]) -> None:

@@ -2,6 +2,9 @@ from .features import frechet_distance as frechet_distance
 from .lightfield import LightFieldDescriptors as LightFieldDescriptors
 from .lightfield import light_field_descriptors as light_field_descriptors
 from .lightfield import light_field_distance as light_field_distance
+from .normals import histogram_distance as histogram_distance
+from .normals import light_correlation as light_correlation
+from .normals import normal_histograms as normal_histograms
 from .point_clouds import chamfer_distance as chamfer_distance
 from .point_clouds import coverage as coverage
 from .point_clouds import minimum_matching_distance as minimum_matching_distance

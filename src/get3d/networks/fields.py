@@ -17,7 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from get3d.devices import full_precision
-from get3d.materials import BASE_COLOR, outputs, split
+from get3d.materials import BASE_COLOR, initial_outputs, split
 from get3d.networks.config import UnifiedConfig
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
@@ -320,7 +320,8 @@ class UnifiedSynthesis(nn.Module):
         )
         self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=style)
         self.channels = config.channels
-        self.to_rgb = ModulatedOutput(config.texture_features, outputs(config.channels), style=style)
+        first = initial_outputs(config.channels)
+        self.to_rgb = ModulatedOutput(config.texture_features, len(first), style=style, initial=first)
         self.num_geometry_styles = self.planes.num_styles + 2
         self.num_texture_styles = self.planes.num_extra_styles + 2
 

@@ -6,7 +6,7 @@ channels-last memory, which the convolutions of CPUs and GPUs are fastest with.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -206,12 +206,18 @@ class ModulatedOutput(nn.Module):
     """A 1×1 convolution from features to outputs; a style modulates its weights, without demodulation.
 
     Linear, clamped to ±256.
+
+    Args:
+        inputs: number of features.
+        outputs: number of outputs.
+        style: size of the style code.
+        initial: the biases at first; None for zeros.
     """
 
-    def __init__(self, inputs: int, outputs: int, *, style: int) -> None:
+    def __init__(self, inputs: int, outputs: int, *, style: int, initial: Sequence[float] | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 1, 1))
-        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.bias = nn.Parameter(torch.zeros(outputs) if initial is None else torch.tensor(initial))
         self.affine = Dense(style, inputs, bias=1.0)
         self.gain = 1 / math.sqrt(inputs)
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from get3d.devices import full_precision
-from get3d.materials import outputs
+from get3d.materials import initial_outputs
 from get3d.networks.config import SeparateConfig, VolumeConfig
 from get3d.networks.fields import (
     CELL_GAIN,
@@ -221,7 +221,8 @@ class SeparateSynthesis(nn.Module):
         self.planes = PlaneSynthesis(config.planes, style=2 * style)
         self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=2 * style)
         self.channels = config.channels
-        self.to_rgb = ModulatedOutput(config.texture_features, outputs(config.channels), style=style)
+        first = initial_outputs(config.channels)
+        self.to_rgb = ModulatedOutput(config.texture_features, len(first), style=style, initial=first)
         self.num_geometry_styles = self.sdf.num_styles
         self.num_texture_styles = self.planes.num_styles + 2
 

@@ -7,7 +7,7 @@ from get3d.ranges import Range
 
 __all__ = ["LOSS_WEIGHTS", "HullConfig", "WarmupConfig"]
 
-LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0, "structure": 0.0}
+LOSS_WEIGHTS = {"color": 1.0, "mask": 5.0, "structure": 0.0, "perceptual": 0.0}
 """The image losses by name, with their default weights; `get3d.reconstruction.losses` computes them."""
 
 
@@ -45,11 +45,11 @@ class WarmupConfig:
             all codes, so that nearby codes give similar shapes, however far codes move apart.
         learning_rate: learning rate of the synthesis network; over the second half of the phase it falls to a tenth.
         code_learning_rate: learning rate of the codes, which falls in the same way.
+        light_learning_rate: learning rate of a light that is learnt, which falls in the same way.
         betas: Adam's betas.
         components: maximum number of principal components of the codes along which random shapes vary.
         bandwidth: how far random shapes may be from training objects, as a share of the spread of these: 1 for a
             Gaussian of all codes, less for many small ones around them.
-        teaching_steps: steps of the regression that teaches the mapping networks this distribution of the codes.
         discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
     """
 
@@ -60,8 +60,8 @@ class WarmupConfig:
     code_noise: Annotated[float, Range(0)] = 0.2
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.004
     code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
+    light_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
     betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
     components: Annotated[int, Range(1, 4096)] = 40
     bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.6
-    teaching_steps: Annotated[int, Range(1, 1_000_000)] = 3000
     discriminator_kimg: Annotated[float, Range(0)] = 2.0

@@ -5,18 +5,31 @@ A loss is a function of the drawn and the real images, a row of `IMAGE_LOSSES`; 
 batch.
 """
 
+from functools import cache
 from typing import Protocol
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, interpolate
 
+from get3d.files import InputError
 from get3d.images import Images
+from get3d.metrics.feature_networks import EfficientNetLite
 
-__all__ = ["IMAGE_LOSSES", "ImageLoss", "color_loss", "image_losses", "mask_loss", "structure_loss"]
+__all__ = [
+    "IMAGE_LOSSES",
+    "ImageLoss",
+    "color_loss",
+    "image_losses",
+    "mask_loss",
+    "perceptual_loss",
+    "require_losses",
+    "structure_loss",
+]
 
 MASK_SCALES = 4
+PERCEPTUAL_SCALES, SMALLEST_PERCEIVED = 4, 32
 STRUCTURE_SCALES, STRUCTURE_WINDOW, STRUCTURE_STRIDE = 3, 7, 3
 
 
@@ -77,8 +90,55 @@ def _similarity(a: Float[Tensor, "n 3 r r"], b: Float[Tensor, "n 3 r r"]) -> Flo
     return (light * (2 * covariance + c2) / (variances + c2)).mean()
 
 
-IMAGE_LOSSES: dict[str, ImageLoss] = {"color": color_loss, "mask": mask_loss, "structure": structure_loss}
+@cache
+def _network() -> EfficientNetLite:
+    return EfficientNetLite()
+
+
+def perceptual_loss(drawn: Images, real: Float[Tensor, "n 4 r r"]) -> Float[Tensor, ""]:
+    """Mean squared distance of the normalised features of a trained network, over images on grey and four resolutions.
+
+    As in Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", with
+    EfficientNet-Lite1 and without weights of channels.
+
+    Raises:
+        InputError: the network is not installed.
+    """
+    network, side = _network(), max(drawn.rgb.shape[-1], SMALLEST_PERCEIVED)
+
+    def maps(rgb: Tensor, mask: Tensor) -> list[Tensor]:
+        # Grey is 0 in [−1, 1].
+        return network.maps(interpolate(rgb * mask, (side, side), mode="bilinear"), PERCEPTUAL_SCALES)
+
+    a, b = maps(drawn.rgb, drawn.mask), maps(real[:, :3], real[:, 3:])
+    parts = [(_normalized(one) - _normalized(other)).square().sum(1).mean() for one, other in zip(a, b, strict=True)]
+    return torch.stack(parts).mean()
+
+
+def _normalized(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    return features / (features.square().sum(1, keepdim=True) + 1e-6).sqrt()
+
+
+IMAGE_LOSSES: dict[str, ImageLoss] = {
+    "color": color_loss,
+    "mask": mask_loss,
+    "structure": structure_loss,
+    "perceptual": perceptual_loss,
+}
 """The losses by name."""
+
+
+def require_losses(weights: dict[str, float], option: str = "--losses") -> None:
+    """Sees to it that losses with a weight can be computed.
+
+    Raises:
+        InputError: there is no such loss, or its network is not installed.
+    """
+    unknown = sorted(weights.keys() - IMAGE_LOSSES.keys())
+    if unknown:
+        raise InputError(f"{option} is {', '.join(unknown)}; it must be of {', '.join(IMAGE_LOSSES)}")
+    if weights.get("perceptual"):
+        _network()
 
 
 def image_losses(

@@ -16,10 +16,10 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from get3d.light_prior import LightName
+from get3d.light_prior import LightKind
 from get3d.tensors import TensorDataclass
 
-__all__ = ["EVEN", "LIGHTS", "STUDIO", "Even", "Light", "SphericalGaussians", "Studio", "turned"]
+__all__ = ["EVEN", "LIGHTS", "STUDIO", "Even", "Light", "SphericalGaussians", "Studio", "even_directions", "turned"]
 
 DEGREE = 16
 """Of the Legendre series of a clamped cosine; its error is below 0.005 for a lamp without extent."""
@@ -43,6 +43,14 @@ def turned(directions: Float[Tensor, "p 3"], angle: Float[Tensor, " p"] | Float[
     x, y, z = directions.unbind(1)
     cosine, sine = torch.cos(angle), torch.sin(angle)
     return torch.stack([cosine * x + sine * z, y, cosine * z - sine * x], dim=1)
+
+
+def even_directions(count: int) -> Float[Tensor, "{count} 3"]:
+    """Unit vectors, one for each of as many equal parts of the sphere (a Fibonacci lattice), in double precision."""
+    step = torch.arange(count, dtype=torch.float64) + 0.5
+    height, turn = 1 - 2 * step / count, step * math.pi * (3 - math.sqrt(5))
+    across = (1 - height.square()).sqrt()
+    return torch.stack([across * turn.cos(), height, across * turn.sin()], dim=1)
 
 
 @dataclass(frozen=True)
@@ -190,5 +198,5 @@ def _clamped_cosine() -> tuple[float, ...]:
 
 
 EVEN, STUDIO = Even(), Studio()
-LIGHTS: dict[LightName, Light] = {"studio": STUDIO, "even": EVEN}
+LIGHTS: dict[LightKind, Light] = {"studio": STUDIO, "even": EVEN}
 """The lights that have a name."""

@@ -21,11 +21,11 @@ from get3d.render.interpolate import interpolate
 from get3d.render.lights import Even, Light, turned
 from get3d.render.rasterize import Fragments
 
-__all__ = ["Surface", "seen_normals", "shade", "views_of"]
+__all__ = ["SMOOTHEST", "Surface", "seen_normals", "shade", "views_of"]
 
 DIELECTRIC = 0.04
 """What all that is no metal mirrors of light from straight ahead (a refractive index of 1.5)."""
-_SMOOTHEST = 0.045
+SMOOTHEST = 0.045
 """Roughness below this is this: no pixel would show a smaller highlight."""
 _SIDE, _DRAWN, _INSIDE = 32, (64, 24), 2 / 3
 """Of the table of lobes: its side, the directions drawn (heights, turns), and the share of light in the cone."""
@@ -75,7 +75,8 @@ def shade(
     facing = (normals * views).sum(1, keepdim=True).clamp(1e-4, 1)
     lobes = _Lobes.of(facing, roughness)
     mirrored = light.specular(lobes.directions(normals, views, facing), lobes.sharpness)
-    ahead = DIELECTRIC * (1 - metallic) + surface.base_color * metallic
+    # A network's colours may lie outside of [0, 1], where reflections between facets have a pole.
+    ahead = DIELECTRIC * (1 - metallic) + surface.base_color.clamp(0, 1) * metallic
     once = ahead * lobes.scale + lobes.bias
     lost = 1 - lobes.scale - lobes.bias
     average = ahead + (1 - ahead) / 21
@@ -104,7 +105,8 @@ class _Lobes:
     def of(cls, facing: Float[Tensor, "p 1"], roughness: Float[Tensor, "p 1"]) -> "_Lobes":
         """By n · v and roughness, read from a table."""
         table = _table().to(facing)
-        place = 2 * torch.cat([facing, roughness], dim=1) - 1
+        # Just inside: at the border itself, reading has no gradient.
+        place = (1 - 1e-5) * (2 * torch.cat([facing, roughness], dim=1) - 1)
         read = grid_sample(table[None], place[None, None], "bilinear", "border", align_corners=True)[0, :, 0]
         scale, bias, tilt, sharpness = read.T.split(1, dim=1)
         return cls(scale, bias, tilt, sharpness.exp())
@@ -138,7 +140,7 @@ def _table() -> Float[Tensor, "4 s s"]:
 def _row(
     roughness: float, facing: Float[Tensor, "c 1"], first: Float[Tensor, " k"], second: Float[Tensor, " k"]
 ) -> Float[Tensor, "4 c"]:
-    square = max(roughness, _SMOOTHEST) ** 4
+    square = max(roughness, SMOOTHEST) ** 4
     up = ((1 - first) / (1 + (square - 1) * first)).sqrt()
     across = (1 - up.square()).clamp(min=0).sqrt()
     half = torch.stack([across * torch.cos(torch.pi * second), across * torch.sin(torch.pi * second), up])

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from get3d.checkpoints.model import CODES, WEIGHTS
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
-from get3d.generator import Generator
+from get3d.generator import LIGHT, Generator
 from get3d.networks import Discriminator
 from get3d.ranges import Range
 from get3d.reconstruction.codes import ObjectCodes
@@ -68,7 +68,7 @@ class TrainingState:
         best: lowest value so far of the metric that names the best checkpoint.
         nonfinite_steps: steps in a row that were skipped for a gradient that was not finite.
         codes: of the training objects, of a run with a warm-up.
-        warmup_optimizer: of codes and synthesis network; None before and after the warm-up.
+        warmup_optimizer: of `warmup_learners`; None before and after the warm-up.
     """
 
     generator: Generator
@@ -82,6 +82,12 @@ class TrainingState:
     nonfinite_steps: int = 0
     codes: ObjectCodes | None = None
     warmup_optimizer: Optimizer | None = None
+
+    @property
+    def warmup_learners(self) -> list[nn.Module]:
+        """What the warm-up changes: the synthesis network, the codes, and a light that is learnt."""
+        learners = (self.generator.synthesis, self.codes, self.generator.learnt_light)
+        return [learner for learner in learners if learner is not None]
 
     def _networks(self) -> dict[str, nn.Module]:
         return {"generator.": self.generator, WEIGHTS: self.generator_ema, "discriminator.": self.discriminator}
@@ -238,13 +244,24 @@ def shown_of(checkpoint: Path) -> int:
 def start_from(path: Path, state: TrainingState) -> None:
     """Loads the networks of a model of this or a lower resolution, but not its optimisers and progress.
 
+    A light that the model has not learnt starts as a new one, and one that this run does not learn is left out.
+
     Raises:
         InputError: it cannot be read, lacks one of the three networks, or has others.
     """
     tensors = load_tensors(path).tensors
     for prefix, network in state._networks().items():
+        own, anew = network.state_dict(), (() if state.codes is None else ("mapping_",))
         try:
-            network.load_state_dict(grown(network, without_prefix(prefix, tensors)))
+            found = grown(network, without_prefix(prefix, tensors))
+            # Random styles of a warm-up are around its own codes. Of light, what both have is taken.
+            own = {name: value for name, value in own.items() if name.startswith((*anew, LIGHT))}
+            found = {
+                name: value
+                for name, value in found.items()
+                if not name.startswith(anew) and (name in own or not name.startswith(LIGHT))
+            }
+            network.load_state_dict(own | found)
         except RuntimeError as error:
             raise InputError(f"{path}: its networks do not fit this run ({error}); give another --init-from") from error
 
@@ -277,8 +294,6 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             text = f"{error}; using the previous checkpoint"
             console.print(text, style="yellow", highlight=False, markup=False, soft_wrap=True)
             continue
-        for part in ("generator", "discriminator"):
-            _require_same(path, f"its {part} has", stored.description.get(part), description[part])
         # The rates of the warm-up depend on its length, and only runs that begin with one have codes.
         same = {"resolution": None, "seed": None, "dataset": None, "warmup_kimg": 0.0}
         saved, wanted = (
@@ -286,6 +301,8 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             for values in (stored.description, description)
         )
         _require_same(path, "its run has", saved, wanted)
+        for part in ("generator", "discriminator"):
+            _require_same(path, f"its {part} has", stored.description.get(part), description[part])
         return stored
     if problems:
         raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start a new run. {problems[0]}")

@@ -20,11 +20,11 @@ from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
 from get3d.files import InputError, require_writable
 from get3d.isosurface.memory import grid_memory, require_grid_fits
 from get3d.light_prior import LightPrior
-from get3d.networks import Discriminator, DiscriminatorConfig
+from get3d.networks import Discriminator, DiscriminatorConfig, PriorConfig
 from get3d.ranges import Range, option_names, require_ranges
-from get3d.reconstruction.config import LOSS_WEIGHTS
 from get3d.reconstruction.hulls import Hulls
 from get3d.reconstruction.initial import initial_styles
+from get3d.reconstruction.losses import require_losses
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
 from get3d.training.run_config import GRID_MARGIN, OptimizerConfig, TrainConfig
@@ -162,6 +162,7 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
             grid_size=grid_size,
             classes=images.classes,
             light=_light_for(config, images),
+            prior=_prior_of(config, images),
         ),
     )
     held_out = images
@@ -181,8 +182,7 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
         return left_out, (f"no warm-up: {source} has no codes of the objects of {config.data}",)
     if int(images.object.bincount().max()) < 2:
         return left_out, (f"no warm-up: {config.data} has one image of each object",)
-    unknown = sorted(config.warmup.losses.keys() - LOSS_WEIGHTS.keys())
-    _require(not unknown, "--warmup.losses", ", ".join(unknown), f"of {', '.join(LOSS_WEIGHTS)}")
+    require_losses(config.warmup.losses, "--warmup.losses")
     whole = config.warmup.views * world * config.grad_accum_steps
     shared = (
         f" × processes ({world}) × --grad-accum-steps ({config.grad_accum_steps})"
@@ -203,26 +203,37 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
     return config, ()
 
 
+def _prior_of(config: TrainConfig, images: ImageDataset) -> PriorConfig:
+    """That of the warm-up, or else of the model that the run begins with."""
+    if not config.warmup_total:
+        return config.generator.prior
+    warmup = config.warmup
+    return PriorConfig.of(len(images.objects), warmup.components, warmup.bandwidth)
+
+
 def _light_for(config: TrainConfig, images: ImageDataset) -> LightPrior:
-    """The light of the images, if the materials that are asked for can be learnt in it.
+    """The light of the images, if the materials that are asked for can be learnt in it; learnt if it is not known.
 
     Raises:
         InputError: they cannot.
     """
     materials, option = config.generator.materials, "--generator.materials"
+    known = images.light
     if materials == "color":
-        return LightPrior() if images.light is None else images.light
-    if images.light is None:
-        raise InputError(
-            f"{option} is {materials}, but {config.data / 'dataset.json'} does not say what lights its images; take "
-            "--generator.materials color, or images made with `get3d render` or `get3d synth`"
-        )
-    if materials == "pbr" and images.light != replace(images.light, shading="pbr"):
+        if config.light == "learnt":
+            raise InputError(
+                f"--light is learnt, but with {option} color the light is in the texture; take base_color or pbr, or "
+                "leave out --light"
+            )
+        return LightPrior() if known is None else known
+    if known is None:
+        return LightPrior("learnt", shading="pbr" if materials == "pbr" else "matte")
+    if materials == "pbr" and known.shading != "pbr":
         raise InputError(
             f"{option} is pbr, but the images of {config.data} are matte, so nothing shows roughness and metallic; "
             "take base_color, or make the dataset with --shading pbr"
         )
-    return images.light
+    return replace(known, kind="learnt") if config.light == "learnt" else known
 
 
 def _known_by(images: ImageDataset) -> str:

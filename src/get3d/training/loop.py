@@ -94,7 +94,7 @@ def train(config: TrainConfig, console: Console) -> Path:
                     else:
                         warmup_step(state, next(known), config, ranks, hulls)
                         if state.cur_nimg >= config.warmup_total:
-                            end_warmup(state, config, labels)
+                            end_warmup(state, labels)
                     stopped, late = ranks.any(stop.signal is not None, logger.late)
                     finished = stopped or state.cur_nimg >= config.total
                     logger.log_step(state, finished=finished, late=late)
@@ -312,7 +312,7 @@ def start(config: TrainConfig, objects: int = 0) -> TrainingState:
     )
     if config.warmup_total:
         state.codes = ObjectCodes(objects, config.generator.w_dim).to(device)
-        groups = [{"params": list(module.parameters())} for module in (generator.synthesis, state.codes)]
+        groups = [{"params": list(module.parameters())} for module in state.warmup_learners]
         state.warmup_optimizer = torch.optim.Adam(groups, betas=config.warmup.betas, fused=device.type != "cpu")
     if config.init_from is not None:
         start_from(model_file(config.init_from), state)

@@ -95,6 +95,8 @@ class TrainConfig:
         warmup_kimg: length of the warm-up at the start of the run, in which the generator learns by reconstructing
             training objects from their images; 0 for none, as published.
         grid_size: side of the cube that contains the shapes; by default 0.1 more than the length of the objects.
+        light: light of the training images: "auto" is that in dataset.json, or a learnt one if there is none; "learnt"
+            learns it in any case.
         generator: sizes of the generator.
         discriminator: sizes of the discriminator.
         objective: weights of the loss terms.
@@ -136,6 +138,7 @@ class TrainConfig:
     kimg: Annotated[float, Range(0, 1e9, above=True)] = 1000.0
     warmup_kimg: Annotated[float, Range(0, 1e9)] = 0.0
     grid_size: Annotated[float | None, Range(0, 2, above=True, below=True)] = None
+    light: Literal["auto", "learnt"] = "auto"
     generator: GeneratorConfig = field(default_factory=GeneratorConfig)
     discriminator: DiscriminatorConfig = field(default_factory=DiscriminatorConfig)
     objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)

@@ -21,7 +21,7 @@ from get3d.training.config import PreparedRun, TrainConfig
 from get3d.training.folder import write_config
 from get3d.training.monitor import Monitor
 from get3d.training.trackers import open_trackers
-from get3d.training.warmup_step import teach_prior
+from get3d.training.warmup_step import fit_prior
 
 __all__ = ["RunLogger"]
 
@@ -136,7 +136,7 @@ class RunLogger:
         assert self._monitor is not None
         best = False
         if state.warmup_optimizer is not None and (snapshot or checkpoint):
-            teach_prior(state.generator_ema, state.codes, self._config, self._labels)
+            fit_prior(state.generator_ema, state.codes, self._labels)
         if snapshot:
             best = self._snapshot(state, self._monitor)
         elif tick:

@@ -2,8 +2,8 @@
 
 The generator learns as a multi-view auto-decoder. Each training object has a code in W; its shape is made once and
 drawn by the cameras of a few of its images; generator and codes make the difference from these images small. These and
-further objects are also held against their visual hulls, which needs neither surface nor image. Then the mapping
-networks are taught a distribution around the codes, so that random latents give such objects.
+further objects are also held against their visual hulls, which needs neither surface nor image. Then random latents
+give styles of a distribution around the codes, and such objects.
 """
 
 import math
@@ -16,8 +16,8 @@ from get3d.cameras import Cameras
 from get3d.datasets.loader import Batch, to_network
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.generator import Generator
-from get3d.networks import Fields, MappingNetwork
-from get3d.reconstruction.codes import CodePrior, ObjectCodes, teach_mapping
+from get3d.networks import Fields, PriorMapping
+from get3d.reconstruction.codes import ObjectCodes
 from get3d.reconstruction.hulls import Hulls, at_lattice, hull_loss, lattice_sdf, stratified_axis
 from get3d.reconstruction.losses import image_losses
 from get3d.training.checkpoint import TrainingState
@@ -27,7 +27,7 @@ from get3d.training.monitor import add_statistic
 from get3d.training.objective import surface_loss
 from get3d.training.update import finish_step, seed_of, update
 
-__all__ = ["end_warmup", "teach_prior", "warmup_step"]
+__all__ = ["end_warmup", "fit_prior", "warmup_step"]
 
 LAST_RATE = 0.1
 """What is left of the learning rates at the end."""
@@ -58,7 +58,7 @@ def warmup_step(
         add_statistic(state.sums, name, value, 1 / len(parts))
 
     _set_rates(state, config)
-    learners = nn.ModuleList([generator.synthesis, state.codes])
+    learners = nn.ModuleList(state.warmup_learners)
     for part in parts:
         styles = state.codes(part.objects, part.noise)
         with config.autocast(device):
@@ -152,51 +152,29 @@ def _set_rates(state: TrainingState, config: TrainConfig) -> None:
     assert state.warmup_optimizer is not None
     progress = min(max(2 * state.cur_nimg / config.warmup_total - 1, 0.0), 1.0)
     left = LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * progress))
-    rates = (config.warmup.learning_rate, config.warmup.code_learning_rate)
+    warmup = config.warmup
+    rates = [warmup.learning_rate, warmup.code_learning_rate]
+    if state.generator.learnt_light is not None:
+        rates.append(warmup.light_learning_rate)
     for group, rate in zip(state.warmup_optimizer.param_groups, rates, strict=True):
         group["lr"] = rate * left
 
 
-def end_warmup(state: TrainingState, config: TrainConfig, labels: Tensor) -> None:
-    """Teaches the mapping networks of the generator and of its average; the codes do not change any more.
+def end_warmup(state: TrainingState, labels: Tensor) -> None:
+    """Puts the distributions of random styles around the codes, which do not change any more.
 
     Args:
         state: changed in place.
-        config: the run's configuration.
         labels: [n] class of each object.
     """
-    teach_prior(state.generator, state.codes, config, labels)
-    teach_prior(state.generator_ema, state.codes, config, labels)
+    fit_prior(state.generator, state.codes, labels)
+    fit_prior(state.generator_ema, state.codes, labels)
     state.warmup_optimizer = None
 
 
-def teach_prior(generator: Generator, codes: ObjectCodes | None, config: TrainConfig, labels: Tensor) -> None:
-    """Gives a generator mapping networks that give the prior of the codes as they are now.
-
-    They are made anew each time, so that nothing depends on when a snapshot was taken.
-    """
+def fit_prior(generator: Generator, codes: ObjectCodes | None, labels: Tensor) -> None:
+    """Gives a generator the distributions around the codes as they are now."""
     assert codes is not None
-    warmup, classes = config.warmup, max(len(config.generator.classes), 1)
-    for number, (name, mapping) in enumerate(_mappings(generator).items()):
-        random = torch.Generator().manual_seed(seed_of(config.seed, name))
-        styles = codes.styles.detach()[:, number]
-        priors = [
-            CodePrior.fitted(styles[labels == label], warmup.components, warmup.bandwidth) for label in range(classes)
-        ]
-        _reset(mapping, seed_of(config.seed, "mapping", name))
-        teach_mapping(mapping, priors, random, warmup.teaching_steps)
-
-
-def _mappings(generator: Generator) -> dict[str, MappingNetwork]:
-    return {"geometry": generator.mapping_geometry, "texture": generator.mapping_texture}
-
-
-@torch.no_grad()
-def _reset(mapping: MappingNetwork, seed: int) -> None:
-    """The initial weights of a seed, whatever was drawn before."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        fresh = MappingNetwork(
-            z_dim=mapping.z_dim, w_dim=mapping.w_dim, layers=len(mapping.layers), label_dim=mapping.label_dim
-        )
-    mapping.load_state_dict(fresh.state_dict())
+    for number, mapping in enumerate((generator.mapping_geometry, generator.mapping_texture)):
+        assert isinstance(mapping, PriorMapping)
+        mapping.fit(codes.styles.detach()[:, number], labels)

@@ -1,11 +1,13 @@
-"""What is added to viser's page, which has no options for it: the browser's dark mode, and a layout for phones."""
+"""What is added to viser's page, which has no options for it: the browser's dark mode, a layout for phones, and files
+that are dropped on it."""
 
 import gzip
 from functools import cache
 
 __all__ = ["adapted"]
 
-# viser's page is dark if its address says so, and its panel lies over the objects in a narrow window.
+# viser's page is dark if its address says so, and its panel lies over the objects in a narrow window. A file that is
+# dropped goes to the first button for files, if there is one.
 _HEAD = b"""<head>
 <script>
 if (matchMedia("(prefers-color-scheme: dark)").matches) {
@@ -13,6 +15,16 @@ if (matchMedia("(prefers-color-scheme: dark)").matches) {
   address.searchParams.set("darkMode", "");
   history.replaceState(null, "", address);
 }
+addEventListener("dragover", event => event.preventDefault());
+addEventListener("drop", event => {
+  event.preventDefault();
+  const input = document.querySelector("input[type=file]"), [file] = event.dataTransfer.files;
+  if (!input || !file) return;
+  const one = new DataTransfer();
+  one.items.add(file);
+  input.files = one.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+});
 </script>
 <style>
 :root[data-mantine-color-scheme="dark"] div:has(> canvas) { background: #454d55; }

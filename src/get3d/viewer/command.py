@@ -74,6 +74,8 @@ def open_page(config: ViewConfig, generator: "Generator | None" = None) -> Page:
     title = f"get3d: {first.name or first}"
     if generator is not None:
         return _model_page(config, title, generator)
+    if config.latents is not None and (first.suffix.lower() in SUFFIXES or data_page.is_dataset(first)):
+        raise InputError(f"--latents {config.latents}: has shapes of a model, and {first} is none; leave it out")
     if first.suffix.lower() in SUFFIXES:
         meshes = files_page.load(config.targets)
         server = start_server(config.host, config.port, title)
@@ -106,7 +108,7 @@ def _model_page(config: ViewConfig, title: str, generator: "Generator | None") -
         texture=config.texture,
         device=config.device,
     )
-    studio = Studio(settings, generator)
+    studio = Studio(settings, generator, config.latents)
     server = start_server(config.host, config.port, title)
     shown = ModelPage(server, studio)
 

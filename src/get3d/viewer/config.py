@@ -17,6 +17,7 @@ class ViewConfig:
 
     Attributes:
         targets: a model (name, folder, run or checkpoint), a dataset folder, or mesh files.
+        latents: a shapes.json, as `fit` and `generate` write it, whose shapes the page of a model begins with.
         out: folder for objects that are saved from the page of a model.
         psi: initial truncation of a model.
         grid: resolution of the grid for extracting surfaces of a model.
@@ -30,6 +31,7 @@ class ViewConfig:
     """
 
     targets: Annotated[tuple[str, ...], Option(positional="MODEL|DATA|FILE")]
+    latents: Path | None = None
     out: Annotated[Path, Option(common=True)] = Path("viewed")
     psi: Annotated[float, Range(0, 2)] = PSI
     grid: Annotated[int | None, Option(default="as in training"), Range(4, 1024)] = None

@@ -16,8 +16,7 @@ from get3d.checkpoints.model import model_file
 from get3d.files import FORMAT, InputError, read_json, require_format, write_json
 from get3d.generator import Generator
 from get3d.latents import Styles
-from get3d.networks import MappingNetwork
-from get3d.reconstruction.codes import CodePrior
+from get3d.networks import Mapping, StylePrior
 from get3d.storage import restore
 
 __all__ = [
@@ -61,7 +60,7 @@ def find_directions(generator: Generator) -> list[Direction]:
     found: list[Direction] = []
     # On the CPU, so that a direction has the same sign on every device.
     random = torch.Generator().manual_seed(0)
-    mappings: dict[Kind, MappingNetwork] = {
+    mappings: dict[Kind, Mapping] = {
         "geometry": generator.mapping_geometry,
         "texture": generator.mapping_texture,
     }
@@ -74,7 +73,7 @@ def find_directions(generator: Generator) -> list[Direction]:
             # Otherwise the first components would be the differences between classes.
             mean = torch.stack([styles[label.cpu() == number].mean(0) for number in range(classes)])
             styles = styles - mean[label.cpu()]
-        axes = CodePrior.fitted(styles, COUNT).directions
+        axes = StylePrior.fitted(styles, COUNT).directions
         # The sign of a component is arbitrary: its largest number is positive here.
         axes = axes * axes.gather(1, axes.abs().argmax(1, keepdim=True)).sign()
         for number, vector in enumerate(axes.float().tolist()):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,7 +16,10 @@ from get3d.export.gltf import glb_bytes
 from get3d.materials import BASE_COLOR, CHANNELS
 from get3d.meshes import Mesh, MeshBatch
 
-__all__ = ["LIT", "NORMALS", "Look", "Shown", "preview_of", "shown", "views_of"]
+if TYPE_CHECKING:
+    import viser
+
+__all__ = ["LIT", "NORMALS", "Look", "Shown", "draw", "preview_of", "shown", "views_of"]
 
 LIT, NORMALS = "lit", "normals"
 _UNLIT = "KHR_materials_unlit"
@@ -70,6 +73,15 @@ def shown(textured: TexturedMesh, look: Look) -> Shown:
         texture = unit_to_bytes(torch.tensor([[textured.constant(look.view)]]))
     image = unit_to_bytes(untoned(bytes_to_unit(texture).expand(-1, -1, 3)))
     return Shown(glb_bytes(replace(textured, textures={BASE_COLOR: image}, constants={}), _set_unlit), edges)
+
+
+def draw(scene: "viser.SceneApi", made: Shown) -> None:
+    """Shows an object in a window, in place of the one before."""
+    scene.add_glb("/object", made.glb)
+    edges = np.zeros((1, 2, 3), np.float32) if made.edges is None else made.edges
+    scene.add_line_segments(
+        "/edges", edges, (40, 40, 40), thickness=1.0, thickness_units="screen", visible=made.edges is not None
+    )
 
 
 def preview_of(mesh: MeshBatch, values: Mapping[str, Float[Tensor, "v _"]], look: Look) -> Shown:

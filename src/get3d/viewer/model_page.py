@@ -16,7 +16,8 @@ from get3d.generation.manifest import MANIFEST
 from get3d.viewer.camera import look_as_in_training, open_as_in_training
 from get3d.viewer.lamps import Lamps
 from get3d.viewer.latest import Latest
-from get3d.viewer.look import Look, Shown, shown, views_of
+from get3d.viewer.look import Look, Shown, draw, shown, views_of
+from get3d.viewer.photo_fit import Fits, PhotoFit
 from get3d.viewer.studio import NEIGHBOURS, Pick, Studio
 from get3d.viewer.windows import Windows, on_press, on_use
 
@@ -34,17 +35,17 @@ _NOTHING = "nothing kept yet"
 
 
 class ModelPage:
-    """The windows of a model, and two worker threads, so that previews never wait for textures."""
+    """The windows of a model, and worker threads, so that previews never wait for textures, nor these for fits."""
 
     def __init__(self, server: viser.ViserServer, studio: Studio) -> None:
         self.studio = studio
-        self.previews, self.objects = Latest("previews"), Latest("objects")
+        self.previews, self.objects, self.fits = Latest("previews"), Latest("objects"), Fits()
         self._windows = Windows(server, lambda client: Window(client, self))
 
     def stop(self) -> None:
         """Ends the threads."""
-        self.previews.stop()
-        self.objects.stop()
+        for worker in (self.fits, self.previews, self.objects):
+            worker.stop()
 
     def rename(self, number: int, name: str) -> None:
         """Gives a direction a name in all windows.
@@ -91,14 +92,17 @@ class Window:
             self._build(client.gui)
             open_as_in_training(client, self._studio.generator.config.cameras)
             self._pick = self._from_sliders()
-            self._show()
+            for title, pick in self._studio.listed.items():
+                self._hold(title, pick)
+            self._set(next(iter(self._studio.listed.values()), self._pick))
 
     def close(self) -> None:
         """Drops what was asked for and is not shown yet."""
         with self._lock:
             self._closed = True
             self._version += 1
-        for worker in (self._page.previews, self._page.objects):
+        self._photo.cancel()
+        for worker in (self._page.previews, self._page.objects, self._page.fits):
             worker.forget(self._client.client_id)
 
     def _build(self, gui: viser.GuiApi) -> None:
@@ -135,6 +139,7 @@ class Window:
             on_use(self._client, gui.add_button("Geometry of the first, texture of the second"), self._mix)
             self._share = gui.add_slider("From first to second", 0.0, 1.0, 0.01, 0.0)
             on_use(self._client, self._share, self._go_between)
+        self._photo = PhotoFit(self._client, self._page.fits, self._studio, self._class, self._watched, self._fitted)
         with gui.add_folder("History"):
             self._undo = gui.add_button("Undo", disabled=True)
             on_use(self._client, self._undo, partial(self._step, forward=False))
@@ -176,9 +181,11 @@ class Window:
 
     # Requests
 
+    def _class(self) -> str | None:
+        return self._label.value if self._label else None
+
     def _drawn(self, geometry_seed: int, texture_seed: int) -> Pick:
-        label = self._label.value if self._label else None
-        return self._studio.pick(geometry_seed, texture_seed, self._psi.value, label)
+        return self._studio.pick(geometry_seed, texture_seed, self._psi.value, self._class())
 
     def _from_sliders(self) -> Pick:
         return self._drawn(self._geometry.value, self._texture.value)
@@ -242,16 +249,22 @@ class Window:
     def _take_one(self) -> None:
         self._change(lambda _: self._near[int(self._take.value) - 1])
 
+    def _fitted(self, pick: Pick | None) -> None:
+        self._redraw() if pick is None else self._change(lambda _: pick)
+
     def _keep(self) -> None:
         with self._lock:
             if any(kept is self._pick for kept in self._kept.values()):
                 return
-            title = f"{len(self._kept) + 1}: {self._pick.title}"
-            self._kept[title] = self._pick
-            for dropdown in (self._first, self._second):
-                chosen = dropdown.value
-                dropdown.options = list(self._kept)
-                dropdown.value = title if dropdown is self._second or chosen == _NOTHING else chosen
+            self._hold(self._pick.title, self._pick)
+
+    def _hold(self, title: str, pick: Pick) -> None:
+        title = f"{len(self._kept) + 1}: {title}"
+        self._kept[title] = pick
+        for dropdown in (self._first, self._second):
+            chosen = dropdown.value
+            dropdown.options = list(self._kept)
+            dropdown.value = title if dropdown is self._second or chosen == _NOTHING else chosen
 
     def _chosen(self) -> tuple[Pick, Pick]:
         if not self._kept:
@@ -353,18 +366,22 @@ class Window:
             if version != self._version or (state == "preview" and self._ready):
                 return
             self._ready = state == "ready"
-            self._draw(made)
+            if made is not None:
+                draw(self._client.scene, made)
             self._say("no surface" if made is None else state)
 
-    def _draw(self, made: Shown | None) -> None:
-        if made is None:
-            return
-        scene = self._client.scene
-        scene.add_glb("/object", made.glb)
-        edges = np.zeros((1, 2, 3), np.float32) if made.edges is None else made.edges
-        scene.add_line_segments(
-            "/edges", edges, (40, 40, 40), thickness=1.0, thickness_units="screen", visible=made.edges is not None
-        )
+    def _watched(self) -> Callable[[Pick], None]:
+        """What shows objects that are not the window's own, until the user looks at another one."""
+        with self._lock:
+            version, look = self._version, self._look()
+
+        def show(pick: Pick) -> None:
+            made = self._studio.preview(pick, look)
+            with self._lock:
+                if version == self._version and made is not None:
+                    draw(self._client.scene, made)
+
+        return show
 
     def _say(self, state: str) -> None:
         self._state.value = f"{state}: {self._pick.title}"

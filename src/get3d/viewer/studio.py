@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +14,14 @@ from jaxtyping import UInt8
 
 from get3d.export import TexturedMesh
 from get3d.files import require_writable
-from get3d.generation.config import Settings
+from get3d.generation.config import PSI, Settings
+from get3d.generation.interpolation import variations
 from get3d.generation.objects import add_object, is_taken, require_addable, shapes_of, textured_object
 from get3d.generation.settings import open_generator, set_grid
-from get3d.generation.shape_list import ShapeList
+from get3d.generation.shape_list import ShapeList, read_shapes
 from get3d.generation.turntable import columns_for, seen_from, sheet
 from get3d.generator import Generator
-from get3d.latents import Latents, Styles, between, near
+from get3d.latents import Latents, Styles, between, between_styles
 from get3d.ranges import require_ranges
 from get3d.viewer.directions import DIRECTIONS, directions_file, moved, read_directions, renamed, write_directions
 from get3d.viewer.look import Look, Shown, preview_of
@@ -42,6 +44,8 @@ class Pick:
         geometry_seed: seed of the geometry; None if it does not come from a seed.
         texture_seed: seed of the texture, likewise.
         steps: distance along each of the model's directions in standard deviations; empty if it was not moved.
+        styles: of an object that no latents give, for every layer; psi truncates them, too, and the latents say only
+            the class.
     """
 
     latents: Latents
@@ -49,12 +53,14 @@ class Pick:
     geometry_seed: int | None = None
     texture_seed: int | None = None
     steps: tuple[float, ...] = ()
+    styles: Styles | None = None
 
     @property
     def title(self) -> str:
         """A title that tells objects apart."""
+        unseeded = "varied" if self.styles is None else "fitted"
         parts = [
-            f"{what} {'varied' if seed is None else seed}"
+            f"{what} {unseeded if seed is None else seed}"
             for what, seed in (("geometry", self.geometry_seed), ("texture", self.texture_seed))
         ]
         return f"{', '.join(parts)}, ψ {self.psi:g}{', moved' if any(self.steps) else ''}"
@@ -76,17 +82,18 @@ class Neighbours:
 class Studio:
     """A model that several windows use; calls run one after the other."""
 
-    def __init__(self, settings: Settings, generator: Generator | None = None) -> None:
+    def __init__(self, settings: Settings, generator: Generator | None = None, listed: Path | None = None) -> None:
         """Loads the model.
 
         Args:
             settings: how objects are made.
             generator: the model, of which a copy is used; None loads that of `settings`.
+            listed: a shapes.json whose shapes windows begin with.
 
         Raises:
             InputError: as `get3d generate`.
         """
-        self.settings = settings
+        self.settings, self.named = settings, generator is None
         if generator is None:
             self.generator = open_generator(settings)
             self._names = directions_file(settings.model, settings.out)
@@ -100,6 +107,8 @@ class Studio:
         require_addable(self.generator, settings)
         self.look = Look(self.generator.isosurface.grid.resolution, settings.faces)
         self.directions = read_directions(self._names, self.generator)
+        shapes = [] if listed is None else read_shapes([listed], [], self.generator)
+        self.listed = {one.names[0]: self._of_list(one) for one in shapes}
         # Their own grid, and no waiting for textures.
         self._coarse: Generator = copy.deepcopy(self.generator)
         self._coarse.use_grid(min(COARSE, self.look.grid))
@@ -133,7 +142,10 @@ class Studio:
                 self.directions, self._steps(geometry), self._steps(texture), strict=True
             )
         )
-        return Pick(latents, geometry.psi, geometry.geometry_seed, texture.texture_seed, steps)
+        mixed = Pick(latents, geometry.psi, geometry.geometry_seed, texture.texture_seed, steps)
+        if geometry.styles is None and texture.styles is None:
+            return mixed
+        return replace(mixed, psi=1.0, styles=Styles(self._still(geometry).geometry, self._still(texture).texture))
 
     def between(self, start: Pick, end: Pick, share: float) -> Pick:
         """An interpolation between two objects of the same class.
@@ -146,7 +158,27 @@ class Studio:
         psi = (1 - share) * start.psi + share * end.psi
         pairs = zip(self._steps(start), self._steps(end), strict=True)
         steps = tuple((1 - share) * low + share * high for low, high in pairs)
-        return Pick(between(start.latents, end.latents, share, share), psi, steps=steps)
+        pick = Pick(between(start.latents, end.latents, share, share), psi, steps=steps)
+        if start.styles is None and end.styles is None:
+            return pick
+        return replace(pick, psi=1.0, styles=between_styles(self._still(start), self._still(end), share, share))
+
+    def _of_list(self, one: ShapeList) -> Pick:
+        """A shape of a shapes.json."""
+        if isinstance(one.latents, Styles):
+            return self.of_styles(one.latents)
+        seed = one.metadata[0].get("seed")
+        return Pick(one.latents, one.psi, seed, seed)
+
+    @torch.no_grad()
+    def of_styles(self, styles: Styles, label: str | None = None) -> Pick:
+        """An object that no latents give.
+
+        Args:
+            styles: of one shape.
+            label: its class, of a model of several.
+        """
+        return Pick(self.generator.sample_latents(1, 0, label), 1.0, styles=self.generator.require_styles(styles))
 
     def rename(self, number: int, name: str) -> None:
         """Gives a direction a name, and stores all of them beside the model.
@@ -190,17 +222,21 @@ class Studio:
             strength: how much changes, from 0 to 1.
             seed: of what changes.
         """
-        drawn = near(
-            pick.latents,
+        generator, label = self.generator, pick.latents.label
+        codes = variations(
+            generator,
+            pick.latents if pick.styles is None else self._still(pick),
             NEIGHBOURS,
             geometry=strength,
             texture=strength,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        label = pick.latents.label
-        label = None if label is None else label.expand(NEIGHBOURS)
-        drawn = Latents(drawn.geometry, drawn.texture, label)
-        picks = [Pick(drawn[number], pick.psi, steps=pick.steps) for number in range(NEIGHBOURS)]
+            psi=PSI,
+            label=None if label is None else generator.config.classes[int(label)],
+            random=torch.Generator().manual_seed(seed),
+        )[1:]
+        if isinstance(codes, Styles):
+            picks = [Pick(pick.latents, 1.0, steps=pick.steps, styles=codes[number]) for number in range(NEIGHBOURS)]
+        else:
+            picks = [Pick(codes[number], pick.psi, steps=pick.steps) for number in range(NEIGHBOURS)]
         images = []
         for one in picks:
             # On the grid of objects: a coarse one loses thin parts, which is what one wants to compare.
@@ -238,6 +274,13 @@ class Studio:
             name = f"{stem}{int(name[len(stem) :] or 1) + 1}" if stem != name else f"{name}-2"
         return name
 
+    def copy(self) -> Generator:
+        """The model on its own grid, for work that takes long."""
+        with self._turn:
+            copied = copy.deepcopy(self.generator)
+        copied.use_grid(copied.config.grid_resolution)
+        return copied
+
     @contextmanager
     def _on(self, grid: int) -> Iterator[None]:
         """The generator for one caller, on a grid."""
@@ -248,8 +291,15 @@ class Studio:
     def _steps(self, pick: Pick) -> tuple[float, ...]:
         return pick.steps or (0.0,) * len(self.directions)
 
+    def _still(self, pick: Pick) -> Styles:
+        """The styles of an object, where it has not been moved along directions."""
+        if pick.styles is None or pick.psi == 1:
+            return self.generator.styles(pick.latents, pick.psi) if pick.styles is None else pick.styles
+        mean = self.generator.styles(pick.latents, 0.0)
+        return between_styles(mean, pick.styles, pick.psi, pick.psi)
+
     def _styles(self, pick: Pick) -> Styles:
-        return moved(self.generator.styles(pick.latents, pick.psi), self.directions, self._steps(pick))
+        return moved(self._still(pick), self.directions, self._steps(pick))
 
     def _shape_list(self, pick: Pick, name: str) -> ShapeList:
         """In styles: objects of a shapes.json share one truncation, those of a page need not."""

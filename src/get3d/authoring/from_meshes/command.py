@@ -42,6 +42,7 @@ from get3d.devices import device_named
 from get3d.distributed.processes import Ranks, joined
 from get3d.files import InputError, contained, writing
 from get3d.light_prior import LightPrior
+from get3d.render.lights import LIGHTS
 
 __all__ = ["Outcome", "render_models", "validate"]
 
@@ -279,7 +280,7 @@ def _draw(
             cameras,
             config.resolution,
             config.supersample,
-            prior.kind,
+            LIGHTS[prior.kind],
             shading=config.shading,
             turns=turns,
         )
