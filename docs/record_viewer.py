@@ -1,4 +1,4 @@
-"""Records the images of the live page that README.md and docs/viewer.md show, with real clicks.
+"""Records the images of pages that README.md and docs/viewer.md show, with real clicks.
 
 Usage: python docs/record_viewer.py [FOLDER]     by default docs/images; needs the packages of `make test` and chromium
 """
@@ -6,7 +6,7 @@ Usage: python docs/record_viewer.py [FOLDER]     by default docs/images; needs t
 import io
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +17,14 @@ from rich.console import Console
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
-from browser import choose, chromium, enter, wait_for_field, watched
+from browser import choose, chromium, enter, wait_for_field, wait_for_objects, watched
 from get3d.authoring.procedural import SynthConfig, synthesize
+from get3d.datasets.check import check
+from get3d.datasets.check_html import write_page
+from get3d.evaluation.report import EvaluateConfig, evaluate
 from get3d.files import writing
+from get3d.generation.config import GenerateConfig
+from get3d.generation.generate import generate
 from get3d.viewer.command import open_page
 from get3d.viewer.config import ViewConfig
 
@@ -27,6 +32,10 @@ VIEWPORT = {"width": 1000, "height": 640}
 WIDTH = 720
 """Of the recording, in pixels."""
 COLORS = 128
+HEIGHT, SCALE = 844, 0.7
+"""Of the images: of the windows in pixels, and how much smaller they are."""
+QUIET = 4000
+"""Milliseconds without a change after which all of a page is there."""
 SEED = "7"
 
 
@@ -79,10 +88,11 @@ def drag_slider(recording: Recording, number: int, share: float, steps: int) -> 
 
 
 def opened(browser: Browser, address: str, **context: object) -> Page:
-    """A window of the page, without viser's remark on browsers that draw in software."""
+    """A window of the page; of a live one without viser's remark on browsers that draw in software."""
     page = watched(browser, offline=False, **context).page
     page.goto(address)
-    page.get_by_role("alert").get_by_role("button").dispatch_event("click")
+    if address.startswith("http"):
+        page.get_by_role("alert").get_by_role("button").dispatch_event("click")
     return page
 
 
@@ -127,33 +137,26 @@ def record(page: Page, steps: int) -> Recording:
 
 
 def main(folder: Path) -> None:
-    """Writes the recording, and images of the pages of a model, a dataset and files, one of them on a phone."""
+    """Writes the recording, and an image of each page: on a desktop, dark, and on a phone."""
     quiet = Console(quiet=True)
     with tempfile.TemporaryDirectory() as temporary, chromium() as browser:
         out = Path(temporary)
         with live_page(ViewConfig(("chair",), out=out / "viewed", port=0)) as address:
             record(opened(browser, address, viewport=VIEWPORT), steps=8).save(folder / "viewer.gif")
-            page = opened(browser, address, viewport={"width": 1200, "height": 1000})
-            for place in (0, 1):
-                enter(page, place, SEED)
-            wait_for_field(page, f"^ready: geometry {SEED}, texture {SEED}")
-            page.get_by_role("button", name="More like this").last.click()
-            page.get_by_role("button", name="3", exact=True).wait_for()
-            page.wait_for_timeout(1000)
-            page.screenshot(path=folder / "viewer-live.png")
-            phone = opened(browser, address, viewport={"width": 390, "height": 700})
-            wait_for_field(phone, "^ready")
-            phone.wait_for_timeout(1000)
-            images = [phone.screenshot()]
+            looks(browser, address, steered).save(folder / "viewer-live.png")
         data = synthesize(SynthConfig("chair", out / "data", shapes=6, views=24, resolution=64, workers=1), quiet)
         with live_page(ViewConfig((str(data),), port=0)) as address:
-            images.insert(0, at_rest(browser, address, r"24 images$"))
+            looks(browser, address, says(r"24 images$")).save(folder / "viewer-data.png")
         files = [str(path) for path in sorted((data / "meshes").glob("*.glb"))[:3]]
         with live_page(ViewConfig(tuple(files), port=0)) as address:
-            images.insert(1, at_rest(browser, address, "triangles$"))
-        side_by_side([Image.open(io.BytesIO(content)).convert("RGB") for content in images]).save(
-            folder / "viewer-others.png"
-        )
+            looks(browser, address, says("triangles$")).save(folder / "viewer-files.png")
+        generate(GenerateConfig("chair", out=out / "made", num=8, device="cpu"), quiet)
+        looks(browser, (out / "made/index.html").as_uri(), turning).save(folder / "viewer-page.png")
+        write_page(check(data), out / "check.html")
+        looks(browser, (out / "check.html").as_uri(), turning).save(folder / "viewer-check.png")
+        numbers = {"references": 2, "ratio": 4, "points": 1024, "train_objects": 4, "images": 0, "textures": 0}
+        evaluate(EvaluateConfig(("chair",), data, out=out, device="cpu", distances=("cd",), **numbers), quiet)
+        looks(browser, (out / "report.html").as_uri(), turning).save(folder / "viewer-evaluate.png")
 
 
 @contextmanager
@@ -166,22 +169,59 @@ def live_page(config: ViewConfig) -> Iterator[str]:
         live.stop()
 
 
-def at_rest(browser: Browser, address: str, pattern: str) -> bytes:
-    """A page once a field says something."""
-    page = opened(browser, address, viewport={"width": 900, "height": 700})
-    wait_for_field(page, pattern)
-    page.wait_for_timeout(3000)
-    return page.screenshot()
+def says(pattern: str) -> Callable[[Page], None]:
+    """What waits until a field of a live page says something."""
+
+    def wait(page: Page) -> None:
+        wait_for_field(page, pattern)
+
+    return wait
 
 
-def side_by_side(images: Sequence[Image.Image]) -> Image.Image:
-    """Images of one height in a row."""
-    sheet = Image.new("RGB", (sum(image.width + 10 for image in images), images[0].height), "grey")
+def steered(page: Page) -> None:
+    """Shows another object of a live page, and its variations."""
+    for place in (0, 1):
+        enter(page, place, SEED)
+    wait_for_field(page, f"^ready: geometry {SEED}, texture {SEED}")
+    page.get_by_role("button", name="More like this").last.click()
+    page.get_by_role("button", name="3", exact=True).wait_for()
+
+
+def turning(page: Page) -> None:
+    """Scrolls to the objects of a page, and waits for those that are seen."""
+    objects = page.locator(".objects").first
+    top = objects.bounding_box()
+    assert top is not None
+    page.mouse.wheel(0, max(0, top["y"] - 250))
+    wait_for_objects(page, 1)
+
+
+def looks(browser: Browser, address: str, ready: Callable[[Page], None]) -> Image.Image:
+    """A page on a desktop, the same dark, and on a phone, side by side.
+
+    Args:
+        browser: that shows it.
+        address: of the page.
+        ready: makes it show what is to be seen.
+    """
+    desktop, phone = {"width": 1000, "height": HEIGHT}, {"width": 390, "height": HEIGHT}
+    images = []
+    for size, scheme in ((desktop, "light"), (desktop, "dark"), (phone, "light")):
+        page = opened(browser, address, viewport=size, color_scheme=scheme)
+        ready(page)
+        before = b""
+        while (content := page.screenshot()) != before:
+            before = content
+            page.wait_for_timeout(QUIET)
+        images.append(Image.open(io.BytesIO(content)).convert("RGB"))
+        page.context.close()
+    sheet = Image.new("RGB", (sum(image.width + 10 for image in images) - 10, HEIGHT), "grey")
     left = 0
     for image in images:
         sheet.paste(image, (left, 0))
         left += image.width + 10
-    return sheet.crop((0, 0, left - 10, sheet.height))
+    small = sheet.resize((round(SCALE * sheet.width), round(SCALE * HEIGHT)), Image.Resampling.LANCZOS)
+    return small.quantize(COLORS, kmeans=2, dither=Image.Dither.NONE)
 
 
 if __name__ == "__main__":

@@ -7,17 +7,23 @@ import pytest
 from PIL import Image
 
 from browser import chromium, needs_chromium
+from get3d.html import document
 from get3d.viewer.config import ViewConfig
 
 SCRIPT = Path(__file__).parents[1] / "docs/record_viewer.py"
 
 
-@needs_chromium
-@pytest.mark.slow
-def test_the_live_page_can_be_recorded(tmp_path):
+def _script():
     spec = importlib.util.spec_from_file_location("record_viewer", SCRIPT)
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
+    return script
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_the_live_page_can_be_recorded(tmp_path):
+    script = _script()
     config = ViewConfig(("chair",), out=tmp_path / "viewed", port=0, faces=500, texture=16, device="cpu")
     with chromium() as browser, script.live_page(config) as address:
         recording = script.record(script.opened(browser, address, viewport=script.VIEWPORT), steps=2)
@@ -26,6 +32,22 @@ def test_the_live_page_can_be_recorded(tmp_path):
         assert image.n_frames > 10
         assert image.width == script.WIDTH
     assert (tmp_path / "viewed/object-1.glb").is_file()
+
+
+@needs_chromium
+@pytest.mark.slow
+def test_a_page_is_shown_on_a_desktop_dark_and_on_a_phone(tmp_path):
+    script = _script()
+    (tmp_path / "page.html").write_text(document("Objects", "<h1>Objects</h1>"))
+    seen = []
+    with chromium() as browser:
+        image = script.looks(browser, (tmp_path / "page.html").as_uri(), seen.append).convert("L")
+    assert len(seen) == 3
+    assert image.height == round(script.SCALE * script.HEIGHT)
+    # In the middle of each there is only its background.
+    bright, dark, narrow = (image.getpixel((round(script.SCALE * x), image.height // 2)) for x in (500, 1510, 2215))
+    assert bright == narrow > 240
+    assert dark < 60
 
 
 def test_the_recording_in_the_readme_is_small():
