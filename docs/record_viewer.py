@@ -154,7 +154,7 @@ def main(folder: Path) -> None:
         looks(browser, (out / "made/index.html").as_uri(), turning).save(folder / "viewer-page.png")
         write_page(check(data), out / "check.html")
         looks(browser, (out / "check.html").as_uri(), turning).save(folder / "viewer-check.png")
-        numbers = {"references": 2, "ratio": 4, "points": 1024, "train_objects": 4, "images": 0, "textures": 0}
+        numbers = {"references": 1, "ratio": 8, "points": 1024, "train_objects": 4, "images": 0, "textures": 0}
         evaluate(EvaluateConfig(("chair",), data, out=out, device="cpu", distances=("cd",), **numbers), quiet)
         looks(browser, (out / "report.html").as_uri(), turning).save(folder / "viewer-evaluate.png")
 

@@ -38,6 +38,7 @@ def test_the_live_page_can_be_recorded(tmp_path):
 @pytest.mark.slow
 def test_a_page_is_shown_on_a_desktop_dark_and_on_a_phone(tmp_path):
     script = _script()
+    script.QUIET = 100
     (tmp_path / "page.html").write_text(document("Objects", "<h1>Objects</h1>"))
     seen = []
     with chromium() as browser:
