@@ -32,6 +32,7 @@ from get3d.datasets import index
 from get3d.datasets.ground_truth import read_mesh
 from get3d.datasets.loader import decode_listed, to_network
 from get3d.export import without_small_components
+from get3d.files import InputError
 from get3d.fitting.comparison import mask_iou
 from get3d.fitting.config import FitConfig, ReconstructConfig
 from get3d.fitting.fit import fit
@@ -265,7 +266,10 @@ def measure(path: Path, key: dict, make: Callable[[], dict]) -> None:
     """Adds a row, unless it is there."""
     if any(key.items() <= row.items() for row in read_rows(path)):
         return
-    row = key | make()
+    try:
+        row = key | make()
+    except InputError as error:
+        row = key | {"refused": str(error)}
     with path.open("a") as file:
         file.write(json.dumps(row) + "\n")
     print(
@@ -301,7 +305,7 @@ SHOWN = {
 def table(out: Path) -> None:
     """Prints the means of what is measured so far, and each reconstruction."""
     for what, columns in SHOWN.items():
-        rows = read_rows(out / f"{what}.jsonl")
+        rows = [row for row in read_rows(out / f"{what}.jsonl") if "refused" not in row]
         if not rows:
             continue
         groups: dict[str, list[dict]] = {}

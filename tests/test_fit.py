@@ -299,6 +299,21 @@ def test_a_plain_background_is_removed_with_a_warning(tmp_path: Path):
         fit(config, QUIET)
 
 
+@pytest.mark.parametrize(("alpha", "joined"), [(60, True), (20, False)])
+def test_parts_that_a_thin_leg_joins_are_one_object(tmp_path: Path, alpha: int, joined: bool):
+    path = _disc(tmp_path / "a.png", discs=2)
+    image = Image.open(path)
+    # From the middle of one to that of the other, where nothing is covered by half.
+    for column in range(19, 22):
+        image.putpixel((column, 15 + column % 2), (200, 30, 20, alpha))
+    image.save(path)
+    if joined:
+        assert (read_photo(path, None).rgba[..., 3] > 127).sum() > 300
+    else:
+        with pytest.raises(InputError, match="2 separate objects"):
+            read_photo(path, None)
+
+
 def test_a_mask_replaces_alpha(tmp_path: Path):
     path, mask = _disc(tmp_path / "disc.png", mode="RGB"), tmp_path / "mask.png"
     alpha = read_photo(_disc(tmp_path / "masked.png"), None).rgba[..., 3]

@@ -78,7 +78,7 @@ def test_a_fit_is_shown_and_its_object_is_the_windows(live):
     _rest(live)
     before, drawn = client.gui["State"].value, client.scene.add_glb.call_count
     client.gui["Fit to a photo"].send("../../chair.png", _photo(live.studio.generator)[0])
-    assert client.gui["Fit"].value == "waits for the fit of another window"
+    assert client.gui["Fit"].value == "waiting"
     live.page.fits.work()
     # The search shows nothing yet; each step shows an object, before the window's own is another one.
     assert client.scene.add_glb.call_count == drawn + 2 + 3 + 6

@@ -23,6 +23,9 @@ SHARE = 0.85
 _SECOND = 0.2
 """A second component of a mask with at least this share of the largest one's area is another object."""
 
+_JOINING = 32
+"""Minimum alpha of pixels that join two parts of an object."""
+
 _PLAIN, _FOREGROUND = 24, 40
 """Maximum difference of a border's colours from their median, and minimum difference of the object's pixels from it."""
 
@@ -98,8 +101,10 @@ def read_photo(path: Path, mask: Path | None) -> Photo:
     fault = alpha_fault(rgba[..., 3])
     if fault is not None:
         raise InputError(f"{path}: {fault if mask is None else fault.replace('its alpha', f'its mask {mask}')}")
-    parts, count = ndimage.label(rgba[..., 3] > 127)
-    areas = np.sort(np.bincount(parts.ravel())[1:])[::-1] if count else np.zeros(1)
+    # Legs that are thinner than a pixel join the parts of a chair.
+    parts, count = ndimage.label(rgba[..., 3] > _JOINING, np.ones((3, 3)))
+    covered = parts[rgba[..., 3] > 127]
+    areas = np.sort(np.bincount(covered, minlength=count + 1)[1:])[::-1] if count else np.zeros(1)
     if not areas[0]:
         raise InputError(f"{of} shows no object, no pixel is more than half covered; give another image or --mask")
     others = areas[1:][areas[1:] >= _SECOND * areas[0]]

@@ -93,7 +93,7 @@ def best_starts(
     numbers = torch.tensor([one.number for one in chosen], device=generator.device)
     parts = [[getattr(one.views, name).detach() for one in chosen] for name in ("angles", "zoom", "pan", "distance")]
     views = Views(generator.config.cameras, *(torch.cat(part) for part in parts))
-    return Candidates(styles[numbers], views, torch.tensor([one.loss for one in chosen]))
+    return Candidates(styles[numbers], views, torch.tensor([one.loss for one in chosen], device=generator.device))
 
 
 @dataclass(frozen=True)

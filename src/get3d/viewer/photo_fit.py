@@ -116,7 +116,7 @@ class PhotoFit:
                 return
             photo, running = self._photo, threading.Event()
             self._running = running
-        self._say("waits for the fit of another window", running)
+        self._say("waiting", running)
         self._fits.ask(self._client.client_id, partial(self._fit, photo, sent if mask else None, running))
 
     def _fit(self, photo: _File, mask: _File | None, running: threading.Event) -> None:
