@@ -301,7 +301,9 @@ def ablation(data: Path, out: Path, minutes: float, adversarial: float, objects:
     )
     rows = samples(folders, data, objects)
     for row, model in zip(rows[1:], report["models"], strict=True):
-        row["report"] = {name: model["metrics"][name] for name in ("fed", "1nna_cd", "watertight_single_body")}
+        found = model["metrics"]
+        names = ("fed", "1nna_cd", "watertight_single_body")
+        row["report"] = {name: found[name]["value"] for name in names if name in found}
     return rows
 
 
