@@ -67,5 +67,5 @@ def view(
     """
     generator = target if isinstance(target, Generator) else None
     name = str(target) if generator is None else _UNNAMED
-    config = ViewConfig((name,), Path(out), psi=psi, grid=grid, faces=faces, texture=texture, port=port)
+    config = ViewConfig((name,), out=Path(out), psi=psi, grid=grid, faces=faces, texture=texture, port=port)
     return LivePage(open_page(config, generator), height)
