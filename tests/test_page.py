@@ -30,6 +30,7 @@ from get3d.generation.interpolation import interpolate, vary
 from get3d.generation.page import first_view
 from get3d.generation.shape_list import write_shape_list
 from get3d.html import PageObject, embedded_objects
+from get3d.render.lights import EVEN
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 
@@ -78,7 +79,7 @@ def test_objects_from_a_file_without_a_network_look_as_in_our_own_renderer(brows
     for number in range(3):
         with torch.no_grad():
             shapes = generator.shapes(generator.sample_latents(1, 4 + number), 0.7)
-            own = shapes.draw(camera, SIDE)
+            own = shapes.draw(camera, SIDE, light=EVEN)
         shown = _drawn(found.page, number)
         assert shown.shape[1:] == (SIDE, SIDE)
         there, expected = shown[3] > 0.5, own.mask[0, 0] > 0.5

@@ -65,7 +65,7 @@ def _expected(mesh: TexturedMesh, prior) -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.slow
 def test_views_and_directions_of_the_page(browser, tmp_path):
     """Bare colours and normals are those of our own renderer, light changes what is lit, and names are kept."""
-    config = ViewConfig(("chair",), out=tmp_path / "viewed", port=0, **SMALL)
+    config = ViewConfig(("vase",), out=tmp_path / "viewed", port=0, **SMALL)
     live = open_page(config)
     try:
         found = watched(browser, **WINDOW)
@@ -78,7 +78,7 @@ def test_views_and_directions_of_the_page(browser, tmp_path):
         wait_for_field(page, "^ready: geometry 7, texture 7")
         lit = _canvas(page)
 
-        generator = load("chair", "cpu")
+        generator = load("vase", "cpu")
         latents = generator.sample_latents(1, 7)
         (mesh,) = generator.textured(latents, psi=0.7, texture_resolution=64, faces=1500)
         colors = TexturedMesh(mesh.vertices, mesh.faces, mesh.normals, mesh.uv, mesh.textures)
@@ -125,7 +125,7 @@ def test_views_and_directions_of_the_page(browser, tmp_path):
         page.get_by_role("button", name="Rename").click()
         page.get_by_text("wide <b>seat</b>").first.wait_for()
         page.get_by_role("button", name="Save", exact=True).click()
-        wait_for_field(page, "^get3d generate chair --latents ")
+        wait_for_field(page, "^get3d generate vase --latents ")
         page.get_by_role("button", name="Undo").click()
         wait_for_field(page, r"^ready: geometry 7, texture 7, ψ 0\.7$")
         assert found.errors == []
@@ -136,10 +136,10 @@ def test_views_and_directions_of_the_page(browser, tmp_path):
     names = [entry["name"] for entry in read_json(out / "directions.json")["directions"]]
     assert names[:2] == ["wide <b>seat</b>", "geometry 2"]
     assert read_directions(out / "directions.json", generator)[0].name == "wide <b>seat</b>"
-    again = GenerateConfig("chair", out=tmp_path / "again", latents=out / "shapes.json", resolution=16, video="none")
+    again = GenerateConfig("vase", out=tmp_path / "again", latents=out / "shapes.json", resolution=16, video="none")
     generate(replace(again, **SMALL), QUIET)
     assert (out / "object-1.glb").read_bytes() == (tmp_path / "again/object-1.glb").read_bytes()
-    unmoved = GenerateConfig("chair", out=tmp_path / "unmoved", num=1, seed=7, resolution=16, video="none")
+    unmoved = GenerateConfig("vase", out=tmp_path / "unmoved", num=1, seed=7, resolution=16, video="none")
     generate(replace(unmoved, **SMALL), QUIET)
     assert (out / "object-1.glb").read_bytes() != (tmp_path / "unmoved/000007.glb").read_bytes()
 
