@@ -27,6 +27,8 @@ from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train
 from get3d.training.warmup_step import warmup_step
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 BASE_COLOR = replace(tiny.GENERATOR, materials="base_color")
 

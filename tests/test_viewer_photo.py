@@ -28,6 +28,8 @@ from get3d.viewer.photo_fit import Fits
 from get3d.viewer.studio import Studio
 from live_windows import Server, Worker
 
+pytestmark = pytest.mark.slow
+
 QUICK = partial(FitConfig, steps=6, starts=2)
 
 

@@ -18,6 +18,8 @@ from get3d.viewer.model_page import ModelPage
 from get3d.viewer.studio import Neighbours, Studio
 from live_windows import Client, Server, Worker
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
