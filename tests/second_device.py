@@ -44,7 +44,7 @@ from get3d.metrics.feature_networks import NETWORKS  # noqa: E402
 from get3d.metrics.features import FeatureNetwork  # noqa: E402
 from get3d.metrics.kernel_ops import match_descriptors  # noqa: E402
 from get3d.metrics.quality import mesh_quality  # noqa: E402
-from get3d.networks import PlanesConfig, SeparateConfig, VolumeConfig  # noqa: E402
+from get3d.networks import PlanesConfig, PriorMapping, SeparateConfig, VolumeConfig  # noqa: E402
 from get3d.presets import PRESETS  # noqa: E402
 from get3d.render import visible_faces  # noqa: E402
 from get3d.storage import describe, save_tensors, with_prefix  # noqa: E402
@@ -186,6 +186,21 @@ def a_run_with_every_metric_and_its_resumption(out: Path) -> None:
     lines = [json.loads(line) for line in (config.out / "stats.jsonl").read_text().splitlines()]
     assert [line["cur_nimg"] for line in lines] == [4, 8, 12]
     assert {"swd", "fid", "mmd_cd", "mmd_lfd", "watertight"} <= lines[-1].keys(), lines[-1].keys()
+
+
+@scenario(WORK)
+def a_run_with_a_warm_up_of_learnt_light_and_its_resumption(out: Path) -> None:
+    """Snapshots and checkpoints in the warm-up put random styles around the codes, and so does its end."""
+    data = tiny.write_dataset(out / "data", views=3)
+    generator = replace(tiny.GENERATOR, materials="base_color")
+    config = tiny.run_config(data, out / "run", device=DEVICE, kimg=0.008, warmup_kimg=0.012, generator=generator)
+    config = replace(config, snapshot_kimg=0.004, log_kimg=0.004)
+    train(config, QUIET)
+    train(replace(config, kimg=0.016), QUIET)
+    found = load(config.out, DEVICE)
+    styles = found.styles(found.sample_latents(4, 0), per_layer=False)
+    assert isinstance(found.mapping_geometry, PriorMapping)
+    assert bool(styles.geometry.isfinite().all()) and float(styles.texture.std()) > 0
 
 
 def _of_snapshots(name: str, row: Any) -> bool:

@@ -87,8 +87,9 @@ class PriorMapping(Mapping):
 
         Args:
             styles: the known styles.
-            label: their classes; zeros without classes.
+            label: their classes, on any device; zeros without classes.
         """
+        label = label.to(styles.device)
         chosen = torch.linspace(0, len(styles) - 1, len(self.centers), device=styles.device).round().long()
         self.center_class.copy_(label[chosen])
         self.directions.zero_()
