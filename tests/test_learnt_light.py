@@ -22,7 +22,7 @@ from get3d.networks import PlanesConfig, UnifiedConfig
 from get3d.render.learnt_light import LearntLight
 from get3d.render.lights import STUDIO
 from get3d.render.shade import Surface, shade
-from get3d.storage import describe, load_tensors, save_tensors
+from get3d.storage import describe, save_tensors
 from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train
 from get3d.training.warmup_step import warmup_step
@@ -99,10 +99,6 @@ def config_of(data: Path, out: Path, **changes: object) -> TrainConfig:
     return replace(config, warmup=replace(config.warmup, discriminator_kimg=0.004))
 
 
-def tensors_of(out: Path, cur_nimg: int) -> dict[str, torch.Tensor]:
-    return load_tensors(out / "checkpoints" / f"checkpoint-{cur_nimg:012d}.safetensors").tensors
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("uninterrupted")
@@ -113,7 +109,7 @@ def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_both_phases_learn_the_light_of_images_whose_light_is_not_known(uninterrupted: Path):
     at_first = LearntLight().state_dict()
     assert at_first.keys() == {"axes", "log_sharpness", "log_amplitude"}
-    warm, last = tensors_of(uninterrupted, 20), tensors_of(uninterrupted, 40)
+    warm, last = tiny.tensors_of(uninterrupted, 20), tiny.tensors_of(uninterrupted, 40)
     for name, value in at_first.items():
         for network in ("generator.", WEIGHTS):
             assert not warm[f"{network}{LIGHT}{name}"].equal(value)
@@ -124,7 +120,7 @@ def test_a_model_draws_in_its_light_wherever_no_other_is_asked_for(uninterrupted
     release(ReleaseConfig(str(uninterrupted), tmp_path, "discs", "CC0-1.0"), QUIET)
     generator = load(tmp_path, "cpu")
     assert generator.config.light == LightPrior("learnt")
-    stored = tensors_of(uninterrupted, 40)
+    stored = tiny.tensors_of(uninterrupted, 40)
     for name, value in generator.learnt_light.named_parameters():
         assert value.equal(stored[f"{WEIGHTS}{LIGHT}{name}"])
     latents, camera = generator.sample_latents(1, 0), Cameras.sample(generator.config.cameras, 1, tiny.seeded())
@@ -137,14 +133,14 @@ def test_a_model_draws_in_its_light_wherever_no_other_is_asked_for(uninterrupted
 def test_a_run_goes_on_with_its_light_as_if_never_stopped(data: Path, tmp_path: Path, uninterrupted: Path):
     for kimg in (0.012, 0.028, 0.040):
         train(config_of(data, tmp_path, kimg=kimg), QUIET)
-    want, found = tensors_of(uninterrupted, 40), tensors_of(tmp_path, 40)
+    want, found = tiny.tensors_of(uninterrupted, 40), tiny.tensors_of(tmp_path, 40)
     assert want.keys() == found.keys()
     assert all(tensor.equal(found[name]) for name, tensor in want.items())
 
 
 def test_a_run_from_a_model_learns_its_light_further_or_anew(data: Path, tmp_path: Path, uninterrupted: Path):
     run = prepare_run(config_of(data, tmp_path / "further", init_from=uninterrupted))
-    trained = tensors_of(uninterrupted, 40)[f"generator.{LIGHT}axes"]
+    trained = tiny.tensors_of(uninterrupted, 40)[f"generator.{LIGHT}axes"]
     assert start(run.config, len(run.images.objects)).generator.learnt_light.axes.equal(trained)
     # The same networks, of images in a light that is known.
     studio = tiny.write_dataset(tmp_path / "studio", views=3)
@@ -155,7 +151,7 @@ def test_a_run_from_a_model_learns_its_light_further_or_anew(data: Path, tmp_pat
     assert known.generator.learnt_light is None
     assert known.generator.light == STUDIO
     weight = "synthesis.sdf_head.layers.0.weight"
-    assert known.generator.get_parameter(weight).equal(tensors_of(uninterrupted, 40)[f"generator.{weight}"])
+    assert known.generator.get_parameter(weight).equal(tiny.tensors_of(uninterrupted, 40)[f"generator.{weight}"])
     train(config_of(studio, tmp_path / "known", kimg=0.004), QUIET)
     run = prepare_run(config_of(data, tmp_path / "anew", init_from=tmp_path / "known"))
     anew = start(run.config, len(run.images.objects)).generator

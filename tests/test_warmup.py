@@ -37,10 +37,6 @@ def _config(data: Path, out: Path, **changes: object) -> TrainConfig:
     return replace(config, warmup=replace(config.warmup, views=2, discriminator_kimg=0.004))
 
 
-def _tensors(out: Path, cur_nimg: int) -> dict[str, torch.Tensor]:
-    return load_tensors(out / "checkpoints" / f"checkpoint-{cur_nimg:012d}.safetensors").tensors
-
-
 def test_images_of_an_object_follow_each_other(data: Path):
     images = ImageDataset(data, "train")
     stream = images.object_batches(8, 2, seed=1)
@@ -103,7 +99,7 @@ def test_phases_follow_each_other(uninterrupted: Path):
     assert "loss/generator" not in lines[24]
     assert "loss/discriminator" in lines[24]
     assert "loss/generator" in lines[32]
-    before, after = _tensors(uninterrupted, 20), _tensors(uninterrupted, 40)
+    before, after = tensors_of(uninterrupted, 20), tensors_of(uninterrupted, 40)
     codes = "codes.styles"
     assert before[codes].equal(after[codes])
     moved = [name for name in before if name.startswith("generator.") and not before[name].equal(after[name])]
@@ -113,7 +109,7 @@ def test_phases_follow_each_other(uninterrupted: Path):
 def test_a_run_that_starts_from_another_has_its_codes_if_their_objects_are_the_same(
     data: Path, tmp_path: Path, uninterrupted: Path
 ):
-    codes = _tensors(uninterrupted, 40)["codes.styles"]
+    codes = tensors_of(uninterrupted, 40)["codes.styles"]
     run = prepare_run(_config(data, tmp_path / "run", init_from=uninterrupted))
     assert run.initial_styles().equal(codes)
     more = write_dataset(tmp_path / "more", views=3, objects=20)
@@ -140,7 +136,7 @@ def test_the_adversarial_phase_can_change_textures_only(data: Path, tmp_path: Pa
     config = _config(data, tmp_path, generator=generator, kimg=0.072)
     config = replace(config, objective=replace(config.objective, adversarial="texture"), keep=100, snapshot_kimg=0.004)
     train(config, QUIET)
-    before, after = _tensors(tmp_path, 24), _tensors(tmp_path, 72)
+    before, after = tensors_of(tmp_path, 24), tensors_of(tmp_path, 72)
     weights = [name for name in before if not name.endswith("w_avg")]
     moved = {name for name in weights if not before[name].equal(after[name])}
     state = start(prepare_run(config).config, len(ImageDataset(data, "train").objects))
@@ -166,7 +162,7 @@ def test_textures_only_need_shapes(data: Path, tmp_path: Path):
 def test_random_styles_are_around_the_codes_in_every_checkpoint(data: Path, tmp_path: Path, uninterrupted: Path):
     train(_config(data, tmp_path, kimg=0.012), QUIET)
     half = load(tmp_path, "cpu")
-    tensors = _tensors(tmp_path, 12)
+    tensors = tensors_of(tmp_path, 12)
     name = "mapping_geometry.centers"
     assert not tensors[f"generator_ema.{name}"].equal(tensors[f"generator.{name}"])
     styles = half.styles(half.sample_latents(2000, 0), per_layer=False)
@@ -175,9 +171,9 @@ def test_random_styles_are_around_the_codes_in_every_checkpoint(data: Path, tmp_
         spread = codes.T.cov().diagonal().sum()
         assert (drawn.mean(0) - codes.mean(0)).square().sum() < 0.02 * spread
         torch.testing.assert_close(drawn.T.cov().diagonal().sum(), spread, atol=0, rtol=0.15)
-    border = _tensors(uninterrupted, 20)
+    border = tensors_of(uninterrupted, 20)
     assert border[f"generator_ema.{name}"].equal(border[f"generator.{name}"])
-    assert _tensors(uninterrupted, 40)[f"generator.{name}"].equal(border[f"generator.{name}"])
+    assert tensors_of(uninterrupted, 40)[f"generator.{name}"].equal(border[f"generator.{name}"])
 
 
 @pytest.mark.slow
@@ -187,7 +183,7 @@ def test_a_run_goes_on_through_both_phases_as_if_never_stopped(
 ):
     for kimg in (*stops, 0.040):
         train(_config(data, tmp_path, kimg=kimg), QUIET)
-    want, found = _tensors(uninterrupted, 40), _tensors(tmp_path, 40)
+    want, found = tensors_of(uninterrupted, 40), tensors_of(tmp_path, 40)
     assert want.keys() == found.keys()
     for name, tensor in want.items():
         assert tensor.equal(found[name]), name
@@ -205,7 +201,7 @@ def test_processes_and_micro_batches_follow_the_course_of_one(data: Path, tmp_pa
         ranks = Ranks([config] * world)
         said = ranks.end()
         assert [process.exitcode for process in ranks.processes] == [0] * world, said
-        tensors = _tensors(config.out, 16)
+        tensors = tensors_of(config.out, 16)
         found[name] = {part: tensors[part] for part in learnt}
     for name in ("two", "parts"):
         torch.testing.assert_close(found[name], found["one"], atol=1e-4, rtol=1e-3)
@@ -254,7 +250,7 @@ def test_classes_have_priors_of_their_own(tmp_path: Path):
     (data / "dataset.json").write_text(json.dumps(description))
     train(_config(data, tmp_path / "out", kimg=0.020), QUIET)
     generator = load(tmp_path / "out", "cpu")
-    codes = _tensors(tmp_path / "out", 20)["codes.styles"]
+    codes = tensors_of(tmp_path / "out", 20)["codes.styles"]
     labels = prepare_run(_config(data, tmp_path / "out")).object_labels
     for label in range(2):
         mean = codes[labels == label, 0].mean(0)

@@ -13,7 +13,7 @@ from get3d.datasets.camera_table import write_cameras
 from get3d.datasets.index import Description
 from get3d.generator import Generator, GeneratorConfig
 from get3d.networks import DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig, VolumeConfig
-from get3d.storage import describe, save_tensors, with_prefix
+from get3d.storage import describe, load_tensors, save_tensors, with_prefix
 from get3d.training.config import TrainConfig
 
 GENERATOR = GeneratorConfig(
@@ -88,6 +88,11 @@ def run_config(data: Path, out: Path, **changes: object) -> TrainConfig:
     )
     config = replace(config, objective=replace(config.objective, r1_interval=3))
     return replace(config, **changes)
+
+
+def tensors_of(out: Path, cur_nimg: int) -> dict[str, torch.Tensor]:
+    """The tensors of a run's checkpoint."""
+    return load_tensors(out / "checkpoints" / f"checkpoint-{cur_nimg:012d}.safetensors").tensors
 
 
 def seeded(seed: int = 0) -> torch.Generator:

@@ -17,6 +17,10 @@ __all__ = [
 ]
 
 
+MOST_STYLES = 4096
+"""Known styles that a model holds; more would make the file large and the flow slow."""
+
+
 def channels_per_resolution(resolution: int, channel_base: int, channel_max: int) -> dict[int, int]:
     """The resolutions 4, 8, … of a network's blocks up to its own, and their channels: min(base / resolution, most).
 
@@ -136,17 +140,17 @@ class PriorConfig:
     """Sizes of a distribution of styles around known ones.
 
     Attributes:
-        styles: number of known styles, up to 4096; 0: there are none, and mapping networks give random styles.
+        styles: number of known styles; 0: there are none, and mapping networks give random styles.
         components: maximum number of principal components along which random styles vary.
         bandwidth: how far random styles are from known ones, as a share of the spread of these: 1 for a Gaussian of
             all, less for many small ones around them.
     """
 
-    styles: Annotated[int, Range(0, 4096)] = 0
+    styles: Annotated[int, Range(0, MOST_STYLES)] = 0
     components: Annotated[int, Range(1, 4096)] = 40
     bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.6
 
     @classmethod
     def of(cls, objects: int, components: int, bandwidth: float) -> "PriorConfig":
-        """Of that many objects."""
-        return cls(min(objects, 4096), components, bandwidth)
+        """Of that many objects, or of as many of them as a model holds."""
+        return cls(min(objects, MOST_STYLES), components, bandwidth)
