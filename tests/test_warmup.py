@@ -19,7 +19,7 @@ from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train
 from get3d.training.warmup_step import warmup_step
 from ranks import Ranks, statistics
-from tiny import GENERATOR, SEPARATE, run_config, write_dataset
+from tiny import GENERATOR, SEPARATE, run_config, tensors_of, write_dataset
 
 QUIET = Console(quiet=True)
 LIT = replace(GENERATOR, materials="base_color")
