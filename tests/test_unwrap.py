@@ -1,5 +1,13 @@
+import gc
+import sys
+import time
+from collections import deque
+from typing import ClassVar
+from unittest.mock import Mock
+
 import pytest
 import torch
+import xatlas
 from torch import Tensor
 
 from get3d.export import UnwrappedMesh, simplify, unwrap
@@ -7,6 +15,8 @@ from get3d.meshes import Mesh
 from get3d.render import visible_faces
 from manifold import area
 from solids import sponge, torus
+
+UNWRAP = sys.modules[unwrap.__module__]
 
 
 def flat_areas(unwrapped: UnwrappedMesh) -> Tensor:
@@ -97,3 +107,42 @@ def test_stays_on_its_device(device: torch.device) -> None:
 def test_nothing_cannot_be_unwrapped() -> None:
     with pytest.raises(ValueError, match="without faces"):
         unwrap(Mesh(torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.long)))
+
+
+class Noted(xatlas.Atlas):
+    """An atlas whose end is noted."""
+
+    ended: ClassVar[list[int]] = []
+
+    def __del__(self) -> None:
+        self.ended.append(id(self))
+
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    monkeypatch.setattr(Noted, "ended", [])
+    monkeypatch.setattr(xatlas, "Atlas", Noted)
+    monkeypatch.setattr(UNWRAP, "_resting", deque())
+    return Noted.ended
+
+
+def test_atlases_end_when_their_threads_sleep(ended: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is freed while its thread is about to sleep waits for it forever."""
+    now = 10.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    mesh = simplify(torus(), 100)
+    for _ in range(3):
+        unwrap(mesh, 64)
+    assert len(ended) == 0
+    now += 1
+    unwrap(mesh, 64)
+    assert len(ended) == 3
+
+
+def test_atlases_rest_after_a_failure_too(ended: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    mesh = simplify(torus(), 100)
+    monkeypatch.setattr(Noted, "add_mesh", Mock(side_effect=RuntimeError("no")))
+    with pytest.raises(RuntimeError, match="no"):
+        unwrap(mesh, 64)
+    gc.collect()
+    assert len(ended) == 0

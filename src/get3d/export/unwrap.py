@@ -1,5 +1,11 @@
 """UV unwrapping: divides a mesh into charts and packs them into the unit square."""
 
+import atexit
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +25,13 @@ _EXTENT = np.float32(100)
 # Faces unwrapped together. xatlas merges charts in a time that grows with the square of their number; at this size that
 # is no longer felt, and the cuts between blocks add few seams.
 _BLOCK = 2000
+# Seconds from the last use of an atlas to its end. xatlas signals the end to its thread without the lock under which
+# the thread falls asleep, so the signal can be lost, and the process waits forever (1 in 50,000 on a busy machine). A
+# thread that had nothing to do for this long is asleep.
+_REST = 0.25
+
+_resting: deque[tuple[float, xatlas.Atlas]] = deque()
+_resting_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,22 @@ def unwrap(mesh: Mesh, resolution: int = 1024) -> UnwrappedMesh:
     points = mesh.vertices.detach().cpu().float().numpy()
     points = points * (_EXTENT / max(np.ptp(points, axis=0).max(), np.finfo(np.float32).tiny))
     corners = mesh.faces.cpu().numpy()
-    atlas = xatlas.Atlas()
+    with _new_atlas() as atlas:
+        faces, source, uv = _charts(atlas, points, corners, resolution)
+    device = mesh.vertices.device
+    kept = torch.from_numpy(source.astype(np.int64)).to(device)
+    return UnwrappedMesh(
+        vertices=mesh.vertices[kept],
+        faces=torch.from_numpy(faces).to(device),
+        uv=torch.from_numpy(uv).to(mesh.vertices),
+        source=kept,
+    )
+
+
+def _charts(
+    atlas: xatlas.Atlas, points: Float[np.ndarray, "v 3"], corners: Int[np.ndarray, "f 3"], resolution: int
+) -> tuple[Int[np.ndarray, "f 3"], Int[np.ndarray, " n"], Float[np.ndarray, "n 2"]]:
+    """Faces, the original of each of their vertices, and where those lie in the unit square."""
     blocks = _blocks(points[corners].mean(axis=1))
     block_vertices = []
     for block in blocks:
@@ -71,14 +99,7 @@ def unwrap(mesh: Mesh, resolution: int = 1024) -> UnwrappedMesh:
     uv = np.concatenate([places for _, _, places in parts])
     # xatlas stretches what it packed, width and height, to the unit square; one scale for both keeps circles round.
     size = np.array([atlas.width, atlas.height], dtype=np.float32)
-    device = mesh.vertices.device
-    kept = torch.from_numpy(source.astype(np.int64)).to(device)
-    return UnwrappedMesh(
-        vertices=mesh.vertices[kept],
-        faces=torch.from_numpy(faces).to(device),
-        uv=torch.from_numpy(uv * (size / size.max())).to(mesh.vertices),
-        source=kept,
-    )
+    return faces, source, uv * (size / size.max())
 
 
 def _blocks(centres: Float[np.ndarray, "f 3"]) -> list[Int[np.ndarray, " n"]]:
@@ -93,3 +114,24 @@ def _blocks(centres: Float[np.ndarray, "f 3"]) -> list[Int[np.ndarray, " n"]]:
         order = np.argsort(inside[:, np.ptp(inside, axis=0).argmax()], kind="stable")
         large += [block[order[: len(order) // 2]], block[order[len(order) // 2 :]]]
     return blocks
+
+
+@contextmanager
+def _new_atlas() -> Iterator[xatlas.Atlas]:
+    """An atlas that is not freed before its thread sleeps."""
+    with _resting_lock:
+        while _resting and time.monotonic() - _resting[0][0] > _REST:
+            _resting.popleft()
+    atlas = xatlas.Atlas()
+    try:
+        yield atlas
+    finally:
+        with _resting_lock:
+            _resting.append((time.monotonic(), atlas))
+
+
+@atexit.register
+def _let_rest() -> None:
+    """Waits until the atlases can be freed: the interpreter does so when it ends."""
+    if _resting:
+        time.sleep(max(0.0, _resting[-1][0] + _REST - time.monotonic()))
