@@ -60,6 +60,7 @@ def _squares(config, console):
         console.print(sorted(ranks.work_queue("abc")) and "taken")
 
 
+@pytest.mark.slow
 def test_whoever_is_free_takes_the_next_and_the_first_has_all_in_order(tmp_path):
     both, one = tmp_path / "both", tmp_path / "one"
     both.mkdir(), one.mkdir()

@@ -211,10 +211,11 @@ SEPARATE = SeparateConfig(
     "generator",
     [
         pytest.param(GENERATOR, id="unified"),
-        pytest.param(replace(GENERATOR, isosurface="flexicubes"), id="flexicubes", marks=pytest.mark.slow),
-        pytest.param(replace(GENERATOR, synthesis=SEPARATE), id="separate", marks=pytest.mark.slow),
+        pytest.param(replace(GENERATOR, isosurface="flexicubes"), id="flexicubes"),
+        pytest.param(replace(GENERATOR, synthesis=SEPARATE), id="separate"),
     ],
 )
+@pytest.mark.slow
 def test_shapes_come_to_agree_with_hulls(data: Path, tmp_path: Path, generator):
     """The hull alone moves them, the shapes that are drawn and those that are not."""
     config = _config(data, tmp_path, generator=generator)

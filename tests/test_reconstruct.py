@@ -51,7 +51,8 @@ def _chamfer(a: Mesh, b: Mesh) -> float:
     return sum(float((cKDTree(to).query(points)[0] ** 2).mean()) for points, to in pairs)
 
 
-@pytest.mark.parametrize("isosurface", ["flexicubes", pytest.param("tetrahedra", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("isosurface", ["flexicubes", "tetrahedra"])
 def test_a_box_with_coloured_sides_comes_back(data: Path, tmp_path: Path, isosurface: str):
     report = reconstruct(_config(data, tmp_path, isosurface=isosurface), QUIET)
     found = read_mesh(tmp_path / "box.glb")

@@ -272,6 +272,7 @@ def _highest_sdf(generator, seed):
 
 
 @pytest.mark.usefixtures("numbers_only")
+@pytest.mark.slow
 def test_shapes_of_another_configuration_are_made_anew(models, data, tmp_path):
     """The same weights in the same place: another grid is another set of shapes, on which all numbers depend."""
     path = tmp_path / "model.safetensors"
