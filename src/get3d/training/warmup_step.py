@@ -92,7 +92,7 @@ def warmup_step(
         note("surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
         spread = state.codes.styles[part.objects].square().mean()
         note("codes/mean_square", spread)
-        loss = torch.stack(list(losses.values())).sum() + surface_loss(regularizers, config.objective)
+        loss = surface_loss(regularizers, config.objective) + sum(losses.values())
         loss = loss + warmup.code_prior * spread
         if part.random is not None:
             regularizers = _of_random_shapes(generator, part.random, config)
