@@ -101,15 +101,23 @@ def frechet_distance(
     if not all(bool(torch.isfinite(moment).all()) for moment in moments):
         raise ValueError("means or covariances hold numbers that are not finite")
     mean_a, covariance_a, mean_b, covariance_b = moments
-    # With Σ = R Rᵀ the eigenvalues of Σa Σb are the squared singular values of Raᵀ Rb: no root of a small difference.
-    cross = torch.linalg.svdvals(_root(covariance_a).T @ _root(covariance_b)).sum()
-    trace = covariance_a.diagonal().sum() + covariance_b.diagonal().sum() - 2 * cross
-    return float((mean_a - mean_b).square().sum() + trace)
+    return _distance_of_factors(mean_a, _root(covariance_a), mean_b, _root(covariance_b))
+
+
+def _distance_of_factors(
+    mean_a: Float64[Tensor, " d"], a: Float64[Tensor, "k d"], mean_b: Float64[Tensor, " d"], b: Float64[Tensor, "l d"]
+) -> float:
+    """The distance by factors R of the covariances Σ = Rᵀ R.
+
+    The eigenvalues of Σa Σb are the squared singular values of Ra Rbᵀ, so no root of a small difference is needed.
+    """
+    cross = torch.linalg.svdvals(a @ b.T).sum()
+    return float((mean_a - mean_b).square().sum() + a.square().sum() + b.square().sum() - 2 * cross)
 
 
 def _root(covariance: Float64[Tensor, "d d"]) -> Float64[Tensor, "d d"]:
     values, vectors = torch.linalg.eigh(covariance)
-    return vectors * values.clamp_min(0).sqrt()
+    return (vectors * values.clamp_min(0).sqrt()).T
 
 
 def frechet_feature_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> float:
@@ -122,9 +130,23 @@ def frechet_feature_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -
     """
     if min(len(a), len(b)) < 2:
         raise ValueError(f"{len(a)} and {len(b)} images; a covariance needs at least 2 on each side")
-    return frechet_distance(
-        a.double().mean(dim=0), torch.cov(a.double().T), b.double().mean(dim=0), torch.cov(b.double().T)
-    )
+    if not (a.isfinite().all() and b.isfinite().all()):
+        raise ValueError("features hold numbers that are not finite")
+    (mean_a, factor_a), (mean_b, factor_b) = _mean_and_factor(a), _mean_and_factor(b)
+    return _distance_of_factors(mean_a, factor_a, mean_b, factor_b)
+
+
+def _mean_and_factor(features: Float[Tensor, "n d"]) -> tuple[Float64[Tensor, " d"], Float64[Tensor, "k d"]]:
+    """Mean, and a factor R of the covariance Rᵀ R.
+
+    The covariance itself is never formed: of fewer images than features it has many eigenvalues of 0, at which solvers
+    may fail.
+    """
+    features = features.double()
+    mean = features.mean(dim=0)
+    factor = (features - mean) / (len(features) - 1) ** 0.5
+    # No more rows than columns are needed.
+    return mean, torch.linalg.qr(factor, mode="r").R if len(factor) > factor.shape[1] else factor
 
 
 def kernel_distance(
