@@ -25,7 +25,7 @@ __all__ = [
     "visual_hull",
 ]
 
-_VIEWS_AT_ONCE = 8
+_VIEWS_AT_ONCE = 4
 
 _USUAL_SHARE, _LEAST_SHARE = 0.05, 0.0025
 """How much of the cube thin parts fill where their weight is as given, and the least that they are taken to fill."""
@@ -49,13 +49,15 @@ def visual_hull(masks: Float[Tensor, "k 1 r r"], cameras: Cameras, points: Float
     """
     resolution, least = masks.shape[-1], points.new_ones(len(points))
     for first in range(0, len(masks), _VIEWS_AT_ONCE):
-        seen = masks[first : first + _VIEWS_AT_ONCE]
-        camera = torch.arange(first, first + len(seen), device=points.device).repeat_interleave(len(points))
-        screen = cameras.project(points.repeat(len(seen), 1), camera, resolution)
+        # Where one image sees nothing, no other can change that; of most objects this is most of space.
+        left = least.nonzero()[:, 0]
+        seen, here = masks[first : first + _VIEWS_AT_ONCE], points[left]
+        camera = torch.arange(first, first + len(seen), device=points.device).repeat_interleave(len(here))
+        screen = cameras.project(here.repeat(len(seen), 1), camera, resolution)
         at = (screen[:, :2] * (2 / resolution) - 1).view(len(seen), 1, -1, 2)
         covered = grid_sample(seen, at, align_corners=False, padding_mode="border").view(len(seen), -1)
         inside = ((at.abs() <= 1).all(-1) & (screen[:, 2] > 0).view(len(seen), 1, -1))[:, 0]
-        least = torch.minimum(least, torch.where(inside, covered, 1.0).amin(0))
+        least[left] = torch.minimum(least[left], torch.where(inside, covered, 1.0).amin(0))
     return least
 
 
@@ -112,10 +114,12 @@ class Hulls:
         masks = bytes_to_unit(self._images.load(rows)[:, 3:])
         cameras = Cameras.of_prior(self._images.prior, self._images.angles[rows])
         shape = (1, self._side, self._side, self._side)
-        hull = visual_hull(masks, cameras, self._points).view(shape)
         # What is thinner than a pixel covers none whole, and may lie between the points of the lattice.
         reach = max(round(masks.shape[-1] / (2 * (self._side - 1))), 1)
-        near = visual_hull(max_pool2d(masks, 2 * reach + 1, 1, reach), cameras, self._points).view(shape)
+        near = visual_hull(max_pool2d(masks, 2 * reach + 1, 1, reach), cameras, self._points)
+        hull = torch.zeros_like(near)
+        hull[near > 0] = visual_hull(masks, cameras, self._points[near > 0])
+        near, hull = near.view(shape), hull.view(shape)
         found = torch.cat([hull, near, thin_voxels(hull)]).mul(255).round().to(torch.uint8)
         if len(self._kept) < self._most:
             self._kept[number] = found
