@@ -133,19 +133,37 @@ def test_a_lattice_of_a_field_is_the_field_at_its_points():
 
 
 def test_the_loss_is_a_weighted_cross_entropy():
-    sdf, hull = (torch.randn(2, 4, 4, 4, generator=seeded(n), dtype=torch.float64) for n in range(2))
-    hull = hull.sigmoid()
+    sdf, hull, near = (torch.randn(2, 4, 4, 4, generator=seeded(n), dtype=torch.float64) for n in range(3))
+    hull, near = hull.sigmoid(), near.sigmoid()
     thin = torch.zeros_like(hull)
     thin[0, 0] = 1
     inside = torch.sigmoid(3 * sdf)
-    entropy = -(hull * inside.log() + (1 - hull) * (1 - inside).log())
+    entropy = torch.where(hull > 0.5, -inside.log(), torch.where(near > 0.1, 0.0, -(1 - inside).log()))
     # A quarter of the first shape's points are thin, five times the usual share.
     weight = torch.ones_like(hull)
     weight[0, 0] += 7 / 5
-    torch.testing.assert_close(hull_loss(sdf, hull, thin, 3.0, 7.0), (weight * entropy).mean())
+    torch.testing.assert_close(hull_loss(sdf, hull, near, thin, 3.0, 7.0), (weight * entropy).mean())
     assert torch.autograd.gradcheck(
-        lambda value: hull_loss(value, hull[:1], thin[:1], 3.0, 7.0), (sdf[:1].clone().requires_grad_(True),)
+        lambda value: hull_loss(value, hull[:1], near[:1], thin[:1], 3.0, 7.0),
+        (sdf[:1].clone().requires_grad_(True),),
     )
+
+
+def test_a_slat_thinner_than_a_pixel_is_not_taken_for_empty(tmp_path: Path):
+    """Its mask covers no pixel by half; what is farther from it is taken for empty."""
+    data = write_dataset(tmp_path, views=8, resolution=32)
+    images = ImageDataset(data, "train")
+    slat = torch.zeros(8, 4, 32, 32, dtype=torch.uint8)
+    slat[:, 3, 16] = 100
+    images.load = lambda rows: slat[: len(rows)]  # type: ignore[method-assign,assignment,return-value]
+    inside, near, thin = Hulls(images, 0.7, 16)(torch.tensor([0]))
+    sdf = torch.zeros_like(inside, requires_grad=True)
+    hull_loss(sdf, inside, near, thin, 5.0, 20.0).backward()
+    # All cameras look at the origin, from all around and somewhat from above.
+    assert inside.max() < 0.5
+    assert (sdf.grad[0, 7:10, 8, 7:10] == 0).all()
+    assert (sdf.grad[:, :, :4] > 0).all()
+    assert (sdf.grad[:, :, 13:] > 0).all()
 
 
 def test_the_loss_makes_legs_where_there_are_none(table: torch.Tensor):
@@ -157,7 +175,8 @@ def test_the_loss_makes_legs_where_there_are_none(table: torch.Tensor):
     optimizer = torch.optim.Adam([sdf], lr=0.02)
     for _ in range(40):
         optimizer.zero_grad()
-        hull_loss(sdf, at_lattice(hull, 0.9, axis), at_lattice(thin, 0.9, axis), 5.0, 20.0).backward()
+        inside = at_lattice(hull, 0.9, axis)
+        hull_loss(sdf, inside, inside, at_lattice(thin, 0.9, axis), 5.0, 20.0).backward()
         optimizer.step()
     legs = _table(_lattice(30)).view(1, 31, 31, 31) > 0.02
     legs[:, :, 16:] = False
@@ -177,7 +196,7 @@ def test_hulls_of_a_dataset_are_kept_while_there_is_room(data: Path):
     images = ImageDataset(data, "train")
     hulls = Hulls(images, 0.7, 6)
     objects = torch.tensor([2, 0, 2])
-    inside, thin = hulls(objects)
+    inside, near, thin = hulls(objects)
     assert inside[0].equal(inside[2])
     rows = (images.object == 2).nonzero().flatten()
     masks = images.load(rows)[:, 3:] / 255
@@ -185,11 +204,14 @@ def test_hulls_of_a_dataset_are_kept_while_there_is_room(data: Path):
     want = visual_hull(masks, cameras, _lattice(6, 0.7)).view(1, 7, 7, 7)
     torch.testing.assert_close(inside[:1], want, atol=0.5 / 255 + 1e-6, rtol=0)
     assert thin[:1].equal(thin_voxels(want))
+    pooled = torch.nn.functional.max_pool2d(masks, 3, 1, 1)
+    want = visual_hull(pooled, cameras, _lattice(6, 0.7)).view(1, 7, 7, 7)
+    torch.testing.assert_close(near[:1], want, atol=0.5 / 255 + 1e-6, rtol=0)
     loads = []
     images.load = lambda rows: loads.append(rows)  # type: ignore[method-assign,assignment,return-value]
     assert hulls(objects)[0].equal(inside)
     assert not loads
-    small = Hulls(ImageDataset(data, "train"), 0.7, 6, cache_bytes=2 * 7**3)
+    small = Hulls(ImageDataset(data, "train"), 0.7, 6, cache_bytes=3 * 7**3)
     assert small(objects)[0].equal(inside)
     assert small(objects)[0].equal(inside)
 

@@ -190,7 +190,17 @@ def test_images_need_no_meshes(models, data, tmp_path):
 def test_efficientnet_gives_fed_beside_that_of_real_images(models, data, tmp_path, monkeypatch):
     kind = replace(NETWORKS["efficientnet"], there=lambda: True, open=_TwelvePixels)
     monkeypatch.setitem(NETWORKS, "efficientnet", kind)
-    report = evaluate(small(models[:1], data, tmp_path, shapes=False, textures=0), CONSOLE)
+    compared, measured = [], comparison.real_features
+
+    def counted(images, network, device, ranks, chosen):
+        compared.append(len(chosen))
+        return measured(images, network, device, ranks, chosen)
+
+    monkeypatch.setattr(comparison, "_REAL_IMAGES", 2)
+    monkeypatch.setattr(comparison, "real_features", counted)
+    config = small(models[:1], data, tmp_path, shapes=False, textures=0)
+    report = evaluate(config, CONSOLE)
+    assert compared == [config.images, 2 * config.images]
     own, real = report["models"][0]["metrics"], report["real"]
     assert own["fed"]["value"] > real["fed"]["value"] > 0
     assert own["ked"]["value"] > real["ked"]["value"]

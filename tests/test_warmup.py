@@ -86,6 +86,24 @@ def test_reconstruction_gets_better(data: Path, tmp_path: Path):
     assert state.codes is not None and state.codes.styles.isfinite().all()
 
 
+def test_random_shapes_are_held_every_few_steps(data: Path, tmp_path: Path):
+    """What has no weight but the surfaces of random shapes moves the networks then, and only then."""
+    config = prepare_run(_config(data, tmp_path)).config
+    images = ImageDataset(data, "train")
+    objective = replace(config.objective, regularizers={"sdf": 0.0, "floaters": 0.0, "normals": 1.0})
+    warmup = replace(config.warmup, losses={"color": 0.0}, code_prior=0.0, random_interval=3)
+    config = replace(config, warmup_kimg=1.0, warmup=warmup, objective=objective)
+    state, stream = start(config, len(images.objects)), images.object_batches(4, 2, 0)
+    held = []
+    for _ in range(7):
+        state.sums.clear()
+        warmup_step(state, next(stream), config)
+        held.append("random/normals" in state.sums)
+    assert held == [True, False, False, True, False, False, True]
+    prior = state.generator.mapping_geometry
+    assert prior.centers.abs().sum() > 0
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("uninterrupted")

@@ -268,7 +268,10 @@ class Run:
                 geometry = self.g.fields(styles_of(self.g, self.trial.codes, code)).geometry
                 sdf, which = torch.cat([sdf, lattice_sdf(geometry, axis)]), torch.cat([o, more])
             hull, thin = (at_lattice(v[which].float(), size, axis) for v in (self.hulls, self.thin_voxels))
-            losses["hull"] = (t.hull * fade, hull_loss(sdf, hull / 255, thin, t.hull_sharpness, t.hull_thin))
+            losses["hull"] = (
+                t.hull * fade,
+                hull_loss(sdf, hull / 255, hull / 255, thin, t.hull_sharpness, t.hull_thin),
+            )
         self.optimizer.zero_grad()
         sum(weight * value for weight, value in losses.values()).backward()
         grads = [p.grad for p in self.g.parameters() if p.grad is not None]

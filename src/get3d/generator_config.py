@@ -9,7 +9,16 @@ from get3d.networks.config import PriorConfig, SeparateConfig, UnifiedConfig
 from get3d.options import Option
 from get3d.ranges import Range
 
-__all__ = ["MATERIALS", "PSI", "REGULARIZERS", "GeneratorConfig", "IsosurfaceName", "MaterialsName", "default_weights"]
+__all__ = [
+    "MATERIALS",
+    "PSI",
+    "REGULARIZERS",
+    "SHARED_REGULARIZERS",
+    "GeneratorConfig",
+    "IsosurfaceName",
+    "MaterialsName",
+    "default_weights",
+]
 
 PSI = 0.7
 """Default truncation."""
@@ -20,6 +29,9 @@ REGULARIZERS: dict[IsosurfaceName, dict[str, float]] = {
     "flexicubes": {"sdf": 0.01, "deviation": 0.5, "weights": 0.1},
 }
 """The regularisers of each isosurface, with their default weights in training."""
+
+SHARED_REGULARIZERS = {"floaters": 0.0, "normals": 0.0}
+"""Those of every isosurface, with their default weights."""
 
 MaterialsName = Literal["color", "base_color", "pbr"]
 MATERIALS: dict[MaterialsName, tuple[str, ...]] = {
@@ -74,4 +86,4 @@ class GeneratorConfig:
 def default_weights(**changes: float) -> dict[str, float]:
     """The default weights of all regularisers, with changes."""
     weights = {name: weight for method in REGULARIZERS.values() for name, weight in method.items()}
-    return weights | changes
+    return weights | SHARED_REGULARIZERS | changes

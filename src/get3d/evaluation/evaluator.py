@@ -28,6 +28,8 @@ __all__ = ["PROTOCOLS", "Comparison", "EvaluateConfig", "Protocol", "ProtocolNam
 
 PUBLISHED_IMAGES = 50_000
 _SWD_IMAGES = 4096
+_REAL_IMAGES = 5
+"""Real images that features are compared of, at most, for each generated one: more cost minutes and change little."""
 _NEIGHBOURS = 3
 
 
@@ -183,20 +185,20 @@ class Comparison:
         binary = self._protocol.binary_masks
         self._real = real_images(held_out, self._compared, config.seed, ranks, binary_masks=binary)
         self._stand_in = real_images(self._trained, self._compared, config.seed + 1, ranks, binary_masks=binary)
-        # As many in the place of generated ones, of objects from all over the split.
+        # Of objects from all over the splits; as many of training in the place of generated ones.
         draw = torch.Generator().manual_seed(config.seed + 1)
         in_place = torch.randperm(len(self._trained), generator=draw)[: config.images]
-        whole = torch.arange(len(held_out))
+        real = torch.randperm(len(held_out), generator=draw)[: _REAL_IMAGES * config.images]
         self._features = {
             name: Features(
                 generated=real_features(self._trained, network, self._device, ranks, in_place),
-                real=real_features(held_out, network, self._device, ranks, whole),
+                real=real_features(held_out, network, self._device, ranks, real),
             )
             for name, network in self._networks.items()
         }
         if "inception" in self._networks and config.images != PUBLISHED_IMAGES:
             self.warnings.append(
-                f"FID is of {config.images} generated and {len(held_out)} real images at "
+                f"FID is of {config.images} generated and {len(real)} real images at "
                 f"{held_out.resolution}²; published numbers are of {PUBLISHED_IMAGES} generated ones and "
                 "cannot be compared."
             )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from get3d.generation.config import Settings
-from get3d.generator_config import IsosurfaceName, MaterialsName
+from get3d.generator_config import SHARED_REGULARIZERS, IsosurfaceName, MaterialsName
 from get3d.options import Option
 from get3d.ranges import SEED, Range
 from get3d.reconstruction.config import LOSS_WEIGHTS
@@ -18,7 +18,13 @@ FIT_LOSSES = LOSS_WEIGHTS | {"structure": 0.3}
 RECONSTRUCTION_LOSSES = LOSS_WEIGHTS | {"structure": 0.2}
 """Weights of the image losses in a reconstruction."""
 
-RECONSTRUCTION_WEIGHTS = {"sdf": 0.02, "deviation": 0.5, "weights": 0.0, "eikonal": 0.01, "smoothness": 0.01}
+RECONSTRUCTION_WEIGHTS = SHARED_REGULARIZERS | {
+    "sdf": 0.02,
+    "deviation": 0.5,
+    "weights": 0.0,
+    "eikonal": 0.01,
+    "smoothness": 0.01,
+}
 """Weights of the regularisers of a reconstruction: those of the isosurfaces, and of the SDF as a function of space."""
 
 

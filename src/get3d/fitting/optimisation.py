@@ -21,7 +21,7 @@ from get3d.fitting.config import ReconstructConfig
 from get3d.fitting.fields import FreeTexture, LatticeGeometry, fields_of
 from get3d.generator_config import MATERIALS
 from get3d.images import Images
-from get3d.isosurface import ISOSURFACES, Isosurface
+from get3d.isosurface import ISOSURFACES, Isosurface, regularizers_of
 from get3d.light_prior import LightPrior
 from get3d.materials import BASE_COLOR
 from get3d.reconstruction.hulls import thin_voxels, visual_hull
@@ -244,7 +244,7 @@ class Reconstruction:
         )
         losses = image_losses(drawn, self.views.real(rows), config.losses)
         image_loss = torch.stack(list(losses.values())).sum()
-        regularizers = shapes.surfaces.regularizers | self.geometry.field_losses()
+        regularizers = regularizers_of(shapes.surfaces, config.regularizers) | self.geometry.field_losses()
         weights = {name: left * config.regularizers.get(name, 0.0) for name in regularizers}
         held = [weight * regularizers[name] for name, weight in weights.items() if weight]
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):

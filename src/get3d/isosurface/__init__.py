@@ -9,8 +9,9 @@ from get3d.isosurface.methods import (
     Isosurface,
     IsosurfaceName,
     MarchingTetrahedra,
-    Surfaces,
 )
+from get3d.isosurface.regularizers import SURFACE_REGULARIZERS, floaters, normal_consistency, regularizers_of
+from get3d.isosurface.surfaces import Surfaces
 from get3d.isosurface.tetrahedra import (
     TetrahedralGrid,
     TetrahedraTopology,
@@ -21,6 +22,7 @@ from get3d.isosurface.tetrahedra import (
 
 __all__ = [
     "ISOSURFACES",
+    "SURFACE_REGULARIZERS",
     "CubeGrid",
     "FlexibleCubes",
     "Grid",
@@ -32,7 +34,10 @@ __all__ = [
     "TetrahedraTopology",
     "TetrahedralGrid",
     "flexicubes",
+    "floaters",
     "marching_tetrahedra",
+    "normal_consistency",
+    "regularizers_of",
     "sdf_sign_loss",
     "solid_where_empty",
 ]

@@ -17,8 +17,8 @@ from get3d import spans
 from get3d.generator_config import REGULARIZERS, IsosurfaceName
 from get3d.isosurface.flexicubes import CubeGrid, extract
 from get3d.isosurface.grid import Grid
+from get3d.isosurface.surfaces import Surfaces
 from get3d.isosurface.tetrahedra import TetrahedralGrid, marching_tetrahedra, sdf_sign_loss, solid_where_empty
-from get3d.meshes import MeshBatch
 from get3d.networks import GeometryField, GeometryValues
 
 __all__ = [
@@ -28,26 +28,7 @@ __all__ = [
     "Isosurface",
     "IsosurfaceName",
     "MarchingTetrahedra",
-    "Surfaces",
 ]
-
-
-@dataclass(frozen=True)
-class Surfaces:
-    """The surfaces of n shapes.
-
-    Attributes:
-        meshes: the surfaces; a shape whose field has one sign gets a placeholder without gradient.
-        regularizers: scalars by name that training keeps small, as in the `regularizers` of the method.
-    """
-
-    meshes: MeshBatch
-    regularizers: dict[str, Float[Tensor, ""]]
-
-    @property
-    def empty(self) -> Bool[Tensor, " n"]:
-        """[n] shapes without a surface."""
-        return self.meshes.empty
 
 
 @dataclass(frozen=True)
@@ -136,7 +117,8 @@ class MarchingTetrahedra(Isosurface):
         solid, empty = self._solid(sdf)
         vertices = grid.vertices + self.reach * torch.tanh(raw)
         meshes = marching_tetrahedra(vertices, solid, grid.tetrahedra, grid.topology)
-        return Surfaces(replace(meshes, placeholder=empty), {"sdf": self._sign_loss(sdf, empty)})
+        regularizers = {"sdf": self._sign_loss(sdf, empty)}
+        return Surfaces(replace(meshes, placeholder=empty), regularizers, solid, grid.edges)
 
 
 class FlexibleCubes(Isosurface):
@@ -171,7 +153,7 @@ class FlexibleCubes(Isosurface):
             "deviation": deviation.mean(),
             "weights": flat.dot(flat) / len(flat),
         }
-        return Surfaces(replace(meshes, placeholder=empty), regularizers)
+        return Surfaces(replace(meshes, placeholder=empty), regularizers, solid, grid.edges)
 
 
 ISOSURFACES: dict[IsosurfaceName, type[Isosurface]] = {

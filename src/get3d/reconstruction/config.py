@@ -39,6 +39,8 @@ class WarmupConfig:
     Attributes:
         views: number of images of each object in a step.
         losses: weights of the image losses.
+        random_interval: every this many steps as many random shapes as objects are made, which the surface regularisers
+            keep whole and smooth; 0 for never.
         hull: how shapes are compared with the visual hulls of objects.
         code_prior: weight of the mean square of the codes.
         code_noise: standard deviation of the noise added to a code in each step, as a share of the root mean square of
@@ -55,6 +57,7 @@ class WarmupConfig:
 
     views: Annotated[int, Range(2, 1024)] = 2
     losses: Annotated[dict[str, float], Range(0)] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
+    random_interval: Annotated[int, Range(0)] = 2
     hull: HullConfig = field(default_factory=HullConfig)
     code_prior: Annotated[float, Range(0)] = 1e-3
     code_noise: Annotated[float, Range(0)] = 0.2

@@ -7,7 +7,7 @@ surface is near, so that thin parts can begin.
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, grid_sample, max_pool3d
+from torch.nn.functional import binary_cross_entropy_with_logits, grid_sample, max_pool2d, max_pool3d
 
 from get3d.cameras import Cameras
 from get3d.color import bytes_to_unit
@@ -29,6 +29,9 @@ _VIEWS_AT_ONCE = 8
 
 _USUAL_SHARE, _LEAST_SHARE = 0.05, 0.0025
 """How much of the cube thin parts fill where their weight is as given, and the least that they are taken to fill."""
+
+_NEAR = 0.1
+"""How much of a pixel a thin part covers at least."""
 
 CACHE_BYTES = 2 * 1024**3
 
@@ -87,32 +90,36 @@ class Hulls:
         self._points, self._side = lattice(size, resolution), resolution + 1
         self._of_object = images.by_object()
         self._kept: dict[int, Tensor] = {}
-        self._most = cache_bytes // (2 * self._side**3)
+        self._most = cache_bytes // (3 * self._side**3)
 
     @property
     def kept_bytes(self) -> int:
         """Memory of all hulls, once each has been asked for."""
-        return 2 * self._side**3 * min(len(self._of_object), self._most)
+        return 3 * self._side**3 * min(len(self._of_object), self._most)
 
-    def __call__(self, objects: Int[Tensor, " n"]) -> Float[Tensor, "2 n m m m"]:
-        """How surely points are inside objects, and how near to a thin part, both in [0, 1], on the objects' device."""
+    def __call__(self, objects: Int[Tensor, " n"]) -> Float[Tensor, "3 n m m m"]:
+        """How surely points are inside objects, how surely one nearby is, and how near a thin part is, in [0, 1]."""
         found = [self._hull(number) for number in objects.tolist()]
         return bytes_to_unit(torch.stack(found, dim=1).to(objects.device))
 
     @torch.no_grad()
     def _hull(self, number: int) -> Tensor:
-        """[2, m, m, m], uint8."""
+        """[3, m, m, m], uint8."""
         kept = self._kept.get(number)
         if kept is not None:
             return kept
         rows = self._of_object[number]
         masks = bytes_to_unit(self._images.load(rows)[:, 3:])
         cameras = Cameras.of_prior(self._images.prior, self._images.angles[rows])
-        hull = visual_hull(masks, cameras, self._points).view(1, self._side, self._side, self._side)
-        both = torch.cat([hull, thin_voxels(hull)]).mul(255).round().to(torch.uint8)
+        shape = (1, self._side, self._side, self._side)
+        hull = visual_hull(masks, cameras, self._points).view(shape)
+        # What is thinner than a pixel covers none whole, and may lie between the points of the lattice.
+        reach = max(round(masks.shape[-1] / (2 * (self._side - 1))), 1)
+        near = visual_hull(max_pool2d(masks, 2 * reach + 1, 1, reach), cameras, self._points).view(shape)
+        found = torch.cat([hull, near, thin_voxels(hull)]).mul(255).round().to(torch.uint8)
         if len(self._kept) < self._most:
-            self._kept[number] = both
-        return both
+            self._kept[number] = found
+        return found
 
 
 def stratified_axis(count: int, size: float, generator: torch.Generator) -> Float[Tensor, " l"]:
@@ -146,11 +153,15 @@ def lattice_sdf(field: GeometryField, axis: Float[Tensor, " l"]) -> Float[Tensor
 def hull_loss(
     sdf: Float[Tensor, "n l l l"],
     hull: Float[Tensor, "n l l l"],
+    near: Float[Tensor, "n l l l"],
     thin: Float[Tensor, "n l l l"],
     sharpness: float,
     thin_weight: float,
 ) -> Float[Tensor, ""]:
     """Mean binary cross-entropy between sigmoid(sharpness · SDF) and the visual hull at points of a lattice.
+
+    Points that are likely outside, but with the object nearby, do not count: where a slat is thinner than a pixel it
+    would be taken for empty. Masks say where exactly surfaces are.
 
     Bulk outweighs thin parts by far, so the points of thin parts weigh 1 + `thin_weight` where those fill 5 % of the
     cube; less of them weigh more and more of them less, so that each object's thin parts count the same.
@@ -158,10 +169,13 @@ def hull_loss(
     Args:
         sdf: positive inside.
         hull: how surely a point is inside, in [0, 1].
+        near: how surely a point beside it, in each image, is.
         thin: how near a point is to a thin part, in [0, 1].
         sharpness: units of SDF to logits.
         thin_weight: of thin parts.
     """
-    loss = binary_cross_entropy_with_logits(sharpness * sdf, hull, reduction="none")
+    inside = hull > 0.5
+    loss = binary_cross_entropy_with_logits(sharpness * sdf, inside.to(sdf.dtype), reduction="none")
+    loss = torch.where(inside | (near < _NEAR), loss, 0.0)
     share = thin.mean((1, 2, 3), keepdim=True).clamp(min=_LEAST_SHARE)
     return (loss * (1 + thin_weight * _USUAL_SHARE / share * thin)).mean()

@@ -26,7 +26,7 @@ from get3d.datasets.loader import Batch, to_network
 from get3d.devices import device_named
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks, joined
 from get3d.generator import Generator, mix
-from get3d.isosurface import Surfaces
+from get3d.isosurface import Surfaces, regularizers_of
 from get3d.latents import Latents
 from get3d.networks import Discriminator, Logits
 from get3d.reconstruction.codes import ObjectCodes
@@ -92,7 +92,7 @@ def train(config: TrainConfig, console: Console) -> Path:
                     if state.warmup_optimizer is None:
                         train_step(state, next(batches), config, ranks)
                     else:
-                        warmup_step(state, next(known), config, ranks, hulls)
+                        warmup_step(state, next(known), config, ranks, hulls, labels)
                         if state.cur_nimg >= config.warmup_total:
                             end_warmup(state, labels)
                     stopped, late = ranks.any(stop.signal is not None, logger.late)
@@ -174,11 +174,12 @@ def train_step(state: TrainingState, batch: Batch, config: TrainConfig, ranks: R
             loss = generator_loss(judged)
         note("loss/generator", loss)
         surfaces = drawn.surfaces
-        for name, value in surfaces.regularizers.items():
+        regularizers = regularizers_of(surfaces, objective.regularizers)
+        for name, value in regularizers.items():
             note(f"surface/{name}", value)
         note("surface/empty", surfaces.empty.float().mean())
         note("surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
-        loss = loss + surface_loss(surfaces, objective)
+        loss = loss + surface_loss(regularizers, objective)
         with averaging(state.generator, ranks if part is first else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     moved.append(update(state.generator, state.generator_optimizer, "generator"))

@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import softplus
 
-from get3d.isosurface import Surfaces
 from get3d.networks import Logits
 from get3d.training.run_config import ObjectiveConfig
 
@@ -53,7 +52,6 @@ def gradient_penalty(logits: Float[Tensor, "n 1"], images: Float[Tensor, "n 4 r 
     return gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
-def surface_loss(surfaces: Surfaces, config: ObjectiveConfig) -> Float[Tensor, ""]:
-    """The weighted regularisers that generated surfaces bring with them."""
-    losses = [config.regularizers[name] * value for name, value in surfaces.regularizers.items()]
-    return torch.stack(losses).sum()
+def surface_loss(regularizers: dict[str, Float[Tensor, ""]], config: ObjectiveConfig) -> Float[Tensor, ""]:
+    """The weighted sum of regularisers of generated surfaces."""
+    return torch.stack([config.regularizers[name] * value for name, value in regularizers.items()]).sum()

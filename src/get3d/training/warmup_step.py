@@ -16,6 +16,8 @@ from get3d.cameras import Cameras
 from get3d.datasets.loader import Batch, to_network
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.generator import Generator
+from get3d.isosurface import regularizers_of
+from get3d.latents import Latents
 from get3d.networks import Fields, PriorMapping
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.reconstruction.hulls import Hulls, at_lattice, hull_loss, lattice_sdf, stratified_axis
@@ -29,12 +31,20 @@ from get3d.training.update import finish_step, seed_of, update
 
 __all__ = ["end_warmup", "fit_prior", "warmup_step"]
 
+PRIOR_INTERVAL = 64
+"""Steps after which the distribution of random shapes follows the codes."""
+
 LAST_RATE = 0.1
 """What is left of the learning rates at the end."""
 
 
 def warmup_step(
-    state: TrainingState, batch: Batch, config: TrainConfig, ranks: Ranks = SINGLE_PROCESS, hulls: Hulls | None = None
+    state: TrainingState,
+    batch: Batch,
+    config: TrainConfig,
+    ranks: Ranks = SINGLE_PROCESS,
+    hulls: Hulls | None = None,
+    labels: Tensor | None = None,
 ) -> None:
     """One batch: a few objects are drawn as their images show them; generator and codes move, then the average.
 
@@ -44,6 +54,7 @@ def warmup_step(
         config: the run's configuration.
         ranks: this process among those that share the batch.
         hulls: of the training objects; None leaves the comparison with them out.
+        labels: [n] class of each object; None for no classes.
 
     Raises:
         FloatingPointError: too many steps in a row had a gradient that is not finite.
@@ -52,6 +63,9 @@ def warmup_step(
     assert state.codes is not None and state.warmup_optimizer is not None
     warmup, generator = config.warmup, state.generator
     device = generator.device
+    step = state.cur_nimg // config.batch
+    if warmup.random_interval and step % PRIOR_INTERVAL == 0:
+        fit_prior(generator, state.codes, labels)
     parts = _parts(batch, config, state, device, ranks)
 
     def note(name: str, value: Tensor) -> None:
@@ -71,14 +85,20 @@ def warmup_step(
         for name, value in losses.items():
             note(f"loss/{name}", value)
         surfaces = shapes.surfaces
-        for name, value in surfaces.regularizers.items():
+        regularizers = regularizers_of(surfaces, config.objective.regularizers)
+        for name, value in regularizers.items():
             note(f"surface/{name}", value)
         note("surface/empty", surfaces.empty.float().mean())
         note("surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
         spread = state.codes.styles[part.objects].square().mean()
         note("codes/mean_square", spread)
-        loss = torch.stack(list(losses.values())).sum() + surface_loss(surfaces, config.objective)
+        loss = surface_loss(regularizers, config.objective) + sum(losses.values())
         loss = loss + warmup.code_prior * spread
+        if part.random is not None:
+            regularizers = _of_random_shapes(generator, part.random, config)
+            for name, value in regularizers.items():
+                note(f"random/{name}", value)
+            loss = loss + surface_loss(regularizers, config.objective)
         with averaging(learners, ranks if part is parts[-1] else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     moved = update(learners, state.warmup_optimizer, "warmup")
@@ -89,7 +109,7 @@ def warmup_step(
 class _Part:
     """Objects of a micro-batch, the noise of their codes, and their images, on the CPU, with cameras and light.
 
-    `others` are compared with their hulls only, at the points of a lattice of `axis`.
+    `others` are compared with their hulls only, at the points of a lattice of `axis`; shapes of `random` with nothing.
     """
 
     objects: Tensor
@@ -100,6 +120,7 @@ class _Part:
     images: Tensor
     cameras: Cameras
     turn: Tensor | None
+    random: Latents | None
 
 
 def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torch.device, ranks: Ranks) -> list[_Part]:
@@ -112,12 +133,16 @@ def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torc
     noise = config.warmup.code_noise * torch.randn(count, 1 + hull.objects, *codes.shape[1:], generator=random)
     others = torch.randint(len(codes), (count, hull.objects), generator=random)
     axis = stratified_axis(hull.points, config.generator.grid_size, random).to(device)
+    latents = None
+    if config.warmup.random_interval and state.cur_nimg // config.batch % config.warmup.random_interval == 0:
+        latents = torch.randn(2, count, config.generator.z_dim, generator=random).to(device)
     share = ranks.share(count)
     size = (share.stop - share.start) // config.grad_accum_steps
     parts = []
     for start in range(0, size * config.grad_accum_steps, size):
         images = slice(start * views, (start + size) * views)
         rows = slice(share.start + start, share.start + start + size)
+        label = None if batch.label is None else batch.label[images][::views].to(device, non_blocking=True)
         parts.append(
             _Part(
                 objects=batch.object[images][::views].to(device, non_blocking=True),
@@ -128,6 +153,7 @@ def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torc
                 images=batch.images[images],
                 cameras=Cameras.of_prior(config.generator.cameras, batch.angles[images].to(device, non_blocking=True)),
                 turn=None if batch.turn is None else batch.turn[images].to(device, non_blocking=True),
+                random=None if latents is None else Latents(latents[0, rows], latents[1, rows], label),
             )
         )
     return parts
@@ -143,8 +169,15 @@ def _hull_loss(state: TrainingState, part: _Part, fields: Fields, hulls: Hulls, 
             others = state.generator.fields(state.codes(part.others, part.others_noise))
         sdf.append(lattice_sdf(others.geometry, axis))
     known = hulls(torch.cat([part.objects, part.others]))
-    inside, thin = at_lattice(known, config.generator.grid_size, axis)
-    return hull_loss(torch.cat(sdf), inside, thin, hull.sharpness, hull.thin)
+    inside, near, thin = at_lattice(known, config.generator.grid_size, axis)
+    return hull_loss(torch.cat(sdf), inside, near, thin, hull.sharpness, hull.thin)
+
+
+def _of_random_shapes(generator: Generator, latents: Latents, config: TrainConfig) -> dict[str, Tensor]:
+    """The regularisers of the surfaces of random shapes."""
+    with config.autocast(generator.device):
+        fields = generator.fields(generator.styles(latents))
+    return regularizers_of(generator.extract(fields).surfaces, config.objective.regularizers)
 
 
 def _set_rates(state: TrainingState, config: TrainConfig) -> None:
@@ -172,9 +205,11 @@ def end_warmup(state: TrainingState, labels: Tensor) -> None:
     state.warmup_optimizer = None
 
 
-def fit_prior(generator: Generator, codes: ObjectCodes | None, labels: Tensor) -> None:
+def fit_prior(generator: Generator, codes: ObjectCodes | None, labels: Tensor | None) -> None:
     """Gives a generator the distributions around the codes as they are now."""
     assert codes is not None
+    if labels is None:
+        labels = torch.zeros(len(codes.styles), dtype=torch.long)
     for number, mapping in enumerate((generator.mapping_geometry, generator.mapping_texture)):
         assert isinstance(mapping, PriorMapping)
         mapping.fit(codes.styles.detach()[:, number], labels)

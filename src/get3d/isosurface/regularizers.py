@@ -1,0 +1,79 @@
+"""Regularisers of surfaces that do not depend on the isosurface method."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from get3d.isosurface.signs import find, look_up, offsets, pack
+from get3d.isosurface.surfaces import Surfaces
+from get3d.meshes import MeshBatch
+from get3d.topology import joined
+
+__all__ = ["SURFACE_REGULARIZERS", "floaters", "normal_consistency", "regularizers_of"]
+
+_LEAST_ANGLE = 0.01
+"""Chord between normals below which the deviation is taken as quadratic."""
+
+
+def floaters(sdf: Float[Tensor, "n v"], edges: Int[Tensor, "e 2"]) -> Float[Tensor, " n"]:
+    """How much of a shape is not joined to its largest component: the SDF there, over all vertices inside the shape.
+
+    The components are those of the grid's vertices with a positive value, joined by edges. A floating piece has no
+    image that asks for it where a shape is of no training object; the gradient, the same at each of its vertices,
+    makes it vanish.
+
+    Args:
+        sdf: signed distances at the vertices of a grid, positive inside.
+        edges: vertices of the edges of the grid.
+
+    Returns:
+        [n], 0 for shapes of one component.
+    """
+    shapes, count = sdf.shape
+    positive = pack(sdf > 0)
+    low, high = edges.unbind(1)
+    inside, joining = find(positive), find(look_up(positive, low) & look_up(positive, high))
+    at = inside.shape * count + inside.element
+    # Only the numbers of vertices inside are ever read, so the rest need no value.
+    number = torch.empty(shapes * count, dtype=torch.int64, device=sdf.device)
+    number[at] = torch.arange(len(at), device=sdf.device)
+    start, end = (number[joining.shape * count + ends.index_select(0, joining.element)] for ends in (low, high))
+    components = joined(len(at), start.cpu().numpy(), end.cpu().numpy())
+    label = torch.from_numpy(components.label).to(sdf.device)
+    sizes = torch.bincount(label, minlength=components.count)[label]
+    largest = inside.shape.new_zeros(shapes).scatter_reduce(0, inside.shape, sizes, "amax")
+    loose = (sizes < largest[inside.shape]).nonzero()[:, 0]
+    values = sdf.reshape(-1).index_select(0, at[loose])
+    summed = sdf.new_zeros(shapes).index_add(0, inside.shape[loose], values)
+    return summed / offsets(inside.shape, shapes).diff().clamp(min=1)
+
+
+def normal_consistency(meshes: MeshBatch) -> Float[Tensor, ""]:
+    """Mean distance between the unit normals of a face and of its corners, over the surface: how rough it is.
+
+    The distance is not squared, so that a few sharp edges cost less than ripples everywhere, as in total variation
+    (Rudin, Osher and Fatemi 1992).
+    """
+    crosses = meshes.face_crosses()
+    lengths = crosses.norm(dim=1, keepdim=True)
+    normals = crosses / lengths.clamp(min=torch.finfo(crosses.dtype).tiny)
+    squares = (meshes.vertex_normals()[meshes.faces] - normals[:, None]).square().sum(2)
+    deviation = ((squares + _LEAST_ANGLE**2).sqrt() - _LEAST_ANGLE).mean(1)
+    # Faces weigh by their area, but do not shrink to weigh less.
+    weights = lengths[:, 0].detach()
+    return (weights * deviation).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
+
+
+SURFACE_REGULARIZERS: dict[str, Callable[[Surfaces], Float[Tensor, ""]]] = {
+    "floaters": lambda surfaces: floaters(surfaces.sdf, surfaces.edges).mean(),
+    "normals": lambda surfaces: normal_consistency(surfaces.meshes),
+}
+"""Those of every method, by name; each is computed only where it has a weight."""
+
+
+def regularizers_of(surfaces: Surfaces, weights: Mapping[str, float]) -> dict[str, Float[Tensor, ""]]:
+    """The regularisers of the method that made surfaces, and of the others those that have a weight; without it."""
+    further = {name: compute(surfaces) for name, compute in SURFACE_REGULARIZERS.items() if weights.get(name)}
+    return surfaces.regularizers | further

@@ -1,0 +1,117 @@
+"""Regularisers of surfaces that every isosurface has."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.ndimage
+import torch
+
+import tiny
+from get3d.generator import Generator
+from get3d.isosurface import ISOSURFACES, TetrahedralGrid, floaters, normal_consistency, regularizers_of
+from get3d.meshes import Mesh, MeshBatch
+from solids import torus
+
+
+def lattice_edges(side: int) -> torch.Tensor:
+    """The edges of a cubic lattice along its axes."""
+    number = torch.arange(side**3).view(side, side, side)
+    pairs = [(number.narrow(axis, 0, side - 1), number.narrow(axis, 1, side - 1)) for axis in range(3)]
+    return torch.cat([torch.stack([low.flatten(), high.flatten()], dim=1) for low, high in pairs])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_floaters_are_all_but_the_largest_component(seed):
+    """Against the components that scipy finds in volumes."""
+    sdf = torch.randn(9, 6**3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 0.5
+    sdf[3] = -1
+    sdf[4] = 1
+    want = []
+    for volume in sdf.view(-1, 6, 6, 6).numpy():
+        labels, count = scipy.ndimage.label(volume > 0)
+        sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
+        loose = np.isin(labels, 1 + np.flatnonzero(sizes < sizes.max(initial=0)))
+        want.append(volume[loose].sum() / max((volume > 0).sum(), 1))
+    torch.testing.assert_close(floaters(sdf, lattice_edges(6)), torch.tensor(want, dtype=torch.float64))
+    assert torch.autograd.gradcheck(
+        lambda value: floaters(value, lattice_edges(6)), (sdf[:3].clone().requires_grad_(True),)
+    )
+
+
+def test_a_floating_piece_vanishes_and_the_rest_stays():
+    grid = TetrahedralGrid(24)
+    large = 0.25 - (grid.vertices - torch.tensor([-0.15, 0, 0])).norm(dim=1)
+    small = 0.08 - (grid.vertices - torch.tensor([0.3, 0, 0])).norm(dim=1)
+    sdf = torch.maximum(large, small)[None].requires_grad_(True)
+    before = sdf.detach().clone()
+    optimizer = torch.optim.SGD([sdf], lr=50.0)
+    for _ in range(200):
+        optimizer.zero_grad()
+        loss = floaters(sdf, grid.edges).sum()
+        loss.backward()
+        optimizer.step()
+    assert loss == 0
+    changed = (sdf != before)[0]
+    assert (changed == (small > 0)).all()
+    assert (sdf[0, small > 0] <= 0).all()
+
+
+def test_a_smooth_surface_deviates_as_a_plain_loop_says():
+    mesh = torus(16)
+    rough = mesh.vertices.double() + 0.02 * torch.randn(mesh.vertices.shape, generator=torch.Generator().manual_seed(0))
+    batch = MeshBatch.from_meshes([Mesh(rough, mesh.faces), Mesh(mesh.vertices.double(), mesh.faces)])
+    crosses = [np.cross(b - a, c - a) for a, b, c in batch.vertices[batch.faces].numpy()]
+    at_vertex = np.zeros((len(batch.vertices), 3))
+    for face, cross in zip(batch.faces.tolist(), crosses, strict=True):
+        at_vertex[face] += cross
+    total = weight = 0.0
+    for face, cross in zip(batch.faces.tolist(), crosses, strict=True):
+        area = np.linalg.norm(cross)
+        chords = [np.linalg.norm(at_vertex[v] / np.linalg.norm(at_vertex[v]) - cross / area) for v in face]
+        total += area * np.mean([math.hypot(chord, 0.01) - 0.01 for chord in chords])
+        weight += area
+    assert normal_consistency(batch).item() == pytest.approx(total / weight)
+
+
+def test_ripples_cost_more_than_edges_and_flat_surfaces_nothing():
+    corners = torch.cartesian_prod(*[torch.arange(9, dtype=torch.float64)] * 2)
+    number = torch.arange(81).view(9, 9)
+    a, b, c, d = (n.flatten() for n in (number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:]))
+    faces = torch.cat([torch.stack([a, b, c], 1), torch.stack([a, c, d], 1)])
+
+    def of(height: torch.Tensor) -> float:
+        return normal_consistency(MeshBatch.from_meshes([Mesh(torch.cat([corners, height[:, None]], 1), faces)])).item()
+
+    x = corners[:, 0]
+    assert of(0 * x) == pytest.approx(0, abs=1e-12)
+    assert of((x - 4).abs()) < of(0.5 * (x % 2))
+
+
+def test_roughness_falls_by_its_gradient():
+    mesh = torus(16)
+    noise = 0.02 * torch.randn(mesh.vertices.shape, generator=torch.Generator().manual_seed(0))
+    vertices = (mesh.vertices + noise).requires_grad_(True)
+    optimizer = torch.optim.Adam([vertices], lr=0.002)
+    found = []
+    for _ in range(60):
+        optimizer.zero_grad()
+        loss = normal_consistency(MeshBatch.from_meshes([Mesh(vertices, mesh.faces)]))
+        loss.backward()
+        optimizer.step()
+        found.append(loss.item())
+    assert found[-1] < 0.5 * found[0]
+
+
+@pytest.mark.parametrize("name", list(ISOSURFACES))
+def test_every_isosurface_has_those_with_a_weight(name):
+    torch.manual_seed(0)
+    generator = Generator(replace(tiny.GENERATOR, isosurface=name))
+    surfaces = generator.shapes(generator.sample_latents(2, 0)).surfaces
+    assert regularizers_of(surfaces, {"floaters": 0.0}).keys() == surfaces.regularizers.keys()
+    found = regularizers_of(surfaces, {"floaters": 1.0, "normals": 0.1})
+    assert found.keys() == surfaces.regularizers.keys() | {"floaters", "normals"}
+    torch.testing.assert_close(found["floaters"], floaters(surfaces.sdf, surfaces.edges).mean())
+    torch.stack(list(found.values())).sum().backward()
+    assert all(p.grad.isfinite().all() for p in generator.parameters() if p.grad is not None)
