@@ -1,5 +1,6 @@
 """A real browser for tests: Debian's Chromium, without a network, its errors and requests kept."""
 
+import base64
 import io
 import os
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
@@ -68,6 +70,13 @@ def wait_for_objects(page: Page, count: int) -> None:
     page.wait_for_function(
         f"count => [...document.querySelectorAll('model-viewer')].filter({shown}).length >= count", arg=count
     )
+
+
+def drawn(viewer: Locator) -> torch.Tensor:
+    """What a <model-viewer> draws, over nothing: [4, h, w] in [0, 1]."""
+    text = viewer.evaluate("viewer => viewer.toDataURL('image/png')")
+    image = Image.open(io.BytesIO(base64.b64decode(text.partition(",")[2]))).convert("RGBA")
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
 
 
 def wait_for_field(page: Page, pattern: str) -> str:

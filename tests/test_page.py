@@ -1,7 +1,5 @@
 """The page beside generated objects, in a real browser that has no network."""
 
-import base64
-import io
 import re
 import shutil
 from dataclasses import replace
@@ -13,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 import tiny
-from browser import chromium, needs_chromium, wait_for_objects, watched
+from browser import chromium, drawn, needs_chromium, wait_for_objects, watched
 from get3d.authoring.procedural import SynthConfig, synthesize
 from get3d.cameras import Cameras
 from get3d.checkpoints.model import load
@@ -52,13 +50,6 @@ def objects(tmp_path_factory):
     return out
 
 
-def _drawn(page, number):
-    """What <model-viewer> draws, over nothing: [4, h, w] in [0, 1]."""
-    text = page.locator("model-viewer").nth(number).evaluate("viewer => viewer.toDataURL('image/png')")
-    image = Image.open(io.BytesIO(base64.b64decode(text.partition(",")[2]))).convert("RGBA")
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255
-
-
 def _open(browser, folder, **context):
     found = watched(browser, **context)
     found.page.goto((folder / "index.html").as_uri())
@@ -80,7 +71,7 @@ def test_objects_from_a_file_without_a_network_look_as_in_our_own_renderer(brows
         with torch.no_grad():
             shapes = generator.shapes(generator.sample_latents(1, 4 + number), 0.7)
             own = shapes.draw(camera, SIDE, light=EVEN)
-        shown = _drawn(found.page, number)
+        shown = drawn(found.page.locator("model-viewer").nth(number))
         assert shown.shape[1:] == (SIDE, SIDE)
         there, expected = shown[3] > 0.5, own.mask[0, 0] > 0.5
         assert (there & expected).sum() / (there | expected).sum() >= 0.97
