@@ -74,6 +74,12 @@ def warmup_step(
     _set_rates(state, config)
     learners = nn.ModuleList(state.warmup_learners)
     for part in parts:
+        if part.random is not None:
+            # A backward pass of its own, so that only these shapes or the others are in memory.
+            regularizers = _of_random_shapes(generator, part.random, config)
+            for name, value in regularizers.items():
+                note(f"random/{name}", value)
+            (surface_loss(regularizers, config.objective) / len(parts)).backward()
         styles = state.codes(part.objects, part.noise)
         with config.autocast(device):
             fields = generator.fields(styles)
@@ -94,11 +100,6 @@ def warmup_step(
         note("codes/mean_square", spread)
         loss = surface_loss(regularizers, config.objective) + sum(losses.values())
         loss = loss + warmup.code_prior * spread
-        if part.random is not None:
-            regularizers = _of_random_shapes(generator, part.random, config)
-            for name, value in regularizers.items():
-                note(f"random/{name}", value)
-            loss = loss + surface_loss(regularizers, config.objective)
         with averaging(learners, ranks if part is parts[-1] else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     moved = update(learners, state.warmup_optimizer, "warmup")
