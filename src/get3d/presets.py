@@ -101,7 +101,7 @@ PRESETS = {
                 grid_resolution=64,
             ),
             discriminator=DiscriminatorConfig(channel_base=1024, channel_max=128, condition=128, condition_layers=2),
-            objective=ObjectiveConfig(r1_gamma=5.0, regularizers=default_weights(sdf=0.1, floaters=10.0, normals=0.4)),
+            objective=ObjectiveConfig(r1_gamma=5.0, regularizers=default_weights(sdf=0.1, floaters=50.0, normals=0.4)),
             ema_half_life=2.5,
             log_kimg=1.0,
             snapshot_kimg=20.0,
