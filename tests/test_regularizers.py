@@ -23,7 +23,7 @@ def lattice_edges(side: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_floaters_are_all_but_the_largest_component(seed):
+def test_floaters_are_all_but_the_largest_component(seed, device):
     """Against the components that scipy finds in volumes."""
     sdf = torch.randn(9, 6**3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) - 0.5
     sdf[3] = -1
@@ -34,10 +34,9 @@ def test_floaters_are_all_but_the_largest_component(seed):
         sizes = np.bincount(labels.ravel(), minlength=count + 1)[1:]
         loose = np.isin(labels, 1 + np.flatnonzero(sizes < sizes.max(initial=0)))
         want.append(volume[loose].sum() / max((volume > 0).sum(), 1))
-    torch.testing.assert_close(floaters(sdf, lattice_edges(6)), torch.tensor(want, dtype=torch.float64))
-    assert torch.autograd.gradcheck(
-        lambda value: floaters(value, lattice_edges(6)), (sdf[:3].clone().requires_grad_(True),)
-    )
+    sdf, edges = sdf.to(device), lattice_edges(6).to(device)
+    torch.testing.assert_close(floaters(sdf, edges).cpu(), torch.tensor(want, dtype=torch.float64))
+    assert torch.autograd.gradcheck(lambda value: floaters(value, edges), (sdf[:3].clone().requires_grad_(True),))
 
 
 def test_a_floating_piece_vanishes_and_the_rest_stays():
