@@ -19,6 +19,7 @@ import torch
 from get3d.evaluation.metric_table import compute
 from get3d.generator import Generator
 from get3d.generator_config import GeneratorConfig
+from get3d.isosurface import regularizers_of
 from get3d.networks.config import PlanesConfig, UnifiedConfig
 from get3d.training.objective import surface_loss
 from get3d.training.run_config import ObjectiveConfig
@@ -33,7 +34,7 @@ found = shapes.surfaces.regularizers
 objective = ObjectiveConfig()
 assert objective.regularizers["area"] == 0.001
 expected = 0.01 * found["sdf"] + 0.001 * found["area"]
-assert torch.isclose(surface_loss(shapes.surfaces, objective), expected)
+assert torch.isclose(surface_loss(regularizers_of(shapes.surfaces, objective.regularizers), objective), expected)
 made = generator.textured(generator.sample_latents(16, 0), 1.0, texture_resolution=32, faces=100)
 assert {frozenset(mesh.textures) for mesh in made if not mesh.empty} == {frozenset(("base_color", "emission"))}
 evidence = SimpleNamespace(quality={"faces": np.array([9_000, 12_000])}, asked=4)

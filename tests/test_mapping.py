@@ -34,6 +34,7 @@ def test_mean_style_is_the_mean_over_latents_and_the_same_each_time() -> None:
 
 
 def test_classes_change_the_style() -> None:
+    torch.manual_seed(0)
     mapping = MappingNetwork(z_dim=5, w_dim=6, label_dim=3)
     z = torch.randn(1, 5).expand(3, -1)
     styles = mapping(z, torch.arange(3))

@@ -144,6 +144,7 @@ def scattered(rng: np.random.Generator, kind: int) -> np.ndarray:
     return image
 
 
+@pytest.mark.slow
 def test_scattered_parts_are_described_as_by_the_plain_reference(device):
     rng = np.random.default_rng(0)
     images = np.stack([scattered(rng, kind) for kind in range(60)])

@@ -98,6 +98,7 @@ def test_a_cavity_with_a_mouth_is_seen_as_far_as_light_falls(device):
     assert float(((radius > 0.4) & (radius < 0.46)).float().mean()) > 0.2
 
 
+@pytest.mark.slow
 def test_too_few_seen_points_repeat():
     hidden = trimesh.creation.icosphere(4, radius=0.49)
     shells = [trimesh.creation.icosphere(4, radius=0.49 - 0.01 * k) for k in range(1, 20)]

@@ -104,6 +104,7 @@ def test_training_sees_the_same_images_in_the_same_order(data, shards, cache_byt
         assert torch.equal(one.label, other.label)
 
 
+@pytest.mark.slow
 def test_a_run_that_began_on_the_folder_goes_on_with_the_shards(tmp_path):
     data = tiny.write_dataset(tmp_path / "data")
     shards = packed(data, tmp_path / "shards")

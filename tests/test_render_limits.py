@@ -142,6 +142,7 @@ def projected(points: torch.Tensor, cameras: Cameras) -> torch.Tensor:
     return (pixels - 1).abs().view(len(cameras), -1).amax(dim=1)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1))
 def test_the_largest_fit_is_seen_whole_and_no_larger_one(seed):
     generator = torch.Generator().manual_seed(seed)

@@ -150,9 +150,10 @@ def test_a_run_that_starts_from_another_can_warm_up_again(data: Path, tmp_path: 
     "generator",
     [
         pytest.param(LIT, id="unified"),
-        pytest.param(replace(GENERATOR, synthesis=SEPARATE), id="separate", marks=pytest.mark.slow),
+        pytest.param(replace(GENERATOR, synthesis=SEPARATE), id="separate"),
     ],
 )
+@pytest.mark.slow
 def test_the_adversarial_phase_can_change_textures_only(data: Path, tmp_path: Path, generator):
     config = _config(data, tmp_path, generator=generator, kimg=0.072)
     config = replace(config, objective=replace(config.objective, adversarial="texture"), keep=100, snapshot_kimg=0.004)
