@@ -83,6 +83,9 @@ _PUBLISHED = {
     "motorbike-separate": _Published(80.0, 0.9, _USUAL, 100, separate=True),
 }
 
+_WHOLE = default_weights(sdf=0.1, floaters=50.0, normals=0.4)
+"""Regularisers of presets that learn by reconstruction only."""
+
 PRESETS = {
     "demo": Preset(
         "64² images, small networks that learn only by reconstruction: minutes on a CPU",
@@ -101,7 +104,7 @@ PRESETS = {
                 grid_resolution=64,
             ),
             discriminator=DiscriminatorConfig(channel_base=1024, channel_max=128, condition=128, condition_layers=2),
-            objective=ObjectiveConfig(r1_gamma=5.0, regularizers=default_weights(sdf=0.1, floaters=50.0, normals=0.4)),
+            objective=ObjectiveConfig(r1_gamma=5.0, regularizers=_WHOLE),
             ema_half_life=2.5,
             log_kimg=1.0,
             snapshot_kimg=20.0,
@@ -109,11 +112,12 @@ PRESETS = {
         ),
     ),
     "small": Preset(
-        "128² images: about an hour on one GPU",
+        "128² images, larger networks that learn only by reconstruction: about an hour on one GPU",
         TrainConfig(
             resolution=128,
             batch=32,
             kimg=1500.0,
+            warmup_kimg=1500.0,
             generator=GeneratorConfig(
                 z_dim=256,
                 w_dim=256,
@@ -121,7 +125,7 @@ PRESETS = {
                 grid_resolution=64,
             ),
             discriminator=DiscriminatorConfig(channel_base=8192, channel_max=256, condition=256),
-            objective=ObjectiveConfig(r1_gamma=2.0),
+            objective=ObjectiveConfig(r1_gamma=2.0, regularizers=_WHOLE),
             snapshot_kimg=50.0,
         ),
     ),
