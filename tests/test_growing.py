@@ -7,6 +7,7 @@ import torch
 from rich.console import Console
 
 import tiny
+from get3d.cameras import Cameras
 from get3d.files import InputError
 from get3d.generator import Generator
 from get3d.networks import Discriminator
@@ -36,6 +37,40 @@ def test_finer_planes_begin_as_the_coarse_ones_doubled():
     ):
         doubled = upsample(upsample(low.flatten(1, 2))).view_as(high)
         torch.testing.assert_close(high, doubled, rtol=0.0, atol=1e-5 * float(doubled.detach().abs().max()))
+
+
+@pytest.mark.parametrize("isosurface", ["tetrahedra", "flexicubes"])
+@pytest.mark.parametrize("synthesis", [tiny.GENERATOR.synthesis, tiny.SEPARATE], ids=["unified", "separate"])
+def test_wider_planes_begin_as_the_narrow_ones(synthesis, isosurface):
+    """Also where styles are far from one and biases from zero, as after training."""
+    torch.manual_seed(0)
+    narrow, wide = (
+        Generator(
+            replace(
+                tiny.GENERATOR,
+                isosurface=isosurface,
+                synthesis=replace(synthesis, planes=replace(synthesis.planes, channel_base=base, channel_max=24)),
+            )
+        )
+        for base in (64, 128)
+    )
+    for parameter in narrow.parameters():
+        parameter.data.add_(0.3 * torch.randn(parameter.shape))
+    wide.load_state_dict(grown(wide, narrow.state_dict()))
+    assert sum(map(torch.numel, wide.parameters())) > sum(map(torch.numel, narrow.parameters()))
+    latents = narrow.sample_latents(2, seed=0)
+    shapes = [generator.shapes(generator.styles(latents)) for generator in (narrow, wide)]
+    torch.testing.assert_close(shapes[1].meshes.vertices, shapes[0].meshes.vertices)
+    assert shapes[1].meshes.faces.equal(shapes[0].meshes.faces)
+    cameras = Cameras.orbit(torch.zeros(2), torch.full((2,), 1.3))
+    drawn = [shape.draw(cameras, 32).rgb for shape in shapes]
+    assert drawn[0].std() > 0.01
+    torch.testing.assert_close(drawn[1], drawn[0], atol=2e-4, rtol=1e-4)
+    (drawn[1].square().sum() + shapes[1].meshes.vertices.square().sum()).backward()
+    gradients = {name: value.grad for name, value in wide.named_parameters() if "blocks.1.outputs" in name}
+    read = [gradient[:, 8:] for name, gradient in gradients.items() if name.count(".weight") and "affine" not in name]
+    assert read
+    assert all(part.abs().sum() > 0 for part in read)
 
 
 def test_a_discriminator_of_larger_images_begins_with_the_judgement_of_the_smaller():
@@ -74,7 +109,9 @@ def test_a_model_that_cannot_grow_so_is_refused(tmp_path):
         ({"init_from": made, "grow_planes": 4}, r"--grow-planes is 4; it must be at least the 8 of .*"),
         ({"init_from": made, "grow_planes": 24}, "--grow-planes is 24"),
         ({"init_from": made, "grow_grid": 1}, "--grow-grid is 1; it must be from 2 to 1024"),
+        ({"init_from": made, "grow_channels": 8}, r"--grow-channels is 8; it must be at least the \d+ of .*"),
         ({"grow_planes": 16}, "give it with --init-from"),
+        ({"grow_channels": 64}, "give it with --init-from"),
     ):
         with pytest.raises(InputError, match=message):
             prepare_run(tiny.run_config(data, tmp_path / "new", **changes))

@@ -115,8 +115,8 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     require_ranges(config)
     if config.init_from is not None:
         config = _with_networks_of(config.init_from, config)
-    elif config.grow_planes is not None or config.grow_grid is not None:
-        raise InputError("--grow-planes and --grow-grid need a model to start from; give it with --init-from")
+    elif any(size is not None for size in (config.grow_planes, config.grow_channels, config.grow_grid)):
+        raise InputError("--grow-planes, --grow-channels and --grow-grid need a model; give it with --init-from")
     group = config.discriminator.group
     whole = group * world * config.grad_accum_steps
     shared = f", for each of {world} processes" if world > 1 else ""
@@ -290,8 +290,10 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     side = planes.resolution if config.grow_planes is None else config.grow_planes
     finer = f"at least the {planes.resolution} of {path}"
     _require(side >= planes.resolution, "--grow-planes", side, finer)
+    base = planes.channel_base if config.grow_channels is None else config.grow_channels
+    _require(base >= planes.channel_base, "--grow-channels", base, f"at least the {planes.channel_base} of {path}")
     grid = generator.grid_resolution if config.grow_grid is None else config.grow_grid
-    synthesis = replace(generator.synthesis, planes=replace(planes, resolution=side))
+    synthesis = replace(generator.synthesis, planes=replace(planes, resolution=side, channel_base=base))
     return replace(
         config,
         generator=replace(generator, synthesis=synthesis, grid_resolution=grid),

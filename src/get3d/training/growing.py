@@ -1,9 +1,11 @@
-"""Grows a trained model to a higher resolution (progressive growing, Karras et al. 2018).
+"""Grows a trained model to a higher resolution (progressive growing, Karras et al. 2018), or to wider planes.
 
 Both networks are skip architectures: what a block of higher resolution makes is added to what the others make. So new
-blocks begin silent, adding zero, and the grown networks begin with what the model has learnt.
+blocks begin silent, adding zero, and the grown networks begin with what the model has learnt. New channels of a block
+begin with random filters, which nothing that is learnt reads yet (as in Net2Net, Chen et al. 2016).
 """
 
+import math
 import re
 
 import torch
@@ -16,17 +18,45 @@ __all__ = ["grown"]
 
 
 def grown(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A model's tensors with those of the blocks that it lacks.
+    """A model's tensors with those of the blocks and channels that it lacks.
 
     Args:
-        network: what they are for, with its initial weights; of the model's resolution or a higher one.
+        network: what they are for, with its initial weights; of the model's resolution and widths, or higher ones.
         tensors: the model's, by name.
     """
     for name, module in network.named_modules():
         if isinstance(module, PlaneSynthesis | DiscriminatorBranch):
             prefix = f"{name}.blocks." if name else "blocks."
             tensors = _with_blocks(module, prefix, tensors)
+        if isinstance(module, PlaneSynthesis):
+            own = module.blocks.state_dict()
+            tensors = tensors | {
+                f"{prefix}{key}": _wider(key, initial, tensors[f"{prefix}{key}"])
+                for key, initial in own.items()
+                if f"{prefix}{key}" in tensors
+            }
     return tensors
+
+
+def _wider(name: str, initial: Tensor, held: Tensor) -> Tensor:
+    """A tensor of a block of planes with more channels.
+
+    Args:
+        name: of the tensor in the blocks.
+        initial: of the wider block.
+        held: of the model's block, no larger in any direction.
+    """
+    if held.shape == initial.shape or held.ndim != initial.ndim or any(map(int.__gt__, held.shape, initial.shape)):
+        return held
+    _, *layers, kind = name.split(".")
+    wider = initial.clone()
+    if kind == "weight" and layers[-1] != "affine":
+        # What is learnt does not read the new channels. Read-outs divide by the root of how many they read.
+        wider[: held.shape[0]] = 0.0
+        if layers[0] == "outputs":
+            held = held * math.sqrt(initial.shape[1] / held.shape[1])
+    wider[tuple(map(slice, held.shape))] = held
+    return wider
 
 
 def _with_blocks(
