@@ -23,6 +23,8 @@ WELL = {"logits/rgb_real": 2.0, "logits/rgb_fake": -3.0, "surface/empty": 0.0, "
         ({"logits/rgb_real": 30.0, "logits/rgb_fake": -20.0}, 5.0, 10.0, "wins outright (logits/rgb: 30.0 and -20.0)"),
         ({"surface/empty": 0.5}, 1.0, 10.0, None),
         ({"surface/empty": 0.5}, 5.0, 10.0, "50 % of the shapes are empty"),
+        ({"random/empty": 0.5}, 1.0, 10.0, None),
+        ({"random/empty": 0.5}, 5.0, 10.0, "50 % of the random shapes are empty"),
         ({}, 5.0, 6.0, None),
         ({}, 5.0, 4.0, "4.0 img/s, less than half of before (10.0)"),
     ],

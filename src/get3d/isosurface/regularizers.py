@@ -13,23 +13,27 @@ from get3d.topology import joined
 
 __all__ = ["SURFACE_REGULARIZERS", "floaters", "normal_consistency", "regularizers_of"]
 
+LARGEST_FLOATER = 0.05
+"""Vertices of the largest floating piece as a share of those of the largest component."""
+
 _LEAST_ANGLE = 0.01
 """Chord between normals below which the deviation is taken as quadratic."""
 
 
 def floaters(sdf: Float[Tensor, "n v"], edges: Int[Tensor, "e 2"]) -> Float[Tensor, " n"]:
-    """How much of a shape is not joined to its largest component: the SDF there, over all vertices inside the shape.
+    """How much of a shape floats beside its largest component: the SDF there, over all vertices inside the shape.
 
-    The components are those of the grid's vertices with a positive value, joined by edges. A floating piece has no
-    image that asks for it where a shape is of no training object; the gradient, the same at each of its vertices,
-    makes it vanish.
+    The components are those of the grid's vertices with a positive value, joined by edges; those with less than
+    `LARGEST_FLOATER` of the largest one's vertices float. Such a piece has no image that asks for it where a shape is
+    of no training object; the gradient, the same at each of its vertices, makes it vanish. Larger pieces are left as
+    they are: a shape that falls into parts must not lose one after the other, because empty shapes have no floaters.
 
     Args:
         sdf: signed distances at the vertices of a grid, positive inside.
         edges: vertices of the edges of the grid.
 
     Returns:
-        [n], 0 for shapes of one component.
+        [n], 0 for shapes without floaters.
     """
     shapes, count = sdf.shape
     positive = pack(sdf > 0)
@@ -44,7 +48,7 @@ def floaters(sdf: Float[Tensor, "n v"], edges: Int[Tensor, "e 2"]) -> Float[Tens
     label = torch.from_numpy(components.label).to(sdf.device)
     sizes = torch.bincount(label, minlength=components.count)[label]
     largest = inside.shape.new_zeros(shapes).scatter_reduce(0, inside.shape, sizes, "amax")
-    loose = (sizes < largest[inside.shape]).nonzero()[:, 0]
+    loose = (sizes < LARGEST_FLOATER * largest[inside.shape]).nonzero()[:, 0]
     values = sdf.reshape(-1).index_select(0, at[loose])
     summed = sdf.new_zeros(shapes).index_add(0, inside.shape[loose], values)
     return summed / offsets(inside.shape, shapes).diff().clamp(min=1)

@@ -36,6 +36,9 @@ def alarms(values: Mapping[str, float], *, kimg: float, speed: float, speeds: Se
     empty = values.get("surface/empty", 0.0)
     if kimg > _EARLY and empty > 0.1:
         found.append(f"{100 * empty:.0f} % of the shapes are empty; raise --objective.regularizers.sdf")
+    empty = values.get("random/empty", 0.0)
+    if kimg > _EARLY and empty > 0.1:
+        found.append(f"{100 * empty:.0f} % of the random shapes are empty; lower --objective.regularizers.floaters")
     if len(speeds) >= _TICKS and speed < 0.5 * median(speeds[-_TICKS:]):
         usual = median(speeds[-_TICKS:])
         found.append(f"{speed:.1f} img/s, less than half of before ({usual:.1f}); check what else the machine is doing")

@@ -38,7 +38,7 @@ class ObjectiveConfig:
         adversarial: what the adversarial phase changes: "all", or "texture": shapes stay as the warm-up made them, and
             silhouettes are not judged.
         regularizers: weights of the surface regularisers by name: "sdf" penalises sign changes along grid edges,
-            "floaters" pieces of random shapes that are not joined to the largest one, "normals" rough surfaces;
+            "floaters" small pieces of random shapes that are not joined to the largest one, "normals" rough surfaces;
             FlexiCubes also has "deviation" (L_dev) and "weights" (the mean square of its raw weights).
     """
 

@@ -16,7 +16,7 @@ from get3d.cameras import Cameras
 from get3d.datasets.loader import Batch, to_network
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.generator import Generator
-from get3d.isosurface import regularizers_of
+from get3d.isosurface import Surfaces, regularizers_of
 from get3d.latents import Latents
 from get3d.networks import Fields, PriorMapping
 from get3d.reconstruction.codes import ObjectCodes
@@ -76,9 +76,11 @@ def warmup_step(
     for part in parts:
         if part.random is not None:
             # A backward pass of its own, so that only these shapes or the others are in memory.
-            regularizers = _of_random_shapes(generator, part.random, config)
+            surfaces = _random_surfaces(generator, part.random, config)
+            regularizers = regularizers_of(surfaces, config.objective.regularizers)
             for name, value in regularizers.items():
                 note(f"random/{name}", value)
+            note("random/empty", surfaces.empty.float().mean())
             (surface_loss(regularizers, config.objective) / len(parts)).backward()
         styles = state.codes(part.objects, part.noise)
         with config.autocast(device):
@@ -175,11 +177,11 @@ def _hull_loss(state: TrainingState, part: _Part, fields: Fields, hulls: Hulls, 
     return hull_loss(torch.cat(sdf), inside, near, thin, hull.sharpness, hull.thin)
 
 
-def _of_random_shapes(generator: Generator, latents: Latents, config: TrainConfig) -> dict[str, Tensor]:
-    """The regularisers of the surfaces of random shapes."""
+def _random_surfaces(generator: Generator, latents: Latents, config: TrainConfig) -> Surfaces:
+    """The surfaces of random shapes."""
     with config.autocast(generator.device):
         fields = generator.fields(generator.styles(latents))
-    return regularizers_of(generator.extract(fields).surfaces, config.objective.regularizers)
+    return generator.extract(fields).surfaces
 
 
 def _set_rates(state: TrainingState, config: TrainConfig) -> None:
