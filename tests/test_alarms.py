@@ -48,3 +48,15 @@ def test_an_alarm_is_printed_and_kept(tmp_path):
     assert "100 % of the shapes" in first["alarms"][0]
     assert "5.00 kimg: 100 % of the shapes" in said.getvalue()
     assert "alarms" not in second
+
+
+def test_speeds_of_different_phases_are_not_compared(tmp_path, monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr("get3d.training.monitor.time.monotonic", lambda: clock[0])
+    with Monitor(tmp_path, Console(file=io.StringIO()), cur_nimg=0, total=99_000) as monitor:
+        for number in range(1, 26):
+            name = "loss/color" if number <= 11 else "loss/generator"
+            clock[0] += {11: 10.0, 25: 100.0}.get(number, 1.0 if number < 12 else 4.0)
+            monitor.write({name: torch.tensor([1.0, 1.0])}, 1000 * number)
+    lines = [json.loads(line) for line in (tmp_path / "stats.jsonl").read_text().splitlines()]
+    assert [line["kimg"] for line in lines if "alarms" in line] == [11, 25]

@@ -4,6 +4,7 @@ import json
 import math
 import os
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ class Monitor:
         self._start = self._tick = (time.monotonic(), cur_nimg)
         self._last = ""
         self._beaten = -math.inf
-        self._rates: list[float] = []
+        self._rates: defaultdict[frozenset[str], list[float]] = defaultdict(list)
 
     def __enter__(self) -> "Monitor":
         self._live.start()
@@ -128,9 +129,11 @@ class Monitor:
         now = time.monotonic()
         self._tick = (now, cur_nimg)
         rate = (cur_nimg - before) / max(now - since, 1e-9)
-        found = alarms(values, kimg=cur_nimg / 1000, speed=math.inf if extra else rate, speeds=self._rates)
+        # Steps of the phases take different times; their losses have different names.
+        rates = self._rates[frozenset(name for name in values if name.startswith("loss/"))]
+        found = alarms(values, kimg=cur_nimg / 1000, speed=math.inf if extra else rate, speeds=rates)
         # A snapshot's own time counts in its tick.
-        self._rates += [] if extra else [rate]
+        rates += [] if extra else [rate]
         line: dict[str, object] = {
             "cur_nimg": cur_nimg,
             "kimg": cur_nimg / 1000,
