@@ -11,10 +11,12 @@ python benchmarks/materials.py ablation --data DATA --out FOLDER [--minutes 12] 
 """
 
 import argparse
+import itertools
 import json
 import math
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -244,47 +246,55 @@ def said(name: str, found: dict[str, Tensor], held_out: dict[str, Tensor]) -> di
     }
 
 
-def seconds_of(config: TrainConfig, adversarial: bool, steps: int = 6) -> float:
-    """Processor seconds of a step of a phase."""
+def steps_of(config: TrainConfig, adversarial: bool) -> Iterator[float]:
+    """Takes steps of a phase without end, and gives the processor seconds of each."""
     run = prepare_run(config)
     state = start(run.config, len(run.images.objects))
     hulls = run.hulls()
     known = run.images.object_batches(config.batch, config.warmup.views, config.seed)
     batches = run.images.batches(config.batch, config.seed)
-    taken = []
-    for number in range(2 + steps):
-        batch, began = next(batches if adversarial else known), time.process_time()
-        if adversarial:
-            # A step with R1 would count as often as without.
-            state.cur_nimg = config.batch * (number * config.objective.r1_interval + 1)
-            train_step(state, batch, replace(run.config, warmup_kimg=0.0))
-        else:
-            warmup_step(state, batch, run.config, hulls=hulls)
-        taken.append(time.process_time() - began)
-    known.close()
-    batches.close()
-    return float(np.median(taken[2:]))
+    with closing(known), closing(batches):
+        for number in itertools.count():
+            batch, began = next(batches if adversarial else known), time.process_time()
+            if adversarial:
+                # A step with R1 would count as often as without.
+                state.cur_nimg = config.batch * (number * config.objective.r1_interval + 1)
+                train_step(state, batch, replace(run.config, warmup_kimg=0.0))
+            else:
+                warmup_step(state, batch, run.config, hulls=hulls)
+            yield time.process_time() - began
+
+
+def lengths(configs: list[TrainConfig], minutes: float, adversarial: float) -> list[dict[str, float]]:
+    """The kimg of both phases that take so many processor minutes; steps are measured in turn, so that all are alike."""
+    streams = [steps_of(config, phase) for config in configs for phase in (False, True)]
+    taken = np.median([[next(stream) for stream in streams] for _ in range(32)][8:], axis=0)
+    found = []
+    for config, (first, second) in zip(configs, taken.reshape(-1, 2), strict=True):
+        warmup, game = (
+            round(60 * length / each) * config.batch / 1000
+            for length, each in ((minutes, first), (adversarial, second))
+        )
+        found.append({"warmup_kimg": warmup, "kimg": warmup + game})
+    return found
 
 
 def ablation(data: Path, out: Path, minutes: float, adversarial: float, objects: int) -> list[dict]:
     out.mkdir(parents=True, exist_ok=True)
-    folders = []
-    for materials in ("color", "base_color"):
-        base = PRESETS["demo"].config
-        config = replace(
+    base = PRESETS["demo"].config
+    configs = [
+        replace(
             base, data=data, out=out / materials, device="cpu", generator=replace(base.generator, materials=materials)
         )
-        plan = out / f"{materials}.json"
-        if not plan.is_file():
-            kimg = [0.0, 0.0]
-            for phase, length in enumerate((minutes, adversarial)):
-                if length:
-                    each = seconds_of(replace(config, out=out / "speed"), bool(phase))
-                    kimg[phase] = round(60 * length / each) * config.batch / 1000
-            plan.write_text(json.dumps({"warmup_kimg": kimg[0], "kimg": kimg[0] + kimg[1]}))
-        length = json.loads(plan.read_text())
+        for materials in ("color", "base_color")
+    ]
+    plan = out / "lengths.json"
+    if not plan.is_file():
+        speeds = [replace(config, out=out / "speed") for config in configs]
+        plan.write_text(json.dumps(lengths(speeds, minutes, adversarial)))
+    for config, length in zip(configs, json.loads(plan.read_text()), strict=True):
         train(replace(config, snapshot_kimg=length["kimg"], metrics=("swd",), **length), Console())
-        folders.append(config.out)
+    folders = [config.out for config in configs]
     report = evaluate(
         EvaluateConfig(
             tuple(map(str, folders)),
