@@ -266,7 +266,7 @@ def steps_of(config: TrainConfig, adversarial: bool) -> Iterator[float]:
 
 
 def lengths(configs: list[TrainConfig], minutes: float, adversarial: float) -> list[dict[str, float]]:
-    """The kimg of both phases that take so many processor minutes; steps are measured in turn, so that all are alike."""
+    """The kimg of both phases in so many processor minutes; steps are measured in turn, on the same machine for all."""
     streams = [steps_of(config, phase) for config in configs for phase in (False, True)]
     taken = np.median([[next(stream) for stream in streams] for _ in range(32)][8:], axis=0)
     found = []
