@@ -1,4 +1,4 @@
-"""The adversarial phase by ablation: the rows of docs/training-measurements.md. The same command resumes.
+"""The adversarial phase by ablation. The same command resumes.
 
 python benchmarks/ablation.py --start RUN --data DATA --out FOLDER [--minutes 10] [--rows NAME …]
     trains each row from the same warm start for equal processor minutes of one core, and compares all of them
@@ -46,7 +46,7 @@ ROWS: dict[str, list[str]] = {
     "slower": [*GAME, "--optimizer.learning-rate", "0.0005"],
     "r1 20": [*GAME, "--objective.r1-gamma", "20"],
     "r1 1": [*GAME, "--objective.r1-gamma", "1"],
-    "batch 32": [*GAME, "--batch", "32", "--warmup-kimg", "0.032"],
+    "batch 32": ["--warmup-kimg", "0.032", *RATES, "--batch", "32"],
     "normals 2": [*GAME, "--objective.regularizers.normals", "2"],
     "no mixing": [*GAME, "--objective.style-mixing", "0"],
     "texture": [*GAME, "--objective.adversarial", "texture"],
@@ -115,7 +115,7 @@ def show(model: Path, image: Path) -> None:
 
 
 def compare(models: dict[str, Path], args: argparse.Namespace) -> None:
-    """Writes the table of the models, and of the held-out objects, beside them as JSON."""
+    """Measures the models against held-out objects, and writes the rows beside them as JSON."""
     report = evaluate(
         EvaluateConfig(
             tuple(map(str, models.values())),
