@@ -43,7 +43,7 @@ from get3d.metrics.quality import mesh_quality
 from get3d.presets import PRESETS
 from get3d.render import Fragments, interpolate, rasterize
 from get3d.render.environment import read_environment
-from get3d.render.lights import STUDIO, Light, even_directions
+from get3d.render.lights import EVEN, STUDIO, Light, even_directions
 from get3d.render.shade import seen_normals, views_of
 from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train, train_step
@@ -182,7 +182,10 @@ def relit(
             values = found[name][0]
             colors = linear_to_srgb(values) if name == "base_color" else values
             column[f"{kind}\n{name}"] = on_white(colors, (values >= 0).all(0))
-    for name, one in {"studio": STUDIO, **({} if light is None else {"a map": read_environment(light)})}.items():
+    shown_in: dict[str, Light] = {"even": EVEN, "studio": STUDIO}
+    if light is not None:
+        shown_in["a map"] = read_environment(light)
+    for name, one in shown_in.items():
         images = shapes.draw(camera, SIDE, light=one)
         column[f"in\n{name}"] = on_white(signed_to_unit(images.rgb[0]), images.mask[0] > 0.5)
     return column

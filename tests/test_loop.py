@@ -18,10 +18,11 @@ from rich.console import Console
 import tiny
 from get3d.cameras import Cameras
 from get3d.checkpoints.model import load
+from get3d.checkpoints.release import ReleaseConfig, release
 from get3d.datasets.loader import Batch, to_network
 from get3d.files import InputError
 from get3d.generator import GeneratorConfig, Styles, mix
-from get3d.storage import describe, load_tensors, save_tensors
+from get3d.storage import load_tensors
 from get3d.training.checkpoint import checkpoints_in, shown_of
 from get3d.training.config import prepare_run
 from get3d.training.loop import start, train, train_step
@@ -245,10 +246,12 @@ def test_a_new_run_starts_from_the_networks_of_another(data, run, tmp_path):
     for name, tensor in state.generator_ema.state_dict().items():
         assert torch.equal(tensor, stored["generator_ema." + name])
     assert state.cur_nimg == 0
-    lone = tmp_path / "lone.safetensors"
-    save_tensors(lone, {}, {"generator": describe(tiny.GENERATOR)})
-    with pytest.raises(InputError, match="contains only a generator"):
-        prepare_run(tiny.run_config(data, tmp_path / "new", init_from=lone))
+
+
+def test_a_new_run_without_a_warmup_starts_from_no_lone_generator(data, run, tmp_path):
+    release(ReleaseConfig(str(run), tmp_path / "lone", "chairs", "CC0-1.0"), QUIET)
+    with pytest.raises(InputError, match=r"lone.model.safetensors: contains only a generator.*give --warmup-kimg"):
+        prepare_run(tiny.run_config(data, tmp_path / "new", init_from=tmp_path / "lone"))
 
 
 def test_a_disk_that_fills_up_leaves_the_last_checkpoint(data, run, tmp_path, monkeypatch):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from get3d.checkpoints.model import load, training_styles
+from get3d.checkpoints.model import load, training_objects, training_styles
+from get3d.checkpoints.release import ReleaseConfig, release
 from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
@@ -127,16 +128,34 @@ def test_phases_follow_each_other(uninterrupted: Path):
     assert any("synthesis" in name for name in moved)
 
 
-def test_a_run_that_starts_from_another_has_its_codes_if_their_objects_are_the_same(
+def test_a_run_that_starts_from_another_has_its_codes_and_its_mean_for_other_objects(
     data: Path, tmp_path: Path, uninterrupted: Path
 ):
-    codes = tensors_of(uninterrupted, 40)["codes.styles"]
+    tensors = tensors_of(uninterrupted, 40)
+    codes = tensors["codes.styles"]
     run = prepare_run(_config(data, tmp_path / "run", init_from=uninterrupted))
     assert run.initial_styles().equal(codes)
     more = write_dataset(tmp_path / "more", views=3, objects=20)
     run = prepare_run(_config(more, tmp_path / "run", init_from=uninterrupted))
-    assert run.config.warmup_total == 0
-    assert run.remarks == (f"no warm-up: {uninterrupted} has no codes of the objects of {more}",)
+    assert run.config.warmup_total > 0
+    styles, known = run.initial_styles(), training_objects(uninterrupted)
+    means = torch.stack([tensors[f"generator_ema.mapping_{part}.w_avg"] for part in ("geometry", "texture")])
+    assert 0 < len(known) < len(run.images.objects)
+    for name, style in zip(run.images.objects, styles, strict=True):
+        assert style.equal(codes[known.index(name)] if name in known else means)
+
+
+def test_a_run_starts_from_a_model_that_is_only_a_generator(data: Path, tmp_path: Path, uninterrupted: Path):
+    release(ReleaseConfig(str(uninterrupted), tmp_path / "lone", "chairs", "CC0-1.0"), QUIET)
+    lone = load(tmp_path / "lone", "cpu")
+    run = prepare_run(_config(data, tmp_path / "run", init_from=tmp_path / "lone"))
+    state = start(run.config, len(run.images.objects))
+    for generator in (state.generator, state.generator_ema):
+        for name, tensor in generator.synthesis.state_dict().items():
+            assert tensor.equal(lone.synthesis.state_dict()[name]), name
+    assert run.initial_styles()[:, 1].equal(lone.mapping_texture.w_avg.expand(len(run.images.objects), -1))
+    train(run.config, QUIET)
+    assert statistics(tmp_path / "run")[-1]["cur_nimg"] == 40
 
 
 def test_a_run_that_starts_from_another_can_warm_up_again(data: Path, tmp_path: Path, uninterrupted: Path):

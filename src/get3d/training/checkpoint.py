@@ -20,7 +20,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from get3d.checkpoints.model import CODES, WEIGHTS
+from get3d.checkpoints.model import CODES, WEIGHTS, load_weights
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
 from get3d.generator import LIGHT, Generator
@@ -31,6 +31,7 @@ from get3d.storage import (
     Stored,
     describe,
     load_tensors,
+    read_description,
     remove_half_written,
     restore,
     save_tensors,
@@ -244,13 +245,20 @@ def shown_of(checkpoint: Path) -> int:
 def start_from(path: Path, state: TrainingState) -> None:
     """Loads the networks of a model of this or a lower resolution, but not its optimisers and progress.
 
-    A light that the model has not learnt starts as a new one, and one that this run does not learn is left out.
+    A light that the model has not learnt starts as a new one, and one that this run does not learn is left out. Of a
+    model that is only a generator, both generators start as it, and the discriminator is new.
 
     Raises:
-        InputError: it cannot be read, lacks one of the three networks, or has others.
+        InputError: it cannot be read, or has other networks.
     """
-    tensors = load_tensors(path).tensors
-    for prefix, network in state._networks().items():
+    networks = state._networks()
+    if "discriminator" in read_description(path):
+        tensors = load_tensors(path).tensors
+    else:
+        weights = load_weights(path)
+        del networks["discriminator."]
+        tensors = {name: tensor for prefix in networks for name, tensor in with_prefix(prefix, weights).items()}
+    for prefix, network in networks.items():
         own, anew = network.state_dict(), (() if state.codes is None else ("mapping_",))
         try:
             found = grown(network, without_prefix(prefix, tensors))

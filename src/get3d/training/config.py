@@ -9,11 +9,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from get3d.checkpoints.model import model_file, read_config, training_objects, training_styles
+from get3d.checkpoints.model import load, model_file, read_config, training_objects, training_styles
 from get3d.datasets.loader import ImageDataset
 from get3d.devices import device_named
 from get3d.evaluation.snapshot_metrics import default_metrics, require_metrics
@@ -86,12 +87,24 @@ class PreparedRun:
         return hulls_of(self.config, self.images)
 
     def initial_styles(self) -> Float[Tensor, "n 2 w"]:
-        """The codes of the training objects before the warm-up, of `init_from` if it is given."""
+        """The codes of the training objects before the warm-up.
+
+        With `init_from`, those that it has learnt, and its mean for other objects.
+        """
         source, objects = self.config.init_from, self.images.objects
-        if source is not None:
-            styles = training_styles(source, objects, torch.device("cpu"))
-            return torch.stack([styles.geometry, styles.texture], dim=1)
-        return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
+        if source is None:
+            return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
+        generator = load(source, "cpu")
+        means = torch.stack([mapping.w_avg for mapping in (generator.mapping_geometry, generator.mapping_texture)], -2)
+        if means.ndim == 3:
+            same = generator.config.classes == self.images.classes
+            means = means[self.object_labels] if same else means.mean(0)
+        codes, learnt = means.expand(len(objects), 2, -1).clone(), training_objects(source)
+        known = np.flatnonzero(np.isin(objects, learnt)).tolist()
+        if known:
+            styles = training_styles(source, [objects[number] for number in known], torch.device("cpu"))
+            codes[known] = torch.stack([styles.geometry, styles.texture], dim=1)
+        return codes
 
 
 def hulls_of(config: TrainConfig, images: ImageDataset) -> Hulls | None:
@@ -140,6 +153,8 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
             f"make the dataset again at {config.resolution}²"
         )
     config, remarks = _warmup(replace(config, resolution=images.resolution), images, world)
+    if config.init_from is not None and not config.warmup_total:
+        _require_discriminator(model_file(config.init_from))
     _require(
         config.objective.adversarial == "all" or bool(config.warmup_total) or config.init_from is not None,
         "--objective.adversarial",
@@ -177,9 +192,6 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
     if not config.warmup_total:
         return config, ()
     left_out = replace(config, warmup_kimg=0.0)
-    source = config.init_from
-    if source is not None and not set(images.objects) <= set(training_objects(source)):
-        return left_out, (f"no warm-up: {source} has no codes of the objects of {config.data}",)
     if int(images.object.bincount().max()) < 2:
         return left_out, (f"no warm-up: {config.data} has one image of each object",)
     require_losses(config.warmup.losses, "--warmup.losses")
@@ -272,20 +284,28 @@ def _flat(value: Any, path: str) -> dict[str, str]:
     return {leaf: text for part in parts for leaf, text in part.items()}
 
 
+def _require_discriminator(path: Path) -> None:
+    if "discriminator" not in read_description(path):
+        raise InputError(
+            f"{path}: contains only a generator, which is trained further by a warm-up: give --warmup-kimg and several "
+            "images of each object; or start from a checkpoint or a converted model"
+        )
+
+
 def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     path = model_file(source)
     description = read_description(path)
-    if "discriminator" not in description:
-        raise InputError(f"{path}: contains only a generator; training starts from a checkpoint or a converted model")
     generator = read_config(path)
-    discriminator = restore(DiscriminatorConfig, description["discriminator"], path)
-    found = description.get("resolution")
-    resolution = found if isinstance(found, int) else 0
-    sides = Range(8, 4096, power_of_two=True)
-    _require(sides.holds(resolution), f"{path}: resolution", found, str(sides))
-    classes = len(generator.classes)
-    build = partial(Discriminator, discriminator, resolution=resolution, label_dim=classes)
-    require_same_shapes(path, "discriminator.", build)
+    discriminator, resolution = config.discriminator, config.resolution
+    if "discriminator" in description:
+        discriminator = restore(DiscriminatorConfig, description["discriminator"], path)
+        found = description.get("resolution")
+        resolution = found if isinstance(found, int) else 0
+        sides = Range(8, 4096, power_of_two=True)
+        _require(sides.holds(resolution), f"{path}: resolution", found, str(sides))
+        classes = len(generator.classes)
+        build = partial(Discriminator, discriminator, resolution=resolution, label_dim=classes)
+        require_same_shapes(path, "discriminator.", build)
     planes = generator.synthesis.planes
     side = planes.resolution if config.grow_planes is None else config.grow_planes
     finer = f"at least the {planes.resolution} of {path}"

@@ -84,7 +84,7 @@ class TrainConfig:
         splits: folder with train.txt, val.txt and test.txt to use instead of the dataset's own splits.
         assumed: values for what the dataset does not specify.
         out: folder of the run; the same folder again resumes.
-        init_from: a model or run whose three networks to start from, with their sizes. Images of a higher resolution
+        init_from: a model or run whose networks to start from, with their sizes. Images of a higher resolution
             make the discriminator grow.
         grow_planes: new side of the planes of --init-from, a power of two.
         grow_channels: new `channel_base` of the planes of --init-from.
