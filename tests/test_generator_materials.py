@@ -22,6 +22,7 @@ from get3d.render.shade import Surface, seen_normals, shade, views_of
 from get3d.storage import describe, save_tensors, with_prefix
 from get3d.training.config import prepare_run
 from get3d.training.loop import start, train_step
+from get3d.training.warmup_step import warmup_step
 
 
 def made(materials: str, light: LightPrior = LightPrior()) -> Generator:  # noqa: B008
@@ -57,7 +58,7 @@ def test_images_are_the_materials_in_the_datasets_light(materials):
     seen_from = views_of(points, views, fragments)
     normals = seen_normals(shapes.meshes, fragments, seen_from)
     parts = [signed_to_unit(values[name]).clamp(0, 1) for name in list(values)[1:]]
-    surface = Surface(srgb_to_linear(signed_to_unit(values["base_color"])), *parts)
+    surface = Surface(srgb_to_linear(signed_to_unit(values["base_color"]).clamp(0, 1)), *parts)
     exact = unit_to_signed(linear_to_srgb(shade(surface, normals, seen_from, STUDIO)))
     drawn = shapes.draw(views, 32).rgb
     torch.testing.assert_close(drawn.clamp(-1, 1), fragments.scatter(exact, -1.0), rtol=0, atol=1e-5)
@@ -75,21 +76,22 @@ def test_materials_begin_as_those_of_a_file_that_names_none(synthesis):
     assert not plain.synthesis.to_rgb.bias.any()
 
 
-def test_a_material_outside_of_its_range_is_only_led_back():
-    generator, views = made("pbr"), cameras(1)
+@pytest.mark.parametrize(("materials", "output"), [("base_color", 0), ("pbr", 0), ("pbr", 3)])
+def test_a_material_outside_of_its_range_is_only_led_back(materials, output):
+    generator, views = made(materials), cameras(1)
     bias = generator.synthesis.to_rgb.bias.requires_grad_(True)
     codes = generator.sample_latents(1, 0)
     for value, sign in ((-60.0, 1), (60.0, -1)):
         with torch.no_grad():
-            # Roughness: outside for all points.
-            bias[3] = value
+            # Outside for all points: red, or roughness.
+            bias[output] = value
         shapes = generator.shapes(codes)
         rgb = shapes.draw(views, 16).rgb
         for wanted in (1, -1):
             (gradient,) = torch.autograd.grad((wanted * rgb).sum(), bias, retain_graph=True)
             # Descent changes it against the gradient: not at all, or towards the range.
-            assert float(-gradient[3] * sign) >= 0
-        moved = [torch.autograd.grad((w * rgb).sum(), bias, retain_graph=True)[0][3] != 0 for w in (1, -1)]
+            assert float(-gradient[output] * sign) >= 0
+        moved = [torch.autograd.grad((w * rgb).sum(), bias, retain_graph=True)[0][output] != 0 for w in (1, -1)]
         assert any(moved)
 
 
@@ -131,6 +133,34 @@ def test_training_goes_through_the_light_of_the_dataset(tmp_path, materials):
     changed = [name for name, value in state.generator.named_parameters() if not torch.equal(value, before[name])]
     assert any("to_rgb" in name for name in changed)
     assert any("sdf_head" in name for name in changed)
+
+
+@pytest.mark.parametrize(("weight", "falls"), [(1.0, True), (0.0, False)])
+def test_a_warmup_holds_things_for_no_metal(tmp_path, weight, falls):
+    """With no other weight than the prior's, the metallic value falls, and nothing else moves."""
+    config = tiny.run_config(lit(tmp_path / "data", LightPrior(shading="pbr")), tmp_path / "out", warmup_kimg=1.0)
+    losses = {"color": 0.0, "mask": 0.0}
+    warmup = replace(
+        config.warmup,
+        losses=losses,
+        random_interval=0,
+        code_prior=0.0,
+        metallic_prior=weight,
+        hull=replace(config.warmup.hull, weight=0.0),
+    )
+    objective = replace(config.objective, regularizers={"sdf": 0.0})
+    config = replace(config, warmup=warmup, objective=objective, generator=replace(config.generator, materials="pbr"))
+    run = prepare_run(config)
+    state = start(run.config, len(run.images.objects))
+    bias = state.generator.synthesis.to_rgb.bias
+    with torch.no_grad():
+        bias[4] = 0.0
+    before, stream = bias.detach().clone(), run.images.object_batches(4, 2, 0)
+    for _ in range(8):
+        warmup_step(state, next(stream), run.config)
+    assert (bias[4] < before[4] - 0.01) == falls
+    assert bias[:4].equal(before[:4])
+    assert ("surface/metallic" in state.sums) == falls
 
 
 def test_materials_that_the_images_cannot_show_are_refused(tmp_path):

@@ -160,7 +160,9 @@ class Shapes:
             if self.materials == "color":
                 return base
             light = self.light
-        surface = Surface(srgb_to_linear(signed_to_unit(base)))
+        encoded = signed_to_unit(base)
+        # A colour is as bright as it is; a base colour reflects no more than the light that it gets, as in files.
+        surface = Surface(srgb_to_linear(encoded if self.materials == "color" else _Bounded.apply(encoded, 0.0)))
         if self.materials == "pbr":
             lowest = {"roughness": SMOOTHEST, "metallic": 0.0}
             rest = {name: _Bounded.apply(signed_to_unit(values[name]), low) for name, low in lowest.items()}

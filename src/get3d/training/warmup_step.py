@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from get3d.cameras import Cameras
+from get3d.color import signed_to_unit
 from get3d.datasets.loader import Batch, to_network
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.generator import Generator
@@ -22,6 +23,7 @@ from get3d.networks import Fields, PriorMapping
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.reconstruction.hulls import Hulls, at_lattice, hull_loss, lattice_sdf, stratified_axis
 from get3d.reconstruction.losses import image_losses
+from get3d.shapes import Shapes
 from get3d.training.checkpoint import TrainingState
 from get3d.training.config import TrainConfig
 from get3d.training.gradients import averaging
@@ -33,6 +35,9 @@ __all__ = ["end_warmup", "fit_prior", "warmup_step"]
 
 PRIOR_INTERVAL = 64
 """Steps after which the distribution of random shapes follows the codes."""
+
+METALLIC_POINTS = 2048
+"""Points of surfaces at which the prior of metals is taken."""
 
 LAST_RATE = 0.1
 """What is left of the learning rates at the end."""
@@ -103,6 +108,10 @@ def warmup_step(
         note("codes/mean_square", spread)
         loss = surface_loss(regularizers, config.objective) + sum(losses.values())
         loss = loss + warmup.code_prior * spread
+        if warmup.metallic_prior and config.generator.materials == "pbr":
+            metallic = _mean_metallic(shapes)
+            note("surface/metallic", metallic)
+            loss = loss + warmup.metallic_prior * metallic
         with averaging(learners, ranks if part is parts[-1] else SINGLE_PROCESS):
             (loss / len(parts)).backward()
     moved = update(learners, state.warmup_optimizer, "warmup")
@@ -175,6 +184,14 @@ def _hull_loss(state: TrainingState, part: _Part, fields: Fields, hulls: Hulls, 
     known = hulls(torch.cat([part.objects, part.others]))
     inside, near, thin = at_lattice(known, config.generator.grid_size, axis)
     return hull_loss(torch.cat(sdf), inside, near, thin, hull.sharpness, hull.thin)
+
+
+def _mean_metallic(shapes: Shapes) -> Tensor:
+    """The mean metallic value of surfaces, from 0 to 1, at some of their vertices."""
+    meshes = shapes.meshes
+    some = slice(None, None, max(len(meshes.vertices) // METALLIC_POINTS, 1))
+    values = shapes.fields.texture.at_packed(meshes.vertices[some].detach(), meshes.vertex_shape[some])
+    return signed_to_unit(values["metallic"]).clamp(0, 1).mean()
 
 
 def _random_surfaces(generator: Generator, latents: Latents, config: TrainConfig) -> Surfaces:
