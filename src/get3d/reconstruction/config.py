@@ -43,8 +43,8 @@ class WarmupConfig:
             keep whole and smooth; 0 for never.
         hull: how shapes are compared with the visual hulls of objects.
         code_prior: weight of the mean square of the codes.
-        metallic_prior: weight of the mean metallic value of surfaces, with materials pbr: without a highlight, pale paint
-            and metal look alike, and most things are not of metal.
+        metallic_prior: weight of the mean metallic value of surfaces, with materials pbr: without a highlight, pale
+            paint and metal look alike, and most things are not of metal.
         code_noise: standard deviation of the noise added to a code in each step, as a share of the root mean square of
             all codes, so that nearby codes give similar shapes, however far codes move apart.
         learning_rate: learning rate of the synthesis network; over the second half of the phase it falls to a tenth.
