@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import norm
+from scipy.stats import multivariate_normal, norm
 
 from get3d.networks import PriorConfig, PriorMapping, StylePrior
 from get3d.networks.style_prior import transport
@@ -113,3 +113,53 @@ def test_gradients_reach_latents_and_autocast_changes_nothing():
     with torch.autocast("cpu", torch.bfloat16):
         lowered = mapping(z)
     assert lowered.equal(mapping(z))
+
+
+def _plain_truncation(mapping: PriorMapping, style: torch.Tensor, psi: float, number: int) -> torch.Tensor:
+    """In the coordinates of the styles: the mean of each center, weighted by Bayes' rule with scipy's densities."""
+    axes = mapping.directions[number]
+    axes = axes[axes.norm(dim=1) > 0]
+    own = mapping.center_class == number
+    centers = mapping.w_avg.view(-1, mapping.w_dim)[number] + mapping.centers[own, : len(axes)] @ axes
+    noise = mapping.bandwidth**2 * axes.T @ axes
+    density = [multivariate_normal(center, noise, allow_singular=True).pdf(style) for center in centers]
+    mean = torch.tensor(density) @ centers / sum(density)
+    return mean + psi * (style - mean)
+
+
+@pytest.mark.parametrize("psi", [0.0, 0.7, 1.0, 1.3])
+@pytest.mark.parametrize("classes", [0, 2])
+def test_truncation_leads_to_the_centers_that_a_style_may_have_come_from(psi: float, classes: int):
+    styles, label = torch.randn(18, 4, generator=_seeded(0)).double(), torch.arange(18) % max(classes, 1)
+    styles[:9] += 3
+    prior = PriorConfig(styles=18, components=4, bandwidth=0.5)
+    mapping = PriorMapping(z_dim=64, w_dim=4, prior=prior, label_dim=classes).double()
+    mapping.fit(styles, label)
+    z, drawn = torch.randn(6, 64, generator=_seeded(1)).double(), (torch.arange(6) % 2 if classes else None)
+    random = mapping(z, drawn)
+    found = mapping.truncate(random, psi, drawn)
+    for number, (style, one) in enumerate(zip(random, found, strict=True)):
+        wanted = _plain_truncation(mapping, style, psi, 0 if drawn is None else int(drawn[number]))
+        torch.testing.assert_close(one, wanted, atol=1e-6, rtol=1e-6)
+
+
+def test_truncation_of_a_gaussian_leads_to_its_mean():
+    mapping = _mapping(torch.randn(30, 5, generator=_seeded(0)), 5, 1.0)
+    style = mapping(torch.randn(4, 128, generator=_seeded(1)))
+    torch.testing.assert_close(mapping.truncate(style, 0.3), mapping.w_avg.lerp(style, 0.3))
+
+
+def test_truncation_keeps_kinds_apart_and_has_gradients():
+    """Half way to the mean of two far clusters lies nothing of either."""
+    styles = torch.randn(40, 3, generator=_seeded(0)) * 0.1
+    styles[:20] += 5
+    mapping = _mapping(styles, 3, 0.3, z_dim=8).double()
+    drawn = mapping(torch.randn(50, 8, generator=_seeded(1)).double())
+    near = mapping.truncate(drawn, 0.0)
+    kind, after = drawn.mean(1) > 2.5, near.mean(1)
+    assert kind.any()
+    assert not kind.all()
+    clusters = torch.stack([styles[20:].mean(), styles[:20].mean()])[kind.long()]
+    assert (after - clusters).abs().max() < 0.5
+    style = drawn[:3].detach().requires_grad_(True)
+    assert torch.autograd.gradcheck(lambda style: mapping.truncate(style, 0.4), style)

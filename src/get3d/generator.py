@@ -156,7 +156,7 @@ class Generator(nn.Module):
 
         Args:
             latents: latents of n shapes.
-            psi: truncation towards the mean style: w̄ + ψ·(w − w̄).
+            psi: truncation towards usual styles, see `truncate` of the mapping: w̄ + ψ·(w − w̄).
             per_layer: return a style for every layer (W+); False returns one for all layers (W).
         """
         label = latents.label

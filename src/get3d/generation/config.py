@@ -26,7 +26,7 @@ class Settings:
     Attributes:
         model: a model's name, its folder, the folder of a training run, or a checkpoint.
         out: folder for the meshes and images; files from an earlier command are replaced.
-        psi: truncation: 0 gives the mean object, 1 the full variety; below 1 there are fewer unusual objects.
+        psi: truncation: 1 gives the full variety; below 1, objects are nearer to usual ones of their kind.
         grid: resolution of the grid for extracting surfaces. A finer grid gives a finer mesh of the same shape.
         label: class of the objects, if the model has several.
         resolution: side in pixels of each image in sheets and videos.

@@ -19,6 +19,9 @@ __all__ = ["PriorMapping", "StylePrior", "transport"]
 _STEPS = 16
 """Steps of the flow."""
 
+_SHORTEST = 1e-12
+"""Square length of an axis below which styles do not vary along it."""
+
 
 @dataclass(frozen=True)
 class StylePrior:
@@ -120,6 +123,24 @@ class PriorMapping(Mapping):
             if label is None:
                 return self.w_avg + x @ self.directions[0]
             return self.w_avg[label] + torch.einsum("nk,nkw->nw", x, self.directions[label])
+
+    def truncate(
+        self, style: Float[Tensor, "n w"], psi: float, label: Int[Tensor, " n"] | None = None
+    ) -> Float[Tensor, "n w"]:
+        """Styles drawn nearer to the known ones around them (Mokady et al. 2022, "Self-Distilled StyleGAN").
+
+        That is m + ψ·(w − m), where m is the mean of the centers that the style may have come from: E[center | w]. The
+        mean of all would be between kinds of objects, and what lies there is of none.
+        """
+        if psi == 1:
+            return style
+        with torch.autocast(style.device.type, enabled=False):
+            row = label if label is not None else torch.zeros(len(style), dtype=torch.long, device=style.device)
+            mean, axes = (self.w_avg if label is None else self.w_avg[label]), self.directions[row]
+            x = torch.einsum("nw,nkw->nk", style - mean, axes) / axes.square().sum(2).clamp(min=_SHORTEST)
+            logits = -0.5 * torch.cdist(x, self.centers).square() / self.bandwidth**2
+            part = torch.softmax(logits.masked_fill(self.center_class != row[:, None], -torch.inf), dim=1)
+            return style + (psi - 1) * torch.einsum("nk,nkw->nw", x - part @ self.centers, axes)
 
     @torch.no_grad()
     def mean_style(self, samples: int, generator: torch.Generator) -> Float[Tensor, "*k w"]:

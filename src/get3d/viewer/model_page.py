@@ -118,7 +118,7 @@ class Window:
             self._geometry = gui.add_slider("Geometry seed", 0, SEEDS, 1, 0)
             self._texture = gui.add_slider("Texture seed", 0, SEEDS, 1, 0)
             self._psi = gui.add_slider(
-                "ψ", 0.0, 2.0, 0.01, self._studio.settings.psi or 0.7, hint="0 is the mean object, 1 the full variety"
+                "ψ", 0.0, 2.0, 0.01, self._studio.settings.psi or 0.7, hint="1 is the full variety; lower is more usual"
             )
             for slider in (self._geometry, self._texture, self._psi, *([self._label] if self._label else [])):
                 on_use(self._client, slider, partial(self._slid, slider))
