@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ import tiny
 from get3d import bundled as packaged
 from get3d.bundled import bundled
 from get3d.checkpoints.config import ModelsConfig, ReleaseConfig
-from get3d.checkpoints.model import load, model_file
+from get3d.checkpoints.model import WEIGHTS, load, model_file
 from get3d.checkpoints.release import list_models, release
 from get3d.files import InputError
-from get3d.storage import load_tensors
+from get3d.generator import Generator
+from get3d.networks import PriorConfig
+from get3d.storage import describe, load_tensors, save_tensors, with_prefix
 from get3d.training.loop import train
 
 
@@ -27,7 +30,7 @@ def run(tmp_path_factory) -> Path:
     return out
 
 
-def _released(run: Path, out: Path, **changes: str) -> Path:
+def _released(run: Path, out: Path, **changes: object) -> Path:
     settings = {"title": "discs", "licence": "CC0-1.0"} | changes
     return release(ReleaseConfig(model=str(run), out=out, **settings), Console(quiet=True))
 
@@ -48,6 +51,27 @@ def test_it_is_the_same_model_and_nothing_else(run, tmp_path):
 def test_a_released_model_can_be_released_again(run, tmp_path):
     again = _released(_released(run, tmp_path / "a"), tmp_path / "b")
     assert load_tensors(again).tensors.keys() == load_tensors(tmp_path / "a" / "model.safetensors").tensors.keys()
+
+
+def test_a_model_of_a_warmup_is_released_with_another_bandwidth(run, tmp_path):
+    torch.manual_seed(0)
+    generator = Generator(replace(tiny.GENERATOR, prior=PriorConfig(styles=6, components=4, bandwidth=0.6)))
+    styles = torch.randn(6, tiny.GENERATOR.w_dim, generator=tiny.seeded())
+    for mapping in (generator.mapping_geometry, generator.mapping_texture):
+        mapping.fit(styles, torch.zeros(6, dtype=torch.long))
+    tensors = with_prefix(WEIGHTS, generator.state_dict())
+    save_tensors(tmp_path / "warm.safetensors", tensors, {"generator": describe(generator.config)})
+    narrow = load(_released(tmp_path / "warm.safetensors", tmp_path / "narrow", bandwidth=0.2), "cpu")
+    assert narrow.config.prior.bandwidth == narrow.mapping_texture.bandwidth == 0.2
+    z = narrow.sample_latents(50, 0)
+    near = torch.cdist(narrow.styles(z, per_layer=False).geometry, styles).min(1).values.mean()
+    wide = torch.cdist(generator.styles(z, per_layer=False).geometry, styles).min(1).values.mean()
+    assert near < 0.6 * wide
+    with pytest.raises(InputError, match=r"--bandwidth is 1.0; it must be above 0 and below 1"):
+        _released(tmp_path / "warm.safetensors", tmp_path / "x", bandwidth=1.0)
+    with pytest.raises(InputError, match=r"--bandwidth is 0.5, but .* holds no codes"):
+        _released(run, tmp_path / "x", bandwidth=0.5)
+    assert not (tmp_path / "x" / "model.safetensors").exists()
 
 
 @pytest.mark.parametrize("field", ["title", "licence"])

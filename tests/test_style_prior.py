@@ -163,3 +163,15 @@ def test_truncation_keeps_kinds_apart_and_has_gradients():
     assert (after - clusters).abs().max() < 0.5
     style = drawn[:3].detach().requires_grad_(True)
     assert torch.autograd.gradcheck(lambda style: mapping.truncate(style, 0.4), style)
+
+
+@pytest.mark.parametrize("bandwidth", [0.2, 0.9])
+def test_a_narrower_distribution_is_the_one_that_fitting_would_give(bandwidth: float):
+    styles = torch.randn(20, 5, generator=_seeded(0))
+    mapping, wanted = _mapping(styles, 4, 0.6), _mapping(styles, 4, bandwidth)
+    mapping.narrow(bandwidth)
+    z = torch.randn(7, 128, generator=_seeded(1))
+    torch.testing.assert_close(mapping(z), wanted(z), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(mapping.centers, wanted.centers)
+    with pytest.raises(ValueError, match="does not hold them"):
+        _mapping(styles, 4, 1.0).narrow(0.5)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from get3d.options import Option
+from get3d.ranges import Range
 
 __all__ = ["ModelsConfig", "ReleaseConfig"]
 
@@ -18,12 +19,15 @@ class ReleaseConfig:
         out: folder for model.safetensors.
         title: what the model makes, in a few words; it is stored in the file and shown by `get3d models`.
         licence: licence of the model.
+        bandwidth: new bandwidth of its random objects, of a model that had a warm-up: less brings them nearer to
+            training objects, so that fewer are between kinds (default: that of its training).
     """
 
     model: Annotated[str, Option(positional="MODEL")]
     out: Path
     title: str
     licence: str
+    bandwidth: Annotated[float | None, Range(0, 1, above=True, below=True)] = None
 
 
 @dataclass(frozen=True)

@@ -148,7 +148,7 @@ class PriorConfig:
 
     styles: Annotated[int, Range(0, MOST_STYLES)] = 0
     components: Annotated[int, Range(1, 4096)] = 40
-    bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.6
+    bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.4
 
     @classmethod
     def of(cls, objects: int, components: int, bandwidth: float) -> "PriorConfig":

@@ -107,6 +107,18 @@ class PriorMapping(Mapping):
             self.centers[self.center_class == number, :axes] = prior.centers[place[here]]
             (self.w_avg[number] if self.label_dim else self.w_avg).copy_(prior.mean)
 
+    @torch.no_grad()
+    def narrow(self, bandwidth: float) -> None:
+        """Gives the distributions another bandwidth, with the same means and covariances.
+
+        Raises:
+            ValueError: the bandwidth was 1, with which the known styles are not held.
+        """
+        if self.bandwidth == 1:
+            raise ValueError("a Gaussian of all styles does not hold them")
+        self.centers *= ((1 - bandwidth**2) / (1 - self.bandwidth**2)) ** 0.5
+        self.bandwidth = bandwidth
+
     def forward(self, z: Float[Tensor, "n z"], label: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n w"]:
         """Styles of latents.
 
