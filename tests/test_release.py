@@ -49,7 +49,9 @@ def test_it_is_the_same_model_and_nothing_else(run, tmp_path):
 
 
 def test_a_released_model_can_be_released_again(run, tmp_path):
-    again = _released(_released(run, tmp_path / "a"), tmp_path / "b")
+    again = _released(_released(run, tmp_path / "a"), tmp_path / "b", title="round discs")
+    before, after = (load_tensors(tmp_path / name / "model.safetensors").description["about"] for name in "ab")
+    assert after == before | {"title": "round discs"}
     assert load_tensors(again).tensors.keys() == load_tensors(tmp_path / "a" / "model.safetensors").tensors.keys()
 
 

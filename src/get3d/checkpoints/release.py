@@ -49,7 +49,9 @@ def release(config: ReleaseConfig, console: Console) -> Path:
     source = model_file(config.model)
     read_config(source)
     described = read_description(source)
-    about: dict[str, Any] = {"title": config.title, "licence": config.licence}
+    known = described.get("about")
+    about: dict[str, Any] = known if isinstance(known, dict) else {}
+    about |= {"title": config.title, "licence": config.licence}
     if "progress" in described:
         settings = {name: value for name, value in described.items() if name not in (*_OF_THIS_MACHINE, "progress")}
         about |= {"kimg": described["progress"]["cur_nimg"] / 1000, "training": settings}
