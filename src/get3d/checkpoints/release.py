@@ -55,8 +55,10 @@ def release(config: ReleaseConfig, console: Console) -> Path:
     if "progress" in described:
         settings = {name: value for name, value in described.items() if name not in (*_OF_THIS_MACHINE, "progress")}
         about |= {"kimg": described["progress"]["cur_nimg"] / 1000, "training": settings}
-    path, generator, weights = config.out / MODEL_FILE, described["generator"], load_weights(source)
-    if config.bandwidth is not None:
+    path = config.out / MODEL_FILE
+    if config.bandwidth is None:
+        generator, weights = described["generator"], load_weights(source)
+    else:
         generator, weights = _with_bandwidth(source, config.bandwidth)
     save_tensors(path, with_prefix(WEIGHTS, weights), {"generator": generator, "about": about})
     console.print(f"{path}: {path.stat().st_size / 1e6:.1f} MB", highlight=False, soft_wrap=True)

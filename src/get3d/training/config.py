@@ -9,7 +9,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -99,8 +98,8 @@ class PreparedRun:
         if means.ndim == 3:
             same = generator.config.classes == self.images.classes
             means = means[self.object_labels] if same else means.mean(0)
-        codes, learnt = means.expand(len(objects), 2, -1).clone(), training_objects(source)
-        known = np.flatnonzero(np.isin(objects, learnt)).tolist()
+        codes, learnt = means.expand(len(objects), 2, -1).clone(), set(training_objects(source))
+        known = [number for number, name in enumerate(objects) if name in learnt]
         if known:
             styles = training_styles(source, [objects[number] for number in known], torch.device("cpu"))
             codes[known] = torch.stack([styles.geometry, styles.texture], dim=1)
