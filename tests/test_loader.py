@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -116,6 +118,24 @@ def _shown(images: ImageDataset, batch: int, position: int, count: int) -> torch
     shown = torch.cat([part.angles for part in itertools.islice(stream, math.ceil(count / batch))])[:count]
     stream.close()
     return shown
+
+
+def test_loading_leaves_the_threads_of_pytorch_to_training(tmp_path):
+    """A thread that computes with PyTorch gets threads of its own, and all of them then sleep between operations."""
+    root = make_dataset(tmp_path, resolution=64)
+    count = (
+        "import sys, threading, psutil, torch\n"
+        "from get3d.datasets.loader import ImageDataset\n"
+        "torch.set_num_threads(4)\n"
+        "torch.ones(2**20).mul(2)\n"
+        "stream = ImageDataset(sys.argv[1], 'train').batches(32, seed=0)\n"
+        "def others(): return psutil.Process().num_threads() - threading.active_count()\n"
+        "before = others()\n"
+        "for _ in range(8): next(stream)\n"
+        "print(max(0, others() - before))\n"
+    )
+    printed = subprocess.run([sys.executable, "-c", count, root], capture_output=True, text=True, check=True)
+    assert printed.stdout == "0\n"
 
 
 def test_images_and_angles_of_a_batch_belong_together(images):
