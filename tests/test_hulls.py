@@ -78,7 +78,7 @@ def test_a_hull_holds_its_object_and_little_else(table: torch.Tensor):
 
 
 def test_hulls_are_the_least_of_the_masks_point_by_point(table: torch.Tensor):
-    """A plain version: each point in each image, bilinear by hand. Images that do not see a point say nothing."""
+    """A plain version: each point in each image, bilinear by hand, that of the border outside of it."""
     points = (torch.rand(40, 3, generator=seeded()) - 0.5) * torch.tensor([0.6] * 25 + [3.0] * 15)[:, None]
     near = CAMERAS[torch.arange(11)]
     want = []
@@ -86,7 +86,7 @@ def test_hulls_are_the_least_of_the_masks_point_by_point(table: torch.Tensor):
         least = 1.0
         for view in range(11):
             x, y, nearness = near.project(point[None], torch.tensor([view]), 128)[0].tolist()
-            if nearness < 0 or not (0 <= x <= 128 and 0 <= y <= 128):
+            if nearness < 0:
                 continue
             columns, rows = ([np.clip(np.floor(v - 0.5) + step, 0, 127) for step in (0, 1)] for v in (x, y))
             right, down = (v - 0.5 - np.floor(v - 0.5) for v in (x, y))
@@ -95,6 +95,31 @@ def test_hulls_are_the_least_of_the_masks_point_by_point(table: torch.Tensor):
         want.append(least)
     assert len({round(least, 3) for least in want}) > 5
     torch.testing.assert_close(visual_hull(table[:11], near, points), torch.tensor(want).float(), atol=1e-4, rtol=0)
+
+
+def test_nothing_is_in_corners_that_no_image_shows(table: torch.Tensor):
+    """They were taken for a part of the object, and models learnt pieces that float there."""
+    cameras, masks = CAMERAS[torch.arange(8)], table[:8]
+    points = _lattice(30, 1.2)
+    beyond = points.abs().amax(1) > 0.5
+    screen = cameras.project(points.repeat(8, 1), torch.arange(8).repeat_interleave(len(points)), 128)
+    shown = ((screen[:, :2] > 0) & (screen[:, :2] < 128)).all(1).view(8, -1)
+    assert (beyond & ~shown.any(0)).sum() > 10
+    assert not (visual_hull(masks, cameras, points)[beyond] > 0.5).any()
+
+
+def test_an_object_that_an_image_cuts_off_goes_on_beyond_it(table: torch.Tensor):
+    """A camera that shows only the middle of the table says nothing of the ends of its top."""
+    cameras = CAMERAS[torch.arange(1)]
+    focal = cameras.focal_lengths
+    near = Cameras(cameras.positions, cameras.rotations, 3 * focal, cameras.principal_points)
+    points = _lattice(30)
+    inside = points[_table(points) > 0.02]
+    grid = TetrahedralGrid(60, 1.0)
+    meshes = marching_tetrahedra(grid.vertices, _table(grid.vertices)[None], grid.tetrahedra)
+    screen = near.project(inside, torch.zeros(len(inside), dtype=torch.long), 128)
+    assert (screen[:, 0] < 0).any() and (screen[:, 0] > 128).any()
+    assert (visual_hull(_seen(meshes, near, 128), near, inside) > 0.5).float().mean() > 0.95
 
 
 def test_legs_are_thin_and_the_middle_of_a_block_is_not():
@@ -164,6 +189,21 @@ def test_a_slat_thinner_than_a_pixel_is_not_taken_for_empty(tmp_path: Path):
     assert (sdf.grad[0, 7:10, 8, 7:10] == 0).all()
     assert (sdf.grad[:, :, :4] > 0).all()
     assert (sdf.grad[:, :, 13:] > 0).all()
+
+
+def test_below_what_stands_nothing_is_asked(tmp_path: Path):
+    """Cameras from the side leave it open how far down an object goes; that is known of what is centred."""
+    images = ImageDataset(write_dataset(tmp_path, views=8, resolution=32), "train")
+    everywhere = torch.full((8, 4, 32, 32), 255, dtype=torch.uint8)
+    images.load = lambda rows: everywhere[: len(rows)]  # type: ignore[method-assign,assignment,return-value]
+    size = images.scale * 8 / 6
+    inside, near, thin = Hulls(images, size, 8)(torch.tensor([0]))
+    box = torch.zeros(1, 9, 9, 9)
+    box[:, 1:8, 1:8, 1:8] = 1
+    assert inside.equal(box)
+    sdf = torch.zeros_like(inside, requires_grad=True)
+    hull_loss(sdf, inside, near, thin, 5.0, 20.0).backward()
+    assert ((sdf.grad != 0) == (box > 0)).all()
 
 
 def test_the_loss_makes_legs_where_there_are_none(table: torch.Tensor):

@@ -33,14 +33,16 @@ _USUAL_SHARE, _LEAST_SHARE = 0.05, 0.0025
 _NEAR = 0.1
 """How much of a pixel a thin part covers at least."""
 
+_ROUNDING = 1e-4
+
 CACHE_BYTES = 2 * 1024**3
 
 
 def visual_hull(masks: Float[Tensor, "k 1 r r"], cameras: Cameras, points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
     """How surely points lie in the visual hull of an object: the least of what its masks say, in [0, 1].
 
-    All that silhouettes tell of where an object is (Laurentini 1994). Outside an image and behind a camera nothing is
-    known, so nothing is cut away there.
+    All that silhouettes tell of where an object is (Laurentini 1994). Outside an image its border speaks: an object is in
+    one piece, so it lies beyond the border only where it is cut off there. Behind a camera nothing is known.
 
     Args:
         masks: antialiased masks of one object.
@@ -56,8 +58,8 @@ def visual_hull(masks: Float[Tensor, "k 1 r r"], cameras: Cameras, points: Float
         screen = cameras.project(here.repeat(len(seen), 1), camera, resolution)
         at = (screen[:, :2] * (2 / resolution) - 1).view(len(seen), 1, -1, 2)
         covered = grid_sample(seen, at, align_corners=False, padding_mode="border").view(len(seen), -1)
-        inside = ((at.abs() <= 1).all(-1) & (screen[:, 2] > 0).view(len(seen), 1, -1))[:, 0]
-        least[left] = torch.minimum(least[left], torch.where(inside, covered, 1.0).amin(0))
+        before = (screen[:, 2] > 0).view(len(seen), -1)
+        least[left] = torch.minimum(least[left], torch.where(before, covered, 1.0).amin(0))
     return least
 
 
@@ -90,6 +92,7 @@ class Hulls:
     def __init__(self, images: ImageDataset, size: float, resolution: int, cache_bytes: int = CACHE_BYTES) -> None:
         self._images = images
         self._points, self._side = lattice(size, resolution), resolution + 1
+        self._beyond = self._points.abs().amax(1) > images.scale / 2 + _ROUNDING
         self._of_object = images.by_object()
         self._kept: dict[int, Tensor] = {}
         self._most = cache_bytes // (3 * self._side**3)
@@ -119,6 +122,9 @@ class Hulls:
         near = visual_hull(max_pool2d(masks, 2 * reach + 1, 1, reach), cameras, self._points)
         hull = torch.zeros_like(near)
         hull[near > 0] = visual_hull(masks, cameras, self._points[near > 0])
+        # No camera looks from below, so hulls reach down beside what stands there. Where an object that is centred
+        # cannot be, nothing asks for it, and nothing asks for emptiness unless a mask does: it may not be centred.
+        hull[self._beyond] = 0
         near, hull = near.view(shape), hull.view(shape)
         found = torch.cat([hull, near, thin_voxels(hull)]).mul(255).round().to(torch.uint8)
         if len(self._kept) < self._most:
