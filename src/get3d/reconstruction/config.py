@@ -65,7 +65,7 @@ class WarmupConfig:
     metallic_prior: Annotated[float, Range(0)] = 0.05
     code_noise: Annotated[float, Range(0)] = 0.2
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.004
-    code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
+    code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.005
     light_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
     betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
     components: Annotated[int, Range(1, 4096)] = 40
