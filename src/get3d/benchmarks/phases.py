@@ -49,19 +49,18 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, *, compiled:
                 step()
         seconds = side_by_side(device, repeats, **steps, product=lambda: torch.mm(matrix, matrix))
     rate = 2 * SIDE**3 / seconds["product"]
-    found = [
-        Row(
-            group,
-            name,
-            seconds[name],
-            {"only its products and convolutions": count / rate},
-            count / rate / seconds[name],
-            "%",
-            note=f"{config.batch / seconds[name]:.0f} images per second, {count / 1e9:.0f} GFLOP; "
-            f"matrix products at {rate / 1e9:.0f} GFLOP/s",
+    found = []
+    for name, count in flops.items():
+        # Random shapes belong to the warm-up in some of its steps, so that several are timed as one.
+        steps_each = max(1, config.warmup.random_interval) if name == WARMUP else 1
+        each, products = seconds[name] / steps_each, count / rate / steps_each
+        note = (
+            f"{config.batch / each:.0f} images per second, {count / steps_each / 1e9:.0f} GFLOP; "
+            f"matrix products at {rate / 1e9:.0f} GFLOP/s"
         )
-        for name, count in flops.items()
-    ]
+        found.append(
+            Row(group, name, each, {"only its products and convolutions": products}, products / each, "%", note=note)
+        )
     if "compiled" in steps:
         found.append(compared(group, "a compiled step", seconds["compiled"], "eager", seconds[ADVERSARIAL], 1.0))
     return found
@@ -80,7 +79,12 @@ def _warmup(config: TrainConfig) -> Callable[[], None]:
     assert state.codes is not None
     state.codes.styles.data.copy_(run.initial_styles())
     known = run.images.object_batches(run.config.batch, run.config.warmup.views, run.config.seed)
-    return lambda: warmup_step(state, next(known), run.config, hulls=hulls)
+
+    def steps() -> None:
+        for _ in range(max(1, run.config.warmup.random_interval)):
+            warmup_step(state, next(known), run.config, hulls=hulls)
+
+    return steps
 
 
 def _adversarial(config: TrainConfig) -> Callable[[], None]:
