@@ -29,7 +29,7 @@ from get3d.evaluation.report import evaluate
 from get3d.files import writing
 from get3d.generation.turntable import write_sheet
 
-RATES = ["--warmup.learning-rate", "0.002", "--warmup.code-learning-rate", "0.01"]
+RATES = ["--warmup.learning-rate", "0.002", "--warmup.code-learning-rate", "0.0025"]
 GAME = ["--warmup-kimg", "0.016", *RATES]
 """One step of warm-up takes over the codes of the start."""
 
@@ -40,7 +40,7 @@ ROWS: dict[str, list[str]] = {
         "--warmup.learning-rate",
         "0.001",
         "--warmup.code-learning-rate",
-        "0.005",
+        "0.0025",
     ],
     "game": GAME,
     "slower": [*GAME, "--optimizer.learning-rate", "0.0005"],

@@ -41,8 +41,8 @@ CACHE_BYTES = 2 * 1024**3
 def visual_hull(masks: Float[Tensor, "k 1 r r"], cameras: Cameras, points: Float[Tensor, "p 3"]) -> Float[Tensor, " p"]:
     """How surely points lie in the visual hull of an object: the least of what its masks say, in [0, 1].
 
-    All that silhouettes tell of where an object is (Laurentini 1994). Outside an image its border speaks: an object is in
-    one piece, so it lies beyond the border only where it is cut off there. Behind a camera nothing is known.
+    All that silhouettes tell of where an object is (Laurentini 1994). Outside an image its border speaks: an object is
+    in one piece, so it lies beyond the border only where it is cut off there. Behind a camera nothing is known.
 
     Args:
         masks: antialiased masks of one object.
