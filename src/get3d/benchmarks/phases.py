@@ -40,7 +40,9 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, *, compiled:
     with tempfile.TemporaryDirectory() as folder:
         config = replace(config, data=Path(folder) / "data", out=Path(folder) / "run")
         make_dataset(config.data, config)
-        steps = {WARMUP: _warmup(config), ADVERSARIAL: _adversarial(config)}
+        # Random shapes belong to the warm-up in some of its steps, so that several are timed as one.
+        together = {WARMUP: max(1, config.warmup.random_interval), ADVERSARIAL: 1}
+        steps = {WARMUP: _warmup(config, together[WARMUP]), ADVERSARIAL: _adversarial(config)}
         flops = {name: _flops(step) for name, step in steps.items()}
         if compiled and compilers():
             steps["compiled"] = _adversarial(replace(config, compile=True))
@@ -51,11 +53,9 @@ def rows(preset: str, config: TrainConfig, repeats: int, warm: int, *, compiled:
     rate = 2 * SIDE**3 / seconds["product"]
     found = []
     for name, count in flops.items():
-        # Random shapes belong to the warm-up in some of its steps, so that several are timed as one.
-        steps_each = max(1, config.warmup.random_interval) if name == WARMUP else 1
-        each, products = seconds[name] / steps_each, count / rate / steps_each
+        each, products = seconds[name] / together[name], count / rate / together[name]
         note = (
-            f"{config.batch / each:.0f} images per second, {count / steps_each / 1e9:.0f} GFLOP; "
+            f"{config.batch / each:.0f} images per second, {count / together[name] / 1e9:.0f} GFLOP; "
             f"matrix products at {rate / 1e9:.0f} GFLOP/s"
         )
         found.append(
@@ -73,7 +73,7 @@ def _flops(step: Callable[[], None]) -> int:
     return counter.get_total_flops()
 
 
-def _warmup(config: TrainConfig) -> Callable[[], None]:
+def _warmup(config: TrainConfig, together: int) -> Callable[[], None]:
     run = prepare_run(replace(config, warmup_kimg=config.kimg))
     state, hulls = start(run.config, len(run.images.objects)), run.hulls()
     assert state.codes is not None
@@ -81,7 +81,7 @@ def _warmup(config: TrainConfig) -> Callable[[], None]:
     known = run.images.object_batches(run.config.batch, run.config.warmup.views, run.config.seed)
 
     def steps() -> None:
-        for _ in range(max(1, run.config.warmup.random_interval)):
+        for _ in range(together):
             warmup_step(state, next(known), run.config, hulls=hulls)
 
     return steps

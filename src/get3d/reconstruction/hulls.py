@@ -34,6 +34,7 @@ _NEAR = 0.1
 """How much of a pixel a thin part covers at least."""
 
 _ROUNDING = 1e-4
+"""Of coordinates in the world: the sides of a lattice lie exactly where an object may end."""
 
 CACHE_BYTES = 2 * 1024**3
 
@@ -58,8 +59,8 @@ def visual_hull(masks: Float[Tensor, "k 1 r r"], cameras: Cameras, points: Float
         screen = cameras.project(here.repeat(len(seen), 1), camera, resolution)
         at = (screen[:, :2] * (2 / resolution) - 1).view(len(seen), 1, -1, 2)
         covered = grid_sample(seen, at, align_corners=False, padding_mode="border").view(len(seen), -1)
-        before = (screen[:, 2] > 0).view(len(seen), -1)
-        least[left] = torch.minimum(least[left], torch.where(before, covered, 1.0).amin(0))
+        in_front = (screen[:, 2] > 0).view(len(seen), -1)
+        least[left] = torch.minimum(least[left], torch.where(in_front, covered, 1.0).amin(0))
     return least
 
 
@@ -122,8 +123,8 @@ class Hulls:
         near = visual_hull(max_pool2d(masks, 2 * reach + 1, 1, reach), cameras, self._points)
         hull = torch.zeros_like(near)
         hull[near > 0] = visual_hull(masks, cameras, self._points[near > 0])
-        # No camera looks from below, so hulls reach down beside what stands there. Where an object that is centred
-        # cannot be, nothing asks for it, and nothing asks for emptiness unless a mask does: it may not be centred.
+        # Cameras that never look from below leave a cone in the hull under what stands. Where a centred object cannot
+        # be, nothing asks for it; nor for emptiness, unless a mask does, because an object may not be centred.
         hull[self._beyond] = 0
         near, hull = near.view(shape), hull.view(shape)
         found = torch.cat([hull, near, thin_voxels(hull)]).mul(255).round().to(torch.uint8)
