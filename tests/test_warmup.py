@@ -8,13 +8,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from get3d.checkpoints.model import load, training_objects, training_styles
+from get3d.checkpoints.model import images_shown, load, training_objects, training_styles
 from get3d.checkpoints.release import ReleaseConfig, release
 from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
-from get3d.storage import load_tensors, save_tensors
+from get3d.storage import load_tensors, read_description, save_tensors
 from get3d.training.checkpoint import checkpoints_in
 from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train
@@ -156,6 +156,36 @@ def test_a_run_starts_from_a_model_that_is_only_a_generator(data: Path, tmp_path
     assert run.initial_styles()[:, 1].equal(lone.mapping_texture.w_avg.expand(len(run.images.objects), -1))
     train(run.config, QUIET)
     assert statistics(tmp_path / "run")[-1]["cur_nimg"] == 40
+
+
+def test_images_of_runs_before_are_counted(data: Path, tmp_path: Path, uninterrupted: Path):
+    def released(model: Path) -> float:
+        path = release(ReleaseConfig(str(model), tmp_path / "released", "chairs", "CC0-1.0"), QUIET)
+        return read_description(path)["about"]["kimg"]
+
+    train(_config(data, tmp_path / "second", init_from=uninterrupted, kimg=0.024), QUIET)
+    assert released(uninterrupted) == 0.04
+    assert released(tmp_path / "second") == 0.064
+    train(_config(data, tmp_path / "second", kimg=0.04), QUIET)
+    assert released(tmp_path / "second") == 0.08
+    train(_config(data, tmp_path / "third", init_from=tmp_path / "released"), QUIET)
+    assert released(tmp_path / "third") == 0.12
+
+
+@pytest.mark.parametrize(
+    ("description", "images"),
+    [
+        ({}, 0),
+        ({"about": {"kimg": 1.5}}, 1500),
+        ({"progress": {"cur_nimg": 8}}, 8),
+        ({"progress": {"cur_nimg": 8, "before_nimg": 4}, "about": {"kimg": 1.5}}, 12),
+        ({"about": {"kimg": "many"}, "progress": [1]}, 0),
+        ({"about": {"kimg": float("inf")}}, 0),
+        ({"progress": {"cur_nimg": "8", "before_nimg": -4}}, 0),
+    ],
+)
+def test_images_shown_are_those_that_a_description_says(description: dict[str, object], images: int):
+    assert images_shown(description) == images
 
 
 def test_a_run_that_starts_from_another_can_warm_up_again(data: Path, tmp_path: Path, uninterrupted: Path):

@@ -1,7 +1,8 @@
 """Model files: found by path or name, validated, and loaded."""
 
 import difflib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from get3d.storage import (
 __all__ = [
     "CODES",
     "WEIGHTS",
+    "images_shown",
     "load",
     "load_weights",
     "model_file",
@@ -92,6 +94,19 @@ def read_config(path: Path) -> GeneratorConfig:
     small = replace(config, grid_resolution=4)
     require_same_shapes(path, WEIGHTS, lambda: Generator(small))
     return config
+
+
+def images_shown(description: Mapping[str, Any]) -> int:
+    """Real images that a model or checkpoint has learnt from, including those of the runs that it goes on from.
+
+    0 where its description does not say so.
+    """
+    progress, about = description.get("progress"), description.get("about")
+    if isinstance(progress, dict):
+        counts = [progress.get("cur_nimg"), progress.get("before_nimg")]
+        return sum(count for count in counts if isinstance(count, int) and count > 0)
+    kimg = about.get("kimg") if isinstance(about, dict) else None
+    return round(1000 * kimg) if isinstance(kimg, int | float) and 0 < kimg < math.inf else 0
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from get3d.bundled import MODEL_FILE, bundled
 from get3d.checkpoints.config import ModelsConfig, ReleaseConfig
-from get3d.checkpoints.model import WEIGHTS, load, load_weights, model_file, read_config
+from get3d.checkpoints.model import WEIGHTS, images_shown, load, load_weights, model_file, read_config
 from get3d.console import print_json
 from get3d.files import InputError, require_writable
 from get3d.networks import PriorMapping
@@ -54,7 +54,7 @@ def release(config: ReleaseConfig, console: Console) -> Path:
     about |= {"title": config.title, "licence": config.licence}
     if "progress" in described:
         settings = {name: value for name, value in described.items() if name not in (*_OF_THIS_MACHINE, "progress")}
-        about |= {"kimg": described["progress"]["cur_nimg"] / 1000, "training": settings}
+        about |= {"kimg": images_shown(described) / 1000, "training": settings}
     path = config.out / MODEL_FILE
     if config.bandwidth is None:
         generator, weights = described["generator"], load_weights(source)

@@ -20,7 +20,7 @@ from rich.console import Console
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from get3d.checkpoints.model import CODES, WEIGHTS, load_weights
+from get3d.checkpoints.model import CODES, WEIGHTS, images_shown, load_weights
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
 from get3d.generator import LIGHT, Generator
@@ -65,6 +65,7 @@ class TrainingState:
         generator_ema: the moving average of the generator, which is what users get.
         generator_optimizer, discriminator_optimizer: with their moments.
         cur_nimg: real images shown so far.
+        before_nimg: those that the networks of `start_from` had been shown before.
         sums: of each statistic since it was last written, [2] (sum, count), float64.
         best: lowest value so far of the metric that names the best checkpoint.
         nonfinite_steps: steps in a row that were skipped for a gradient that was not finite.
@@ -78,6 +79,7 @@ class TrainingState:
     generator_optimizer: Optimizer
     discriminator_optimizer: Optimizer
     cur_nimg: int = 0
+    before_nimg: int = 0
     sums: dict[str, Tensor] = field(default_factory=dict)
     best: float | None = None
     nonfinite_steps: int = 0
@@ -113,6 +115,7 @@ class _Progress:
     cur_nimg: Annotated[int, Range(0)]
     best: float | None
     nonfinite_steps: Annotated[int, Range(0)]
+    before_nimg: Annotated[int, Range(0)] = 0
 
 
 def save_checkpoint(folder: Path, state: TrainingState, description: dict[str, Any], *, keep: int, best: bool) -> Path:
@@ -200,7 +203,7 @@ def _copied(state: TrainingState, description: dict[str, Any]) -> Stored:
     for prefix, optimizer in state._optimizers().items():
         for number, moments in optimizer.state_dict()["state"].items():
             tensors |= with_prefix(f"{prefix}{number}.", moments)
-    progress = describe(_Progress(state.cur_nimg, state.best, state.nonfinite_steps))
+    progress = describe(_Progress(state.cur_nimg, state.best, state.nonfinite_steps, state.before_nimg))
     copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
     return Stored(copies, description | {"progress": progress})
 
@@ -251,8 +254,9 @@ def start_from(path: Path, state: TrainingState) -> None:
     Raises:
         InputError: it cannot be read, or has other networks.
     """
-    networks = state._networks()
-    if "discriminator" in read_description(path):
+    networks, description = state._networks(), read_description(path)
+    state.before_nimg = images_shown(description)
+    if "discriminator" in description:
         tensors = load_tensors(path).tensors
     else:
         weights = load_weights(path)
@@ -339,4 +343,5 @@ def _restore(state: TrainingState, tensors: dict[str, Tensor], progress: _Progre
             moments.setdefault(int(number), {})[key] = tensor
         optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
     state.sums = {name: tensor.to(device) for name, tensor in without_prefix("sums.", tensors).items()}
-    state.cur_nimg, state.best, state.nonfinite_steps = progress.cur_nimg, progress.best, progress.nonfinite_steps
+    state.cur_nimg, state.before_nimg = progress.cur_nimg, progress.before_nimg
+    state.best, state.nonfinite_steps = progress.best, progress.nonfinite_steps
