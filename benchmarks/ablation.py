@@ -21,13 +21,11 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from get3d.cameras import Cameras
 from get3d.checkpoints.model import load
-from get3d.color import signed_to_unit, unit_to_bytes
 from get3d.evaluation.config import EvaluateConfig
 from get3d.evaluation.report import evaluate
 from get3d.files import writing
-from get3d.generation.turntable import write_sheet
+from get3d.generation.turntable import seen_from, write_sheet
 
 RATES = ["--warmup.learning-rate", "0.002", "--warmup.code-learning-rate", "0.0025"]
 GAME = ["--warmup-kimg", "0.016", *RATES]
@@ -104,14 +102,12 @@ def train(name: str, options: list[str], args: argparse.Namespace) -> Path:
 def show(model: Path, image: Path) -> None:
     """A sheet of shapes of seeds 0 to 15 at ψ = 0.7."""
     generator = load(model, "cpu")
-    camera = Cameras.sample(generator.config.cameras, 1, torch.Generator().manual_seed(3))
     tiles = []
     with torch.no_grad():
         for seed in range(16):
-            drawn = generator.shapes(generator.sample_latents(1, seed), psi=0.7).draw(camera, 160)
-            color = unit_to_bytes(signed_to_unit(drawn.rgb[0]))
-            tiles.append(torch.where(drawn.mask[0] > 0.5, color, torch.tensor(255, dtype=torch.uint8)))
-    write_sheet(image, torch.stack(tiles), 8)
+            shapes = generator.shapes(generator.sample_latents(1, seed), psi=0.7)
+            tiles.append(seen_from(shapes, generator.config.cameras, 160))
+    write_sheet(image, torch.cat(tiles), 8)
 
 
 def compare(models: dict[str, Path], args: argparse.Namespace) -> None:
