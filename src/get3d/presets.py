@@ -6,6 +6,7 @@ from get3d.camera_prior import CameraPrior
 from get3d.datasets.description import Assumed
 from get3d.generator_config import GeneratorConfig, default_weights
 from get3d.networks.config import DiscriminatorConfig, PlanesConfig, SeparateConfig, UnifiedConfig
+from get3d.reconstruction.config import WarmupConfig
 from get3d.training.run_config import GRID_MARGIN, ObjectiveConfig, TrainConfig
 
 __all__ = ["PRESETS", "Preset"]
@@ -104,6 +105,7 @@ PRESETS = {
                 grid_resolution=64,
             ),
             discriminator=DiscriminatorConfig(channel_base=1024, channel_max=128, condition=128, condition_layers=2),
+            warmup=WarmupConfig(learning_rate=0.01),
             objective=ObjectiveConfig(r1_gamma=5.0, regularizers=_WHOLE),
             ema_half_life=2.5,
             log_kimg=1.0,

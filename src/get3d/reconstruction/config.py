@@ -67,7 +67,7 @@ class WarmupConfig:
     learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.004
     code_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.005
     light_learning_rate: Annotated[float, Range(0, 10, above=True)] = 0.02
-    betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.5, 0.99)
+    betas: Annotated[tuple[float, float], Range(0, 1, below=True)] = (0.9, 0.99)
     components: Annotated[int, Range(1, 4096)] = 40
     bandwidth: Annotated[float, Range(0, 1, above=True)] = 0.4
     discriminator_kimg: Annotated[float, Range(0)] = 2.0
