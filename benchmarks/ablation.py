@@ -45,7 +45,7 @@ ROWS: dict[str, list[str]] = {
     "r1 20": [*GAME, "--objective.r1-gamma", "20"],
     "r1 1": [*GAME, "--objective.r1-gamma", "1"],
     "batch 32": ["--warmup-kimg", "0.032", *RATES, "--batch", "32"],
-    "normals 2": [*GAME, "--objective.regularizers.normals", "2"],
+    "normals 0.05": [*GAME, "--objective.regularizers.normals", "0.05"],
     "no mixing": [*GAME, "--objective.style-mixing", "0"],
     "texture": [*GAME, "--objective.adversarial", "texture"],
 }
