@@ -248,6 +248,8 @@ def shown_of(checkpoint: Path) -> int:
 def start_from(path: Path, state: TrainingState) -> None:
     """Loads the networks of a model of this or a lower resolution, but not its optimisers and progress.
 
+    The images that they have been shown are noted in `before_nimg`.
+
     A light that the model has not learnt starts as a new one, and one that this run does not learn is left out. Of a
     model that is only a generator, both generators start as it, and the discriminator is new.
 
