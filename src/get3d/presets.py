@@ -105,7 +105,7 @@ PRESETS = {
                 grid_resolution=64,
             ),
             discriminator=DiscriminatorConfig(channel_base=1024, channel_max=128, condition=128, condition_layers=2),
-            # Narrow layers bear a higher rate: a step moves what a layer gives by the rate times the root of its inputs.
+            # Narrow layers bear a high rate: a step moves what a layer gives by the rate times the root of its inputs.
             warmup=WarmupConfig(learning_rate=0.01),
             objective=ObjectiveConfig(r1_gamma=5.0, regularizers=_WHOLE),
             ema_half_life=2.5,
