@@ -1,15 +1,20 @@
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from get3d.networks import fields, lookup
-from get3d.networks.fields import GeometryField, Head, TriPlanes, UnifiedConfig
+from get3d.networks.config import SeparateConfig, VolumeConfig
+from get3d.networks.fields import FOURIER_GAIN, GeometryField, Head, TriPlanes, UnifiedConfig
 from get3d.networks.planes import PlanesConfig
 from get3d.networks.synthesis import build_synthesis
 from random_fields import SIZE, random_fields, random_points
 
 CONFIG = UnifiedConfig(PlanesConfig(resolution=8, channels=4, channel_base=32, channel_max=8), texture_features=5)
+SEPARATE = SeparateConfig(CONFIG.planes, texture_features=5, volume=VolumeConfig(4, 32, 6, hidden=7))
 
 
 def _lattice(axis: Tensor) -> Tensor:
@@ -137,6 +142,31 @@ def test_colours_are_the_rgb_layer_of_texture_features() -> None:
     features = _evaluated(texture.head, _sampled(texture.planes, points))
     expected = features @ texture.to_rgb.weights.transpose(1, 2) + texture.to_rgb.bias
     torch.testing.assert_close(texture.at(points)["base_color"], expected)
+
+
+@pytest.mark.parametrize("config", [CONFIG, SEPARATE], ids=["unified", "separate"])
+def test_a_texture_reads_waves_along_each_axis(config: UnifiedConfig | SeparateConfig) -> None:
+    """With frequencies, the head reads them after the planes; one wave alone is what its colours then are."""
+    config = replace(config, texture_frequencies=3)
+    network, made = random_fields(config)
+    texture, points = made.texture, random_points(2, 50)
+    angles = [2 * math.pi * cycles * points / SIZE for cycles in (1, 2, 3)]
+    waves = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=2)
+    features = _evaluated(texture.head, torch.cat([_sampled(texture.planes, points), FOURIER_GAIN * waves], dim=2))
+    expected = features @ texture.to_rgb.weights.transpose(1, 2) + texture.to_rgb.bias
+    torch.testing.assert_close(texture.at(points)["base_color"], expected, atol=1e-5, rtol=1e-4)
+
+    weight = network.texture_head.layers[0].weight
+    assert not weight[:, config.planes.channels :].any(), "new networks make no waves"
+    with torch.no_grad():
+        weight[:, : config.planes.channels] = 0
+        weight[:, config.planes.channels + 6 + 1] = 1
+    counts = network.num_geometry_styles, network.num_texture_styles
+    banded = network(*(torch.randn(2, count, 6) for count in counts)).texture
+    shifted = points + torch.tensor([0.1, SIZE / 2, -0.2])
+    colors = banded.at(points)["base_color"]
+    torch.testing.assert_close(banded.at(shifted)["base_color"], colors, atol=1e-4, rtol=1e-4)
+    assert colors.std(1).min() > 1e-3
 
 
 def test_gradients_flow_to_points_as_to_planes() -> None:

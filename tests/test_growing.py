@@ -73,6 +73,24 @@ def test_wider_planes_begin_as_the_narrow_ones(synthesis, isosurface):
     assert all(part.abs().sum() > 0 for part in read)
 
 
+@pytest.mark.parametrize("synthesis", [tiny.GENERATOR.synthesis, tiny.SEPARATE], ids=["unified", "separate"])
+def test_more_frequencies_begin_as_the_fewer(synthesis):
+    torch.manual_seed(0)
+    few, many = (
+        Generator(replace(tiny.GENERATOR, synthesis=replace(synthesis, texture_frequencies=count))) for count in (2, 5)
+    )
+    for parameter in few.parameters():
+        parameter.data.add_(0.3 * torch.randn(parameter.shape))
+    many.load_state_dict(grown(many, few.state_dict()))
+    latents, points = few.sample_latents(2, seed=0), torch.rand(2, 50, 3, generator=tiny.seeded()) - 0.5
+    held, colors = (generator.field(generator.styles(latents)).color(points) for generator in (few, many))
+    assert held.std() > 0.01
+    torch.testing.assert_close(colors, held, atol=1e-5, rtol=1e-4)
+    colors.square().sum().backward()
+    added = many.synthesis.texture_head.layers[0].weight.grad[:, -18:]
+    assert (added.abs().sum(0) > 0).all()
+
+
 def test_a_discriminator_of_larger_images_begins_with_the_judgement_of_the_smaller():
     torch.manual_seed(0)
     small = Discriminator(tiny.DISCRIMINATOR, resolution=16)
@@ -105,12 +123,17 @@ def test_every_part_of_a_grown_model_learns(tmp_path):
 def test_a_model_that_cannot_grow_so_is_refused(tmp_path):
     data = tiny.write_dataset(tmp_path / "data")
     made = train(tiny.run_config(data, tmp_path / "small"), Console(quiet=True))
+    synthesis = replace(tiny.GENERATOR.synthesis, texture_frequencies=2)
+    changed = {"generator": replace(tiny.GENERATOR, synthesis=synthesis)}
+    waves = train(tiny.run_config(data, tmp_path / "waves", **changed), Console(quiet=True))
     for changes, message in (
         ({"init_from": made, "grow_planes": 4}, r"--grow-planes is 4; it must be at least the 8 of .*"),
         ({"init_from": made, "grow_planes": 24}, "--grow-planes is 24"),
         ({"init_from": made, "grow_grid": 1}, "--grow-grid is 1; it must be from 2 to 1024"),
         ({"init_from": made, "grow_channels": 8}, r"--grow-channels is 8; it must be at least the \d+ of .*"),
-        ({"grow_planes": 16}, "give it with --init-from"),
+        ({"init_from": waves, "grow_frequencies": 1}, r"--grow-frequencies is 1; it must be at least the 2 of .*"),
+        ({"grow_planes": 16}, "--grow-planes needs a model; give it with --init-from"),
+        ({"grow_grid": 16, "grow_frequencies": 2}, "--grow-frequencies needs a model"),
         ({"grow_channels": 64}, "give it with --init-from"),
     ):
         with pytest.raises(InputError, match=message):

@@ -346,6 +346,9 @@ def test_only_whole_models_of_published_kinds_convert_back(tmp_path: Path) -> No
     shiny = replace(config, synthesis=replace(SMALL["unified"], channels=("base_color", "roughness")))
     with pytest.raises(InputError, match="no published model makes the channels base_color, roughness"):
         generator_names(shiny)
+    waves = replace(config, synthesis=replace(SMALL["unified"], texture_frequencies=1))
+    with pytest.raises(InputError, match="no published model reads Fourier features"):
+        generator_names(waves)
     warmed = replace(config, synthesis=SMALL["unified"], prior=PriorConfig(styles=3))
     with pytest.raises(InputError, match="no published model has the random styles of a warm-up"):
         generator_names(warmed)

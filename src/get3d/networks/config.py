@@ -11,6 +11,7 @@ __all__ = [
     "PlanesConfig",
     "PriorConfig",
     "SeparateConfig",
+    "SynthesisConfig",
     "UnifiedConfig",
     "VolumeConfig",
     "channels_per_resolution",
@@ -55,11 +56,12 @@ class PlanesConfig:
 
 
 @dataclass(frozen=True)
-class _SynthesisConfig:
+class SynthesisConfig:
     """What both generators have: tri-planes with a texture head."""
 
     planes: PlanesConfig = field(default_factory=PlanesConfig)
     texture_features: Annotated[int, Range(1, 65_536)] = 16
+    texture_frequencies: Annotated[int, Range(0, 1024)] = 0
     channels: Annotated[tuple[str, ...], Option(hidden=True)] = ("base_color",)
 
     memory_factor: ClassVar[int]
@@ -67,12 +69,14 @@ class _SynthesisConfig:
 
 
 @dataclass(frozen=True)
-class UnifiedConfig(_SynthesisConfig):
+class UnifiedConfig(SynthesisConfig):
     """One network for both kinds of tri-planes, as in the paper's improved generator and its published checkpoints.
 
     Attributes:
         planes: sizes of the tri-plane network.
         texture_features: number of outputs of the texture head, which are inputs of the colour layer.
+        texture_frequencies: the texture head also reads sine and cosine of positions, of 1, 2, … so many cycles over
+            the cube along each axis, of which patterns are made; 0, as published: only planes.
         channels: channels of the texture field, rows of `get3d.materials.CHANNELS`.
     """
 
@@ -101,13 +105,15 @@ class VolumeConfig:
 
 
 @dataclass(frozen=True)
-class SeparateConfig(_SynthesisConfig):
+class SeparateConfig(SynthesisConfig):
     """Volumes for geometry and tri-planes for texture, as in the paper's first generator.
 
     Attributes:
         volume: sizes of each of the two volume networks.
         planes: sizes of the texture's tri-plane network.
         texture_features: number of outputs of the texture head, which are inputs of the colour layer.
+        texture_frequencies: the texture head also reads sine and cosine of positions, of 1, 2, … so many cycles over
+            the cube along each axis, of which patterns are made; 0, as published: only planes.
         channels: channels of the texture field, rows of `get3d.materials.CHANNELS`.
     """
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from get3d.devices import full_precision
 from get3d.materials import BASE_COLOR, initial_outputs, split
-from get3d.networks.config import UnifiedConfig
+from get3d.networks.config import SynthesisConfig, UnifiedConfig
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
 from get3d.networks.planes import PlaneSynthesis
@@ -38,6 +38,9 @@ __all__ = [
 
 CELL_GAIN = 0.1
 """Scale of the last layer of the cell head, so that the values of new networks are near their neutral 0."""
+
+FOURIER_GAIN = 6.0
+"""Scale of Fourier features. The larger, the faster their part of a texture learns at the same learning rate."""
 
 BLOCK = 1024
 """Points evaluated together; the packed points of a shape are padded to a multiple of this."""
@@ -234,12 +237,14 @@ class PlaneTexture:
         head: features → texture features.
         to_rgb: texture features → values of the channels, one after the other.
         channels: names of the channels, rows of `get3d.materials.CHANNELS`; base colour, RGB, is the first.
+        frequencies: of the Fourier features of positions that the head reads after those of the planes.
     """
 
     planes: TriPlanes
     head: Head
     to_rgb: Linear
     channels: tuple[str, ...] = (BASE_COLOR,)
+    frequencies: int = 0
 
     @full_precision
     def at(self, points: Float[Tensor, "n p 3"]) -> dict[str, Float[Tensor, "n p _"]]:
@@ -265,8 +270,10 @@ class PlaneTexture:
         return split(values.flatten(0, 1)[slot], self.channels)
 
     def _of_shapes(self, points: Float[Tensor, "b p 3"], shape: Int[Tensor, " b"]) -> Float[Tensor, "b p c"]:
-        features = self.head.select(shape)(self.planes.at(points, shape))
-        return clamped(self.to_rgb.select(shape)(features))
+        found = self.planes.at(points, shape)
+        if self.frequencies:
+            found = torch.cat([found, fourier_features(points, self.planes.size, self.frequencies)], dim=2)
+        return clamped(self.to_rgb.select(shape)(self.head.select(shape)(found)))
 
 
 @dataclass(frozen=True)
@@ -297,6 +304,16 @@ class HeadNetwork(nn.Module):
         return Head((*(layer.scaled(math.sqrt(2)) for layer in layers[:-1]), layers[-1].scaled(self.gain)))
 
 
+def texture_head(config: SynthesisConfig, *, style: int) -> HeadNetwork:
+    """The head of a texture. What it reads of positions begins with weights of 0, and is shaped by the style."""
+    channels = config.planes.channels
+    inputs = channels + 6 * config.texture_frequencies
+    head = HeadNetwork(inputs, channels, config.texture_features, style=style)
+    with torch.no_grad():
+        head.layers[0].get_parameter("weight")[:, channels:] = 0
+    return head
+
+
 class UnifiedSynthesis(nn.Module):
     """From styles to fields, both from the same features: geometry and texture tri-planes, and their heads.
 
@@ -318,7 +335,8 @@ class UnifiedSynthesis(nn.Module):
         self.cell_head = (
             HeadNetwork(8 * channels, channels, cell_values, style=style, gain=CELL_GAIN) if cell_values else None
         )
-        self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=style)
+        self.texture_head = texture_head(config, style=style)
+        self.texture_frequencies = config.texture_frequencies
         self.channels = config.channels
         first = initial_outputs(config.channels)
         self.to_rgb = ModulatedOutput(config.texture_features, len(first), style=style, initial=first)
@@ -346,8 +364,25 @@ class UnifiedSynthesis(nn.Module):
                 self.texture_head(of_texture),
                 self.to_rgb.at(of_texture[:, -1]),
                 self.channels,
+                self.texture_frequencies,
             ),
         )
+
+
+def fourier_features(points: Float[Tensor, "b p 3"], size: float, count: int) -> Float[Tensor, "b p f"]:
+    """Sine and cosine of positions, of 1 to `count` cycles over the side of the cube along each axis.
+
+    Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains". A
+    style weighs each of them, so that any band-limited pattern along an axis is a sum of them.
+
+    Args:
+        points: positions.
+        size: side of the cube.
+        count: number of frequencies; there are six features of each, the lowest first.
+    """
+    cycles = torch.arange(1, count + 1, device=points.device, dtype=points.dtype)
+    angles = points[:, :, None] * (2 * math.pi / size * cycles)[:, None]
+    return FOURIER_GAIN * torch.cat([angles.sin(), angles.cos()], dim=3).flatten(2)
 
 
 def _geometry(values: Float[Tensor, "n p 4"]) -> GeometryValues:

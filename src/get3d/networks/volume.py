@@ -21,6 +21,7 @@ from get3d.networks.fields import (
     HeadNetwork,
     PlaneTexture,
     TriPlanes,
+    texture_head,
 )
 from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, clamped_lrelu, demodulation, energy
 from get3d.networks.lookup import linear_corners, weighted_rows
@@ -211,7 +212,7 @@ class SeparateSynthesis(nn.Module):
 
     def __init__(self, config: SeparateConfig, *, style: int, size: float, cell_values: int) -> None:
         super().__init__()
-        channels, features = config.planes.channels, config.volume.widths()[config.volume.resolution]
+        features = config.volume.widths()[config.volume.resolution]
         self.size = size
         self.sdf = VolumeSynthesis(config.volume, style=style, hidden_layers=3, outputs=1, size=size)
         self.deformation = VolumeSynthesis(config.volume, style=style, hidden_layers=2, outputs=3, size=size)
@@ -219,7 +220,8 @@ class SeparateSynthesis(nn.Module):
             HeadNetwork(8 * features, features, cell_values, style=style, gain=CELL_GAIN) if cell_values else None
         )
         self.planes = PlaneSynthesis(config.planes, style=2 * style)
-        self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=2 * style)
+        self.texture_head = texture_head(config, style=2 * style)
+        self.texture_frequencies = config.texture_frequencies
         self.channels = config.channels
         first = initial_outputs(config.channels)
         self.to_rgb = ModulatedOutput(config.texture_features, len(first), style=style, initial=first)
@@ -253,6 +255,7 @@ class SeparateSynthesis(nn.Module):
                 self.texture_head(both[:, -2:]),
                 self.to_rgb.at(texture[:, -1]),
                 self.channels,
+                self.texture_frequencies,
             ),
         )
 

@@ -127,8 +127,11 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
     require_ranges(config)
     if config.init_from is not None:
         config = _with_networks_of(config.init_from, config)
-    elif any(size is not None for size in (config.grow_planes, config.grow_channels, config.grow_grid)):
-        raise InputError("--grow-planes, --grow-channels and --grow-grid need a model; give it with --init-from")
+    else:
+        sizes = ("planes", "channels", "frequencies", "grid")
+        given = [f"--grow-{size}" for size in sizes if getattr(config, f"grow_{size}") is not None]
+        if given:
+            raise InputError(f"{given[0]} needs a model; give it with --init-from")
     group = config.discriminator.group
     whole = group * world * config.grad_accum_steps
     shared = f", for each of {world} processes" if world > 1 else ""
@@ -311,8 +314,12 @@ def _with_networks_of(source: Path, config: TrainConfig) -> TrainConfig:
     _require(side >= planes.resolution, "--grow-planes", side, finer)
     base = planes.channel_base if config.grow_channels is None else config.grow_channels
     _require(base >= planes.channel_base, "--grow-channels", base, f"at least the {planes.channel_base} of {path}")
+    held = generator.synthesis.texture_frequencies
+    frequencies = held if config.grow_frequencies is None else config.grow_frequencies
+    _require(frequencies >= held, "--grow-frequencies", frequencies, f"at least the {held} of {path}")
     grid = generator.grid_resolution if config.grow_grid is None else config.grow_grid
-    synthesis = replace(generator.synthesis, planes=replace(planes, resolution=side, channel_base=base))
+    planes = replace(planes, resolution=side, channel_base=base)
+    synthesis = replace(generator.synthesis, planes=planes, texture_frequencies=frequencies)
     return replace(
         config,
         generator=replace(generator, synthesis=synthesis, grid_resolution=grid),

@@ -88,6 +88,7 @@ class TrainConfig:
             make the discriminator grow.
         grow_planes: new side of the planes of --init-from, a power of two.
         grow_channels: new `channel_base` of the planes of --init-from.
+        grow_frequencies: new `texture_frequencies` of --init-from.
         grow_grid: new resolution of the grid of --init-from.
         resolution: side of the images in pixels, a power of two; larger images of the dataset are reduced.
         batch: images per step, of all processes together.
@@ -134,6 +135,7 @@ class TrainConfig:
     init_from: Annotated[Path | None, Option(flag="init-from")] = None
     grow_planes: Annotated[int | None, Range(4, 4096, power_of_two=True)] = None
     grow_channels: Annotated[int | None, Range(1, 2**24)] = None
+    grow_frequencies: Annotated[int | None, Range(0, 1024)] = None
     grow_grid: Annotated[int | None, Range(2, 1024)] = None
     resolution: Annotated[int, Range(8, 4096, power_of_two=True)] = 64
     batch: Annotated[int, Range(1, 65_536)] = 32
