@@ -106,6 +106,17 @@ def test_networks_of_other_sizes_are_named(config, tmp_path):
         resume(tmp_path, start(other), describe(other), Console())
 
 
+def test_an_option_newer_than_a_run_has_its_default(config, tmp_path):
+    state = start(config)
+    path = save_checkpoint(tmp_path, state, describe(config), keep=2, best=False)
+    stored = storage.load_tensors(path)
+    generator = {**stored.description["generator"]}
+    generator["synthesis"] = {**generator["synthesis"]}
+    assert generator["synthesis"].pop("texture_frequencies") == 0
+    storage.save_tensors(path, stored.tensors, stored.description | {"generator": generator})
+    assert resume(tmp_path, start(config), describe(config), Console())
+
+
 @pytest.mark.parametrize("progress", [None, {"best": None, "nonfinite_steps": 0}, {"cur_nimg": -4}, {"cur_nimg": "4"}])
 def test_progress_that_is_none_of_a_run_is_named(config, tmp_path, progress):
     state = start(config)

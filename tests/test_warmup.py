@@ -77,7 +77,7 @@ def test_reconstruction_gets_better(data: Path, tmp_path: Path):
     images = ImageDataset(data, "train")
     state, stream = start(config, len(images.objects)), images.object_batches(4, 2, 0)
     losses = []
-    for _ in range(60):
+    for _ in range(90):
         state.sums.clear()
         warmup_step(state, next(stream), config)
         losses.append({name: float(total / count) for name, (total, count) in state.sums.items()})
@@ -221,10 +221,35 @@ def test_the_adversarial_phase_can_change_textures_only(data: Path, tmp_path: Pa
     assert "logits/mask_fake" not in line
 
 
-def test_textures_only_need_shapes(data: Path, tmp_path: Path):
+@pytest.mark.parametrize("generator", [LIT, replace(GENERATOR, synthesis=SEPARATE)], ids=["unified", "separate"])
+def test_a_warm_up_can_teach_textures_only(data: Path, tmp_path: Path, generator):
+    first = train(_config(data, tmp_path / "first", generator=generator, kimg=0.020), QUIET)
+    config = _config(data, tmp_path / "run", init_from=first, kimg=0.020, grow_frequencies=2)
+    train(replace(config, warmup=replace(config.warmup, learns="texture")), QUIET)
+    before, after = tensors_of(tmp_path / "first", 20), tensors_of(tmp_path / "run", 20)
+    geometry, texture = (before["codes.styles"] - after["codes.styles"]).unbind(1)
+    assert not geometry.any()
+    assert texture.any()
+
+    made, again = load(first, "cpu"), load(tmp_path / "run", "cpu")
+    latents = made.sample_latents(4, seed=0)
+    assert made.meshes(latents).vertices.equal(again.meshes(latents).vertices)
+    learnt = {id(weight) for weight in again.synthesis.texture.parameters()}
+    for name, weight in again.synthesis.named_parameters():
+        held = before[f"generator_ema.synthesis.{name}"]
+        assert (held.shape == weight.shape and held.equal(weight)) == (id(weight) not in learnt), name
+    if generator is LIT:
+        assert not before["generator.learnt_light.log_amplitude"].equal(after["generator.learnt_light.log_amplitude"])
+    line = statistics(tmp_path / "run")[-1]
+    assert not {"loss/hull", "random/sdf"} & line.keys()
+
+
+@pytest.mark.parametrize("option", ["objective.adversarial", "warmup.learns"])
+def test_textures_only_need_shapes(data: Path, tmp_path: Path, option: str):
     config = run_config(data, tmp_path / "run")
-    config = replace(config, objective=replace(config.objective, adversarial="texture"))
-    with pytest.raises(InputError, match=r"--objective\.adversarial is texture"):
+    part, name = option.split(".")
+    config = replace(config, **{part: replace(getattr(config, part), **{name: "texture"})})
+    with pytest.raises(InputError, match=rf"--{option} is texture"):
         prepare_run(config)
     assert not (tmp_path / "run").exists()
 

@@ -1,7 +1,7 @@
 """Options of reconstruction. This module imports nothing heavy."""
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from get3d.ranges import Range
 
@@ -37,6 +37,8 @@ class WarmupConfig:
     """The warm-up: the generator learns as a multi-view auto-decoder before the adversarial phase.
 
     Attributes:
+        learns: what the warm-up teaches: "all", or "texture": shapes stay as those of the run's start, which makes an
+            image take a third of the time.
         views: number of images of each object in a step.
         losses: weights of the image losses.
         random_interval: every this many steps as many random shapes as objects are made, which the surface regularisers
@@ -57,6 +59,7 @@ class WarmupConfig:
         discriminator_kimg: thousands of real images after the warm-up in which only the discriminator learns.
     """
 
+    learns: Literal["all", "texture"] = "all"
     views: Annotated[int, Range(2, 1024)] = 2
     losses: Annotated[dict[str, float], Range(0)] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
     random_interval: Annotated[int, Range(0)] = 2

@@ -24,7 +24,8 @@ from get3d.checkpoints.model import CODES, WEIGHTS, images_shown, load_weights
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.files import InputError, writing
 from get3d.generator import LIGHT, Generator
-from get3d.networks import Discriminator
+from get3d.generator_config import GeneratorConfig
+from get3d.networks import Discriminator, DiscriminatorConfig
 from get3d.ranges import Range
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.storage import (
@@ -250,8 +251,9 @@ def start_from(path: Path, state: TrainingState) -> None:
 
     The images that they have been shown are noted in `before_nimg`.
 
-    A light that the model has not learnt starts as a new one, and one that this run does not learn is left out. Of a
-    model that is only a generator, both generators start as it, and the discriminator is new.
+    A light that the model has not learnt starts as a new one, and one that this run does not learn is left out. A
+    warm-up starts from the averaged generator. So does all of a run from a model that is only a generator, and its
+    discriminator is new.
 
     Raises:
         InputError: it cannot be read, or has other networks.
@@ -261,9 +263,10 @@ def start_from(path: Path, state: TrainingState) -> None:
     if "discriminator" in description:
         tensors = load_tensors(path).tensors
     else:
-        weights = load_weights(path)
+        tensors = with_prefix(WEIGHTS, load_weights(path))
         del networks["discriminator."]
-        tensors = {name: tensor for prefix in networks for name, tensor in with_prefix(prefix, weights).items()}
+    if state.codes is not None or "discriminator." not in networks:
+        tensors |= with_prefix("generator.", without_prefix(WEIGHTS, tensors))
     for prefix, network in networks.items():
         own, anew = network.state_dict(), (() if state.codes is None else ("mapping_",))
         try:
@@ -315,8 +318,10 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
             for values in (stored.description, description)
         )
         _require_same(path, "its run has", saved, wanted)
-        for part in ("generator", "discriminator"):
-            _require_same(path, f"its {part} has", stored.description.get(part), description[part])
+        for part, kind in (("generator", GeneratorConfig), ("discriminator", DiscriminatorConfig)):
+            # An option that is newer than the run has the default that the run had.
+            saved = describe(restore(kind, stored.description.get(part), path))
+            _require_same(path, f"its {part} has", saved, description[part])
         return stored
     if problems:
         raise InputError(f"{folder}: no checkpoint can be read; choose another --out to start a new run. {problems[0]}")

@@ -109,7 +109,7 @@ class PreparedRun:
 def hulls_of(config: TrainConfig, images: ImageDataset) -> Hulls | None:
     """The visual hulls of a run's training objects; None where its warm-up needs none."""
     hull = config.warmup.hull
-    needed = config.warmup_total and hull.weight
+    needed = config.warmup_total and hull.weight and config.warmup.learns == "all"
     return Hulls(images, config.generator.grid_size, hull.resolution) if needed else None
 
 
@@ -162,6 +162,12 @@ def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:
         "--objective.adversarial",
         config.objective.adversarial,
         "all where a run has neither a warm-up nor --init-from, which give it shapes",
+    )
+    _require(
+        config.warmup.learns == "all" or config.init_from is not None,
+        "--warmup.learns",
+        config.warmup.learns,
+        "all without --init-from, which gives a run its shapes",
     )
     require_writable(config.out)
     dataset = _known_by(images)

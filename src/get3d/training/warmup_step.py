@@ -18,7 +18,7 @@ from get3d.datasets.loader import Batch, to_network
 from get3d.distributed.processes import SINGLE_PROCESS, Ranks
 from get3d.generator import Generator
 from get3d.isosurface import Surfaces, regularizers_of
-from get3d.latents import Latents
+from get3d.latents import Latents, Styles
 from get3d.networks import Fields, PriorMapping
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.reconstruction.hulls import Hulls, at_lattice, hull_loss, lattice_sdf, stratified_axis
@@ -68,7 +68,9 @@ def warmup_step(
     assert state.codes is not None and state.warmup_optimizer is not None
     warmup, generator = config.warmup, state.generator
     device = generator.device
-    step = state.cur_nimg // config.batch
+    step, whole = state.cur_nimg // config.batch, warmup.learns == "all"
+    generator.synthesis.requires_grad_(whole)
+    generator.synthesis.texture.requires_grad_(True)
     if warmup.random_interval and step % PRIOR_INTERVAL == 0:
         fit_prior(generator, state.codes, labels)
     parts = _parts(batch, config, state, device, ranks)
@@ -88,6 +90,8 @@ def warmup_step(
             note("random/empty", surfaces.empty.float().mean())
             (surface_loss(regularizers, config.objective) / len(parts)).backward()
         styles = state.codes(part.objects, part.noise)
+        if not whole:
+            styles = Styles(styles.geometry.detach(), styles.texture)
         with config.autocast(device):
             fields = generator.fields(styles)
         shapes = generator.extract(fields)
@@ -104,7 +108,7 @@ def warmup_step(
             note(f"surface/{name}", value)
         note("surface/empty", surfaces.empty.float().mean())
         note("surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
-        spread = state.codes.styles[part.objects].square().mean()
+        spread = state.codes.styles[part.objects][:, 0 if whole else 1 :].square().mean()
         note("codes/mean_square", spread)
         loss = surface_loss(regularizers, config.objective) + sum(losses.values())
         loss = loss + warmup.code_prior * spread
@@ -147,7 +151,8 @@ def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torc
     others = torch.randint(len(codes), (count, hull.objects), generator=random)
     axis = stratified_axis(hull.points, config.generator.grid_size, random).to(device)
     latents = None
-    if config.warmup.random_interval and state.cur_nimg // config.batch % config.warmup.random_interval == 0:
+    whole, interval = config.warmup.learns == "all", config.warmup.random_interval
+    if whole and interval and state.cur_nimg // config.batch % interval == 0:
         latents = torch.randn(2, count, config.generator.z_dim, generator=random).to(device)
     share = ranks.share(count)
     size = (share.stop - share.start) // config.grad_accum_steps
