@@ -8,9 +8,10 @@ from torch import Tensor
 
 from get3d.networks import fields, lookup
 from get3d.networks.config import SeparateConfig, VolumeConfig
-from get3d.networks.fields import FOURIER_GAIN, GeometryField, Head, TriPlanes, UnifiedConfig
+from get3d.networks.fields import GeometryField, Head, TriPlanes, UnifiedConfig
 from get3d.networks.planes import PlanesConfig
 from get3d.networks.synthesis import build_synthesis
+from get3d.networks.waves import FOURIER_GAIN
 from random_fields import SIZE, random_fields, random_points
 
 CONFIG = UnifiedConfig(PlanesConfig(resolution=8, channels=4, channel_base=32, channel_max=8), texture_features=5)

@@ -22,6 +22,7 @@ from get3d.networks.config import SynthesisConfig, UnifiedConfig
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
 from get3d.networks.planes import PlaneSynthesis
+from get3d.networks.waves import fourier_features
 
 __all__ = [
     "Fields",
@@ -38,9 +39,6 @@ __all__ = [
 
 CELL_GAIN = 0.1
 """Scale of the last layer of the cell head, so that the values of new networks are near their neutral 0."""
-
-FOURIER_GAIN = 6.0
-"""Scale of Fourier features. The larger, the faster their part of a texture learns at the same learning rate."""
 
 BLOCK = 1024
 """Points evaluated together; the packed points of a shape are padded to a multiple of this."""
@@ -367,22 +365,6 @@ class UnifiedSynthesis(nn.Module):
                 self.texture_frequencies,
             ),
         )
-
-
-def fourier_features(points: Float[Tensor, "b p 3"], size: float, count: int) -> Float[Tensor, "b p f"]:
-    """Sine and cosine of positions, of 1 to `count` cycles over the side of the cube along each axis.
-
-    Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains". A
-    style weighs each of them, so that any band-limited pattern along an axis is a sum of them.
-
-    Args:
-        points: positions.
-        size: side of the cube.
-        count: number of frequencies; there are six features of each, the lowest first.
-    """
-    cycles = torch.arange(1, count + 1, device=points.device, dtype=points.dtype)
-    angles = points[:, :, None] * (2 * math.pi / size * cycles)[:, None]
-    return FOURIER_GAIN * torch.cat([angles.sin(), angles.cos()], dim=3).flatten(2)
 
 
 def _geometry(values: Float[Tensor, "n p 4"]) -> GeometryValues:
