@@ -17,18 +17,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from jaxtyping import UInt8
 from PIL import Image
-from torch import Tensor
+from torch.nn.functional import pad
 
 from get3d.assets.loading import load_asset
 from get3d.assets.shading import shade
 from get3d.cameras import Cameras
 from get3d.checkpoints.model import load
-from get3d.color import signed_to_bytes
 from get3d.datasets import index
 from get3d.files import writing
-from get3d.generation.turntable import STILL, TURN, seen_from, sheet
+from get3d.generation.turntable import STILL, TURN, seen_from
+from get3d.images import contact_sheet
 from get3d.render.lights import STUDIO
 
 IMAGES = Path(__file__).parent / "images"
@@ -77,15 +76,9 @@ def draw_relit(kind: str) -> None:
     generator = load(kind)
     camera = Cameras.turntable(generator.config.cameras, TURN)[torch.full((COLUMNS,), STILL)].to(generator.device)
     turn = torch.arange(COLUMNS, device=generator.device) * (2 * math.pi / COLUMNS)
-    images = generator.shapes(generator.sample_latents(1, 3), psi=0.7).draw(camera, SMALL, light=STUDIO, turn=turn)
-    rgb = images.rgb.clamp(-1, 1) * images.mask + (1 - images.mask)
-    save(sheet(signed_to_bytes(rgb), COLUMNS), f"{kind}-light.png")
-
-
-def on_white(images: UInt8[Tensor, "n 4 r r"]) -> UInt8[Tensor, "n 3 r r"]:
-    """The images without their alpha."""
-    alpha = images[:, 3:].float() / 255
-    return (images[:, :3] * alpha + 255 * (1 - alpha)).round().to(torch.uint8)
+    images = generator.shapes(generator.sample_latents(1, 3)).draw(camera, SMALL, light=STUDIO, turn=turn)
+    rgba = torch.cat([images.rgb.clamp(-1, 1), images.mask], dim=1)
+    save(contact_sheet(rgba, COLUMNS, background=1.0), f"{kind}-light.png")
 
 
 @torch.no_grad()
@@ -102,8 +95,9 @@ def draw_nearest(kind: str, report: Path) -> None:
         shapes = generator.shapes(generator.sample_latents(1, row["seed"]), psi=options["psi"])
         above.append(seen_from(shapes, prior, SMALL, STUDIO))
         asset = load_asset(folder / f"{row['nearest'][0]}.glb", folder, scale=scale, centred=False, maps=True).asset
-        below.append(on_white(shade(asset, camera, SMALL)))
-    save(sheet(torch.cat([*above, *below]), COLUMNS), f"{kind}-nearest.png")
+        below.append(shade(asset, camera, SMALL))
+    opaque = pad(torch.cat(above), (0, 0, 0, 0, 0, 1), value=255)
+    save(contact_sheet(torch.cat([opaque, *below]), COLUMNS, background=1.0), f"{kind}-nearest.png")
 
 
 def draw_front() -> None:

@@ -38,7 +38,7 @@ class WarmupConfig:
 
     Attributes:
         learns: what the warm-up teaches: "all", or "texture": shapes stay as those of the run's start, which makes an
-            image take a third of the time.
+            image take half of the time, with 4 views a third.
         views: number of images of each object in a step.
         losses: weights of the image losses.
         random_interval: every this many steps as many random shapes as objects are made, which the surface regularisers

@@ -328,8 +328,7 @@ def _newest(folder: Path, description: dict[str, Any], console: Console) -> Stor
     return None
 
 
-def _require_same(path: Path, whose: str, saved: Any, wanted: dict[str, Any]) -> None:
-    saved = saved if isinstance(saved, dict) else {}
+def _require_same(path: Path, whose: str, saved: dict[str, Any], wanted: dict[str, Any]) -> None:
     different = sorted(key for key in saved.keys() | wanted.keys() if saved.get(key) != wanted.get(key))
     if different:
         key = different[0]

@@ -109,7 +109,7 @@ class PreparedRun:
 def hulls_of(config: TrainConfig, images: ImageDataset) -> Hulls | None:
     """The visual hulls of a run's training objects; None where its warm-up needs none."""
     hull = config.warmup.hull
-    needed = config.warmup_total and hull.weight and config.warmup.learns == "all"
+    needed = config.warmup_total and hull.weight
     return Hulls(images, config.generator.grid_size, hull.resolution) if needed else None
 
 
@@ -215,6 +215,10 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
         config.batch,
         f"a multiple of {whole}, --warmup.views ({config.warmup.views}){shared}; or use --warmup-kimg 0",
     )
+    if config.warmup.learns == "texture":
+        # Shapes stay, so what teaches only them is left out.
+        hull = replace(config.warmup.hull, weight=0.0)
+        return replace(config, warmup=replace(config.warmup, hull=hull, random_interval=0)), ()
     usual = int(images.object.bincount().median())
     if config.warmup.hull.weight and usual < HULL_VIEWS:
         hull = replace(config.warmup.hull, weight=0.0)

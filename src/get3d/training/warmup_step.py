@@ -102,16 +102,17 @@ def warmup_step(
         for name, value in losses.items():
             note(f"loss/{name}", value)
         surfaces = shapes.surfaces
-        # A leg that is still in beads would be eaten before its images make it grow together.
-        regularizers = regularizers_of(surfaces, config.objective.regularizers | {"floaters": 0.0})
-        for name, value in regularizers.items():
-            note(f"surface/{name}", value)
         note("surface/empty", surfaces.empty.float().mean())
         note("surface/faces", surfaces.meshes.face_offsets.diff().float().mean())
         spread = state.codes.styles[part.objects][:, 0 if whole else 1 :].square().mean()
         note("codes/mean_square", spread)
-        loss = surface_loss(regularizers, config.objective) + sum(losses.values())
-        loss = loss + warmup.code_prior * spread
+        loss = sum(losses.values(), warmup.code_prior * spread)
+        if whole:
+            # A leg that is still in beads would be eaten before its images make it grow together.
+            regularizers = regularizers_of(surfaces, config.objective.regularizers | {"floaters": 0.0})
+            for name, value in regularizers.items():
+                note(f"surface/{name}", value)
+            loss = loss + surface_loss(regularizers, config.objective)
         if warmup.metallic_prior and config.generator.materials == "pbr":
             metallic = _mean_metallic(shapes)
             note("surface/metallic", metallic)
@@ -151,8 +152,7 @@ def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torc
     others = torch.randint(len(codes), (count, hull.objects), generator=random)
     axis = stratified_axis(hull.points, config.generator.grid_size, random).to(device)
     latents = None
-    whole, interval = config.warmup.learns == "all", config.warmup.random_interval
-    if whole and interval and state.cur_nimg // config.batch % interval == 0:
+    if config.warmup.random_interval and state.cur_nimg // config.batch % config.warmup.random_interval == 0:
         latents = torch.randn(2, count, config.generator.z_dim, generator=random).to(device)
     share = ranks.share(count)
     size = (share.stop - share.start) // config.grad_accum_steps
