@@ -134,11 +134,11 @@ def test_a_run_that_starts_from_another_has_its_codes_and_its_mean_for_other_obj
     tensors = tensors_of(uninterrupted, 40)
     codes = tensors["codes.styles"]
     run = prepare_run(_config(data, tmp_path / "run", init_from=uninterrupted))
-    assert run.initial_styles().equal(codes)
+    assert run.initial_codes().styles.equal(codes)
     more = write_dataset(tmp_path / "more", views=3, objects=20)
     run = prepare_run(_config(more, tmp_path / "run", init_from=uninterrupted))
     assert run.config.warmup_total > 0
-    styles, known = run.initial_styles(), training_objects(uninterrupted)
+    styles, known = run.initial_codes().styles, training_objects(uninterrupted)
     means = torch.stack([tensors[f"generator_ema.mapping_{part}.w_avg"] for part in ("geometry", "texture")])
     assert 0 < len(known) < len(run.images.objects)
     for name, style in zip(run.images.objects, styles, strict=True):
@@ -153,7 +153,7 @@ def test_a_run_starts_from_a_model_that_is_only_a_generator(data: Path, tmp_path
     for generator in (state.generator, state.generator_ema):
         for name, tensor in generator.synthesis.state_dict().items():
             assert tensor.equal(lone.synthesis.state_dict()[name]), name
-    assert run.initial_styles()[:, 1].equal(lone.mapping_texture.w_avg.expand(len(run.images.objects), -1))
+    assert run.initial_codes().styles[:, 1].equal(lone.mapping_texture.w_avg.expand(len(run.images.objects), -1))
     train(run.config, QUIET)
     assert statistics(tmp_path / "run")[-1]["cur_nimg"] == 40
 

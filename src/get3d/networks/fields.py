@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from get3d.devices import full_precision
 from get3d.materials import BASE_COLOR, initial_outputs, split
-from get3d.networks.config import SynthesisConfig, UnifiedConfig
-from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
+from get3d.networks.config import UnifiedConfig
+from get3d.networks.layers import SLOPE, Dense, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
 from get3d.networks.planes import PlaneSynthesis
 
@@ -34,13 +34,15 @@ __all__ = [
     "TriPlanes",
     "UnifiedConfig",
     "UnifiedSynthesis",
+    "WaveNetwork",
+    "wave_basis",
 ]
 
 CELL_GAIN = 0.1
 """Scale of the last layer of the cell head, so that the values of new networks are near their neutral 0."""
 
-FOURIER_GAIN = 6.0
-"""Scale of Fourier features. The larger, the faster their part of a texture learns at the same learning rate."""
+PER_FREQUENCY = 6
+"""Waves of a frequency: sine and cosine along three axes."""
 
 BLOCK = 1024
 """Points evaluated together; the packed points of a shape are padded to a multiple of this."""
@@ -237,14 +239,14 @@ class PlaneTexture:
         head: features → texture features.
         to_rgb: texture features → values of the channels, one after the other.
         channels: names of the channels, rows of `get3d.materials.CHANNELS`; base colour, RGB, is the first.
-        frequencies: of the Fourier features of positions that the head reads after those of the planes.
+        waves: amplitudes of waves of the position, see `wave_basis`, which are added to the values; None for none.
     """
 
     planes: TriPlanes
     head: Head
     to_rgb: Linear
     channels: tuple[str, ...] = (BASE_COLOR,)
-    frequencies: int = 0
+    waves: Float[Tensor, "n f k"] | None = None
 
     @full_precision
     def at(self, points: Float[Tensor, "n p 3"]) -> dict[str, Float[Tensor, "n p _"]]:
@@ -270,10 +272,11 @@ class PlaneTexture:
         return split(values.flatten(0, 1)[slot], self.channels)
 
     def _of_shapes(self, points: Float[Tensor, "b p 3"], shape: Int[Tensor, " b"]) -> Float[Tensor, "b p c"]:
-        found = self.planes.at(points, shape)
-        if self.frequencies:
-            found = torch.cat([found, fourier_features(points, self.planes.size, self.frequencies)], dim=2)
-        return clamped(self.to_rgb.select(shape)(self.head.select(shape)(found)))
+        values = self.to_rgb.select(shape)(self.head.select(shape)(self.planes.at(points, shape)))
+        if self.waves is not None:
+            waves = self.waves[shape]
+            values = torch.baddbmm(values, wave_basis(points, self.planes.size, frequencies(waves.shape[1])), waves)
+        return clamped(values)
 
 
 @dataclass(frozen=True)
@@ -304,14 +307,30 @@ class HeadNetwork(nn.Module):
         return Head((*(layer.scaled(math.sqrt(2)) for layer in layers[:-1]), layers[-1].scaled(self.gain)))
 
 
-def texture_head(config: SynthesisConfig, *, style: int) -> HeadNetwork:
-    """The head of a texture. What it reads of positions begins with weights of 0, and is shaped by the style."""
-    channels = config.planes.channels
-    inputs = channels + 6 * config.texture_frequencies
-    head = HeadNetwork(inputs, channels, config.texture_features, style=style)
-    with torch.no_grad():
-        head.layers[0].get_parameter("weight")[:, channels:] = 0
-    return head
+class WaveNetwork(nn.Module):
+    """Makes the amplitudes of waves of the position from styles, linearly: see `wave_basis`. New ones are 0.
+
+    Args:
+        count: number of frequencies.
+        outputs: number of values of a texture.
+        style: size of the style code.
+    """
+
+    def __init__(self, count: int, outputs: int, *, style: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+        self.dense = Dense(style, (1 + PER_FREQUENCY * count) * outputs)
+        nn.init.zeros_(self.dense.weight)
+
+    @torch.no_grad()
+    def set_colors(self, weight: Float[Tensor, "f 3 s"], bias: Float[Tensor, "f 3"]) -> None:
+        """Makes the amplitudes of base colours weight · style + bias."""
+        self.dense.weight.unflatten(0, (-1, self.outputs))[:, :3] = weight / self.dense.weight_gain
+        self.dense.bias.unflatten(0, (-1, self.outputs))[:, :3] = bias / self.dense.bias_gain
+
+    def forward(self, style: Float[Tensor, "n s"]) -> Float[Tensor, "n f k"]:
+        """The amplitudes for given styles."""
+        return self.dense(style).unflatten(1, (-1, self.outputs))
 
 
 class UnifiedSynthesis(nn.Module):
@@ -335,18 +354,20 @@ class UnifiedSynthesis(nn.Module):
         self.cell_head = (
             HeadNetwork(8 * channels, channels, cell_values, style=style, gain=CELL_GAIN) if cell_values else None
         )
-        self.texture_head = texture_head(config, style=style)
-        self.texture_frequencies = config.texture_frequencies
+        self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=style)
         self.channels = config.channels
         first = initial_outputs(config.channels)
         self.to_rgb = ModulatedOutput(config.texture_features, len(first), style=style, initial=first)
+        count = config.texture_frequencies
+        self.waves = WaveNetwork(count, len(first), style=style) if count else None
         self.num_geometry_styles = self.planes.num_styles + 2
         self.num_texture_styles = self.planes.num_extra_styles + 2
 
     @property
     def texture(self) -> nn.Module:
         """The layers that only the texture hangs on."""
-        return nn.ModuleList([self.planes.read_outs(1), self.texture_head, self.to_rgb])
+        parts = (self.planes.read_outs(1), self.texture_head, self.to_rgb, self.waves)
+        return nn.ModuleList(part for part in parts if part is not None)
 
     def forward(self, geometry: Float[Tensor, "n g s"], texture: Float[Tensor, "n t s"]) -> Fields:
         """The fields of n shapes from their geometry and texture styles."""
@@ -364,25 +385,32 @@ class UnifiedSynthesis(nn.Module):
                 self.texture_head(of_texture),
                 self.to_rgb.at(of_texture[:, -1]),
                 self.channels,
-                self.texture_frequencies,
+                None if self.waves is None else self.waves(of_texture[:, -1]),
             ),
         )
 
 
-def fourier_features(points: Float[Tensor, "b p 3"], size: float, count: int) -> Float[Tensor, "b p f"]:
-    """Sine and cosine of positions, of 1 to `count` cycles over the side of the cube along each axis.
+def wave_basis(points: Float[Tensor, "*b p 3"], size: float, count: int) -> Float[Tensor, "*b p f"]:
+    """One, and sine and cosine of positions, of 1 to `count` cycles over the side of the cube along each axis.
 
-    Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional Domains". A
-    style weighs each of them, so that any band-limited pattern along an axis is a sum of them.
+    Any pattern along an axis is a sum of them, a Fourier series. Networks learn high frequencies slowly from positions
+    themselves (Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional
+    Domains").
 
     Args:
         points: positions.
         size: side of the cube.
-        count: number of frequencies; there are six features of each, the lowest first.
+        count: number of frequencies; there are six waves of each, the longest first.
     """
     cycles = torch.arange(1, count + 1, device=points.device, dtype=points.dtype)
-    angles = points[:, :, None] * (2 * math.pi / size * cycles)[:, None]
-    return FOURIER_GAIN * torch.cat([angles.sin(), angles.cos()], dim=3).flatten(2)
+    angles = points[..., None, :] * (2 * math.pi / size * cycles)[:, None]
+    waves = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
+    return torch.cat([torch.ones_like(waves[..., :1]), waves], dim=-1)
+
+
+def frequencies(waves: int) -> int:
+    """Of a basis of so many waves."""
+    return (waves - 1) // PER_FREQUENCY
 
 
 def _geometry(values: Float[Tensor, "n p 4"]) -> GeometryValues:
