@@ -11,7 +11,7 @@ from get3d.camera_prior import CameraPrior
 from get3d.cameras import Cameras
 from get3d.color import bytes_to_unit, unit_to_signed
 from get3d.datasets.loader import ImageDataset
-from get3d.networks.fields import wave_basis
+from get3d.networks.waves import wave_basis
 from get3d.reconstruction.initial import SCALE, color_waves, initial_codes, principal_codes, seen_colors
 from tiny import seeded, write_dataset
 

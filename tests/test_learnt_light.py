@@ -140,7 +140,7 @@ def test_a_run_goes_on_with_its_light_as_if_never_stopped(data: Path, tmp_path: 
 
 def test_a_run_from_a_model_learns_its_light_further_or_anew(data: Path, tmp_path: Path, uninterrupted: Path):
     run = prepare_run(config_of(data, tmp_path / "further", init_from=uninterrupted))
-    trained = tiny.tensors_of(uninterrupted, 40)[f"generator.{LIGHT}axes"]
+    trained = tiny.tensors_of(uninterrupted, 40)[f"generator_ema.{LIGHT}axes"]
     assert start(run.config, len(run.images.objects)).generator.learnt_light.axes.equal(trained)
     # The same networks, of images in a light that is known.
     studio = tiny.write_dataset(tmp_path / "studio", views=3)
@@ -151,7 +151,7 @@ def test_a_run_from_a_model_learns_its_light_further_or_anew(data: Path, tmp_pat
     assert known.generator.learnt_light is None
     assert known.generator.light == STUDIO
     weight = "synthesis.sdf_head.layers.0.weight"
-    assert known.generator.get_parameter(weight).equal(tiny.tensors_of(uninterrupted, 40)[f"generator.{weight}"])
+    assert known.generator.get_parameter(weight).equal(tiny.tensors_of(uninterrupted, 40)[f"generator_ema.{weight}"])
     train(config_of(studio, tmp_path / "known", kimg=0.004), QUIET)
     run = prepare_run(config_of(data, tmp_path / "anew", init_from=tmp_path / "known"))
     anew = start(run.config, len(run.images.objects)).generator

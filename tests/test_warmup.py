@@ -16,7 +16,7 @@ from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
-from get3d.networks.fields import wave_basis
+from get3d.networks.waves import wave_basis
 from get3d.reconstruction.initial import seen_colors
 from get3d.storage import load_tensors, read_description, save_tensors
 from get3d.training.checkpoint import checkpoints_in

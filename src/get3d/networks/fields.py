@@ -19,9 +19,10 @@ from torch import Tensor, nn
 from get3d.devices import full_precision
 from get3d.materials import BASE_COLOR, initial_outputs, split
 from get3d.networks.config import UnifiedConfig
-from get3d.networks.layers import SLOPE, Dense, Linear, ModulatedDense, ModulatedOutput, clamped
+from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
 from get3d.networks.planes import PlaneSynthesis
+from get3d.networks.waves import WaveNetwork, frequencies, wave_basis
 
 __all__ = [
     "Fields",
@@ -34,15 +35,10 @@ __all__ = [
     "TriPlanes",
     "UnifiedConfig",
     "UnifiedSynthesis",
-    "WaveNetwork",
-    "wave_basis",
 ]
 
 CELL_GAIN = 0.1
 """Scale of the last layer of the cell head, so that the values of new networks are near their neutral 0."""
-
-PER_FREQUENCY = 6
-"""Waves of a frequency: sine and cosine along three axes."""
 
 BLOCK = 1024
 """Points evaluated together; the packed points of a shape are padded to a multiple of this."""
@@ -307,32 +303,6 @@ class HeadNetwork(nn.Module):
         return Head((*(layer.scaled(math.sqrt(2)) for layer in layers[:-1]), layers[-1].scaled(self.gain)))
 
 
-class WaveNetwork(nn.Module):
-    """Makes the amplitudes of waves of the position from styles, linearly: see `wave_basis`. New ones are 0.
-
-    Args:
-        count: number of frequencies.
-        outputs: number of values of a texture.
-        style: size of the style code.
-    """
-
-    def __init__(self, count: int, outputs: int, *, style: int) -> None:
-        super().__init__()
-        self.outputs = outputs
-        self.dense = Dense(style, (1 + PER_FREQUENCY * count) * outputs)
-        nn.init.zeros_(self.dense.weight)
-
-    @torch.no_grad()
-    def set_colors(self, weight: Float[Tensor, "f 3 s"], bias: Float[Tensor, "f 3"]) -> None:
-        """Makes the amplitudes of base colours weight · style + bias."""
-        self.dense.weight.unflatten(0, (-1, self.outputs))[:, :3] = weight / self.dense.weight_gain
-        self.dense.bias.unflatten(0, (-1, self.outputs))[:, :3] = bias / self.dense.bias_gain
-
-    def forward(self, style: Float[Tensor, "n s"]) -> Float[Tensor, "n f k"]:
-        """The amplitudes for given styles."""
-        return self.dense(style).unflatten(1, (-1, self.outputs))
-
-
 class UnifiedSynthesis(nn.Module):
     """From styles to fields, both from the same features: geometry and texture tri-planes, and their heads.
 
@@ -388,29 +358,6 @@ class UnifiedSynthesis(nn.Module):
                 None if self.waves is None else self.waves(of_texture[:, -1]),
             ),
         )
-
-
-def wave_basis(points: Float[Tensor, "*b p 3"], size: float, count: int) -> Float[Tensor, "*b p f"]:
-    """One, and sine and cosine of positions, of 1 to `count` cycles over the side of the cube along each axis.
-
-    Any pattern along an axis is a sum of them, a Fourier series. Networks learn high frequencies slowly from positions
-    themselves (Tancik et al. 2020, "Fourier Features Let Networks Learn High Frequency Functions in Low Dimensional
-    Domains").
-
-    Args:
-        points: positions.
-        size: side of the cube.
-        count: number of frequencies; there are six waves of each, the longest first.
-    """
-    cycles = torch.arange(1, count + 1, device=points.device, dtype=points.dtype)
-    angles = points[..., None, :] * (2 * math.pi / size * cycles)[:, None]
-    waves = torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(-2)
-    return torch.cat([torch.ones_like(waves[..., :1]), waves], dim=-1)
-
-
-def frequencies(waves: int) -> int:
-    """Of a basis of so many waves."""
-    return (waves - 1) // PER_FREQUENCY
 
 
 def _geometry(values: Float[Tensor, "n p 4"]) -> GeometryValues:

@@ -21,11 +21,11 @@ from get3d.networks.fields import (
     HeadNetwork,
     PlaneTexture,
     TriPlanes,
-    WaveNetwork,
 )
 from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, clamped_lrelu, demodulation, energy
 from get3d.networks.lookup import linear_corners, weighted_rows
 from get3d.networks.planes import PlaneSynthesis
+from get3d.networks.waves import WaveNetwork
 
 __all__ = ["SeparateConfig", "SeparateSynthesis", "Volume", "VolumeConfig", "VolumeGeometry", "VolumeSynthesis"]
 

@@ -15,7 +15,7 @@ from torch.nn.functional import avg_pool3d, grid_sample, max_pool3d, normalize, 
 from get3d.cameras import Cameras
 from get3d.color import bytes_to_unit, unit_to_signed
 from get3d.datasets.loader import ImageDataset
-from get3d.networks.fields import wave_basis
+from get3d.networks.waves import wave_basis
 from get3d.reconstruction.hulls import lattice, visual_hull
 
 __all__ = ["InitialCodes", "color_waves", "initial_codes", "principal_codes", "seen_colors"]

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from get3d.networks.discriminator import DiscriminatorBranch
-from get3d.networks.fields import WaveNetwork
 from get3d.networks.planes import PlaneSynthesis
+from get3d.networks.waves import WaveNetwork
 
 __all__ = ["grown"]
 
