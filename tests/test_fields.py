@@ -11,7 +11,6 @@ from get3d.networks.config import SeparateConfig, VolumeConfig
 from get3d.networks.fields import GeometryField, Head, TriPlanes, UnifiedConfig
 from get3d.networks.planes import PlanesConfig
 from get3d.networks.synthesis import build_synthesis
-from get3d.networks.waves import FOURIER_GAIN
 from random_fields import SIZE, random_fields, random_points
 
 CONFIG = UnifiedConfig(PlanesConfig(resolution=8, channels=4, channel_base=32, channel_max=8), texture_features=5)
@@ -146,28 +145,28 @@ def test_colours_are_the_rgb_layer_of_texture_features() -> None:
 
 
 @pytest.mark.parametrize("config", [CONFIG, SEPARATE], ids=["unified", "separate"])
-def test_a_texture_reads_waves_along_each_axis(config: UnifiedConfig | SeparateConfig) -> None:
-    """With frequencies, the head reads them after the planes; one wave alone is what its colours then are."""
+def test_waves_are_added_to_textures(config: UnifiedConfig | SeparateConfig) -> None:
+    """New networks have none; what is set for base colours is a Fourier series, linear in the style."""
+    _, without = random_fields(config)
     config = replace(config, texture_frequencies=3)
-    network, made = random_fields(config)
-    texture, points = made.texture, random_points(2, 50)
-    angles = [2 * math.pi * cycles * points / SIZE for cycles in (1, 2, 3)]
-    waves = torch.cat([part for angle in angles for part in (angle.sin(), angle.cos())], dim=2)
-    features = _evaluated(texture.head, torch.cat([_sampled(texture.planes, points), FOURIER_GAIN * waves], dim=2))
-    expected = features @ texture.to_rgb.weights.transpose(1, 2) + texture.to_rgb.bias
-    torch.testing.assert_close(texture.at(points)["base_color"], expected, atol=1e-5, rtol=1e-4)
-
-    weight = network.texture_head.layers[0].weight
-    assert not weight[:, config.planes.channels :].any(), "new networks make no waves"
-    with torch.no_grad():
-        weight[:, : config.planes.channels] = 0
-        weight[:, config.planes.channels + 6 + 1] = 1
+    network, _ = random_fields(config)
+    points = random_points(2, 50)
+    assert not network.waves.dense.weight.any()
+    weight, bias = torch.randn(19, 3, 6), torch.randn(19, 3)
+    network.waves.set_colors(weight, bias)
     counts = network.num_geometry_styles, network.num_texture_styles
-    banded = network(*(torch.randn(2, count, 6) for count in counts)).texture
-    shifted = points + torch.tensor([0.1, SIZE / 2, -0.2])
-    colors = banded.at(points)["base_color"]
-    torch.testing.assert_close(banded.at(shifted)["base_color"], colors, atol=1e-4, rtol=1e-4)
-    assert colors.std(1).min() > 1e-3
+    geometry, texture = (torch.randn(2, count, 6) for count in counts)
+    made = network(geometry, texture).texture
+    plain = replace(made, waves=None).at(points)["base_color"]
+    for number in range(2):
+        amplitudes = torch.einsum("fcs,s->fc", weight, texture[number, -1]) + bias
+        expected = plain[number] + amplitudes[0]
+        for cycles in (1, 2, 3):
+            angle, first = 2 * math.pi * cycles * points[number] / SIZE, 6 * cycles - 5
+            expected = expected + angle.sin() @ amplitudes[first : first + 3]
+            expected = expected + angle.cos() @ amplitudes[first + 3 : first + 6]
+        torch.testing.assert_close(made.at(points)["base_color"][number], expected, atol=1e-4, rtol=1e-4)
+    assert without.texture.waves is None
 
 
 def test_gradients_flow_to_points_as_to_planes() -> None:

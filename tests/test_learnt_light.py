@@ -25,7 +25,7 @@ from get3d.render.shade import Surface, shade
 from get3d.storage import describe, save_tensors
 from get3d.training.config import TrainConfig, prepare_run
 from get3d.training.loop import start, train
-from get3d.training.warmup_step import warmup_step
+from get3d.training.warmup_step import begin_warmup, warmup_step
 
 pytestmark = pytest.mark.slow
 
@@ -197,7 +197,7 @@ def test_a_short_run_finds_the_light_of_synthetic_objects(tmp_path: Path):
     config = replace(config, warmup_kimg=1.28, warmup=replace(config.warmup, views=4, light_learning_rate=0.05))
     run = prepare_run(config)
     state, normals = start(run.config, len(run.images.objects)), everywhere()
-    state.codes.styles.data.copy_(run.initial_styles())
+    begin_warmup(state, run.initial_codes())
     truth = STUDIO.diffuse(normals)
 
     def found() -> torch.Tensor:

@@ -347,7 +347,7 @@ def test_only_whole_models_of_published_kinds_convert_back(tmp_path: Path) -> No
     with pytest.raises(InputError, match="no published model makes the channels base_color, roughness"):
         generator_names(shiny)
     waves = replace(config, synthesis=replace(SMALL["unified"], texture_frequencies=1))
-    with pytest.raises(InputError, match="no published model reads Fourier features"):
+    with pytest.raises(InputError, match="no published model has textures of waves"):
         generator_names(waves)
     warmed = replace(config, synthesis=SMALL["unified"], prior=PriorConfig(styles=3))
     with pytest.raises(InputError, match="no published model has the random styles of a warm-up"):

@@ -14,7 +14,7 @@ from get3d.benchmarks.timing import side_by_side
 from get3d.devices import device_named
 from get3d.training.config import TrainConfig, compilers, prepare_run
 from get3d.training.loop import start, train_step
-from get3d.training.warmup_step import warmup_step
+from get3d.training.warmup_step import begin_warmup, warmup_step
 
 __all__ = ["rows"]
 
@@ -77,7 +77,7 @@ def _warmup(config: TrainConfig, together: int) -> Callable[[], None]:
     run = prepare_run(replace(config, warmup_kimg=config.kimg))
     state, hulls = start(run.config, len(run.images.objects)), run.hulls()
     assert state.codes is not None
-    state.codes.styles.data.copy_(run.initial_styles())
+    begin_warmup(state, run.initial_codes())
     known = run.images.object_batches(run.config.batch, run.config.warmup.views, run.config.seed)
 
     def steps() -> None:

@@ -32,7 +32,7 @@ def generator_names(config: GeneratorConfig) -> dict[str, str | None]:
         channels = ", ".join(synthesis.channels)
         raise InputError(f"no published model makes the channels {channels}; keep this one in our format")
     if synthesis.texture_frequencies:
-        raise InputError("no published model reads Fourier features of positions; keep this one in our format")
+        raise InputError("no published model has textures of waves; keep this one in our format")
     if isinstance(synthesis, UnifiedConfig):
         towers = {"sdf": "sdf_head", "def": "deformation_head", "tex": "texture_head"}
         towers |= {"weight": "cell_head"} if cells else {}

@@ -75,8 +75,8 @@ class UnifiedConfig(SynthesisConfig):
     Attributes:
         planes: sizes of the tri-plane network.
         texture_features: number of outputs of the texture head, which are inputs of the colour layer.
-        texture_frequencies: the texture head also reads sine and cosine of positions, of 1, 2, … so many cycles over
-            the cube along each axis, of which patterns are made; 0, as published: only planes.
+        texture_frequencies: textures also have waves of the position, of 1 to so many cycles over the cube along each
+            axis, with amplitudes that are linear in the style; patterns are made of them. 0, as published: none.
         channels: channels of the texture field, rows of `get3d.materials.CHANNELS`.
     """
 
@@ -112,8 +112,8 @@ class SeparateConfig(SynthesisConfig):
         volume: sizes of each of the two volume networks.
         planes: sizes of the texture's tri-plane network.
         texture_features: number of outputs of the texture head, which are inputs of the colour layer.
-        texture_frequencies: the texture head also reads sine and cosine of positions, of 1, 2, … so many cycles over
-            the cube along each axis, of which patterns are made; 0, as published: only planes.
+        texture_frequencies: textures also have waves of the position, of 1 to so many cycles over the cube along each
+            axis, with amplitudes that are linear in the style; patterns are made of them. 0, as published: none.
         channels: channels of the texture field, rows of `get3d.materials.CHANNELS`.
     """
 

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 
 from get3d.devices import full_precision
 from get3d.materials import BASE_COLOR, initial_outputs, split
-from get3d.networks.config import SynthesisConfig, UnifiedConfig
+from get3d.networks.config import UnifiedConfig
 from get3d.networks.layers import SLOPE, Linear, ModulatedDense, ModulatedOutput, clamped
 from get3d.networks.lookup import Corners, linear_corners, separable_head, weighted_rows
 from get3d.networks.planes import PlaneSynthesis
-from get3d.networks.waves import fourier_features
+from get3d.networks.waves import WaveNetwork, frequencies, wave_basis
 
 __all__ = [
     "Fields",
@@ -235,14 +235,14 @@ class PlaneTexture:
         head: features → texture features.
         to_rgb: texture features → values of the channels, one after the other.
         channels: names of the channels, rows of `get3d.materials.CHANNELS`; base colour, RGB, is the first.
-        frequencies: of the Fourier features of positions that the head reads after those of the planes.
+        waves: amplitudes of waves of the position, see `wave_basis`, which are added to the values; None for none.
     """
 
     planes: TriPlanes
     head: Head
     to_rgb: Linear
     channels: tuple[str, ...] = (BASE_COLOR,)
-    frequencies: int = 0
+    waves: Float[Tensor, "n f k"] | None = None
 
     @full_precision
     def at(self, points: Float[Tensor, "n p 3"]) -> dict[str, Float[Tensor, "n p _"]]:
@@ -268,10 +268,11 @@ class PlaneTexture:
         return split(values.flatten(0, 1)[slot], self.channels)
 
     def _of_shapes(self, points: Float[Tensor, "b p 3"], shape: Int[Tensor, " b"]) -> Float[Tensor, "b p c"]:
-        found = self.planes.at(points, shape)
-        if self.frequencies:
-            found = torch.cat([found, fourier_features(points, self.planes.size, self.frequencies)], dim=2)
-        return clamped(self.to_rgb.select(shape)(self.head.select(shape)(found)))
+        values = self.to_rgb.select(shape)(self.head.select(shape)(self.planes.at(points, shape)))
+        if self.waves is not None:
+            waves = self.waves[shape]
+            values = torch.baddbmm(values, wave_basis(points, self.planes.size, frequencies(waves.shape[1])), waves)
+        return clamped(values)
 
 
 @dataclass(frozen=True)
@@ -302,16 +303,6 @@ class HeadNetwork(nn.Module):
         return Head((*(layer.scaled(math.sqrt(2)) for layer in layers[:-1]), layers[-1].scaled(self.gain)))
 
 
-def texture_head(config: SynthesisConfig, *, style: int) -> HeadNetwork:
-    """The head of a texture. What it reads of positions begins with weights of 0, and is shaped by the style."""
-    channels = config.planes.channels
-    inputs = channels + 6 * config.texture_frequencies
-    head = HeadNetwork(inputs, channels, config.texture_features, style=style)
-    with torch.no_grad():
-        head.layers[0].get_parameter("weight")[:, channels:] = 0
-    return head
-
-
 class UnifiedSynthesis(nn.Module):
     """From styles to fields, both from the same features: geometry and texture tri-planes, and their heads.
 
@@ -333,18 +324,20 @@ class UnifiedSynthesis(nn.Module):
         self.cell_head = (
             HeadNetwork(8 * channels, channels, cell_values, style=style, gain=CELL_GAIN) if cell_values else None
         )
-        self.texture_head = texture_head(config, style=style)
-        self.texture_frequencies = config.texture_frequencies
+        self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=style)
         self.channels = config.channels
         first = initial_outputs(config.channels)
         self.to_rgb = ModulatedOutput(config.texture_features, len(first), style=style, initial=first)
+        count = config.texture_frequencies
+        self.waves = WaveNetwork(count, len(first), style=style) if count else None
         self.num_geometry_styles = self.planes.num_styles + 2
         self.num_texture_styles = self.planes.num_extra_styles + 2
 
     @property
     def texture(self) -> nn.Module:
         """The layers that only the texture hangs on."""
-        return nn.ModuleList([self.planes.read_outs(1), self.texture_head, self.to_rgb])
+        parts = (self.planes.read_outs(1), self.texture_head, self.to_rgb, self.waves)
+        return nn.ModuleList(part for part in parts if part is not None)
 
     def forward(self, geometry: Float[Tensor, "n g s"], texture: Float[Tensor, "n t s"]) -> Fields:
         """The fields of n shapes from their geometry and texture styles."""
@@ -362,7 +355,7 @@ class UnifiedSynthesis(nn.Module):
                 self.texture_head(of_texture),
                 self.to_rgb.at(of_texture[:, -1]),
                 self.channels,
-                self.texture_frequencies,
+                None if self.waves is None else self.waves(of_texture[:, -1]),
             ),
         )
 

@@ -21,11 +21,11 @@ from get3d.networks.fields import (
     HeadNetwork,
     PlaneTexture,
     TriPlanes,
-    texture_head,
 )
 from get3d.networks.layers import SLOPE, Dense, ModulatedOutput, clamped_lrelu, demodulation, energy
 from get3d.networks.lookup import linear_corners, weighted_rows
 from get3d.networks.planes import PlaneSynthesis
+from get3d.networks.waves import WaveNetwork
 
 __all__ = ["SeparateConfig", "SeparateSynthesis", "Volume", "VolumeConfig", "VolumeGeometry", "VolumeSynthesis"]
 
@@ -212,7 +212,7 @@ class SeparateSynthesis(nn.Module):
 
     def __init__(self, config: SeparateConfig, *, style: int, size: float, cell_values: int) -> None:
         super().__init__()
-        features = config.volume.widths()[config.volume.resolution]
+        channels, features = config.planes.channels, config.volume.widths()[config.volume.resolution]
         self.size = size
         self.sdf = VolumeSynthesis(config.volume, style=style, hidden_layers=3, outputs=1, size=size)
         self.deformation = VolumeSynthesis(config.volume, style=style, hidden_layers=2, outputs=3, size=size)
@@ -220,18 +220,20 @@ class SeparateSynthesis(nn.Module):
             HeadNetwork(8 * features, features, cell_values, style=style, gain=CELL_GAIN) if cell_values else None
         )
         self.planes = PlaneSynthesis(config.planes, style=2 * style)
-        self.texture_head = texture_head(config, style=2 * style)
-        self.texture_frequencies = config.texture_frequencies
+        self.texture_head = HeadNetwork(channels, channels, config.texture_features, style=2 * style)
         self.channels = config.channels
         first = initial_outputs(config.channels)
         self.to_rgb = ModulatedOutput(config.texture_features, len(first), style=style, initial=first)
+        count = config.texture_frequencies
+        self.waves = WaveNetwork(count, len(first), style=style) if count else None
         self.num_geometry_styles = self.sdf.num_styles
         self.num_texture_styles = self.planes.num_styles + 2
 
     @property
     def texture(self) -> nn.Module:
         """The layers that only the texture hangs on."""
-        return nn.ModuleList([self.planes, self.texture_head, self.to_rgb])
+        parts = (self.planes, self.texture_head, self.to_rgb, self.waves)
+        return nn.ModuleList(part for part in parts if part is not None)
 
     def forward(self, geometry: Float[Tensor, "n g s"], texture: Float[Tensor, "n t s"]) -> Fields:
         """The fields of n shapes from their geometry and texture styles."""
@@ -255,7 +257,7 @@ class SeparateSynthesis(nn.Module):
                 self.texture_head(both[:, -2:]),
                 self.to_rgb.at(texture[:, -1]),
                 self.channels,
-                self.texture_frequencies,
+                None if self.waves is None else self.waves(texture[:, -1]),
             ),
         )
 

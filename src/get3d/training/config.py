@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from get3d.checkpoints.model import load, model_file, read_config, training_objects, training_styles
 from get3d.datasets.loader import ImageDataset
@@ -23,7 +21,7 @@ from get3d.light_prior import LightPrior
 from get3d.networks import Discriminator, DiscriminatorConfig, PriorConfig
 from get3d.ranges import Range, option_names, require_ranges
 from get3d.reconstruction.hulls import Hulls
-from get3d.reconstruction.initial import initial_styles
+from get3d.reconstruction.initial import InitialCodes, initial_codes
 from get3d.reconstruction.losses import require_losses
 from get3d.storage import checksum, describe, read_description, require_same_shapes, restore
 from get3d.training.folder import require_own
@@ -85,14 +83,14 @@ class PreparedRun:
         """The visual hulls that the warm-up needs; None where it needs none."""
         return hulls_of(self.config, self.images)
 
-    def initial_styles(self) -> Float[Tensor, "n 2 w"]:
-        """The codes of the training objects before the warm-up.
+    def initial_codes(self) -> InitialCodes:
+        """The codes of the training objects before the warm-up, and the waves that they stand for.
 
         With `init_from`, those that it has learnt, and its mean for other objects.
         """
-        source, objects = self.config.init_from, self.images.objects
+        source, objects, sizes = self.config.init_from, self.images.objects, self.config.generator
         if source is None:
-            return initial_styles(self.images, self.config.generator.grid_size, self.config.generator.w_dim)
+            return initial_codes(self.images, sizes.grid_size, sizes.w_dim, sizes.synthesis.texture_frequencies)
         generator = load(source, "cpu")
         means = torch.stack([mapping.w_avg for mapping in (generator.mapping_geometry, generator.mapping_texture)], -2)
         if means.ndim == 3:
@@ -103,7 +101,7 @@ class PreparedRun:
         if known:
             styles = training_styles(source, [objects[number] for number in known], torch.device("cpu"))
             codes[known] = torch.stack([styles.geometry, styles.texture], dim=1)
-        return codes
+        return InitialCodes(codes)
 
 
 def hulls_of(config: TrainConfig, images: ImageDataset) -> Hulls | None:

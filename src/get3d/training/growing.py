@@ -2,8 +2,8 @@
 
 Both networks are skip architectures: what a block of higher resolution makes is added to what the others make. So new
 blocks begin silent, adding zero, and the grown networks begin with what the model has learnt. New channels of a block
-begin with random filters, which nothing that is learnt reads yet (as in Net2Net, Chen et al. 2016). What a head reads
-besides begins with weights of zero.
+begin with random filters, which nothing that is learnt reads yet (as in Net2Net, Chen et al. 2016). New waves
+of a texture begin as zero.
 """
 
 import math
@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from get3d.networks.discriminator import DiscriminatorBranch
-from get3d.networks.fields import HeadNetwork
 from get3d.networks.planes import PlaneSynthesis
+from get3d.networks.waves import WaveNetwork
 
 __all__ = ["grown"]
 
@@ -37,19 +37,17 @@ def grown(network: nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
                 for key, initial in own.items()
                 if f"{prefix}{key}" in tensors
             }
-        if isinstance(module, HeadNetwork):
-            tensors = _with_inputs(module, f"{name}.layers.0.", tensors)
+        if isinstance(module, WaveNetwork):
+            tensors = _with_waves(module, f"{name}.", tensors)
     return tensors
 
 
-def _with_inputs(head: HeadNetwork, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The first layer of a head with the inputs that it lacks, which are the last and begin with weights of 0."""
+def _with_waves(waves: WaveNetwork, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The waves of a texture with those that it lacks, which are the last and begin as 0."""
     wider = {}
-    for key, initial in head.layers[0].state_dict().items():
-        held = tensors.get(f"{prefix}{key}")
-        if held is not None and held.ndim == initial.ndim and all(map(int.__le__, held.shape, initial.shape)):
-            wider[f"{prefix}{key}"] = initial.clone()
-            wider[f"{prefix}{key}"][tuple(map(slice, held.shape))] = held
+    for key, initial in waves.state_dict().items():
+        held = tensors.get(f"{prefix}{key}", initial[:0])
+        wider[f"{prefix}{key}"] = torch.cat([held, torch.zeros_like(initial[len(held) :])])
     return tensors | wider
 
 

@@ -45,7 +45,7 @@ from get3d.training.objective import (
 )
 from get3d.training.run_logger import RunLogger
 from get3d.training.update import finish_step, seed_of, update
-from get3d.training.warmup_step import end_warmup, warmup_step
+from get3d.training.warmup_step import begin_warmup, end_warmup, warmup_step
 
 __all__ = ["start", "train", "train_step"]
 
@@ -74,7 +74,7 @@ def train(config: TrainConfig, console: Console) -> Path:
             resumed = resume(logger.folder, state, run.description, console, ranks)
             if state.codes is not None and not resumed:
                 # One process finds them, so that rounding cannot make them others elsewhere.
-                state.codes.styles.data.copy_(ranks.from_first(run.initial_styles))
+                begin_warmup(state, ranks.from_first(run.initial_codes))
             labels = run.object_labels.to(state.generator.device)
             if state.cur_nimg >= config.warmup_total:
                 state.warmup_optimizer = None

@@ -22,6 +22,7 @@ from get3d.latents import Latents, Styles
 from get3d.networks import Fields, PriorMapping
 from get3d.reconstruction.codes import ObjectCodes
 from get3d.reconstruction.hulls import Hulls, at_lattice, hull_loss, lattice_sdf, stratified_axis
+from get3d.reconstruction.initial import InitialCodes
 from get3d.reconstruction.losses import image_losses
 from get3d.shapes import Shapes
 from get3d.training.checkpoint import TrainingState
@@ -31,7 +32,7 @@ from get3d.training.monitor import add_statistic
 from get3d.training.objective import surface_loss
 from get3d.training.update import finish_step, seed_of, update
 
-__all__ = ["end_warmup", "fit_prior", "warmup_step"]
+__all__ = ["begin_warmup", "end_warmup", "fit_prior", "warmup_step"]
 
 PRIOR_INTERVAL = 64
 """Steps after which the distribution of random shapes follows the codes."""
@@ -217,6 +218,21 @@ def _set_rates(state: TrainingState, config: TrainConfig) -> None:
         rates.append(warmup.light_learning_rate)
     for group, rate in zip(state.warmup_optimizer.param_groups, rates, strict=True):
         group["lr"] = rate * left
+
+
+def begin_warmup(state: TrainingState, initial: InitialCodes) -> None:
+    """Gives the codes, and the waves of textures, the values that they begin with.
+
+    Args:
+        state: changed in place; it has codes.
+        initial: the values.
+    """
+    assert state.codes is not None
+    state.codes.styles.data.copy_(initial.styles)
+    for generator in (state.generator, state.generator_ema):
+        waves, device = generator.synthesis.waves, generator.device
+        if waves is not None and initial.weight is not None and initial.bias is not None:
+            waves.set_colors(initial.weight.to(device), initial.bias.to(device))
 
 
 def end_warmup(state: TrainingState, labels: Tensor) -> None:
