@@ -34,7 +34,7 @@ from get3d.training.warmup_step import warmup_step
 from ranks import Ranks, statistics
 from tiny import GENERATOR, run_config, seeded, write_dataset
 
-QUIET = Console(quiet=True)
+CPU, QUIET = torch.device("cpu"), Console(quiet=True)
 CAMERAS = Cameras.sample(CameraPrior(polar=(20.0, 160.0)), 40, seeded())
 
 
@@ -181,7 +181,7 @@ def test_a_slat_thinner_than_a_pixel_is_not_taken_for_empty(tmp_path: Path):
     slat = torch.zeros(8, 4, 32, 32, dtype=torch.uint8)
     slat[:, 3, 16] = 100
     images.load = lambda rows: slat[: len(rows)]  # type: ignore[method-assign,assignment,return-value]
-    inside, near, thin = Hulls(images, 0.7, 16)(torch.tensor([0]))
+    inside, near, thin = Hulls(images, 0.7, 16, CPU)(torch.tensor([0]))
     sdf = torch.zeros_like(inside, requires_grad=True)
     hull_loss(sdf, inside, near, thin, 5.0, 20.0).backward()
     # All cameras look at the origin, from all around and somewhat from above.
@@ -197,7 +197,7 @@ def test_below_what_stands_nothing_is_asked(tmp_path: Path):
     everywhere = torch.full((8, 4, 32, 32), 255, dtype=torch.uint8)
     images.load = lambda rows: everywhere[: len(rows)]  # type: ignore[method-assign,assignment,return-value]
     size = images.scale * 8 / 6
-    inside, near, thin = Hulls(images, size, 8)(torch.tensor([0]))
+    inside, near, thin = Hulls(images, size, 8, CPU)(torch.tensor([0]))
     box = torch.zeros(1, 9, 9, 9)
     box[:, 1:8, 1:8, 1:8] = 1
     assert inside.equal(box)
@@ -232,11 +232,11 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _views(tmp_path_factory.mktemp("discs"), 8)
 
 
-def test_hulls_of_a_dataset_are_kept_while_there_is_room(data: Path):
+def test_hulls_of_a_dataset_are_kept_while_there_is_room(data: Path, device: torch.device):
     images = ImageDataset(data, "train")
-    hulls = Hulls(images, 0.7, 6)
+    hulls = Hulls(images, 0.7, 6, device)
     objects = torch.tensor([2, 0, 2])
-    inside, near, thin = hulls(objects)
+    inside, near, thin = hulls(objects).cpu()
     assert inside[0].equal(inside[2])
     rows = (images.object == 2).nonzero().flatten()
     masks = images.load(rows)[:, 3:] / 255
@@ -249,9 +249,9 @@ def test_hulls_of_a_dataset_are_kept_while_there_is_room(data: Path):
     torch.testing.assert_close(near[:1], want, atol=0.5 / 255 + 1e-6, rtol=0)
     loads = []
     images.load = lambda rows: loads.append(rows)  # type: ignore[method-assign,assignment,return-value]
-    assert hulls(objects)[0].equal(inside)
+    assert hulls(objects)[0].cpu().equal(inside)
     assert not loads
-    small = Hulls(ImageDataset(data, "train"), 0.7, 6, cache_bytes=3 * 7**3)
+    small = Hulls(ImageDataset(data, "train"), 0.7, 6, CPU, cache_bytes=3 * 7**3)
     assert small(objects)[0].equal(inside)
     assert small(objects)[0].equal(inside)
 

@@ -15,6 +15,8 @@ from get3d.networks.waves import wave_basis
 from get3d.reconstruction.initial import SCALE, color_waves, initial_codes, principal_codes, seen_colors
 from tiny import seeded, write_dataset
 
+CPU = torch.device("cpu")
+
 
 def test_codes_are_the_leading_components_each_over_the_root_of_its_deviation():
     features = torch.randn(40, 12, generator=seeded(0), dtype=torch.float64) @ torch.diag(
@@ -82,24 +84,24 @@ def test_amplitudes_of_waves_are_those_that_colors_are_made_of():
     assert not color_waves(points[:0], colors[:0], 1.1, 4).any()
 
 
-def test_styles_stand_for_the_waves_of_their_objects(tmp_path):
+def test_styles_stand_for_the_waves_of_their_objects(tmp_path, device: torch.device):
     images = ImageDataset(write_dataset(tmp_path / "discs", views=3), "train")
-    codes = initial_codes(images, 1.0, 64, 2)
+    codes = initial_codes(images, 1.0, 64, 2, device)
     found = torch.einsum("fcw,nw->nfc", codes.weight, codes.styles[:, 1]) + codes.bias
     for number, rows in enumerate(images.by_object()):
         seen = bytes_to_unit(images.load(rows))
         cameras = Cameras.of_prior(images.prior, images.angles[rows])
         wanted = color_waves(*seen_colors(seen, cameras, 1.0, 4), 1.0, 2)
         torch.testing.assert_close(found[number], wanted, atol=1e-3, rtol=1e-3)
-    assert initial_codes(images, 1.0, 64, 0).weight is None
+    assert initial_codes(images, 1.0, 64, 0, CPU).weight is None
 
 
 @pytest.mark.parametrize("w_dim", [4, 64])
 def test_objects_of_a_dataset_have_codes_of_the_given_size(tmp_path, w_dim: int):
     images = ImageDataset(write_dataset(tmp_path / "discs", views=3), "train")
-    styles = initial_codes(images, 1.0, w_dim, 0).styles
+    styles = initial_codes(images, 1.0, w_dim, 0, CPU).styles
     assert styles.shape == (len(images.objects), 2, w_dim)
     for number in range(2):
         size = styles[:, number].square().mean().sqrt()
         assert size == pytest.approx(SCALE, rel=1e-4)
-    assert styles.equal(initial_codes(images, 1.0, w_dim, 0).styles)
+    assert styles.equal(initial_codes(images, 1.0, w_dim, 0, CPU).styles)

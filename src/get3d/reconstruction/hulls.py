@@ -64,9 +64,9 @@ def visual_hull(masks: Float[Tensor, "k 1 r r"], cameras: Cameras, points: Float
     return least
 
 
-def lattice(size: float, steps: int) -> Float[Tensor, "p 3"]:
+def lattice(size: float, steps: int, device: torch.device) -> Float[Tensor, "p 3"]:
     """The points of a regular lattice that spans a cube about the origin, `steps` + 1 along each side."""
-    axis = torch.linspace(-size / 2, size / 2, steps + 1)
+    axis = torch.linspace(-size / 2, size / 2, steps + 1, device=device)
     return torch.cartesian_prod(axis, axis, axis)
 
 
@@ -87,12 +87,20 @@ class Hulls:
         images: of the objects.
         size: side of the cube.
         resolution: steps of the lattice along a side.
+        device: where they are computed and kept.
         cache_bytes: most memory for what is kept.
     """
 
-    def __init__(self, images: ImageDataset, size: float, resolution: int, cache_bytes: int = CACHE_BYTES) -> None:
-        self._images = images
-        self._points, self._side = lattice(size, resolution), resolution + 1
+    def __init__(
+        self,
+        images: ImageDataset,
+        size: float,
+        resolution: int,
+        device: torch.device,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self._images, self._device = images, device
+        self._points, self._side = lattice(size, resolution, device), resolution + 1
         self._beyond = self._points.abs().amax(1) > images.scale / 2 + _ROUNDING
         self._of_object = images.by_object()
         self._kept: dict[int, Tensor] = {}
@@ -104,9 +112,13 @@ class Hulls:
         return 3 * self._side**3 * min(len(self._of_object), self._most)
 
     def __call__(self, objects: Int[Tensor, " n"]) -> Float[Tensor, "3 n m m m"]:
-        """How surely points are inside objects, how surely one nearby is, and how near a thin part is, in [0, 1]."""
+        """How surely points are inside objects, how surely one nearby is, and how near a thin part is, in [0, 1].
+
+        Args:
+            objects: their numbers, on the CPU.
+        """
         found = [self._hull(number) for number in objects.tolist()]
-        return bytes_to_unit(torch.stack(found, dim=1).to(objects.device))
+        return bytes_to_unit(torch.stack(found, dim=1))
 
     @torch.no_grad()
     def _hull(self, number: int) -> Tensor:
@@ -115,8 +127,8 @@ class Hulls:
         if kept is not None:
             return kept
         rows = self._of_object[number]
-        masks = bytes_to_unit(self._images.load(rows)[:, 3:])
-        cameras = Cameras.of_prior(self._images.prior, self._images.angles[rows])
+        masks = bytes_to_unit(self._images.load(rows)[:, 3:].to(self._device))
+        cameras = Cameras.of_prior(self._images.prior, self._images.angles[rows].to(self._device))
         shape = (1, self._side, self._side, self._side)
         # What is thinner than a pixel covers none whole, and may lie between the points of the lattice.
         reach = max(round(masks.shape[-1] / (2 * (self._side - 1))), 1)

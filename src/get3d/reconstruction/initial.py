@@ -58,23 +58,26 @@ class InitialCodes:
 
 
 @torch.no_grad()
-def initial_codes(images: ImageDataset, size: float, w_dim: int, frequencies: int) -> InitialCodes:
-    """Codes of the objects of a dataset, and the amplitudes that they stand for.
+def initial_codes(
+    images: ImageDataset, size: float, w_dim: int, frequencies: int, device: torch.device
+) -> InitialCodes:
+    """Codes of the objects of a dataset, and the amplitudes that they stand for, on the CPU.
 
     Args:
         images: of the objects.
         size: side of the generator's cube.
         w_dim: size of a style.
         frequencies: of the waves of textures; 0 for none.
+        device: that does the work.
     """
-    shape_points, count = lattice(size, SHAPE_STEPS), frequencies or FREQUENCIES
+    shape_points, count = lattice(size, SHAPE_STEPS, device), frequencies or FREQUENCIES
     hulls, colors = [], []
     for rows in images.by_object():
         chosen = rows[torch.linspace(0, len(rows) - 1, min(MOST_VIEWS, len(rows))).long()]
-        cameras = Cameras.of_prior(images.prior, images.angles[chosen])
-        seen = bytes_to_unit(images.load(chosen))
-        hulls.append(visual_hull(seen[:, 3:], cameras, shape_points))
-        colors.append(color_waves(*seen_colors(seen, cameras, size, STEPS_PER_CYCLE * count), size, count))
+        cameras = Cameras.of_prior(images.prior, images.angles[chosen].to(device))
+        seen = bytes_to_unit(images.load(chosen).to(device))
+        hulls.append(visual_hull(seen[:, 3:], cameras, shape_points).cpu())
+        colors.append(color_waves(*seen_colors(seen, cameras, size, STEPS_PER_CYCLE * count), size, count).cpu())
     amplitudes = torch.stack(colors).flatten(1)
     styles = torch.stack([principal_codes(features, w_dim) for features in (torch.stack(hulls), amplitudes)], dim=1)
     if not frequencies:
@@ -96,7 +99,7 @@ def seen_colors(
         size: side of the cube whose lattice is looked at.
         steps: of the lattice along each side.
     """
-    side, points = steps + 1, lattice(size, steps)
+    side, points = steps + 1, lattice(size, steps, seen.device)
     inside = (visual_hull(seen[:, 3:], cameras, points) > 0.5).to(points.dtype).view(1, 1, side, side, side)
     eroded = -max_pool3d(pad(-inside, (1,) * 6), 3, 1)
     soft = avg_pool3d(pad(inside, (2,) * 6), 5, 1)[0, 0]

@@ -90,7 +90,8 @@ class PreparedRun:
         """
         source, objects, sizes = self.config.init_from, self.images.objects, self.config.generator
         if source is None:
-            return initial_codes(self.images, sizes.grid_size, sizes.w_dim, sizes.synthesis.texture_frequencies)
+            device, frequencies = device_named(self.config.device), sizes.synthesis.texture_frequencies
+            return initial_codes(self.images, sizes.grid_size, sizes.w_dim, frequencies, device)
         generator = load(source, "cpu")
         means = torch.stack([mapping.w_avg for mapping in (generator.mapping_geometry, generator.mapping_texture)], -2)
         if means.ndim == 3:
@@ -108,7 +109,8 @@ def hulls_of(config: TrainConfig, images: ImageDataset) -> Hulls | None:
     """The visual hulls of a run's training objects; None where its warm-up needs none."""
     hull = config.warmup.hull
     needed = config.warmup_total and hull.weight
-    return Hulls(images, config.generator.grid_size, hull.resolution) if needed else None
+    device = device_named(config.device)
+    return Hulls(images, config.generator.grid_size, hull.resolution, device) if needed else None
 
 
 def prepare_run(config: TrainConfig, world: int = 1) -> PreparedRun:

@@ -129,12 +129,14 @@ class _Part:
     """Objects of a micro-batch, the noise of their codes, and their images, on the CPU, with cameras and light.
 
     `others` are compared with their hulls only, at the points of a lattice of `axis`; shapes of `random` with nothing.
+    `compared` are the numbers of both on the CPU, which hulls are looked up by.
     """
 
     objects: Tensor
     noise: Tensor
     others: Tensor
     others_noise: Tensor
+    compared: Tensor
     axis: Tensor
     images: Tensor
     cameras: Cameras
@@ -160,14 +162,16 @@ def _parts(batch: Batch, config: TrainConfig, state: TrainingState, device: torc
     parts = []
     for start in range(0, size * config.grad_accum_steps, size):
         images = slice(start * views, (start + size) * views)
+        shown = batch.object[images][::views]
         rows = slice(share.start + start, share.start + start + size)
         label = None if batch.label is None else batch.label[images][::views].to(device, non_blocking=True)
         parts.append(
             _Part(
-                objects=batch.object[images][::views].to(device, non_blocking=True),
+                objects=shown.to(device, non_blocking=True),
                 noise=noise[rows, 0].to(device, non_blocking=True),
                 others=others[rows].flatten().to(device, non_blocking=True),
                 others_noise=noise[rows, 1:].flatten(0, 1).to(device, non_blocking=True),
+                compared=torch.cat([shown, others[rows].flatten()]),
                 axis=axis,
                 images=batch.images[images],
                 cameras=Cameras.of_prior(config.generator.cameras, batch.angles[images].to(device, non_blocking=True)),
@@ -187,8 +191,7 @@ def _hull_loss(state: TrainingState, part: _Part, fields: Fields, hulls: Hulls, 
         with config.autocast(axis.device):
             others = state.generator.fields(state.codes(part.others, part.others_noise))
         sdf.append(lattice_sdf(others.geometry, axis))
-    known = hulls(torch.cat([part.objects, part.others]))
-    inside, near, thin = at_lattice(known, config.generator.grid_size, axis)
+    inside, near, thin = at_lattice(hulls(part.compared), config.generator.grid_size, axis)
     return hull_loss(torch.cat(sdf), inside, near, thin, hull.sharpness, hull.thin)
 
 
