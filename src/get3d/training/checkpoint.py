@@ -10,6 +10,7 @@ A background thread writes it from a copy while training continues.
 import os
 import re
 import shutil
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -252,8 +253,8 @@ def start_from(path: Path, state: TrainingState) -> None:
     The images that they have been shown are noted in `before_nimg`.
 
     A light that the model has not learnt starts as a new one, and one that this run does not learn is left out. A
-    warm-up starts from the averaged generator. So does all of a run from a model that is only a generator, and its
-    discriminator is new.
+    warm-up starts from the averaged generator, and where only the run has waves, with new textures. So does all of a
+    run from a model that is only a generator, and its discriminator is new.
 
     Raises:
         InputError: it cannot be read, or has other networks.
@@ -268,7 +269,8 @@ def start_from(path: Path, state: TrainingState) -> None:
     if state.codes is not None or "discriminator." not in networks:
         tensors |= with_prefix("generator.", without_prefix(WEIGHTS, tensors))
     for prefix, network in networks.items():
-        own, anew = network.state_dict(), (() if state.codes is None else ("mapping_",))
+        own = network.state_dict()
+        anew = () if state.codes is None else ("mapping_", *_new_textures(network, tensors))
         try:
             found = grown(network, without_prefix(prefix, tensors))
             # Random styles of a warm-up are around its own codes. Of light, what both have is taken.
@@ -281,6 +283,18 @@ def start_from(path: Path, state: TrainingState) -> None:
             network.load_state_dict(own | found)
         except RuntimeError as error:
             raise InputError(f"{path}: its networks do not fit this run ({error}); give another --init-from") from error
+
+
+def _new_textures(network: nn.Module, tensors: Mapping[str, Tensor]) -> list[str]:
+    """The parameters of the texture's layers of a generator with waves, if the model that it starts from has none."""
+    if (
+        not isinstance(network, Generator)
+        or network.synthesis.waves is None
+        or any("synthesis.waves." in name for name in tensors)
+    ):
+        return []
+    texture = set(network.synthesis.texture.parameters())
+    return [name for name, parameter in network.named_parameters() if parameter in texture]
 
 
 def resume(

@@ -86,12 +86,14 @@ class PreparedRun:
     def initial_codes(self) -> InitialCodes:
         """The codes of the training objects before the warm-up, and the waves that they stand for.
 
-        With `init_from`, those that it has learnt, and its mean for other objects.
+        With `init_from`, those that it has learnt, and its mean for other objects; where only the run has waves, codes
+        of textures are new.
         """
         source, objects, sizes = self.config.init_from, self.images.objects, self.config.generator
+        device, frequencies = device_named(self.config.device), sizes.synthesis.texture_frequencies
+        find = partial(initial_codes, self.images, sizes.grid_size, sizes.w_dim, frequencies, device)
         if source is None:
-            device, frequencies = device_named(self.config.device), sizes.synthesis.texture_frequencies
-            return initial_codes(self.images, sizes.grid_size, sizes.w_dim, frequencies, device)
+            return find()
         generator = load(source, "cpu")
         means = torch.stack([mapping.w_avg for mapping in (generator.mapping_geometry, generator.mapping_texture)], -2)
         if means.ndim == 3:
@@ -102,6 +104,9 @@ class PreparedRun:
         if known:
             styles = training_styles(source, [objects[number] for number in known], torch.device("cpu"))
             codes[known] = torch.stack([styles.geometry, styles.texture], dim=1)
+        if frequencies and not generator.config.synthesis.texture_frequencies:
+            new = find()
+            return replace(new, styles=torch.stack([codes[:, 0], new.styles[:, 1]], dim=1))
         return InitialCodes(codes)
 
 

@@ -47,7 +47,7 @@ def _with_waves(waves: WaveNetwork, prefix: str, tensors: dict[str, Tensor]) -> 
     wider = {}
     for key, initial in waves.state_dict().items():
         held = tensors.get(f"{prefix}{key}", initial[:0])
-        wider[f"{prefix}{key}"] = torch.cat([held, torch.zeros_like(initial[len(held) :])])
+        wider[f"{prefix}{key}"] = torch.cat([held, torch.zeros_like(initial[len(held) :], device=held.device)])
     return tensors | wider
 
 
