@@ -213,6 +213,18 @@ def a_run_with_a_warm_up_of_learnt_light_and_its_resumption(out: Path) -> None:
     assert bool(styles.geometry.isfinite().all()) and float(styles.texture.std()) > 0
 
 
+@scenario(WORK)
+def a_run_that_grows_and_gets_waves(out: Path) -> None:
+    """Textures only, on the shapes of a model of a warm-up: anew, and again with more waves."""
+    data = tiny.write_dataset(out / "data", views=3)
+    config = tiny.run_config(data, out / "first", device=DEVICE, kimg=0.008, warmup_kimg=0.008)
+    train(config, QUIET)
+    config = replace(config, grow_planes=16, warmup=replace(config.warmup, learns="texture"))
+    train(replace(config, out=out / "waves", init_from=out / "first", grow_frequencies=1), QUIET)
+    train(replace(config, out=out / "more", init_from=out / "waves", grow_frequencies=2), QUIET)
+    assert load(out / "more", DEVICE).config.synthesis.texture_frequencies == 2
+
+
 def _of_snapshots(name: str, row: Any) -> bool:
     from get3d.evaluation.snapshot_metrics import require_metrics
 

@@ -251,9 +251,9 @@ def test_hulls_of_a_dataset_are_kept_while_there_is_room(data: Path, device: tor
     images.load = lambda rows: loads.append(rows)  # type: ignore[method-assign,assignment,return-value]
     assert hulls(objects)[0].cpu().equal(inside)
     assert not loads
-    small = Hulls(ImageDataset(data, "train"), 0.7, 6, CPU, cache_bytes=3 * 7**3)
-    assert small(objects)[0].equal(inside)
-    assert small(objects)[0].equal(inside)
+    small = Hulls(ImageDataset(data, "train"), 0.7, 6, device, cache_bytes=3 * 7**3)
+    assert small(objects)[0].cpu().equal(inside)
+    assert small(objects)[0].cpu().equal(inside)
 
 
 def _config(data: Path, out: Path, **changes: object) -> TrainConfig:

@@ -74,12 +74,31 @@ def test_an_object_with_too_few_images_shows_some_again(data: Path):
     assert len(batch.angles[:5].unique(dim=0)) <= 3
 
 
-def test_textures_of_waves_begin_with_the_colors_of_images(data: Path, tmp_path: Path):
-    """Before the first step each object has the colours that its images show, but for what two frequencies lack."""
-    synthesis = replace(GENERATOR.synthesis, texture_frequencies=2)
-    run = prepare_run(_config(data, tmp_path, generator=replace(GENERATOR, w_dim=64, synthesis=synthesis)))
+@pytest.mark.parametrize("anew", [False, True])
+def test_textures_of_waves_begin_with_the_colors_of_images(data: Path, tmp_path: Path, anew: bool):
+    """Before the first step each object has the colours that its images show, but for what two frequencies lack.
+
+    So it is from the beginning, and where a model without waves, which has learnt shapes, gets them.
+    """
+    generator = replace(GENERATOR, w_dim=64)
+    if anew:
+        first = train(_config(data, tmp_path / "first", generator=generator, kimg=0.008), QUIET)
+        run = prepare_run(_config(data, tmp_path, init_from=first, grow_frequencies=2))
+    else:
+        generator = replace(generator, synthesis=replace(generator.synthesis, texture_frequencies=2))
+        run = prepare_run(_config(data, tmp_path, generator=generator))
     state, images = start(run.config, len(run.images.objects)), run.images
     begin_warmup(state, run.initial_codes())
+    if anew:
+        held, fresh = tensors_of(tmp_path / "first", 8), start(replace(run.config, init_from=None), len(images.objects))
+        assert state.codes.styles[:, 0].equal(held["codes.styles"][:, 0])
+        texture = {id(weight) for weight in state.generator.synthesis.texture.parameters()}
+        new = fresh.generator.synthesis.state_dict()
+        for name, weight in state.generator.synthesis.named_parameters():
+            if not name.startswith("waves"):
+                assert weight.equal(new[name] if id(weight) in texture else held[f"generator_ema.synthesis.{name}"]), (
+                    name
+                )
     for generator in (state.generator, state.generator_ema):
         fields = generator.fields(state.codes(torch.arange(len(images.objects))))
         waves, own, others = fields.texture.waves[..., :3].detach(), [], []
