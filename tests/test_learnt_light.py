@@ -194,7 +194,7 @@ def test_a_short_run_finds_the_light_of_synthetic_objects(tmp_path: Path):
     planes = PlanesConfig(resolution=16, channels=8, channel_base=256, channel_max=16)
     sizes = replace(BASE_COLOR, w_dim=32, grid_resolution=16, synthesis=UnifiedConfig(planes, texture_features=8))
     config = tiny.run_config(synth.out, tmp_path, batch=16, resolution=32, light="learnt", generator=sizes)
-    config = replace(config, warmup_kimg=1.28, warmup=replace(config.warmup, views=4, light_learning_rate=0.05))
+    config = replace(config, warmup_kimg=1.92, warmup=replace(config.warmup, views=4, light_learning_rate=0.05))
     run = prepare_run(config)
     state, normals = start(run.config, len(run.images.objects)), everywhere()
     begin_warmup(state, run.initial_codes())
@@ -206,7 +206,7 @@ def test_a_short_run_finds_the_light_of_synthetic_objects(tmp_path: Path):
 
     before = (found() - truth).abs().mean()
     stream, hulls = run.images.object_batches(16, 4, seed=0), run.hulls()
-    for _ in range(80):
+    for _ in range(120):
         warmup_step(state, next(stream), run.config, hulls=hulls)
     stream.close()
     light = found()
