@@ -189,7 +189,11 @@ def test_a_run_that_starts_from_another_has_its_codes_and_its_mean_for_other_obj
 def test_a_run_starts_from_a_model_that_is_only_a_generator(data: Path, tmp_path: Path, uninterrupted: Path):
     release(ReleaseConfig(str(uninterrupted), tmp_path / "lone", "chairs", "CC0-1.0"), QUIET)
     lone = load(tmp_path / "lone", "cpu")
-    run = prepare_run(_config(data, tmp_path / "run", init_from=tmp_path / "lone"))
+    config = _config(data, tmp_path / "run", init_from=tmp_path / "lone")
+    run = prepare_run(config)
+    assert run.remarks[0] == f"{tmp_path / 'lone'} knows no object of {data}: all begin as its mean"
+    with pytest.raises(InputError, match=r"--warmup\.learns is texture.* knows only 0 of the 8 objects of"):
+        prepare_run(replace(config, warmup=replace(config.warmup, learns="texture")))
     state = start(run.config, len(run.images.objects))
     for generator in (state.generator, state.generator_ema):
         for name, tensor in generator.synthesis.state_dict().items():

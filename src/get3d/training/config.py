@@ -220,16 +220,30 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
         config.batch,
         f"a multiple of {whole}, --warmup.views ({config.warmup.views}){shared}; or use --warmup-kimg 0",
     )
+    remarks: tuple[str, ...] = ()
+    if config.init_from is not None:
+        learnt, count = set(training_objects(config.init_from)), len(images.objects)
+        new = sum(name not in learnt for name in images.objects)
+        _require(
+            config.warmup.learns == "all" or not new,
+            "--warmup.learns",
+            config.warmup.learns,
+            f"all, because {config.init_from} knows only {count - new} of the {count} objects of {config.data}; a run "
+            "knows those that it has learnt, a released model none",
+        )
+        if new == count:
+            remarks = (f"{config.init_from} knows no object of {config.data}: all begin as its mean",)
     if config.warmup.learns == "texture":
         # Shapes stay, so what teaches only them is left out.
         hull = replace(config.warmup.hull, weight=0.0)
-        return replace(config, warmup=replace(config.warmup, hull=hull, random_interval=0)), ()
+        return replace(config, warmup=replace(config.warmup, hull=hull, random_interval=0)), remarks
     usual = int(images.object.bincount().median())
     if config.warmup.hull.weight and usual < HULL_VIEWS:
         hull = replace(config.warmup.hull, weight=0.0)
         left_out = replace(config, warmup=replace(config.warmup, hull=hull))
-        return left_out, (f"no visual hulls in the warm-up: they need {HULL_VIEWS} images of an object, not {usual}",)
-    return config, ()
+        few = f"no visual hulls in the warm-up: they need {HULL_VIEWS} images of an object, not {usual}"
+        return left_out, (*remarks, few)
+    return config, remarks
 
 
 def _prior_of(config: TrainConfig, images: ImageDataset) -> PriorConfig:
