@@ -88,7 +88,8 @@ class TrainConfig:
             make the discriminator grow.
         grow_planes: new side of the planes of --init-from, a power of two.
         grow_channels: new `channel_base` of the planes of --init-from.
-        grow_frequencies: new `texture_frequencies` of --init-from.
+        grow_frequencies: new `texture_frequencies` of --init-from; a warm-up from a model that has none begins its
+            textures anew.
         grow_grid: new resolution of the grid of --init-from.
         resolution: side of the images in pixels, a power of two; larger images of the dataset are reduced.
         batch: images per step, of all processes together.
