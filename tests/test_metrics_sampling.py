@@ -98,6 +98,27 @@ def test_a_cavity_with_a_mouth_is_seen_as_far_as_light_falls(device):
     assert float(((radius > 0.4) & (radius < 0.46)).float().mean()) > 0.2
 
 
+def test_what_lies_just_behind_a_wall_is_not_seen(device):
+    """Such as the underbody of a car a hair above the floor of its body."""
+    walls = [trimesh.creation.box(np.array([0.9, 0.5, 0.4]) - 2 * depth) for depth in (0, 0.003)]
+    batch = MeshBatch.from_meshes([mesh_of(trimesh.util.concatenate(walls))]).to(device)
+    points = sample_outer_surface(batch, 3000, generator()).positions[0].cpu()
+    inside = (points.abs() < torch.tensor([0.45, 0.25, 0.2]) - 0.002).all(dim=1)
+    assert not inside.any()
+
+
+def test_a_plate_is_seen_only_where_it_pokes_out(device):
+    """Views along it show its rim, in pixels that are as deep as the plate is long."""
+    wall = trimesh.creation.cylinder(0.3, 0.8, sections=64)
+    plate = trimesh.Trimesh([[-0.32, -0.2, 0.01], [0.32, -0.2, 0.01], [0, 0.34, 0.01]], [[0, 1, 2]])
+    batch = MeshBatch.from_meshes([mesh_of(trimesh.util.concatenate([wall, plate]))]).to(device)
+    drawn = sample_outer_surface(batch, 4000, generator())
+    on_plate = drawn.positions[0].cpu()[drawn.faces[0].cpu() == len(wall.faces)]
+    assert len(on_plate) > 10
+    # Pixels at the rim are a few thousandths wide.
+    assert on_plate[:, :2].norm(dim=1).min() > 0.29
+
+
 @pytest.mark.slow
 def test_too_few_seen_points_repeat():
     hidden = trimesh.creation.icosphere(4, radius=0.49)

@@ -5,6 +5,7 @@ import math
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from get3d.meshes import MeshBatch
 from get3d.render import visible_faces
@@ -13,7 +14,9 @@ from get3d.sampling import SurfacePoints, sample_surface
 __all__ = ["SurfacePoints", "in_unit_cube", "sample_outer_surface", "sample_surface"]
 
 OUTER_VIEWS = 64
-OUTER_RESOLUTION = 512
+OUTER_RESOLUTION = 1024
+FACING = 0.1
+"""Least cosine between a face's normal and a view that says where the face is: pixels of edge-on faces are long."""
 OUTER_TRIES = 8
 """Points drawn for each one wanted; interiors of cars take up to three quarters of the area."""
 
@@ -50,8 +53,8 @@ def in_unit_cube(meshes: MeshBatch, first: int = 0, *, centred: bool = True) -> 
 def sample_outer_surface(meshes: MeshBatch, count: int, generator: torch.Generator) -> SurfacePoints:
     """Samples points uniformly on the part of each mesh that is visible from outside, such as a car without its seats.
 
-    A point counts as visible if it is nearest to the camera, to within the size of a pixel, in one of 64 parallel views
-    from all sides. Points are drawn until there are enough; if little of a shape is visible, points repeat.
+    A point counts as visible if it is nearest to the camera, to within 1/1024, in one of 64 parallel views from all
+    sides. Points are drawn until there are enough; if little of a shape is visible, points repeat.
 
     Args:
         meshes: shapes with faces of positive area, about as large as the unit cube around the origin.
@@ -78,8 +81,10 @@ def _seen(meshes: MeshBatch, points: Float[Tensor, "p 3"], face: Int[Tensor, " p
     half = OUTER_RESOLUTION / 2
     # The unit cube's diagonal fits whichever way it is turned.
     scale = half / math.sqrt(0.75)
-    tolerance = 2 / OUTER_RESOLUTION
+    tolerance = 1 / OUTER_RESOLUTION
     shape = meshes.face_mesh[face]
+    corner = meshes.vertices[meshes.faces]
+    normals = normalize(torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), dim=1)
     for axes in _directions().to(points):
         # x and y in pixels, then nearness: positive, larger is nearer.
         screen = meshes.vertices @ axes.T
@@ -92,7 +97,8 @@ def _seen(meshes: MeshBatch, points: Float[Tensor, "p 3"], face: Int[Tensor, " p
         limit = OUTER_RESOLUTION - 1
         hit = first[shape, row.long().clamp(0, limit), column.long().clamp(0, limit)].long()
         nearness = _nearness(screen[meshes.faces[hit.clamp_min(0)]], column, row)
-        seen |= (hit == face) | (hit < 0) | (2 + place[:, 2] > nearness - tolerance)
+        facing = (normals[hit.clamp_min(0)] @ axes[2]).abs() > FACING
+        seen |= (hit < 0) | (facing & ((hit == face) | (2 + place[:, 2] > nearness - tolerance)))
     return seen
 
 
@@ -115,5 +121,5 @@ def _directions() -> Float[Tensor, "views 3 3"]:
     ring = torch.sqrt(1 - height * height)
     towards = torch.stack([ring * torch.cos(angle), height, ring * torch.sin(angle)], dim=1)
     right = torch.linalg.cross(towards.new_tensor([[0.0, 1, 0]]).expand_as(towards), towards)
-    right = torch.nn.functional.normalize(right, dim=1)
+    right = normalize(right, dim=1)
     return torch.stack([right, torch.linalg.cross(towards, right), towards], dim=1)
