@@ -168,8 +168,10 @@ def test_the_loss_is_a_weighted_cross_entropy():
     weight = torch.ones_like(hull)
     weight[0, 0] += 7 / 5
     torch.testing.assert_close(hull_loss(sdf, hull, near, thin, 3.0, 7.0), (weight * entropy).mean())
+    weight[hull > 0.5] *= torch.where(thin > 0, 1.0, 0.25)[hull > 0.5]
+    torch.testing.assert_close(hull_loss(sdf, hull, near, thin, 3.0, 7.0, 0.25), (weight * entropy).mean())
     assert torch.autograd.gradcheck(
-        lambda value: hull_loss(value, hull[:1], near[:1], thin[:1], 3.0, 7.0),
+        lambda value: hull_loss(value, hull[:1], near[:1], thin[:1], 3.0, 7.0, 0.25),
         (sdf[:1].clone().requires_grad_(True),),
     )
 
@@ -204,6 +206,19 @@ def test_below_what_stands_nothing_is_asked(tmp_path: Path):
     sdf = torch.zeros_like(inside, requires_grad=True)
     hull_loss(sdf, inside, near, thin, 5.0, 20.0).backward()
     assert ((sdf.grad != 0) == (box > 0)).all()
+
+
+def test_without_a_weight_inside_a_hull_asks_for_legs_and_emptiness_only(table: torch.Tensor):
+    axis = torch.linspace(-0.45, 0.45, 31)
+    hull = visual_hull(table, CAMERAS, _lattice(30)).view(1, 31, 31, 31)
+    inside, thin = at_lattice(hull, 0.9, axis), at_lattice(thin_voxels(hull), 0.9, axis)
+    sdf = torch.zeros_like(hull, requires_grad=True)
+    hull_loss(sdf, inside, inside, thin, 5.0, 20.0, 0.0).backward()
+    thick = (inside > 0.5) & (thin == 0)
+    assert thick.any()
+    assert (sdf.grad[thick] == 0).all()
+    assert (sdf.grad[(inside > 0.5) & (thin > 0)] < 0).all()
+    assert (sdf.grad[inside < 0.1] > 0).all()
 
 
 def test_the_loss_makes_legs_where_there_are_none(table: torch.Tensor):

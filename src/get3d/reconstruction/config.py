@@ -22,6 +22,8 @@ class HullConfig:
         resolution: steps along each axis of the lattice that hulls are kept on.
         sharpness: units of SDF to logits.
         thin: how much more than others the points around thin parts weigh.
+        inside: how much the points inside a hull weigh, away from thin parts. Silhouettes do not show hollows, so hulls
+            fill bowls; 0 leaves them to the colours of images.
     """
 
     weight: Annotated[float, Range(0)] = 1.0
@@ -30,6 +32,7 @@ class HullConfig:
     resolution: Annotated[int, Range(2, 256)] = 40
     sharpness: Annotated[float, Range(0, above=True)] = 5.0
     thin: Annotated[float, Range(0)] = 20.0
+    inside: Annotated[float, Range(0, 1)] = 1.0
 
 
 @dataclass(frozen=True)

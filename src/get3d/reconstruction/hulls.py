@@ -180,6 +180,7 @@ def hull_loss(
     thin: Float[Tensor, "n l l l"],
     sharpness: float,
     thin_weight: float,
+    inside_weight: float = 1.0,
 ) -> Float[Tensor, ""]:
     """Mean binary cross-entropy between sigmoid(sharpness · SDF) and the visual hull at points of a lattice.
 
@@ -189,6 +190,9 @@ def hull_loss(
     Bulk outweighs thin parts by far, so the points of thin parts weigh 1 + `thin_weight` where those fill 5 % of the
     cube; less of them weigh more and more of them less, so that each object's thin parts count the same.
 
+    Silhouettes cannot show that a bowl is hollow, so its hull is full. With an `inside_weight` of 0 a hull says only
+    what is outside, and that thin parts are inside, and images can hollow the rest.
+
     Args:
         sdf: positive inside.
         hull: how surely a point is inside, in [0, 1].
@@ -196,9 +200,10 @@ def hull_loss(
         thin: how near a point is to a thin part, in [0, 1].
         sharpness: units of SDF to logits.
         thin_weight: of thin parts.
+        inside_weight: of points inside the hull, away from thin parts.
     """
     inside = hull > 0.5
     loss = binary_cross_entropy_with_logits(sharpness * sdf, inside.to(sdf.dtype), reduction="none")
-    loss = torch.where(inside | (near < _NEAR), loss, 0.0)
+    loss = torch.where(inside, loss * thin.clamp(min=inside_weight), torch.where(near < _NEAR, loss, 0.0))
     share = thin.mean((1, 2, 3), keepdim=True).clamp(min=_LEAST_SHARE)
     return (loss * (1 + thin_weight * _USUAL_SHARE / share * thin)).mean()

@@ -192,7 +192,7 @@ def _hull_loss(state: TrainingState, part: _Part, fields: Fields, hulls: Hulls, 
             others = state.generator.fields(state.codes(part.others, part.others_noise))
         sdf.append(lattice_sdf(others.geometry, axis))
     inside, near, thin = at_lattice(hulls(part.compared), config.generator.grid_size, axis)
-    return hull_loss(torch.cat(sdf), inside, near, thin, hull.sharpness, hull.thin)
+    return hull_loss(torch.cat(sdf), inside, near, thin, hull.sharpness, hull.thin, hull.inside)
 
 
 def _mean_metallic(shapes: Shapes) -> Tensor:
