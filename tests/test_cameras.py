@@ -217,6 +217,15 @@ def test_prior_stays_in_its_ranges_and_follows_the_generator():
     torch.testing.assert_close(Cameras.of_prior(prior, again).positions, cameras.positions, atol=0, rtol=0)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "still"), [(60, 90, 75), (20, 110, 55), (60, 115, 75), (95, 105, 100), (90, 100, 95), (70, 70, 70)]
+)
+def test_stills_are_from_above_where_the_training_images_are(low, high, still):
+    prior = CameraPrior(polar=(float(low), float(high)))
+    assert prior.still_polar == still
+    assert Cameras.turntable(prior, 3).angles[:, 1].rad2deg().tolist() == pytest.approx([still] * 3, abs=1e-4)
+
+
 def test_orbit_goes_around_evenly():
     cameras = Cameras.turntable(CameraPrior(polar=(60.0, 90.0)), 4)
     torch.testing.assert_close(torch.rad2deg(cameras.angles[:, 0]), torch.tensor([0.0, 90.0, 180.0, 270.0]))

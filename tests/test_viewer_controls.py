@@ -56,7 +56,7 @@ def _canvas(page) -> torch.Tensor:
 
 def _expected(mesh: TexturedMesh, prior) -> tuple[torch.Tensor, torch.Tensor]:
     """Colours without light from the page's first camera, and the mask, by our own renderer."""
-    angles = torch.tensor([[VIEW, sum(prior.polar) / 2]]).deg2rad()
+    angles = torch.tensor([[VIEW, prior.still_polar]]).deg2rad()
     (image,) = shade(mesh, Cameras.of_prior(prior, angles), SIDE, light="even")
     return image[:3], image[3] > 127
 

@@ -84,7 +84,7 @@ def _scene() -> trimesh.Scene:
 def _in_blender(file: Path, folder: Path) -> np.ndarray:
     """The file from the page's first camera, [SIDE, SIDE, 4]."""
     prior = CameraPrior()
-    camera = Cameras.of_prior(prior, torch.tensor([[VIEW, sum(prior.polar) / 2]]).deg2rad())
+    camera = Cameras.of_prior(prior, torch.tensor([[VIEW, prior.still_polar]]).deg2rad())
     to_world = torch.cat([camera.rotations.mT, camera.positions[:, :, None]], dim=2)[0]
     seen = {
         "to_world": to_world.tolist(),

@@ -30,3 +30,9 @@ class CameraPrior:
     polar: tuple[float, float] = (60.0, 90.0)
     radius: Annotated[float, Range(0, 1e6, above=True)] = DEFAULT_RADIUS
     fov: Annotated[float, Range(1, 179)] = math.degrees(DEFAULT_FOV)
+
+    @property
+    def still_polar(self) -> float:
+        """Polar angle of stills and turntables in degrees: the middle of the range from above, if there is any."""
+        low, high = self.polar
+        return (low + (min(high, 90.0) if low < 90 else high)) / 2

@@ -76,11 +76,11 @@ class Cameras(TensorDataclass):
 
     @classmethod
     def turntable(cls, prior: CameraPrior, count: int, polar: float | None = None) -> "Cameras":
-        """`count` cameras evenly around the object, at one polar angle in degrees (default: the middle)."""
+        """`count` cameras evenly around the object, at one polar angle in degrees (default: that of stills)."""
         low, high = prior.azimuth
         azimuth = torch.deg2rad(low + (high - low) * torch.arange(count) / count)
-        middle = math.radians(sum(prior.polar) / 2 if polar is None else polar)
-        return cls.orbit(azimuth, torch.full((count,), middle), prior.radius, math.radians(prior.fov))
+        angle = math.radians(prior.still_polar if polar is None else polar)
+        return cls.orbit(azimuth, torch.full((count,), angle), prior.radius, math.radians(prior.fov))
 
     @classmethod
     def look_at(

@@ -62,7 +62,7 @@ def open_as_in_training(
 
 
 def _position(client: viser.ClientHandle, prior: CameraPrior, width: float, height: float) -> Float[np.ndarray, " 3"]:
-    angles = torch.tensor([[VIEW, sum(prior.polar) / 2]]).deg2rad()
+    angles = torch.tensor([[VIEW, prior.still_polar]]).deg2rad()
     cameras: Cameras = Cameras.of_prior(prior, angles)
     # A window that cannot be seen has no pixels.
     aspect = max(1, client.camera.image_width) / max(1, client.camera.image_height)
