@@ -1,6 +1,6 @@
 """Draws the images of docs/models.md and README.md of bundled models, with the commands that the pages name.
 
-    python docs/model_card.py car chair vase                        samples, interpolation, light, and README's image
+    python docs/model_card.py car chair vase                        samples, way, light, sides, README's image
     python docs/model_card.py car --report EVALUATION/report.json   also the nearest training objects
 
 The report is that of `get3d evaluate KIND --data DATA --train-objects 2002`; its dataset is read, too.
@@ -82,6 +82,19 @@ def draw_relit(kind: str) -> None:
 
 
 @torch.no_grad()
+def draw_sides(kind: str) -> None:
+    """The first seeds from 50° above, and below them from 20° below."""
+    generator = load(kind)
+    shapes = [generator.shapes(generator.sample_latents(1, seed)) for seed in range(COLUMNS)]
+    tiles = []
+    for polar in (40.0, 110.0):
+        camera = Cameras.turntable(generator.config.cameras, TURN, polar)[torch.tensor([STILL])].to(generator.device)
+        drawn = [one.draw(camera, SMALL, light=STUDIO) for one in shapes]
+        tiles += [torch.cat([images.rgb.clamp(-1, 1), images.mask], dim=1) for images in drawn]
+    save(contact_sheet(torch.cat(tiles), COLUMNS, background=1.0), f"{kind}-sides.png")
+
+
+@torch.no_grad()
 def draw_nearest(kind: str, report: Path) -> None:
     """Above, samples of the first seeds; below each, the training object that is nearest to it."""
     found = json.loads(report.read_text())
@@ -126,6 +139,7 @@ def main() -> None:
         draw_samples(kind)
         draw_way(kind)
         draw_relit(kind)
+        draw_sides(kind)
         if arguments.report is not None:
             draw_nearest(kind, arguments.report)
     draw_front()
