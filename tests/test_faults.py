@@ -1,5 +1,6 @@
 """What clusters do to a run: processes are killed, disks fill up, files are damaged, machines leave. It survives."""
 
+import json
 import random
 import re
 import resource
@@ -19,7 +20,7 @@ from get3d.flags import REGISTRY
 from get3d.presets import PRESETS
 from get3d.training.checkpoint import BEST, checkpoints_in, shown_of
 from get3d.training.config import TrainConfig
-from ranks import Ranks, assert_same_course, statistics
+from ranks import Ranks, assert_same_course
 
 pytestmark = pytest.mark.slow
 
@@ -67,10 +68,10 @@ def _train(config):
 
 
 def _shown(out):
-    """Images shown at the last line of statistics that is whole."""
+    """Images shown at the last line of statistics that is whole; read once, since a run that resumes drops lines."""
     stats = out / "stats.jsonl"
     lines = stats.read_text().split("\n")[:-1] if stats.exists() else []
-    return statistics(out)[-1]["cur_nimg"] if lines else 0
+    return json.loads(lines[-1])["cur_nimg"] if lines else 0
 
 
 def _files(out):
