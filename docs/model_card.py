@@ -17,7 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from jaxtyping import Float
 from PIL import Image
+from torch import Tensor
 from torch.nn.functional import pad
 
 from get3d.assets.loading import load_asset
@@ -27,7 +29,7 @@ from get3d.checkpoints.model import load
 from get3d.datasets import index
 from get3d.files import writing
 from get3d.generation.turntable import STILL, TURN, seen_from
-from get3d.images import contact_sheet
+from get3d.images import Images, contact_sheet
 from get3d.render.lights import STUDIO
 
 IMAGES = Path(__file__).parent / "images"
@@ -70,6 +72,11 @@ def draw_way(kind: str) -> None:
     save(strip, f"{kind}-way.png")
 
 
+def rgba_of(images: Images) -> Float[Tensor, "n 4 r r"]:
+    """Colours within their range, and masks."""
+    return torch.cat([images.rgb.clamp(-1, 1), images.mask], dim=1)
+
+
 @torch.no_grad()
 def draw_relit(kind: str) -> None:
     """Seed 3 in the studio's light, turned by an eighth from image to image."""
@@ -77,8 +84,7 @@ def draw_relit(kind: str) -> None:
     camera = Cameras.turntable(generator.config.cameras, TURN)[torch.full((COLUMNS,), STILL)].to(generator.device)
     turn = torch.arange(COLUMNS, device=generator.device) * (2 * math.pi / COLUMNS)
     images = generator.shapes(generator.sample_latents(1, 3)).draw(camera, SMALL, light=STUDIO, turn=turn)
-    rgba = torch.cat([images.rgb.clamp(-1, 1), images.mask], dim=1)
-    save(contact_sheet(rgba, COLUMNS, background=1.0), f"{kind}-light.png")
+    save(contact_sheet(rgba_of(images), COLUMNS, background=1.0), f"{kind}-light.png")
 
 
 @torch.no_grad()
@@ -89,8 +95,7 @@ def draw_sides(kind: str) -> None:
     tiles = []
     for polar in (40.0, 110.0):
         camera = Cameras.turntable(generator.config.cameras, TURN, polar)[torch.tensor([STILL])].to(generator.device)
-        drawn = [one.draw(camera, SMALL, light=STUDIO) for one in shapes]
-        tiles += [torch.cat([images.rgb.clamp(-1, 1), images.mask], dim=1) for images in drawn]
+        tiles += [rgba_of(one.draw(camera, SMALL, light=STUDIO)) for one in shapes]
     save(contact_sheet(torch.cat(tiles), COLUMNS, background=1.0), f"{kind}-sides.png")
 
 

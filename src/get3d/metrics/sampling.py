@@ -83,8 +83,7 @@ def _seen(meshes: MeshBatch, points: Float[Tensor, "p 3"], face: Int[Tensor, " p
     scale = half / math.sqrt(0.75)
     tolerance = 1 / OUTER_RESOLUTION
     shape = meshes.face_mesh[face]
-    corner = meshes.vertices[meshes.faces]
-    normals = normalize(torch.linalg.cross(corner[:, 1] - corner[:, 0], corner[:, 2] - corner[:, 0]), dim=1)
+    normals = normalize(meshes.face_crosses(), dim=1)
     for axes in _directions().to(points):
         # x and y in pixels, then nearness: positive, larger is nearer.
         screen = meshes.vertices @ axes.T
