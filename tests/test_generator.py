@@ -72,6 +72,37 @@ def test_images_show_the_meshes_in_the_fields_colours(generator):
         assert (images.rgb[number].flatten(1).t()[missed] == -1).all(1).float().mean() > 0.97
 
 
+def test_deflation_pushes_what_is_seen_inward(generator):
+    """The gradient against rays that another library casts: the mean normal over all pixels, and none on hidden faces."""
+    import trimesh
+
+    latents, cameras, side = generator.sample_latents(2, 3), _cameras(4), 48
+    shapes = generator.shapes(latents, psi=1.0)
+    vertices = shapes.meshes.vertices.clone().requires_grad_()
+    meshes = replace(shapes.meshes, vertices=vertices)
+    shapes = replace(shapes, surfaces=replace(shapes.surfaces, meshes=meshes))
+    shapes.seen_by(cameras, side).deflation().backward()
+
+    steps = (torch.arange(side) + 0.5) / side * 2 - 1
+    for number, (mesh, gradient) in enumerate(
+        zip(shapes.meshes.split(), vertices.grad.split(meshes.vertex_offsets.diff().tolist()), strict=True)
+    ):
+        body = trimesh.Trimesh(mesh.vertices.detach().numpy(), mesh.faces.numpy(), process=False)
+        total, seen = torch.zeros(3), torch.zeros(len(mesh.vertices), dtype=torch.bool)
+        for camera in (2 * number, 2 * number + 1):
+            extent = math.tan(cameras.fov[camera].item() / 2)
+            y, x = torch.meshgrid(-steps * extent, steps * extent, indexing="ij")
+            directions = torch.stack([x, y, -torch.ones_like(x)], dim=-1).view(-1, 3) @ cameras.rotations[camera]
+            origins = cameras.positions[camera].expand_as(directions)
+            _, _, hit = body.ray.intersects_location(origins.numpy(), directions.numpy(), multiple_hits=False)
+            total += torch.from_numpy(body.face_normals[hit]).float().sum(0)
+            seen[mesh.faces[torch.from_numpy(hit)].flatten()] = True
+        torch.testing.assert_close(gradient.sum(0), total / (4 * side**2), rtol=0.02, atol=2e-3)
+        # Rays and pixels may disagree where a face is seen from its edge.
+        assert (gradient[~seen].abs().sum(1) > 0).float().mean() < 0.02
+        assert (gradient[seen].abs().sum(1) > 0).float().mean() > 0.98
+
+
 def test_surfaces_are_where_the_field_changes_sign(generator):
     """With no deformation of the grid, the SDF at a mesh's vertices is small against the SDF of the grid."""
     still = Generator(generator.config).eval().requires_grad_(False)

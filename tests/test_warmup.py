@@ -16,7 +16,10 @@ from get3d.datasets.loader import ImageDataset
 from get3d.files import InputError
 from get3d.generation.config import GenerateConfig
 from get3d.generation.generate import generate
+from get3d.latents import Styles
 from get3d.networks.waves import wave_basis
+from get3d.reconstruction.config import HullConfig
+from get3d.reconstruction.hulls import lattice_sdf
 from get3d.reconstruction.initial import seen_colors
 from get3d.storage import load_tensors, read_description, save_tensors
 from get3d.training.checkpoint import checkpoints_in
@@ -149,6 +152,26 @@ def test_random_shapes_are_held_every_few_steps(data: Path, tmp_path: Path):
     assert prior.centers.abs().sum() > 0
 
 
+def test_deflation_makes_shapes_smaller(data: Path, tmp_path: Path):
+    """Where nothing else asks for anything, shapes shrink from all sides that images show."""
+    config = prepare_run(_config(data, tmp_path)).config
+    images = ImageDataset(data, "train")
+    warmup = replace(config.warmup, losses={"mask": 0.0}, hull=HullConfig(weight=0.0), code_prior=0.0, random_interval=0)
+    config = replace(config, warmup_kimg=1.0, warmup=replace(warmup, deflation=1.0))
+    state, stream = start(config, len(images.objects)), images.object_batches(4, 2, 0)
+
+    def volume() -> float:
+        assert state.codes is not None
+        styles, axis = state.codes.styles.detach(), torch.linspace(-0.4, 0.4, 17)
+        fields = state.generator.fields(Styles(styles[:, 0], styles[:, 1]))
+        return (lattice_sdf(fields.geometry, axis) > 0).float().mean().item()
+
+    before = volume()
+    for _ in range(20):
+        warmup_step(state, next(stream), config)
+    assert 0 < volume() < 0.95 * before
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("uninterrupted")
@@ -193,7 +216,7 @@ def test_a_run_starts_from_a_model_that_is_only_a_generator(data: Path, tmp_path
     run = prepare_run(config)
     assert run.remarks[0] == f"{tmp_path / 'lone'} knows no object of {data}: all begin as its mean"
     with pytest.raises(InputError, match=r"--warmup\.learns is texture.* knows only 0 of the 8 objects of"):
-        prepare_run(replace(config, warmup=replace(config.warmup, learns="texture")))
+        prepare_run(replace(config, warmup=replace(config.warmup, learns="texture", deflation=1.0)))
     state = start(run.config, len(run.images.objects))
     for generator in (state.generator, state.generator_ema):
         for name, tensor in generator.synthesis.state_dict().items():
@@ -270,7 +293,7 @@ def test_the_adversarial_phase_can_change_textures_only(data: Path, tmp_path: Pa
 def test_a_warm_up_can_teach_textures_only(data: Path, tmp_path: Path, generator):
     first = train(_config(data, tmp_path / "first", generator=generator, kimg=0.020), QUIET)
     config = _config(data, tmp_path / "run", init_from=first, kimg=0.020, grow_frequencies=2)
-    train(replace(config, warmup=replace(config.warmup, learns="texture")), QUIET)
+    train(replace(config, warmup=replace(config.warmup, learns="texture", deflation=1.0)), QUIET)
     before, after = tensors_of(tmp_path / "first", 20), tensors_of(tmp_path / "run", 20)
     geometry, texture = (before["codes.styles"] - after["codes.styles"]).unbind(1)
     assert not geometry.any()
@@ -286,7 +309,7 @@ def test_a_warm_up_can_teach_textures_only(data: Path, tmp_path: Path, generator
     if generator is LIT:
         assert not before["generator.learnt_light.log_amplitude"].equal(after["generator.learnt_light.log_amplitude"])
     line = statistics(tmp_path / "run")[-1]
-    assert not {"loss/hull", "random/sdf"} & line.keys()
+    assert not {"loss/hull", "loss/deflation", "random/sdf"} & line.keys()
 
 
 @pytest.mark.parametrize("option", ["objective.adversarial", "warmup.learns"])

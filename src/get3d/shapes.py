@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import normalize
 from torch.profiler import record_function
 
 from get3d import spans
@@ -24,7 +25,7 @@ from get3d.render import Fragments, interpolate, mask_of, rasterize
 from get3d.render.lights import STUDIO, Light
 from get3d.render.shade import SMOOTHEST, Surface, seen_normals, shade, views_of
 
-__all__ = ["BACKGROUND", "Shapes"]
+__all__ = ["BACKGROUND", "Seen", "Shapes"]
 
 BACKGROUND = -1.0
 """Colour where nothing is seen: black."""
@@ -114,33 +115,79 @@ class Shapes:
         Raises:
             ValueError: the numbers of shapes and cameras do not match.
         """
+        return self.seen_by(cameras, resolution).images(through_positions=through_positions, light=light, turn=turn)
+
+    def seen_by(self, cameras: Cameras, resolution: int) -> "Seen":
+        """What cameras see of the shapes, in numbers of both as in `draw`.
+
+        Raises:
+            ValueError: the numbers of shapes and cameras do not match.
+        """
         meshes, count, views = self.meshes, len(self), len(cameras)
         if views != 1 and views % max(count, 1):
             fix = "give as many of both, as many cameras for each shape, or one camera"
             raise ValueError(f"{count} shapes and {views} cameras; {fix}")
-        seen = torch.arange(count, device=meshes.device).repeat_interleave(views // count) if count < views else None
-        if seen is not None:
-            meshes = meshes.select(seen)
+        number = torch.arange(count, device=meshes.device).repeat_interleave(views // count) if count < views else None
+        if number is not None:
+            meshes = meshes.select(number)
         elif views < count:
             cameras = cameras[torch.zeros(count, dtype=torch.long, device=cameras.device)]
         with record_function(spans.RASTER):
             fragments = rasterize(meshes, cameras, resolution)
+        return Seen(self, meshes, number, cameras, fragments)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What cameras see of shapes.
+
+    Attributes:
+        shapes: the shapes.
+        meshes: of each image.
+        number: [b] the shape of each image; None where there is one image of each.
+        cameras: of each image.
+        fragments: the visible faces.
+    """
+
+    shapes: Shapes
+    meshes: MeshBatch
+    number: Int[Tensor, " b"] | None
+    cameras: Cameras
+    fragments: Fragments
+
+    def images(
+        self, *, through_positions: bool = False, light: Light | None = None, turn: Float[Tensor, " b"] | None = None
+    ) -> Images:
+        """Images of what is seen; arguments and gradients as in `Shapes.draw`."""
+        meshes, fragments = self.meshes, self.fragments
+        with record_function(spans.RASTER):
             mask = mask_of(meshes, fragments)
         with record_function(spans.TEXTURE):
             with nullcontext() if through_positions else torch.no_grad():
                 points = interpolate(meshes.vertices, meshes.faces, fragments)
-            shape = fragments.shape if seen is None else seen.index_select(0, fragments.shape)
-            values = self.fields.texture.at_packed(points, shape)
-            rgb = fragments.scatter(self._colors(values, points, meshes, cameras, fragments, light, turn), BACKGROUND)
+            shape = fragments.shape if self.number is None else self.number.index_select(0, fragments.shape)
+            values = self.shapes.fields.texture.at_packed(points, shape)
+            rgb = fragments.scatter(self._colors(values, points, light, turn), BACKGROUND)
         return Images(rgb, mask, meshes.empty)
+
+    def deflation(self) -> Float[Tensor, ""]:
+        """A loss whose gradient pushes what is seen inward, each pixel as much: a balloon force (Cohen 1991, "On active
+        contour models and balloons"), in units of length, the mean over all pixels.
+
+        Only its gradient means something. What silhouettes or shading contradict can resist it; what only fills a
+        hollow, as a lid over a bowl, gives way.
+        """
+        fragments = self.fragments
+        crosses = self.meshes.face_crosses().index_select(0, fragments.face)
+        normals = normalize(crosses, dim=1).detach()
+        corners = self.meshes.vertices[self.meshes.faces.index_select(0, fragments.face)]
+        points = (fragments.barycentric.detach()[:, :, None] * corners).sum(1)
+        return (points * normals).sum() / fragments.face_index.numel()
 
     def _colors(
         self,
         values: Mapping[str, Float[Tensor, "p _"]],
         points: Float[Tensor, "p 3"],
-        meshes: MeshBatch,
-        cameras: Cameras,
-        fragments: Fragments,
         light: Light | None,
         turn: Float[Tensor, " b"] | None,
     ) -> Float[Tensor, "p 3"]:
@@ -149,25 +196,23 @@ class Shapes:
         Args:
             values: what the texture field gives there, by channel.
             points: the positions that are seen.
-            meshes: what was rasterised.
-            cameras: that see them.
-            fragments: what is seen.
-            light: as in `draw`.
-            turn: as in `draw`.
+            light: as in `Shapes.draw`.
+            turn: as in `Shapes.draw`.
         """
+        materials, fragments = self.shapes.materials, self.fragments
         base = values[BASE_COLOR]
         if light is None:
-            if self.materials == "color":
+            if materials == "color":
                 return base
-            light = self.light
+            light = self.shapes.light
         encoded = signed_to_unit(base)
         # A colour is as bright as it is; a base colour reflects no more than the light that it gets, as in files.
-        surface = Surface(srgb_to_linear(encoded if self.materials == "color" else _Bounded.apply(encoded, 0.0)))
-        if self.materials == "pbr":
+        surface = Surface(srgb_to_linear(encoded if materials == "color" else _Bounded.apply(encoded, 0.0)))
+        if materials == "pbr":
             lowest = {"roughness": SMOOTHEST, "metallic": 0.0}
             rest = {name: _Bounded.apply(signed_to_unit(values[name]), low) for name, low in lowest.items()}
             surface = replace(surface, **rest)
-        views = views_of(points, cameras, fragments)
-        normals = seen_normals(meshes, fragments, views)
+        views = views_of(points, self.cameras, fragments)
+        normals = seen_normals(self.meshes, fragments, views)
         seen = shade(surface, normals, views, light, None if turn is None else turn.index_select(0, fragments.shape))
         return unit_to_signed(linear_to_srgb(seen, clamp=False))

@@ -47,6 +47,8 @@ class WarmupConfig:
         random_interval: every this many steps as many random shapes as objects are made, which the surface regularisers
             keep whole and smooth; 0 for never.
         hull: how shapes are compared with the visual hulls of objects.
+        deflation: weight of a force that pushes what images show inward, which opens hollows that silhouettes leave
+            closed.
         code_prior: weight of the mean square of the codes.
         metallic_prior: weight of the mean metallic value of surfaces, with materials pbr: without a highlight, pale
             paint and metal look alike, and most things are not of metal.
@@ -67,6 +69,7 @@ class WarmupConfig:
     losses: Annotated[dict[str, float], Range(0)] = field(default_factory=lambda: dict(LOSS_WEIGHTS))
     random_interval: Annotated[int, Range(0)] = 2
     hull: HullConfig = field(default_factory=HullConfig)
+    deflation: Annotated[float, Range(0)] = 0.0
     code_prior: Annotated[float, Range(0)] = 1e-3
     metallic_prior: Annotated[float, Range(0)] = 0.05
     code_noise: Annotated[float, Range(0)] = 0.2

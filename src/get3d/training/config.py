@@ -236,7 +236,8 @@ def _warmup(config: TrainConfig, images: ImageDataset, world: int) -> tuple[Trai
     if config.warmup.learns == "texture":
         # Shapes stay, so what teaches only them is left out.
         hull = replace(config.warmup.hull, weight=0.0)
-        return replace(config, warmup=replace(config.warmup, hull=hull, random_interval=0)), remarks
+        warmup = replace(config.warmup, hull=hull, deflation=0.0, random_interval=0)
+        return replace(config, warmup=warmup), remarks
     usual = int(images.object.bincount().median())
     if config.warmup.hull.weight and usual < HULL_VIEWS:
         hull = replace(config.warmup.hull, weight=0.0)

@@ -96,8 +96,11 @@ def warmup_step(
         with config.autocast(device):
             fields = generator.fields(styles)
         shapes = generator.extract(fields)
-        drawn = shapes.draw(part.cameras, config.resolution, turn=part.turn)
+        seen = shapes.seen_by(part.cameras, config.resolution)
+        drawn = seen.images(turn=part.turn)
         losses = image_losses(drawn, to_network(part.images.to(device, non_blocking=True)), warmup.losses)
+        if warmup.deflation:
+            losses["deflation"] = warmup.deflation * seen.deflation()
         if hulls is not None:
             losses["hull"] = warmup.hull.weight * _hull_loss(state, part, fields, hulls, config)
         for name, value in losses.items():
