@@ -73,7 +73,7 @@ def test_images_show_the_meshes_in_the_fields_colours(generator):
 
 
 def test_deflation_pushes_what_is_seen_inward(generator):
-    """The gradient against rays that another library casts: the mean normal over all pixels, and none on hidden faces."""
+    """The gradient against rays that another library casts: the mean normal over all pixels, none on hidden faces."""
     import trimesh
 
     latents, cameras, side = generator.sample_latents(2, 3), _cameras(4), 48

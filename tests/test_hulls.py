@@ -1,5 +1,6 @@
 """Visual hulls against the objects that they are of, and the loss that holds an SDF against them."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -128,8 +129,22 @@ def test_legs_are_thin_and_the_middle_of_a_block_is_not():
     hull[0, 5, 5, 9:12] = 1
     thin = thin_voxels(hull)[0]
     leg = torch.zeros(12, 12, 12)
-    leg[4:7, 4:7, 8:12] = 1
+    leg[4:7, 4:7, 9:12] = 1
     assert thin.equal(leg)
+
+
+@given(
+    radii=st.lists(st.floats(4, 15), min_size=3, max_size=3),
+    power=st.sampled_from((2.0, 4.0, 20.0)),
+    turn=st.floats(0, math.pi),
+)
+def test_nothing_of_a_bulky_body_is_thin(radii: list[float], power: float, turn: float):
+    """Superellipsoids, from round ones to boxes with edges and corners."""
+    axis = torch.arange(41.0) - 20
+    x, y, z = torch.meshgrid(axis, axis, axis, indexing="ij")
+    x, y = math.cos(turn) * x - math.sin(turn) * y, math.sin(turn) * x + math.cos(turn) * y
+    body = sum((part / radius).abs() ** power for part, radius in zip((x, y, z), radii, strict=True)) <= 1
+    assert not thin_voxels(body.float()[None]).any()
 
 
 @given(count=st.integers(2, 30), size=st.floats(0.1, 2), seed=st.integers(0, 1000))

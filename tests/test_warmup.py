@@ -156,7 +156,9 @@ def test_deflation_makes_shapes_smaller(data: Path, tmp_path: Path):
     """Where nothing else asks for anything, shapes shrink from all sides that images show."""
     config = prepare_run(_config(data, tmp_path)).config
     images = ImageDataset(data, "train")
-    warmup = replace(config.warmup, losses={"mask": 0.0}, hull=HullConfig(weight=0.0), code_prior=0.0, random_interval=0)
+    warmup = replace(
+        config.warmup, losses={"mask": 0.0}, hull=HullConfig(weight=0.0), code_prior=0.0, random_interval=0
+    )
     config = replace(config, warmup_kimg=1.0, warmup=replace(warmup, deflation=1.0))
     state, stream = start(config, len(images.objects)), images.object_batches(4, 2, 0)
 

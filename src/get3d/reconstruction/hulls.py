@@ -71,11 +71,18 @@ def lattice(size: float, steps: int, device: torch.device) -> Float[Tensor, "p 3
 
 
 def thin_voxels(hull: Float[Tensor, "n m m m"]) -> Float[Tensor, "n m m m"]:
-    """1 at voxels of a hull that opening by a cube of 3 voxels removes, and next to them: where an object is thin."""
+    """1 where an object is thin: at voxels of a hull that opening by a cube of 3 voxels removes, and next to them.
+
+    Opening also takes the edges of bulk, which lie against what it leaves, so what lies there does not count.
+    """
     solid = (hull > 0.5).to(hull.dtype)[:, None]
-    eroded = -max_pool3d(-solid, 3, 1, 1)
-    opened = max_pool3d(eroded, 3, 1, 1)
-    return max_pool3d(solid * (1 - opened), 3, 1, 1)[:, 0]
+    opened = _dilated(-_dilated(-solid))
+    return _dilated(solid * (1 - _dilated(opened)))[:, 0]
+
+
+def _dilated(voxels: Float[Tensor, "n 1 m m m"]) -> Float[Tensor, "n 1 m m m"]:
+    """The largest of each voxel and its 26 neighbours."""
+    return max_pool3d(voxels, 3, 1, 1)
 
 
 class Hulls:
