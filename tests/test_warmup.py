@@ -1,6 +1,8 @@
 """The phase before the adversarial one: what its steps do, and that a run goes on through it as if never stopped."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,6 +228,20 @@ def test_a_run_starts_from_a_model_that_is_only_a_generator(data: Path, tmp_path
     assert run.initial_codes().styles[:, 1].equal(lone.mapping_texture.w_avg.expand(len(run.images.objects), -1))
     train(run.config, QUIET)
     assert statistics(tmp_path / "run")[-1]["cur_nimg"] == 40
+
+
+def test_a_released_model_goes_on_with_its_codes(data: Path, tmp_path: Path, uninterrupted: Path):
+    """docs/with_codes.py; codes of few objects are all along the components that a model holds."""
+    released = release(
+        ReleaseConfig(str(uninterrupted), out=tmp_path / "shared", title="discs", licence="CC0-1.0"), QUIET
+    )
+    script, path = Path(__file__).parents[1] / "docs" / "with_codes.py", tmp_path / "model.safetensors"
+    subprocess.run([sys.executable, script, released, "--data", data, "--out", path], check=True)
+    names = training_objects(uninterrupted)
+    assert training_objects(path) == names
+    want, found = (training_styles(source, names, torch.device("cpu")) for source in (uninterrupted, path))
+    torch.testing.assert_close(found.geometry, want.geometry, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(found.texture, want.texture, atol=1e-4, rtol=1e-3)
 
 
 def test_images_of_runs_before_are_counted(data: Path, tmp_path: Path, uninterrupted: Path):
