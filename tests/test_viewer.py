@@ -211,7 +211,8 @@ def test_on_a_phone_the_object_is_above_the_controls_and_all_of_it_is_seen(brows
     image = still(canvas)
     background = image[0, 0]
     assert (background.mean() > 200) == (scheme == "light")
-    there = np.abs(image.astype(int) - background).max(2) > 30
+    # More than the shadow of the panel below, less than dark legs before the dark scheme's background.
+    there = np.abs(image.astype(int) - background).max(2) > 15
     rows, columns = there.any(1), there.any(0)
     assert not rows[[0, -1]].any() and not columns[[0, -1]].any()
     assert rows.mean() > 0.5
