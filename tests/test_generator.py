@@ -25,6 +25,14 @@ def _cameras(n):
     return Cameras.sample(tiny.GENERATOR.cameras, n, tiny.seeded())
 
 
+def _rays(cameras, number, side):
+    """Origins and directions of the rays through the pixel centres of a camera's image, row by row."""
+    steps, extent = (torch.arange(side) + 0.5) / side * 2 - 1, math.tan(cameras.fov[number].item() / 2)
+    y, x = torch.meshgrid(-steps * extent, steps * extent, indexing="ij")
+    directions = torch.stack([x, y, -torch.ones_like(x)], dim=-1).view(-1, 3) @ cameras.rotations[number]
+    return cameras.positions[number].expand_as(directions).numpy(), directions.numpy()
+
+
 def test_a_seed_is_one_shape_however_many_are_asked_for(generator):
     four, later = generator.sample_latents(4, 10), generator.sample_latents(2, 12)
     assert torch.equal(four.geometry[2:], later.geometry)
@@ -54,15 +62,9 @@ def test_images_show_the_meshes_in_the_fields_colours(generator):
     meshes = generator.meshes(latents, psi=1.0)
     torch.testing.assert_close(images.mask, render_mask(meshes, cameras, side))
     field = generator.field(latents, psi=1.0)
-    steps = (torch.arange(side) + 0.5) / side * 2 - 1
     for number, mesh in enumerate(meshes.split()):
         body = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
-        extent = math.tan(cameras.fov[number].item() / 2)
-        y, x = torch.meshgrid(-steps * extent, steps * extent, indexing="ij")
-        local = torch.stack([x, y, -torch.ones_like(x)], dim=-1).view(-1, 3)
-        directions = local @ cameras.rotations[number]
-        origins = cameras.positions[number].expand_as(directions)
-        points, rays, _ = body.ray.intersects_location(origins.numpy(), directions.numpy(), multiple_hits=False)
+        points, rays, _ = body.ray.intersects_location(*_rays(cameras, number, side), multiple_hits=False)
         color = field.color(torch.from_numpy(points).float().expand(2, -1, -1))[number]
         drawn = images.rgb[number].flatten(1).t()[torch.from_numpy(rays)]
         close = (drawn - color).abs().amax(1) < 2e-2
@@ -83,18 +85,13 @@ def test_deflation_pushes_what_is_seen_inward(generator):
     shapes = replace(shapes, surfaces=replace(shapes.surfaces, meshes=meshes))
     shapes.seen_by(cameras, side).deflation().backward()
 
-    steps = (torch.arange(side) + 0.5) / side * 2 - 1
     for number, (mesh, gradient) in enumerate(
         zip(shapes.meshes.split(), vertices.grad.split(meshes.vertex_offsets.diff().tolist()), strict=True)
     ):
         body = trimesh.Trimesh(mesh.vertices.detach().numpy(), mesh.faces.numpy(), process=False)
         total, seen = torch.zeros(3), torch.zeros(len(mesh.vertices), dtype=torch.bool)
         for camera in (2 * number, 2 * number + 1):
-            extent = math.tan(cameras.fov[camera].item() / 2)
-            y, x = torch.meshgrid(-steps * extent, steps * extent, indexing="ij")
-            directions = torch.stack([x, y, -torch.ones_like(x)], dim=-1).view(-1, 3) @ cameras.rotations[camera]
-            origins = cameras.positions[camera].expand_as(directions)
-            _, _, hit = body.ray.intersects_location(origins.numpy(), directions.numpy(), multiple_hits=False)
+            _, _, hit = body.ray.intersects_location(*_rays(cameras, camera, side), multiple_hits=False)
             total += torch.from_numpy(body.face_normals[hit]).float().sum(0)
             seen[mesh.faces[torch.from_numpy(hit)].flatten()] = True
         torch.testing.assert_close(gradient.sum(0), total / (4 * side**2), rtol=0.02, atol=2e-3)

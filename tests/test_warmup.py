@@ -220,7 +220,7 @@ def test_a_run_starts_from_a_model_that_is_only_a_generator(data: Path, tmp_path
     run = prepare_run(config)
     assert run.remarks[0] == f"{tmp_path / 'lone'} knows no object of {data}: all begin as its mean"
     with pytest.raises(InputError, match=r"--warmup\.learns is texture.* knows only 0 of the 8 objects of"):
-        prepare_run(replace(config, warmup=replace(config.warmup, learns="texture", deflation=1.0)))
+        prepare_run(replace(config, warmup=replace(config.warmup, learns="texture")))
     state = start(run.config, len(run.images.objects))
     for generator in (state.generator, state.generator_ema):
         for name, tensor in generator.synthesis.state_dict().items():
