@@ -34,8 +34,7 @@ def main() -> None:
             parser.error(f"{source} does not hold the codes of the objects of one kind")
         if len(mapping.centers) != len(objects):
             parser.error(f"{source} learnt from {len(mapping.centers)} objects, {arguments.data} has {len(objects)}")
-        # The centers of `StylePrior` are drawn towards the mean.
-        codes.append(mapping.w_avg + mapping.centers @ mapping.directions[0] / (1 - mapping.bandwidth**2) ** 0.5)
+        codes.append(mapping.known_styles())
     tensors = with_prefix(WEIGHTS, load_weights(source)) | {f"{CODES}styles": torch.stack(codes, dim=1)}
     save_tensors(arguments.out, tensors, read_description(source) | {"training_objects": list(objects)})
 

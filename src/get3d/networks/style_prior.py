@@ -119,6 +119,17 @@ class PriorMapping(Mapping):
         self.centers *= ((1 - bandwidth**2) / (1 - self.bandwidth**2)) ** 0.5
         self.bandwidth = bandwidth
 
+    @torch.no_grad()
+    def known_styles(self) -> Float[Tensor, "n w"]:
+        """The styles that `fit` was given, along the axes, for a mapping without labels.
+
+        Raises:
+            ValueError: there are labels, or the bandwidth was 1, with which the known styles are not held.
+        """
+        if self.label_dim or self.bandwidth == 1:
+            raise ValueError("the known styles of one class are needed, and a bandwidth below 1")
+        return self.w_avg + self.centers @ self.directions[0] / (1 - self.bandwidth**2) ** 0.5
+
     def forward(self, z: Float[Tensor, "n z"], label: Int[Tensor, " n"] | None = None) -> Float[Tensor, "n w"]:
         """Styles of latents.
 
