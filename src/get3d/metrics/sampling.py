@@ -90,14 +90,21 @@ def _seen(meshes: MeshBatch, points: Float[Tensor, "p 3"], face: Int[Tensor, " p
         screen = torch.stack(
             [half + scale * screen[:, 0], half - scale * screen[:, 1], 2 + screen[:, 2]], dim=1
         ).float()
-        first = visible_faces(screen, meshes.faces, meshes.face_offsets, OUTER_RESOLUTION, OUTER_RESOLUTION)
-        place = points @ axes.T
-        column, row = half + scale * place[:, 0], half - scale * place[:, 1]
-        limit = OUTER_RESOLUTION - 1
-        hit = first[shape, row.long().clamp(0, limit), column.long().clamp(0, limit)].long()
+        # Most of the image is empty, so only what the shapes cover is drawn.
+        covered = screen[:, :2].nan_to_num().clamp(0, OUTER_RESOLUTION)
+        left, top = covered.amin(0).floor().int().tolist()
+        right, bottom = covered.amax(0).ceil().int().tolist()
+        columns, rows = max(right - left, 1), max(bottom - top, 1)
+        screen[:, :2] -= screen.new_tensor([left, top])
+        first = visible_faces(screen, meshes.faces, meshes.face_offsets, rows, columns)
+        hidden = torch.nonzero(~seen)[:, 0]
+        place = points[hidden] @ axes.T
+        column, row = half + scale * place[:, 0] - left, half - scale * place[:, 1] - top
+        hit = first[shape[hidden], row.long().clamp(0, rows - 1), column.long().clamp(0, columns - 1)].long()
         nearness = _nearness(screen[meshes.faces[hit.clamp_min(0)]], column, row)
         facing = (normals[hit.clamp_min(0)] @ axes[2]).abs() > FACING
-        seen |= (hit < 0) | (facing & ((hit == face) | (2 + place[:, 2] > nearness - tolerance)))
+        nearest = (hit == face[hidden]) | (2 + place[:, 2] > nearness - tolerance)
+        seen[hidden] = (hit < 0) | (facing & nearest)
     return seen
 
 
