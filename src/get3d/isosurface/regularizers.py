@@ -19,6 +19,9 @@ LARGEST_FLOATER = 0.05
 _LEAST_ANGLE = 0.01
 """Chord between normals below which the deviation is taken as quadratic."""
 
+_EDGE = 0.1
+"""Chord between normals that counts half of what it would if sharper ones were ripples, too: about 6°."""
+
 
 def floaters(sdf: Float[Tensor, "n v"], edges: Int[Tensor, "e 2"]) -> Float[Tensor, " n"]:
     """How much of a shape floats beside its largest component: the SDF there, over all vertices inside the shape.
@@ -58,13 +61,16 @@ def normal_consistency(meshes: MeshBatch) -> Float[Tensor, ""]:
     """Mean distance between the unit normals of a face and of its corners, over the surface: how rough it is.
 
     The distance is not squared, so that a few sharp edges cost less than ripples everywhere, as in total variation
-    (Rudin, Osher and Fatemi 1992).
+    (Rudin, Osher and Fatemi 1992), and what it costs is bounded, so that edges which are there pay little for being
+    sharper (Geman and Reynolds 1992, "Constrained Restoration and the Recovery of Discontinuities"): else the rims of
+    mouths are what it takes away first, by lids over them.
     """
     crosses = meshes.face_crosses()
     lengths = crosses.norm(dim=1, keepdim=True)
     normals = crosses / lengths.clamp(min=torch.finfo(crosses.dtype).tiny)
     squares = (meshes.vertex_normals()[meshes.faces] - normals[:, None]).square().sum(2)
-    deviation = ((squares + _LEAST_ANGLE**2).sqrt() - _LEAST_ANGLE).mean(1)
+    chord = (squares + _LEAST_ANGLE**2).sqrt() - _LEAST_ANGLE
+    deviation = (chord / (1 + chord / _EDGE)).mean(1)
     # Faces weigh by their area, but do not shrink to weigh less.
     weights = lengths[:, 0].detach()
     return (weights * deviation).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
