@@ -84,7 +84,7 @@ _PUBLISHED = {
     "motorbike-separate": _Published(80.0, 0.9, _USUAL, 100, separate=True),
 }
 
-_WHOLE = default_weights(sdf=0.1, floaters=10.0, normals=0.4)
+_WHOLE = default_weights(sdf=0.1, floaters=10.0, normals=1.0)
 """Regularisers of presets that learn by reconstruction only."""
 
 PRESETS = {
