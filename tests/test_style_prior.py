@@ -73,6 +73,22 @@ def test_small_noise_stays_near_the_known_styles():
     assert near < 0.4 * far
 
 
+@pytest.mark.parametrize("bandwidth", [0.2, 0.4, 0.9])
+def test_the_known_styles_come_back_along_the_axes(bandwidth: float):
+    styles = torch.randn(20, 6, generator=_seeded(0)) * torch.tensor([3.0, 2.0, 1.0, 0.5, 0.2, 0.1])
+    left, size, right = torch.linalg.svd(styles - styles.mean(0), full_matrices=False)
+    for axes in (2, 6):
+        along = styles.mean(0) + left[:, :axes] @ size[:axes].diag() @ right[:axes]
+        mapping = _mapping(styles, axes, 0.6)
+        mapping.narrow(bandwidth)
+        torch.testing.assert_close(mapping.known_styles(), along, atol=1e-4, rtol=1e-4)
+
+
+def test_a_gaussian_holds_no_known_styles():
+    with pytest.raises(ValueError, match="a bandwidth below 1"):
+        _mapping(torch.randn(20, 6, generator=_seeded(0)), 6, 1.0).known_styles()
+
+
 @pytest.mark.parametrize("bandwidth", [0.4, 1.0])
 def test_each_class_has_the_distribution_that_it_has_alone(bandwidth: float):
     """Also where one has fewer styles than there are axes."""

@@ -90,7 +90,7 @@ def _seen(meshes: MeshBatch, points: Float[Tensor, "p 3"], face: Int[Tensor, " p
         screen = torch.stack(
             [half + scale * screen[:, 0], half - scale * screen[:, 1], 2 + screen[:, 2]], dim=1
         ).float()
-        # Most of the image is empty, so only what the shapes cover is drawn.
+        # Most of the image is empty, so only what the shapes cover is drawn. Unused vertices may lie anywhere.
         covered = screen[:, :2].nan_to_num().clamp(0, OUTER_RESOLUTION)
         left, top = covered.amin(0).floor().int().tolist()
         right, bottom = covered.amax(0).ceil().int().tolist()
