@@ -40,10 +40,9 @@ KINDS = ("car", "chair", "vase")
 
 
 def save(image: Image.Image, name: str) -> None:
-    """Writes a PNG of 256 colours."""
-    path = IMAGES / name
-    with writing(path) as temporary:
-        image.convert("RGB").quantize(256, Image.Quantize.MEDIANCUT).save(temporary, optimize=True)
+    """Writes a PNG."""
+    with writing(IMAGES / name) as temporary:
+        image.convert("RGB").save(temporary, optimize=True)
 
 
 @contextmanager
