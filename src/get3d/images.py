@@ -18,7 +18,7 @@ class Images(TensorDataclass):
     """Images of shapes.
 
     Attributes:
-        rgb: [n, 3, r, r] in about [−1, 1]; the background is black.
+        rgb: [n, 3, r, r] in about [−1, 1], not darkened where a pixel is partly covered; the background is black.
         mask: [n, 1, r, r] in [0, 1], the covered share of each pixel.
         empty: [n] whether the shape has no surface; the image then shows a placeholder.
     """

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import normalize
+from torch.nn.functional import avg_pool2d, normalize
 from torch.profiler import record_function
 
 from get3d import spans
@@ -137,6 +137,21 @@ class Shapes:
         return Seen(self, meshes, number, cameras, fragments)
 
 
+def _with_edges(
+    rgb: Float[Tensor, "b 3 r r"], fragments: Fragments, mask: Float[Tensor, "b 1 r r"]
+) -> Float[Tensor, "b 3 r r"]:
+    """Images whose partly covered pixels have a colour, too, as those of datasets do.
+
+    Where the centre of such a pixel is not covered, it is the mean of the colours of its covered neighbours.
+    """
+    covered = fragments.covered
+    weight = covered.to(rgb.dtype)
+    sums = avg_pool2d(torch.cat([rgb.masked_fill(~covered, 0.0), weight], dim=1), 3, stride=1, padding=1)
+    near = sums[:, 3:]
+    edge = ~covered & (mask > 0) & (near > 0)
+    return torch.where(edge, sums[:, :3] / near.clamp(min=1e-6), rgb)
+
+
 @dataclass(frozen=True)
 class Seen:
     """What cameras see of shapes.
@@ -167,7 +182,7 @@ class Seen:
                 points = interpolate(meshes.vertices, meshes.faces, fragments)
             shape = fragments.shape if self.number is None else self.number.index_select(0, fragments.shape)
             values = self.shapes.fields.texture.at_packed(points, shape)
-            rgb = fragments.scatter(self._colors(values, points, light, turn), BACKGROUND)
+            rgb = _with_edges(fragments.scatter(self._colors(values, points, light, turn), BACKGROUND), fragments, mask)
         return Images(rgb, mask, meshes.empty)
 
     def deflation(self) -> Float[Tensor, ""]:
