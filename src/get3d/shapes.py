@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import avg_pool2d, normalize
+from torch.nn.functional import normalize
 from torch.profiler import record_function
 
 from get3d import spans
@@ -144,12 +144,19 @@ def _with_edges(
 
     Where the centre of such a pixel is not covered, it is the mean of the colours of its covered neighbours.
     """
-    covered = fragments.covered
-    weight = covered.to(rgb.dtype)
-    sums = avg_pool2d(torch.cat([rgb.masked_fill(~covered, 0.0), weight], dim=1), 3, stride=1, padding=1)
-    near = sums[:, 3:]
-    edge = ~covered & (mask > 0) & (near > 0)
-    return torch.where(edge, sums[:, :3] / near.clamp(min=1e-6), rgb)
+    covered, r = fragments.covered.flatten(), fragments.resolution
+    pixel = ((mask.flatten() > 0) & ~covered).nonzero()
+    step = torch.arange(-1, 2, device=rgb.device)
+    # At the border of an image a neighbour that it does not have is one that it has, or the pixel itself.
+    row = (pixel // r % r + step).clamp(0, r - 1)
+    column = (pixel % r + step).clamp(0, r - 1)
+    near = (pixel // r**2 * r**2)[:, None] + r * row[:, :, None] + column[:, None]
+    weight = covered[near].to(rgb.dtype).flatten(1)
+    colors = rgb.permute(0, 2, 3, 1).flatten(0, 2)
+    mean = (colors[near.flatten(1)] * weight[:, :, None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1)
+    known = weight.any(1)
+    filled = colors.index_copy(0, pixel[known, 0], mean[known])
+    return filled.unflatten(0, (-1, r, r)).permute(0, 3, 1, 2)
 
 
 @dataclass(frozen=True)
