@@ -154,8 +154,7 @@ def _with_edges(
     weight = covered[near].to(rgb.dtype).flatten(1)
     colors = rgb.permute(0, 2, 3, 1).flatten(0, 2)
     mean = (colors[near.flatten(1)] * weight[:, :, None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1)
-    known = weight.any(1)
-    filled = colors.index_copy(0, pixel[known, 0], mean[known])
+    filled = colors.index_copy(0, pixel[:, 0], mean.where(weight.any(1, keepdim=True), BACKGROUND))
     return filled.unflatten(0, (-1, r, r)).permute(0, 3, 1, 2)
 
 
