@@ -53,7 +53,7 @@ from get3d.training.loop import start, train, train_step  # noqa: E402
 from get3d.training.update import finish_step, update  # noqa: E402
 
 DEVICE = str(shadow.SHADOW)
-SYNCHRONISATIONS, OPERATIONS = 10, 8000
+SYNCHRONISATIONS, OPERATIONS = 11, 8000
 """Of an adversarial step of `demo` in both phases, without R1 and floaters."""
 
 OF_FLOATERS = 7
