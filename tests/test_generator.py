@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from torch.nn.functional import avg_pool2d
+from torch.nn.functional import avg_pool2d, max_pool2d
 
 import tiny
 from get3d.cameras import Cameras
@@ -73,9 +73,13 @@ def test_images_show_the_meshes_in_the_fields_colours(generator):
         drawn = images.rgb[number].flatten(1).t()[torch.from_numpy(rays)]
         close = (drawn - color).abs().amax(1) < 2e-2
         assert close.float().mean() > 0.97
-        missed = images.mask[number].flatten() == 0
-        assert missed.any()
-        assert (images.rgb[number].flatten(1).t()[missed] == -1).all()
+        hit = torch.zeros(side * side)
+        hit[torch.from_numpy(rays)] = 1.0
+        # What rays just miss may be partly covered.
+        beyond = max_pool2d(hit.view(1, side, side), 3, stride=1, padding=1).flatten() == 0
+        for missed, least in ((beyond, 0.97), (images.mask[number].flatten() == 0, 1.0)):
+            assert missed.any()
+            assert (images.rgb[number].flatten(1).t()[missed] == -1).all(1).float().mean() >= least
 
 
 class Ripples(PlaneTexture):
