@@ -80,9 +80,9 @@ def test_a_smooth_surface_deviates_as_a_plain_loop_says():
     total = weight = 0.0
     for face, cross in zip(batch.faces.tolist(), crosses, strict=True):
         area = np.linalg.norm(cross)
-        normals = [at_vertex[v] / np.linalg.norm(at_vertex[v]) for v in face]
-        chords = [math.hypot(np.linalg.norm(normal - cross / area), 0.01) - 0.01 for normal in normals]
-        total += area * np.mean([chord / (1 + chord / 0.1) for chord in chords])
+        around = sum(at_vertex[v] / np.linalg.norm(at_vertex[v]) for v in face)
+        chord = math.hypot(np.linalg.norm(around / np.linalg.norm(around) - cross / area), 0.01) - 0.01
+        total += area * chord / (1 + chord / 0.1)
         weight += area
     assert normal_consistency(batch).item() == pytest.approx(total / weight)
 
@@ -101,6 +101,25 @@ def test_ripples_cost_more_than_edges_and_flat_surfaces_nothing():
     assert of((x - 4).abs()) < of(0.5 * (x % 2))
     # What is an edge already pays little for being sharper, or an open mouth would be dearer than a lid.
     assert of((x - 4).abs()) < of(3 * (x - 4).abs()) < 1.2 * of((x - 4).abs())
+
+
+def test_what_only_bends_costs_less_than_what_ripples():
+    """A cylinder of radius 0.1, and a flat plate whose ripples turn its faces by as much."""
+    side, around = 0.015, 2 * math.asin(0.015 / 0.2)
+    corners = torch.cartesian_prod(*[torch.arange(24, dtype=torch.float64)] * 2)
+    number = torch.arange(24 * 24).view(24, 24)
+    a, b, c, d = (n.flatten() for n in (number[:-1, :-1], number[1:, :-1], number[1:, 1:], number[:-1, 1:]))
+    faces = torch.cat([torch.stack([a, b, c], 1), torch.stack([a, c, d], 1)])
+    along = side * corners[:, 1]
+    bent = torch.stack([0.1 * (around * corners[:, 0]).sin(), along, 0.1 * (around * corners[:, 0]).cos()], 1)
+    # Each strip is tilted by half the turn, to one side and to the other.
+    x, height = side * math.cos(around / 2) * corners[:, 0], side * math.sin(around / 2) * (corners[:, 0] % 2)
+    rippled = torch.stack([x, along, height], 1)
+    bends, ripples = (
+        normal_consistency(MeshBatch.from_meshes([Mesh(vertices, faces)])).item() for vertices in (bent, rippled)
+    )
+    # Each corner by itself would deviate by as much in both.
+    assert bends < 0.5 * ripples
 
 
 def test_roughness_falls_by_its_gradient():

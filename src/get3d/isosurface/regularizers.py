@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from get3d.isosurface.signs import find, look_up, offsets, pack
 from get3d.isosurface.surfaces import Surfaces
@@ -58,19 +59,21 @@ def floaters(sdf: Float[Tensor, "n v"], edges: Int[Tensor, "e 2"]) -> Float[Tens
 
 
 def normal_consistency(meshes: MeshBatch) -> Float[Tensor, ""]:
-    """Mean distance between the unit normals of a face and of its corners, over the surface: how rough it is.
+    """How rough surfaces are: mean distance between the unit normals of a face and of its surroundings.
 
-    The distance is not squared, so that a few sharp edges cost less than ripples everywhere, as in total variation
-    (Rudin, Osher and Fatemi 1992), and what it costs is bounded, so that edges which are there pay little for being
-    sharper (Geman and Reynolds 1992, "Constrained Restoration and the Recovery of Discontinuities"): else the rims of
-    mouths are what it takes away first, by lids over them.
+    The latter is the mean of the normals at the corners, so that a surface which only bends, such as the inside of a
+    narrow neck, costs little, as it would not if each corner was compared. The distance is not squared, so that a few
+    sharp edges cost less than ripples everywhere, as in total variation (Rudin, Osher and Fatemi 1992), and what it
+    costs is bounded, so that edges which are there pay little for being sharper (Geman and Reynolds 1992, "Constrained
+    Restoration and the Recovery of Discontinuities"): else the rims of mouths are what it takes away first, by lids
+    over them.
     """
     crosses = meshes.face_crosses()
     lengths = crosses.norm(dim=1, keepdim=True)
     normals = crosses / lengths.clamp(min=torch.finfo(crosses.dtype).tiny)
-    squares = (meshes.vertex_normals()[meshes.faces] - normals[:, None]).square().sum(2)
-    chord = (squares + _LEAST_ANGLE**2).sqrt() - _LEAST_ANGLE
-    deviation = (chord / (1 + chord / _EDGE)).mean(1)
+    around = normalize(meshes.vertex_normals()[meshes.faces].sum(1), dim=1)
+    chord = ((around - normals).square().sum(1) + _LEAST_ANGLE**2).sqrt() - _LEAST_ANGLE
+    deviation = chord / (1 + chord / _EDGE)
     # Faces weigh by their area, but do not shrink to weigh less.
     weights = lengths[:, 0].detach()
     return (weights * deviation).sum() / weights.sum().clamp(min=torch.finfo(weights.dtype).tiny)
