@@ -4,7 +4,7 @@ For each of some training objects: the share of points of its outer surface that
 reconstruction; then 1-NNA-CD against 40 held-out objects of the objects, of their reconstructions, and of the objects
 without those points.
 
-    python benchmarks/warm/missing.py --data data/car-round --run runs/car-long
+    python benchmarks/warm/missing.py --data data/car-round --run runs/car-shown
 """
 
 import argparse
@@ -16,7 +16,6 @@ import warp as wp
 from get3d.assets.loading import load_asset
 from get3d.checkpoints.model import load, training_objects, training_styles
 from get3d.datasets.index import Listing, read
-from get3d.latents import Styles
 from get3d.meshes import MeshBatch
 from get3d.metrics.point_clouds import chamfer_distance, nearest_neighbour_accuracy
 from get3d.metrics.sampling import in_unit_cube, sample_outer_surface
@@ -32,6 +31,7 @@ def closest(mesh: wp.uint64, points: wp.array(dtype=wp.vec3), found: wp.array(dt
 
 
 def distances_to(mesh: MeshBatch, points: torch.Tensor) -> torch.Tensor:
+    """The distance of each point [p, 3] from the surface of one mesh: [p]."""
     faces = wp.from_torch(mesh.faces.int().flatten().contiguous())
     body = wp.Mesh(wp.from_torch(mesh.vertices.float().contiguous(), dtype=wp.vec3), faces)
     found = wp.zeros(len(points), dtype=wp.vec3, device="cpu")
@@ -41,6 +41,7 @@ def distances_to(mesh: MeshBatch, points: torch.Tensor) -> torch.Tensor:
 
 
 def real(data: Path, listing: Listing, name: str) -> MeshBatch:
+    """The mesh that an object of a dataset was drawn from, its longest side 1."""
     folder = data / "meshes"
     loaded = load_asset(folder / f"{name}.glb", folder, scale=listing.scale, centred=False, maps=True)
     return in_unit_cube(MeshBatch.from_meshes([loaded.asset.mesh]))
@@ -70,8 +71,7 @@ def main() -> None:
     sets: dict[str, list[torch.Tensor]] = {"objects": [], "reconstructions": [], "objects without what is missing": []}
     missing = 0.0
     for number, name in enumerate(names):
-        own = Styles(styles.geometry[number : number + 1], styles.texture[number : number + 1])
-        made = in_unit_cube(generator.extract(generator.fields(own)).meshes)
+        made = in_unit_cube(generator.meshes(styles[number]))
         points = points_of(real(args.data, listing, name), 2 * POINTS, random)
         near = distances_to(made, points) < args.far
         missing += 1 - float(near.float().mean())
