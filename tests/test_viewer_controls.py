@@ -103,7 +103,7 @@ def test_views_and_directions_of_the_page(browser, tmp_path):
         at_corners = srgb_to_linear((mesh.normals + 1) / 2)
         as_colors = replace(Asset.of(replace(colors, textures=white)), colors=at_corners)
         of_corners = _expected(as_colors, generator.config.cameras)[0][:, inside]
-        # Of the colours of normals, the curve cannot give bright greens.
+        # Of the colours of normals, the curve gives no bright greens.
         displayed = 255 * _through_page(bytes_to_unit(of_corners.T)).T
         assert (normals - displayed).abs().mean() < 5
         given = (displayed - of_corners).abs().amax(0) < 5
@@ -301,6 +301,18 @@ def test_colours_come_through_the_tone_curve_as_they_are():
     for tint in ([1.0, 1.0, 1.0], [1.0, 0.8, 0.6], [0.5, 0.7, 0.8]):
         color = level * torch.tensor(tint)
         assert (_through_page(color) - color).abs().max() < 0.02
+
+
+def test_colours_that_the_tone_curve_cannot_give_keep_their_hue():
+    """Those of normals, of all directions: up is a bright green."""
+    directions = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    color = (torch.nn.functional.normalize(directions, dim=1) + 1) / 2
+    displayed = _through_page(color)
+    wanted = srgb_to_linear(color)
+    share = (srgb_to_linear(displayed) * wanted).sum(1, keepdim=True) / wanted.square().sum(1, keepdim=True)
+    assert (linear_to_srgb(share * wanted) - displayed).abs().max() < 0.04
+    assert share.min() > 0.5 and share.max() < 1.05
+    assert (share > 0.95).double().mean() > 0.7
 
 
 def test_every_map_can_be_shown_also_one_without_a_texture(studio):

@@ -112,18 +112,38 @@ _BRIGHTEST = 0.95
 """The curve reaches 1 only in the limit of infinite light."""
 _GAIN = 5.0
 """Factor on the light of colours in files, so that the whole range of the curve can be undone."""
+_LEAST = 0.002
+"""Light below 0 that is too little to see."""
+_BISECTIONS = 8
 
 
 def untoned(color: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
-    """Colours (sRGB, 0 to 1) that a page displays as the given ones if it multiplies their light by `_GAIN`."""
-    light = srgb_to_linear(color.double()).clamp(max=_BRIGHTEST)
+    """Colours (sRGB, 0 to 1) that a page displays as the given ones if it multiplies their light by `_GAIN`.
+
+    The curve has no bright saturated greens and oranges: those become as dark as they must be to keep their hue.
+    """
+    wanted = srgb_to_linear(color.double()).clamp(max=_BRIGHTEST)
+    light = _before_curve(wanted)
+    beyond = (light < -_LEAST).any(-1)
+    # Bisect for the brightest within reach. Less than half the light would be worse than pure colours that are pale.
+    hues = wanted[beyond]
+    low, high = hues.new_full((len(hues), 1), 0.5), hues.new_ones(len(hues), 1)
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        within = (_before_curve(middle * hues) >= -_LEAST).all(-1, keepdim=True)
+        low, high = torch.where(within, middle, low), torch.where(within, high, middle)
+    light[beyond] = _before_curve(low * hues)
+    return linear_to_srgb((light / _GAIN).clamp(0, 1)).to(color.dtype)
+
+
+def _before_curve(light: Float[Tensor, "*n 3"]) -> Float[Tensor, "*n 3"]:
+    """What the curve makes the given light of; negative for colours that it cannot give."""
     y = (light @ torch.linalg.inv(light.new_tensor(_FROM_ACES)).T).clamp(0, 1)
     # y = (v (v + a) - b) / (v (c v + d) + e), solved for v.
     a, b, c, d, e = 0.0245786, 0.000090537, 0.983729, 0.4329510, 0.238081
     square, linear, rest = 1 - c * y, a - d * y, -b - e * y
     v = (-linear + (linear**2 - 4 * square * rest).sqrt()) / (2 * square)
-    light = v @ torch.linalg.inv(light.new_tensor(_TO_ACES)).T / _EXPOSURE
-    return linear_to_srgb((light / _GAIN).clamp(0, 1)).to(color.dtype)
+    return v @ torch.linalg.inv(light.new_tensor(_TO_ACES)).T / _EXPOSURE
 
 
 def _as_color(normals: Float[Tensor, "v 3"]) -> Float[Tensor, "v 3"]:
