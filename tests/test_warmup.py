@@ -137,7 +137,7 @@ def test_random_shapes_are_held_every_few_steps(data: Path, tmp_path: Path):
     """What has no weight but the surfaces of random shapes moves the networks then, and only then."""
     config = prepare_run(_config(data, tmp_path)).config
     images = ImageDataset(data, "train")
-    objective = replace(config.objective, regularizers={"sdf": 0.0, "floaters": 1.0, "normals": 1.0})
+    objective = replace(config.objective, regularizers={"sdf": 0.0, "floaters": 1.0, "gaps": 1.0, "normals": 1.0})
     warmup = replace(config.warmup, losses={"color": 0.0}, code_prior=0.0, random_interval=3)
     config = replace(config, warmup_kimg=1.0, warmup=warmup, objective=objective)
     state, stream = start(config, len(images.objects)), images.object_batches(4, 2, 0)
@@ -146,9 +146,9 @@ def test_random_shapes_are_held_every_few_steps(data: Path, tmp_path: Path):
         state.sums.clear()
         warmup_step(state, next(stream), config)
         held.append("random/normals" in state.sums)
-        assert ("random/floaters" in state.sums) == held[-1]
+        assert ("random/floaters" in state.sums) == ("random/gaps" in state.sums) == held[-1]
         assert "surface/normals" in state.sums
-        assert "surface/floaters" not in state.sums
+        assert not {"surface/floaters", "surface/gaps"} & state.sums.keys()
     assert held == [True, False, False, True, False, False, True]
     prior = state.generator.mapping_geometry
     assert prior.centers.abs().sum() > 0

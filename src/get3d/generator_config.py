@@ -30,7 +30,7 @@ REGULARIZERS: dict[IsosurfaceName, dict[str, float]] = {
 }
 """The regularisers of each isosurface, with their default weights in training."""
 
-SHARED_REGULARIZERS = {"floaters": 0.0, "normals": 0.0}
+SHARED_REGULARIZERS = {"floaters": 0.0, "gaps": 0.0, "normals": 0.0}
 """Those of every isosurface, with their default weights."""
 
 MaterialsName = Literal["color", "base_color", "pbr"]

@@ -10,7 +10,7 @@ from get3d.isosurface.methods import (
     IsosurfaceName,
     MarchingTetrahedra,
 )
-from get3d.isosurface.regularizers import SURFACE_REGULARIZERS, floaters, normal_consistency, regularizers_of
+from get3d.isosurface.regularizers import SURFACE_REGULARIZERS, floaters, gaps, normal_consistency, regularizers_of
 from get3d.isosurface.surfaces import Surfaces
 from get3d.isosurface.tetrahedra import (
     TetrahedralGrid,
@@ -35,6 +35,7 @@ __all__ = [
     "TetrahedralGrid",
     "flexicubes",
     "floaters",
+    "gaps",
     "marching_tetrahedra",
     "normal_consistency",
     "regularizers_of",

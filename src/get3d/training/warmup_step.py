@@ -112,8 +112,10 @@ def warmup_step(
         note("codes/mean_square", spread)
         loss = sum(losses.values(), warmup.code_prior * spread)
         if whole:
-            # A leg that is still in beads would be eaten before its images make it grow together.
-            regularizers = regularizers_of(surfaces, config.objective.regularizers | {"floaters": 0.0})
+            # Their images say what is joined: a leg that is still in beads would be eaten before it grows together, and
+            # what is of several pieces would be bent until they touch.
+            weights = config.objective.regularizers | {"floaters": 0.0, "gaps": 0.0}
+            regularizers = regularizers_of(surfaces, weights)
             for name, value in regularizers.items():
                 note(f"surface/{name}", value)
             loss = loss + surface_loss(regularizers, config.objective)
