@@ -39,7 +39,8 @@ class ObjectiveConfig:
             silhouettes are not judged.
         regularizers: weights of the surface regularisers by name: "sdf" penalises sign changes along grid edges,
             "floaters" small pieces of random shapes that are not joined to the largest one, "gaps" the distance of
-            larger pieces of random shapes to it, "normals" rough surfaces; FlexiCubes also has "deviation" (L_dev) and "weights" (the mean square of its raw weights).
+            larger pieces of random shapes to it, "normals" rough surfaces; FlexiCubes also has "deviation" (L_dev) and
+            "weights" (the mean square of its raw weights).
     """
 
     r1_gamma: Annotated[float, Range(0)] = 40.0
