@@ -6,6 +6,7 @@ from pathlib import Path
 import jaxtyping
 import pytest
 import torch
+from hypothesis import settings
 
 SOURCE = Path(importlib.util.find_spec("get3d").origin).parent
 
@@ -17,6 +18,10 @@ def _module_names() -> list[str]:
 
 
 jaxtyping.install_import_hook(_module_names(), "beartype.beartype")
+
+# Slow machines are no failures.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 FIXTURES = Path(__file__).parent / "fixtures"
 

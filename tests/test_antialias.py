@@ -120,7 +120,7 @@ def test_gradients_agree_with_differences_of_large_images(name):
         assert (motion.grad - expected).norm() < tolerance * expected.norm()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**31), st.integers(1, 40))
 def test_stays_between_nothing_and_everything(seed, resolution):
     meshes = random_meshes(3, seed)
@@ -133,7 +133,7 @@ def test_stays_between_nothing_and_everything(seed, resolution):
     assert vertices.grad.isfinite().all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31))
 def test_rows_and_columns_of_steep_and_flat_bands(seed):
     """Bands that cross the image upright are measured exactly by rows, lying bands by columns, however thin."""

@@ -428,7 +428,7 @@ steps = st.tuples(st.sampled_from(sorted(MODES)), st.sampled_from(sorted(CALLS))
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(order=st.lists(steps, min_size=2, max_size=6), learning=st.booleans())
 def test_modes_in_any_order_leave_no_trace(generator, order, learning):
     """Each call gives what a generator that was never called before gives."""

@@ -141,7 +141,7 @@ def test_asks_for_bounded_numbers_of_points_and_no_gradient() -> None:
     assert sum(sizes) > 400_000
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(16, 400))
 def test_any_size_is_possible(resolution: int) -> None:
     texture = baked(unwrapped_torus(), ripples, resolution)

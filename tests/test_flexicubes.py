@@ -120,7 +120,7 @@ def test_grid_refuses_to_be_empty(resolution, size):
 
 
 @pytest.mark.slow
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(seed=st.integers(0, 2**31))
 def test_random_fields_give_closed_outward_manifolds(seed):
     """A thousand fields in all, each extracted in both ways."""
@@ -136,7 +136,7 @@ def test_random_fields_give_closed_outward_manifolds(seed):
             assert signed_volume(mesh.vertices, mesh.faces) > 0
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(seed=st.integers(0, 2**31), shapes=st.integers(1, 10), training=st.booleans())
 def test_agrees_with_the_plain_version(seed, shapes, training):
     grid = CubeGrid(7)

@@ -48,7 +48,7 @@ def test_look_at_is_what_our_cameras_are():
     assert np.allclose(look_at(degrees)[:, 2], cameras.positions.numpy(), atol=1e-12)
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.integers(0, 10**6), st.floats(0.01, 100.0))
 def test_the_sphere_is_found_in_any_world(seed, scale):
     degrees = drawn(12, seed)

@@ -27,7 +27,7 @@ def test_a_way_begins_and_ends_with_its_ends():
     torch.testing.assert_close(way.texture, torch.cat([end.texture, start.texture]))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(first=st.integers(0, 1000), second=st.integers(0, 1000), share=st.floats(0, 1, width=32))
 def test_a_share_of_the_way_is_that_share_of_the_angle_and_no_shorter_than_the_ends(first, second, share):
     start, end = _random(1, first), _random(1, second)

@@ -35,7 +35,7 @@ def _spread(x: Tensor) -> Tensor:
 
 
 @given(channels=st.integers(1, 5), height=st.integers(2, 9), width=st.integers(2, 9), padding=st.integers(1, 3))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_resampling_is_zero_insertion_and_the_filter(channels: int, height: int, width: int, padding: int) -> None:
     x = _random(2, channels, height, width)
     torch.testing.assert_close(layers.blur(x, padding), _filtered(x, padding, padding))

@@ -71,7 +71,7 @@ def test_an_epoch_shows_every_image_once_and_epochs_differ(images):
     assert not torch.equal(epochs[0], other[:, 0, 8, 8])
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(position=st.integers(0, 100), batch=st.integers(1, 30), first=st.integers(1, 30))
 def test_a_stream_goes_on_at_any_position(images, position, batch, first):
     """Whatever was the batch size before, the images from a position on are the same."""

@@ -24,7 +24,7 @@ def _rows(points: int, k: int, rows: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 @given(points=st.integers(0, 20), k=st.integers(1, 12), rows=st.integers(1, 30))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_weighted_rows_and_their_gradient(points: int, k: int, rows: int) -> None:
     table, index, weights = _rows(points, k, rows)
     inputs = table.requires_grad_(), weights.requires_grad_()

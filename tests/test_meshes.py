@@ -19,7 +19,7 @@ def assert_same(one: Mesh, other: Mesh) -> None:
     torch.testing.assert_close(one.faces, other.faces, atol=0, rtol=0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(counts, st.integers(0, 1000))
 def test_split_gives_back_what_was_packed(counts, seed):
     generator = torch.Generator().manual_seed(seed)
@@ -30,7 +30,7 @@ def test_split_gives_back_what_was_packed(counts, seed):
         assert_same(one, other)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(counts, st.lists(st.integers(0, 4), max_size=6), st.integers(0, 1000))
 def test_select_gives_the_chosen_meshes(counts, chosen, seed):
     generator = torch.Generator().manual_seed(seed)

@@ -227,7 +227,7 @@ def test_extreme_bytes_give_the_greatest_distance(device):
     assert light_field_distance(blank.to(device), full.to(device)).tolist() == [[147_900]]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.integers(0, 4), st.integers(1, 5))
 def test_distances_are_symmetric_and_independent_of_blocks(seed, rows, columns):
     a, b = random_descriptors(rows, seed), random_descriptors(columns, seed + 1)

@@ -109,7 +109,7 @@ def test_a_shape_with_one_thin_wing():
     assert found.thin == pytest.approx(2 * 0.8 / (2 * 0.8 + 2 * (0.8 + 0.5 + 0.4)), abs=0.03)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.floats(0.05, 3), st.floats(0.05, 3), st.floats(0.05, 3.0))
 def test_angles_and_aspect_of_a_triangle(a, b, angle):
     c = (a * a + b * b - 2 * a * b * torch.cos(torch.tensor(angle, dtype=torch.float64))).sqrt().item()

@@ -42,7 +42,7 @@ def text(faces, vertices=(), end="\n") -> bytes:
     return "".join(line + end for line in lines).encode()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     ROWS,
     st.lists(st.tuples(st.floats(-9, 9, width=32), st.integers(0, 255)), max_size=9),

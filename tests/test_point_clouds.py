@@ -32,7 +32,7 @@ def test_chamfer_is_that_of_a_kd_tree(device):
     assert found.shape == (4, 3)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 70), st.integers(1, 70), st.integers(0, 2**32), st.booleans())
 def test_chamfer_of_any_number_of_points(p, q, seed, coarse):
     a, b = clouds(2, p, seed), clouds(3, q, seed + 1)

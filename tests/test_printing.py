@@ -70,7 +70,7 @@ def test_what_was_right_stays_right(tmp_path: Path) -> None:
     assert found == {(0, 1, 0), (3, 1, 0), (0, 1, 2), (0, 0, 0)}
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(size=st.floats(1e-3, 1e5))
 def test_any_size_is_closed_and_as_long_as_asked(tmp_path_factory: pytest.TempPathFactory, size: float) -> None:
     path = tmp_path_factory.mktemp("sized") / "ball.stl"

@@ -26,7 +26,7 @@ def to_batch(scene: trimesh.Trimesh) -> MeshBatch:
     return MeshBatch.from_meshes([Mesh(vertices, torch.tensor(scene.faces))])
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 2**31))
 def test_sees_what_the_plain_version_sees(seed):
     """Also where edges and vertices hit pixel centres, in images that cut triangles off, and of degenerate faces."""
@@ -44,7 +44,7 @@ def test_sees_what_the_plain_version_sees(seed):
     torch.testing.assert_close(seen[2].long(), torch.where(second >= 0, second + 10, -1))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**31), st.booleans())
 def test_draws_each_pixel_of_a_tessellation_once(seed, on_centres):
     """Whichever faces are nearer, the same faces are seen: none is drawn over another, and no pixel is left out."""

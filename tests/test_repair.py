@@ -93,7 +93,7 @@ def test_a_mesh_without_faces_comes_back_empty() -> None:
     assert fixed.vertices.shape == (0, 3)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.integers(0, 2**32), st.sampled_from([12, 20, 28]))
 def test_blocks_of_random_cells_become_manifold(seed: int, solid: int) -> None:
     """Boxes of a 4 × 4 × 4 board: they meet at edges and corners in every way there is."""

@@ -37,7 +37,7 @@ def plain(pixels, resolution):
     return out
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(arrays(np.uint8, (4, 16, 16)), st.sampled_from([1, 2, 4, 8, 16]))
 def test_the_mean_of_light_that_is_seen(pixels, resolution):
     found = reduced(pixels, resolution)

@@ -26,7 +26,7 @@ def test_stays_within_the_budget_and_close_to_the_shape(faces: int) -> None:
     assert distance.max() < 0.03
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.integers(0, 2**32), st.integers(50, 8000))
 def test_wild_shapes_stay_closed_manifold_and_outward(seed: int, faces: int) -> None:
     mesh = sponge(seed)

@@ -39,7 +39,7 @@ def test_a_share_of_zero_keeps_everything():
     assert without_small_components(batch, 0.0) is batch
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(
         st.lists(st.integers(1, 20).map(lambda n: n / 20), min_size=1, max_size=4, unique=True), min_size=1, max_size=4

@@ -21,7 +21,7 @@ def _mapping(styles: torch.Tensor, components: int, bandwidth: float, z_dim: int
     return mapping
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     centers=st.lists(st.floats(-3, 3), min_size=1, max_size=6),
     bandwidth=st.floats(0.2, 1),

@@ -110,7 +110,7 @@ def test_grid_refuses_to_be_empty(resolution, size):
         TetrahedralGrid(resolution, size)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(seed=st.integers(0, 2**31), shapes=st.integers(1, 10), resolution=st.integers(4, 9))
 def test_random_fields_give_closed_outward_surfaces(seed, shapes, resolution):
     grid = TetrahedralGrid(resolution)
@@ -123,7 +123,7 @@ def test_random_fields_give_closed_outward_surfaces(seed, shapes, resolution):
             assert signed_volume(mesh.vertices, mesh.faces) > 0
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**31), shapes=st.integers(1, 20))
 def test_agrees_with_the_textbook(seed, shapes):
     grid = TetrahedralGrid(6)

@@ -1,7 +1,7 @@
 """Indices of their own: each corner keeps its position, place and normal, whatever is equal."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from get3d.export import TexturedMesh
@@ -17,7 +17,6 @@ def scattered(vertices: int, faces: int, seed: int) -> TexturedMesh:
     return TexturedMesh(positions, torch.randint(0, vertices, (faces, 3), generator=generator), normals, uv, {})
 
 
-@settings(deadline=None)
 @given(st.integers(3, 12), st.integers(1, 20), st.integers(0, 2**31))
 def test_corners_keep_what_they_have(vertices: int, faces: int, seed: int) -> None:
     textured = scattered(vertices, faces, seed)

@@ -14,7 +14,7 @@ from get3d.networks.layers import ModulatedConv
 SIDES = st.integers(1, 9).map(lambda n: 4 * n)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 3), st.integers(1, 7), st.integers(1, 5), SIDES, SIDES, st.integers(0, 2**31))
 def test_it_is_the_convolution(n, inputs, outputs, height, width, seed):
     generator = torch.Generator().manual_seed(seed)

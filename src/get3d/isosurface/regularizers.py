@@ -137,20 +137,19 @@ def _pieces(sdf: Float[Tensor, "n v"], edges: Int[Tensor, "e 2"]) -> _Pieces:
     shapes, count = sdf.shape
     positive = pack(sdf > 0)
     low, high = edges.unbind(1)
-    starts, ends = look_up(positive, low), look_up(positive, high)
-    inside, joining = find(positive), find(starts & ends)
+    inside, touching = find(positive), find(look_up(positive, low) | look_up(positive, high))
     at = inside.shape * count + inside.element
-    # Only the numbers of vertices inside are ever read, so the rest need no value.
-    number = torch.empty(shapes * count, dtype=torch.int64, device=sdf.device)
+    number = torch.full((shapes * count,), -1, device=sdf.device)
     number[at] = torch.arange(len(at), device=sdf.device)
-
-    def numbers(edges: Found, vertices: Int[Tensor, " e"]) -> Int[Tensor, " k"]:
-        return number[edges.shape * count + vertices.index_select(0, edges.element)]
-
-    components = joined(len(at), numbers(joining, low).cpu().numpy(), numbers(joining, high).cpu().numpy())
+    start, end = (
+        number[touching.shape * count + ends.index_select(0, touching.element)].cpu().numpy() for ends in (low, high)
+    )
+    # Whether both ends are inside or one is told on the host, which needs them anyway.
+    joining = (start >= 0) & (end >= 0)
+    components = joined(len(at), start[joining], end[joining])
+    surface = np.bincount(components.label[np.maximum(start, end)[~joining]], minlength=components.count)
     label = torch.from_numpy(components.label).to(sdf.device)
-    crossing = torch.cat([numbers(find(starts & ~ends), low), numbers(find(ends & ~starts), high)])
-    sizes = torch.bincount(label[crossing], minlength=components.count)[label]
+    sizes = torch.from_numpy(surface[components.label]).to(sdf.device)
     largest = inside.shape.new_zeros(shapes).scatter_reduce(0, inside.shape, sizes, "amax")
     return _Pieces(inside, at, label, sizes, largest)
 
